@@ -1,0 +1,32 @@
+"""Find a small picture in a big one by normalized cross-correlation, and say how sure that is."""
+
+from importlib.metadata import version as _version
+
+from tmatch import kernels, synthetic
+from tmatch._filter import convolve, correlate, to_range
+from tmatch._io import read_image
+from tmatch._locate import best_match, locate
+from tmatch._match import Box, Match, iou, non_max_suppression
+from tmatch._peaks import find_peaks
+from tmatch._plot import plot_heatmap, plot_matches
+from tmatch._score import match_template
+
+__version__ = _version("tmatch")
+__all__ = [
+    "Box",
+    "Match",
+    "best_match",
+    "convolve",
+    "correlate",
+    "find_peaks",
+    "iou",
+    "kernels",
+    "locate",
+    "match_template",
+    "non_max_suppression",
+    "plot_heatmap",
+    "plot_matches",
+    "read_image",
+    "synthetic",
+    "to_range",
+]

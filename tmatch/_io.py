@@ -1,0 +1,288 @@
+"""Files: pictures in, pictures, arrays and lists of matches out. No other module opens a file."""
+
+import csv
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._match import Match
+
+Pixels = NDArray[Any]
+Format = Literal["table", "json", "jsonl", "csv", "coco"]
+
+MAX_PIXELS = 178_956_970  # twice Pillow's own warning level: 512 MB as 8-bit colour
+_GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+# --- pictures in ----------------------------------------------------------------------------------
+
+
+def read_image(path: str | os.PathLike[str], /) -> Pixels:
+    """Read a picture as it is meant to be seen.
+
+    Parameters
+    ----------
+    path : path of a PNG, JPEG, TIFF, BMP, GIF or WebP file
+        Or of anything else that Pillow reads. Of several pictures in one file the first is read.
+
+    Returns
+    -------
+    (H, W) or (H, W, 3) array
+        Grey, or red, green and blue. 8 bits are uint8 (1-bit pictures too: 0 and 255), 16 bits uint16,
+        floats stay floats. Palettes are resolved, the camera's rotation (EXIF) is applied. Colour PNGs
+        of 16 bits are read by their upper 8 bits.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, empty, broken or no picture, or announces more than 178,956,970 pixels.
+    ValueError
+        If the picture has transparent pixels.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> tmatch.read_image("datasets/raccoon/eye.png").shape
+    (65, 80)
+    """
+    pixels, alpha = _read(Path(path))
+    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
+        msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid ground'
+        raise ValueError(msg)
+    return pixels
+
+
+def to_gray(pixels: Pixels) -> Pixels:
+    """Make colour grey: 0.2125 red + 0.7154 green + 0.0721 blue; grey stays as it is."""
+    return pixels if pixels.ndim == 2 else pixels @ np.array(_GREY)
+
+
+def read_pair(
+    image_path: Path, template_paths: Sequence[Path], *, gray: bool
+) -> tuple[Pixels, dict[str, Pixels], int | None]:
+    """Read an image and its templates, in colour if all of them have it (and `gray` is off).
+
+    Returns the image, the templates by label (file name without ending; the whole path if two are
+    alike), and the channel axis.
+    """
+    image = read_image(image_path)
+    stems = [path.stem for path in template_paths]
+    labels = stems if len(set(stems)) == len(stems) else [str(path) for path in template_paths]
+    if len(set(labels)) < len(labels):
+        msg = "the same template is given twice; name each one once"
+        raise ValueError(msg)
+    templates = dict(zip(labels, map(read_image, template_paths), strict=True))
+    if not gray and all(a.ndim == 3 for a in (image, *templates.values())):
+        return image, templates, 2
+    return to_gray(image), {label: to_gray(t) for label, t in templates.items()}, None
+
+
+def _read(path: Path) -> tuple[Pixels, Pixels | None]:
+    """Read pixels, and alpha if there is any."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
+    if not head:
+        msg = f'cannot read "{path}": the file is empty'
+        raise OSError(msg)
+    try:
+        pixels = _read_tiff(path) if head in _TIFF else None
+        pixels = _read_with_pillow(path) if pixels is None else pixels
+    except _TooLargeError as error:
+        msg = f'"{path}" announces more than {MAX_PIXELS:,} pixels; crop it or shrink it first'
+        raise OSError(msg) from error
+    except Exception as error:  # decoders of broken files raise almost anything
+        msg = f'cannot read "{path}": not a picture, or a broken one ({_reason(error)})'
+        raise OSError(msg) from error
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        return (pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]), pixels[..., -1]
+    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
+        return pixels, None
+    msg = f'"{path}" holds an array of shape {pixels.shape}; a picture is grey, or has 3 colours, with or without alpha'
+    raise OSError(msg)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError  # noqa: PLC0415
+
+    return "unknown format" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0][:120]
+
+
+def _read_with_pillow(path: Path) -> Pixels:
+    from PIL import Image, ImageOps  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns from half our limit on, and of odd metadata
+        try:
+            opened = Image.open(path)
+        except Image.DecompressionBombError:
+            raise _TooLargeError from None
+        with opened as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise _TooLargeError
+            upright = ImageOps.exif_transpose(picture)
+            has_alpha = upright.has_transparency_data
+            if upright.mode == "1":
+                upright = upright.convert("L")
+            elif upright.mode in {"LA", "La"}:
+                upright = upright.convert("LA")
+            elif upright.mode not in {"L", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"}:
+                upright = upright.convert("RGBA" if has_alpha else "RGB")
+            elif has_alpha:  # one grey level stands for transparent
+                upright = upright.convert("LA" if upright.mode == "L" else upright.mode)
+            pixels = np.array(upright)
+    return pixels.astype(np.uint16) if pixels.dtype == ">u2" else pixels
+
+
+def _read_tiff(path: Path) -> Pixels | None:
+    """Read a TIFF of more than 8 bits, which Pillow would narrow; None for others, which Pillow reads better."""
+    import tifffile  # noqa: PLC0415
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise _TooLargeError
+        if page.bitspersample <= 8:
+            return None
+        try:
+            pixels = np.asarray(page.asarray())
+        except ValueError:  # a compression that only Pillow knows
+            return None
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ui":
+            pixels = np.invert(pixels)
+        if page.axes == "SYX":
+            pixels = np.moveaxis(pixels, 0, -1)
+        orientation = page.tags.get("Orientation")
+    return _upright(pixels, 1 if orientation is None else int(orientation.value))
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the eight orientations that TIFF and EXIF number: rows and columns swapped, then mirrored."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+# --- matches out ----------------------------------------------------------------------------------
+
+
+def format_matches(
+    matches: Sequence[Match], form: Format, *, image: str, size: tuple[int, int], threshold: float
+) -> str:
+    """Write matches as text for other programs; `size` is the image's (height, width)."""
+    rows = [_row(match) for match in matches]
+    if form == "json":
+        about = {"image": image, "width": size[1], "height": size[0], "threshold": threshold}
+        return json.dumps({**about, "matches": rows}, indent=2)
+    if form == "jsonl":
+        return "\n".join(json.dumps({"image": image, **row}) for row in rows)
+    if form == "coco":
+        return json.dumps(_coco(matches, image, size), indent=2)
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, ["image", "label", "x", "y", "width", "height", "score"], lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows({"image": image, **row} for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _row(match: Match) -> dict[str, str | int | float]:
+    x, y, width, height = match.box.xywh
+    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, "score": match.score}
+
+
+def _coco(matches: Sequence[Match], image: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Build the dictionary of the COCO data set: one image, labels as categories, matches as annotations."""
+    numbers = {label: n for n, label in enumerate(sorted({m.label for m in matches}), 1)}
+    return {
+        "images": [{"id": 1, "file_name": image, "width": size[1], "height": size[0]}],
+        "categories": [{"id": n, "name": label} for label, n in numbers.items()],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": 1,
+                "category_id": numbers[match.label],
+                "bbox": list(match.box.xywh),
+                "area": match.box.area,
+                "iscrowd": 0,
+                "score": match.score,
+            }
+            for n, match in enumerate(matches, 1)
+        ],
+    }
+
+
+# --- files out ------------------------------------------------------------------------------------
+
+
+def write_image(path: Path, pixels: Pixels) -> None:
+    """Write 8-bit pixels as a picture, its format by the file's ending."""
+    from PIL import Image  # noqa: PLC0415
+
+    picture = Image.fromarray(pixels)
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        msg = f'cannot write "{path}": "{path.suffix}" names no known picture format; use .png'
+        raise ValueError(msg)
+    _write(path, lambda file: picture.save(file, format=form))
+
+
+def write_array(path: Path, array: Pixels) -> None:
+    """Write an array as NPY."""
+    _write(path, lambda file: np.save(file, array))
+
+
+def write_figure(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure, its format by the file's ending."""
+    known = figure.canvas.get_supported_filetypes()
+    form = path.suffix.lower().lstrip(".")
+    if form not in known:
+        msg = f'cannot write "{path}": "{path.suffix}" is no figure format; use one of {", ".join(sorted(known))}'
+        raise ValueError(msg)
+    _write(path, lambda file: figure.savefig(file, format=form))
+
+
+def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    try:
+        with _complete(path) as file:
+            save(file)
+    except OSError as error:
+        msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the path's place only when it is complete; what was there stays till then."""
+    if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
+        with path.open("wb") as file:
+            yield file
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
