@@ -33,6 +33,10 @@ def sliding_max(array, shape):
     return _map(np.asarray(array), shape, np.max, np.asarray(array).dtype)
 
 
+def sliding_min(array, shape):
+    return _map(np.asarray(array), shape, np.min, np.asarray(array).dtype)
+
+
 def outside(image, place, border, fill=0):
     """The pixel at any place, the image going on outside itself by the border's rule."""
     inside = []
@@ -130,3 +134,22 @@ def peaks(scores, threshold=-np.inf):
             found.append(plateau[0])
     found.sort(key=lambda p: (-scores[p], p))
     return [tuple(int(i) for i in p) for p in found]
+
+
+def iou(a, b):
+    """Pixels in both boxes over pixels in either, counted one by one."""
+
+    def pixels(box):
+        ranges = [range(s, s + n) for s, n in zip(box.start, box.shape, strict=True)]
+        return set(itertools.product(*ranges))
+
+    return len(pixels(a) & pixels(b)) / len(pixels(a) | pixels(b))
+
+
+def suppress(matches, max_overlap):
+    """Best first, each kept unless it overlaps one already kept by more than max_overlap."""
+    kept = []
+    for match in sorted(matches, key=lambda m: (-m.score, m.box.start, m.box.shape, m.label)):
+        if all(iou(match.box, other.box) <= max_overlap for other in kept):
+            kept.append(match)
+    return kept

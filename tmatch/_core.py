@@ -138,8 +138,9 @@ def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
     from scipy import fft  # noqa: PLC0415
 
-    spectrum = (fft.fftn if np.iscomplexobj(kernel) else fft.rfftn)(kernel, tiling.fft_shape)
-    return np.asarray(np.conj(spectrum))
+    if np.iscomplexobj(kernel):
+        return np.asarray(np.conj(fft.fftn(kernel, tiling.fft_shape)))
+    return np.asarray(np.conj(fft.rfftn(kernel, tiling.fft_shape)))
 
 
 def correlate_tile(tiles: Sequence[Array], spectra: Sequence[Array], tiling: Tiling, block: Region) -> Array:

@@ -65,6 +65,9 @@ def locate(
     >>> tmatch.locate(image, {"patch": image[20:30, 40:52]})
     [Match(box=Box(start=(20, 40), shape=(10, 12)), score=1.0, label='patch', offset=())]
     """
+    if not -1 <= threshold <= 1:
+        msg = f"`threshold` is {threshold}; {metric} scores are from -1 to 1"
+        raise ValueError(msg)
     matches = []
     for label, template in _labelled(templates).items():
         scores = match_template(image, template, metric=metric, channel_axis=channel_axis)

@@ -26,7 +26,8 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
     image : (H, W) or (H, W, 3) array of real numbers
         8-bit pixels are shown as they are, others from their least to their greatest value.
     matches : sequence of Match
-        Each label has its colour. The scores are left out where more than 60 would crowd the picture.
+        Each label has its colour, and is named beside its boxes if there are several. Where more than 60
+        scores would crowd the picture, they are left out.
     rejected : Match or None
         A place to show dashed, as the best of those not accepted.
 
@@ -56,7 +57,8 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
     labels = sorted({match.label for match in matches})
     for match in matches:
         colour = _COLOURS[labels.index(match.label) % len(_COLOURS)]
-        text = f"{match.label} {match.score:.2f}".strip() if len(matches) <= _MOST_LABELS else ""
+        name = f"{match.label} " if len(labels) > 1 else ""
+        text = f"{name}{match.score:.2f}" if len(matches) <= _MOST_LABELS else ""
         _draw_box(axes, match, colour, text, zoom, (height, width))
     if rejected is not None:
         text = f"best, not accepted: {rejected.label} {rejected.score:.2f}"
@@ -96,14 +98,14 @@ def plot_heatmap(
     tallest = max(m.shape[0] / m.shape[1] for m in maps.values())
     columns = min(len(maps), 3)
     rows = -(-len(maps) // columns)
-    row_height = float(np.clip(1.0 + 5.4 * tallest, 2.2, 9))  # inches
+    row_height = float(np.clip(0.9 + 5.0 * tallest, 2.2, 9))  # inches
     figure = Figure(figsize=(1.4 + 6.4 * columns, row_height * rows), dpi=_DPI, layout="constrained")
     for n, (label, values) in enumerate(maps.items(), 1):
         axes = figure.add_subplot(rows, columns, n)
         shown = axes.imshow(
             values, cmap="inferno", interpolation="nearest" if values.size < 10_000 else "antialiased"
         )
-        figure.colorbar(shown, ax=axes, label=name, fraction=0.046, pad=0.03)
+        figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1)), label=name)
         here = [m for m in matches if m.label == label or len(maps) == 1]
         if here:
             ys, xs = zip(*(m.box.start for m in here), strict=True)

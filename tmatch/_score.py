@@ -80,8 +80,8 @@ def match_template(
     >>> scores = tmatch.match_template(image, [[1, 2], [3, 4]])
     >>> scores.shape
     (4, 5)
-    >>> np.unravel_index(scores.argmax(), scores.shape) == (2, 3)
-    array([ True,  True])
+    >>> np.argwhere(scores > 0.999)
+    array([[2, 3]])
     """
     if metric != "zncc":
         msg = f'`metric` is {metric!r}; the metric known is "zncc"'

@@ -39,6 +39,7 @@ def shift(dy: int, dx: int) -> Kernel:
     Returns
     -------
     (2 |dy| + 1, 2 |dx| + 1) array of float64
+        A single 1.
 
     Examples
     --------
@@ -172,6 +173,7 @@ def names() -> list[str]:
     Returns
     -------
     list of str
+        In the order of the bank.
 
     Examples
     --------
@@ -192,6 +194,7 @@ def get(name: str) -> Kernel:
     Returns
     -------
     2-D array of float64
+        A new array each time.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def make_clutter(
     Examples
     --------
     >>> ground = make_clutter((100, 120), contrast=20, rng=0)
-    >>> ground.shape, ground.std()
+    >>> ground.shape, float(ground.std())
     ((100, 120), 20.0)
     """
     height, width = shape

@@ -1,0 +1,234 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import tmatch
+from tmatch.cli import app
+
+ROOT = Path(__file__).parents[1]
+RACCOON = ROOT / "datasets" / "raccoon"
+NOISY, EYE = str(RACCOON / "noisy.png"), str(RACCOON / "eye.png")
+SCREEN = ROOT / "datasets" / "screenshot"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A picture with three exact copies of a template, two of which overlap by half."""
+    template = tmatch.to_range(tmatch.synthetic.make_clutter((10, 12), rng=1))
+    ground = tmatch.synthetic.make_clutter((60, 80), rng=2)
+    image, _ = tmatch.synthetic.make_scene(ground, template, [(5, 8), (30, 50)])
+    Image.fromarray(tmatch.to_range(image)).save(tmp_path / "image.png")
+    Image.fromarray(template).save(tmp_path / "template.png")
+    return tmp_path / "image.png", tmp_path / "template.png"
+
+
+# --- locate -------------------------------------------------------------------------------------------
+
+
+def test_the_eye_is_found_in_the_noisy_photo_as_json():
+    result = run("locate", NOISY, EYE, "--threshold", 0.7, "--format", "json")
+    assert result.exit_code == 0
+    (match,) = json.loads(result.stdout)["matches"]
+    score = pytest.approx(0.79, abs=0.005)
+    assert match == {"label": "eye", "x": 670, "y": 300, "width": 80, "height": 65, "score": score}
+    assert result.stderr == ""
+
+
+def test_a_miss_tells_the_best_score_and_its_place_and_exits_with_1():
+    result = run("locate", NOISY, EYE, "--format", "json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["matches"] == []
+    assert 'no score reached 0.8; the best score was 0.79 of "eye" at x=670, y=300' in result.stderr
+    assert "lower --threshold below that score" in result.stderr
+
+
+def test_all_formats_tell_the_same_boxes(pair):
+    def ran(form):
+        result = run("locate", *pair, "--format", form)
+        assert result.exit_code == 0
+        return result.stdout
+
+    truth = {(8, 5, 12, 10), (50, 30, 12, 10)}
+    keys = ("x", "y", "width", "height")
+    assert {tuple(m[k] for k in keys) for m in json.loads(ran("json"))["matches"]} == truth
+    assert {tuple(json.loads(line)[k] for k in keys) for line in ran("jsonl").splitlines()} == truth
+    assert {tuple(int(row[k]) for k in keys) for row in csv.DictReader(io.StringIO(ran("csv")))} == truth
+    assert {tuple(a["bbox"]) for a in json.loads(ran("coco"))["annotations"]} == truth
+    cells = [[c.strip() for c in line.split("│")[1:-1]] for line in ran("table").splitlines() if "│" in line]
+    assert {tuple(map(int, row[1:5])) for row in cells} == truth
+
+
+def test_options_reach_the_library(pair):
+    def boxes(*options):
+        return json.loads(run("locate", *pair, "--format", "json", *options).stdout)["matches"]
+
+    assert len(boxes("--max-count", 1)) == 1
+    assert (
+        len(boxes("--threshold", -1, "--max-overlap", 1))
+        > len(boxes("--threshold", -1, "--max-overlap", 0))
+        > 2
+    )
+
+
+def test_several_templates_are_told_apart_by_their_names():
+    result = run(
+        "locate", SCREEN / "image.png", SCREEN / "button.png", SCREEN / "icon.png", "--format", "json"
+    )
+    labels = [m["label"] for m in json.loads(result.stdout)["matches"]]
+    assert sorted(labels) == ["button"] * 5 + ["icon"] * 5
+
+
+def test_colour_tells_red_from_blue_and_gray_does_not():
+    found = {}
+    for options in ((), ("--gray",)):
+        result = run("locate", SCREEN / "image.png", SCREEN / "dot.png", "--format", "json", *options)
+        found[options] = len(json.loads(result.stdout)["matches"])
+    assert found == {(): 2, ("--gray",): 4}
+
+
+def test_pictures_and_scores_are_written(pair, tmp_path):
+    files = {"--overlay": tmp_path / "o.png", "--heatmap": tmp_path / "h.png", "--scores": tmp_path / "s.npy"}
+    result = run("locate", *pair, *(a for item in files.items() for a in item))
+    assert result.exit_code == 0
+    for path in files.values():
+        assert str(path) in result.stderr
+    overlay = tmatch.read_image(files["--overlay"]).astype(int)
+    assert overlay.shape == (300, 400, 3)  # 60 x 80, enlarged fivefold to be readable
+    assert (np.ptp(overlay, axis=2) > 100).sum() > 500  # coloured boxes on a grey picture
+    image, template = map(tmatch.read_image, pair)
+    np.testing.assert_array_equal(np.load(files["--scores"]), tmatch.match_template(image, template))
+
+
+def test_overlay_of_a_miss_shows_the_best_place(pair, tmp_path):
+    result = run("locate", pair[0], EYE, "--overlay", tmp_path / "o.png")
+    assert result.exit_code == 2  # the eye is larger than this picture
+    result = run("locate", NOISY, pair[1], "--overlay", tmp_path / "o.png")
+    assert result.exit_code == 1
+    assert tmatch.read_image(tmp_path / "o.png").shape[:2] == (768, 1024)
+
+
+# --- the other commands -------------------------------------------------------------------------------
+
+
+def test_heatmap_writes_a_figure_and_tells_the_best_place(pair, tmp_path):
+    result = run("heatmap", *pair, "-o", tmp_path / "h.png")
+    assert result.exit_code == 0
+    assert "best score 1.000 at x=8, y=5" in result.stderr
+    assert tmatch.read_image(tmp_path / "h.png").shape[1] > 500
+
+
+def test_kernels_are_listed_with_their_numbers():
+    result = run("kernels")
+    assert result.exit_code == 0
+    for name in tmatch.kernels.names():
+        assert name in result.stdout
+
+
+def test_filter_writes_the_convolved_picture(pair, tmp_path):
+    result = run("filter", pair[0], "-k", "sharpen", "-o", tmp_path / "f.png")
+    assert result.exit_code == 0
+    expected = tmatch.convolve(tmatch.read_image(pair[0]), tmatch.kernels.sharpen(), border="reflect")
+    np.testing.assert_array_equal(tmatch.read_image(tmp_path / "f.png"), tmatch.to_range(expected))
+
+
+def test_version_and_help():
+    assert run("--version").stdout.strip() == f"tmatch {tmatch.__version__}"
+    for command in ([], ["locate"], ["heatmap"], ["kernels"], ["filter"]):
+        result = run(*command, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
+
+
+# --- refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["locate", "missing.png", EYE], 'error: cannot read "missing.png": no such file or directory'),
+        (
+            ["locate", EYE, NOISY],
+            "error: `template` has shape (768, 1024), larger than `image` (65, 80) on axes 0, 1",
+        ),
+        (
+            ["locate", NOISY, EYE, "--threshold", "80"],
+            "error: `threshold` is 80.0; zncc scores are from -1 to 1",
+        ),
+        (["locate", NOISY, EYE, "--max-count", "0"], "error: `max_count` is 0; it must be at least 1"),
+        (["locate", NOISY, EYE, "--max-overlap", "3"], "error: `max_overlap` is 3.0; it must be from 0"),
+        (
+            ["locate", NOISY, EYE, NOISY, "--scores", "s.npy"],
+            "error: --scores writes one score map, but 2 templates",
+        ),
+        (["heatmap", NOISY, EYE, "-o", "h.what"], '".what" is no figure format; use one of'),
+        (
+            ["filter", EYE, "-k", "sobl_x", "-o", "f.png"],
+            'error: there is no kernel "sobl_x"; did you mean "sobel_x"?',
+        ),
+        (["locate", NOISY], "Missing argument"),
+        (["locate", NOISY, EYE, "--format", "xml"], "xml"),
+    ],
+)
+def test_bad_input_is_told_in_a_line_and_exits_with_2(arguments, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback():
+    result = run("--debug", "locate", "missing.png", EYE)
+    assert isinstance(result.exception, OSError)
+
+
+def test_interrupt_is_no_miss(monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tmatch, "locate", interrupted)
+    result = run("locate", NOISY, EYE)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+# --- as a process -------------------------------------------------------------------------------------
+
+
+def test_runs_as_a_module_and_writes_nothing_but_data_to_stdout():
+    command = [sys.executable, "-m", "tmatch", "locate", NOISY, EYE, "--threshold", "0.7", "--format", "csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    header, row = done.stdout.splitlines()
+    assert header == "image,label,x,y,width,height,score"
+    assert row.startswith(f"{NOISY},eye,670,300,80,65,0.79")
+    assert done.stderr == ""
+
+
+def test_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m tmatch kernels | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 141)
+
+
+def test_import_and_help_load_nothing_heavy():
+    code = "import sys, {}; print(*sorted({{'scipy', 'skimage', 'matplotlib', 'PIL', 'tifffile'}} & set(sys.modules)))"
+    for module in ("tmatch", "tmatch.cli"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == ""

@@ -1,0 +1,301 @@
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import tmatch
+from tmatch import _io
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
+GREY = RGB[..., 0].copy()
+GREY16 = RNG.integers(0, 65536, (12, 17), dtype=np.uint16)
+
+
+def save(path, array, mode=None, **options):
+    picture = Image.fromarray(array)
+    (picture.convert(mode) if mode else picture).save(path, **options)
+    return path
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def raw_png(width, height, depth, colour, data):
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+# --- reads what was written ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "bmp", "webp"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "colour"])
+def test_lossless_formats_give_back_the_pixels(tmp_path, ending, pixels):
+    path = save(tmp_path / f"a.{ending}", pixels, **({"lossless": True} if ending == "webp" else {}))
+    read = tmatch.read_image(path)
+    if ending == "webp" and pixels.ndim == 2:  # WebP has no grey of its own
+        read = read[..., 0]
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_jpeg_is_read_close_to_the_pixels(tmp_path):
+    smooth = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
+    read = tmatch.read_image(save(tmp_path / "a.jpg", smooth, quality=95))
+    np.testing.assert_allclose(read.astype(int), smooth, atol=3)  # JPEG loses a few grey levels
+
+
+def test_gif_and_palettes_become_colour(tmp_path):
+    few = RGB // 128 * 255
+    for path in (
+        save(tmp_path / "a.gif", few),
+        save(tmp_path / "p.png", few, "P"),
+        save(tmp_path / "p.tif", few, "P"),
+    ):
+        assert tmatch.read_image(path).shape == RGB.shape
+    np.testing.assert_array_equal(tmatch.read_image(tmp_path / "a.gif"), few)
+
+
+def test_first_frame_of_an_animation_is_read(tmp_path):
+    frames = [Image.fromarray(np.full((5, 6), v, np.uint8)) for v in (10, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert tmatch.read_image(tmp_path / "a.gif").max() == 10
+
+
+def test_one_bit_pictures_are_black_and_white(tmp_path):
+    bits = GREY > 99
+    for ending in ("png", "tif"):
+        read = tmatch.read_image(save(tmp_path / f"b.{ending}", bits))
+        np.testing.assert_array_equal(read, bits * np.uint8(255))
+
+
+def test_sixteen_bits_are_kept(tmp_path):
+    tifffile.imwrite(tmp_path / "c.tif", np.stack([GREY16] * 3, axis=-1), photometric="rgb")
+    tifffile.imwrite(tmp_path / "s.tif", np.stack([GREY16] * 3), photometric="rgb", planarconfig="separate")
+    grey = [save(tmp_path / "g.png", GREY16), save(tmp_path / "g.tif", GREY16)]
+    for path in (*grey, tmp_path / "c.tif", tmp_path / "s.tif"):
+        read = tmatch.read_image(path)
+        assert read.dtype == np.uint16
+        np.testing.assert_array_equal(read if read.ndim == 2 else read[..., 1], GREY16)
+
+
+def test_colour_png_of_sixteen_bits_keeps_its_upper_eight(tmp_path):
+    colour = np.stack([GREY16] * 3, axis=-1)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colour)
+    (tmp_path / "a.png").write_bytes(raw_png(17, 12, 16, 2, rows))
+    np.testing.assert_array_equal(tmatch.read_image(tmp_path / "a.png"), colour >> 8)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u4", "i2", "f2"])
+def test_tiff_numbers_of_every_kind_are_kept(tmp_path, dtype):
+    values = (GREY16 / 7).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    read = tmatch.read_image(tmp_path / "a.tif")
+    assert read.dtype == values.dtype
+    np.testing.assert_array_equal(read, values)
+
+
+def test_compressed_tiff_is_read(tmp_path):
+    for compression in ("tiff_lzw", "tiff_deflate", "packbits"):
+        np.testing.assert_array_equal(
+            tmatch.read_image(save(tmp_path / "a.tif", RGB, compression=compression)), RGB
+        )
+    np.testing.assert_array_equal(
+        tmatch.read_image(save(tmp_path / "g.tif", GREY16, compression="tiff_lzw")), GREY16
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "deep.tif"])
+def test_rotation_of_the_camera_is_undone(tmp_path, name, orientation):
+    upright = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 8, 0), 8, 1)
+    # What a camera stores for each orientation, from the definition: where row 0 and column 0 are seen.
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T,
+        6: np.rot90(upright), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    path = tmp_path / name
+    if name == "deep.tif":
+        tifffile.imwrite(path, stored.astype(np.uint16), extratags=[(274, 3, 1, orientation, True)])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        save(path, np.ascontiguousarray(stored), exif=exif)
+    np.testing.assert_allclose(tmatch.read_image(path).astype(int), upright, atol=4)  # JPEG's loss
+
+
+# --- alpha --------------------------------------------------------------------------------------------
+
+
+def test_opaque_alpha_is_dropped(tmp_path):
+    opaque = np.dstack([RGB, np.full((12, 17), 255, np.uint8)])
+    np.testing.assert_array_equal(tmatch.read_image(save(tmp_path / "a.png", opaque)), RGB)
+    grey_alpha = save(tmp_path / "la.png", opaque, "LA")
+    assert tmatch.read_image(grey_alpha).shape == (12, 17)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_are_refused(tmp_path, mode):
+    half = np.dstack([RGB, np.full((12, 17), 128, np.uint8)])
+    with pytest.raises(
+        ValueError, match="has transparent pixels, which have no colour to match; save it on a solid"
+    ):
+        tmatch.read_image(save(tmp_path / "a.png", half, mode))
+
+
+def test_transparent_palette_entry_is_refused(tmp_path):
+    Image.fromarray(GREY % 4).convert("P").save(tmp_path / "a.png", transparency=0)
+    with pytest.raises(ValueError, match="has transparent pixels"):
+        tmatch.read_image(tmp_path / "a.png")
+
+
+# --- pairs --------------------------------------------------------------------------------------------
+
+
+def test_colour_is_used_where_both_have_it_and_grey_otherwise(tmp_path):
+    colour, grey = save(tmp_path / "c.png", RGB), save(tmp_path / "g.png", GREY)
+    assert _io.read_pair(colour, [colour], gray=False)[2] == 2
+    for image, templates, gray in [
+        (colour, [grey], False),
+        (grey, [colour], False),
+        (colour, [colour], True),
+    ]:
+        pixels, sought, channel_axis = _io.read_pair(image, templates, gray=gray)
+        assert channel_axis is None
+        assert pixels.ndim == 2
+        assert all(t.ndim == 2 for t in sought.values())
+
+
+def test_grey_of_a_colour_is_as_scikit_image_has_it():
+    from skimage.color import rgb2gray
+
+    np.testing.assert_allclose(_io.to_gray(RGB) / 255, rgb2gray(RGB), atol=1e-12)
+
+
+def test_labels_are_file_names_or_paths_where_these_are_alike(tmp_path):
+    (tmp_path / "b").mkdir()
+    one, two = save(tmp_path / "eye.png", GREY), save(tmp_path / "b" / "eye.png", RGB)
+    assert list(_io.read_pair(one, [one], gray=True)[1]) == ["eye"]
+    assert list(_io.read_pair(one, [one, two], gray=True)[1]) == [str(one), str(two)]
+    with pytest.raises(ValueError, match="the same template is given twice"):
+        _io.read_pair(one, [one, one], gray=True)
+
+
+# --- refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("missing.png", None, r'cannot read ".*missing\.png": no such file or directory'),
+        ("empty.png", b"", r'cannot read ".*": the file is empty'),
+        ("text.png", b"no picture at all", r"not a picture, or a broken one \(unknown format\)"),
+        ("tiff.tif", b"II*\0garbage here", "not a picture, or a broken one"),
+        ("short.png", b"\x89PNG\r\n\x1a\n", "not a picture, or a broken one"),
+        ("huge.png", raw_png(40_000, 40_000, 8, 0, b""), "announces more than 178,956,970 pixels; crop it"),
+    ],
+)
+def test_unreadable_files_are_refused_in_one_line(tmp_path, name, content, sentence):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OSError, match=sentence) as caught:
+        tmatch.read_image(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_files_are_refused(tmp_path):
+    noise = RNG.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    deep = RNG.integers(0, 65536, (100, 100), dtype=np.uint16)
+    paths = [save(tmp_path / f"a.{ending}", noise) for ending in ("png", "jpg", "tif", "bmp", "gif", "webp")]
+    for path in [*paths, save(tmp_path / "deep.tif", deep), save(tmp_path / "deep.png", deep)]:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(OSError, match="not a picture, or a broken one"):
+            tmatch.read_image(path)
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(OSError, match=r'cannot read ".*": is a directory'):
+        tmatch.read_image(tmp_path)
+
+
+# --- writing ------------------------------------------------------------------------------------------
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_text("old")
+
+    def broken(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r'cannot write ".*a\.npy": no space left on device'):
+        _io._write(path, broken)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unknown_endings_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'".xyz" names no known picture format; use \.png'):
+        _io.write_image(tmp_path / "a.xyz", GREY)
+    with pytest.raises(ValueError, match='".xyz" is no figure format; use one of .*png'):
+        _io.write_figure(tmp_path / "a.xyz", tmatch.plot_heatmap(np.eye(4)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_written_pictures_are_read_back(tmp_path):
+    _io.write_image(tmp_path / "a.png", RGB)
+    np.testing.assert_array_equal(tmatch.read_image(tmp_path / "a.png"), RGB)
+    _io.write_array(tmp_path / "a.npy", GREY16)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), GREY16)
+
+
+def test_device_is_written_and_not_replaced():
+    _io.write_array(_io.Path("/dev/null"), GREY)
+    assert not _io.Path("/dev/null").is_file()
+
+
+MATCHES = [
+    tmatch.Match(tmatch.Box((3, 4), (5, 6)), 0.9, "eye"),
+    tmatch.Match(tmatch.Box((0, 1), (5, 6)), 0.8, 'a "b", c'),
+]
+
+
+def test_matches_as_text_hold_the_same_facts():
+    about = {"image": "photo.png", "size": (20, 30), "threshold": 0.7}
+    rows = [
+        {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9},
+        {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8},
+    ]
+    whole = json.loads(_io.format_matches(MATCHES, "json", **about))
+    assert whole == {"image": "photo.png", "width": 30, "height": 20, "threshold": 0.7, "matches": rows}
+    lines = _io.format_matches(MATCHES, "jsonl", **about).splitlines()
+    assert [json.loads(line) for line in lines] == [{"image": "photo.png", **row} for row in rows]
+    assert _io.format_matches(MATCHES, "csv", **about).splitlines() == [
+        "image,label,x,y,width,height,score",
+        "photo.png,eye,4,3,6,5,0.9",
+        'photo.png,"a ""b"", c",1,0,6,5,0.8',
+    ]
+    coco = json.loads(_io.format_matches(MATCHES, "coco", **about))
+    assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 30, "height": 20}]
+    names = {c["id"]: c["name"] for c in coco["categories"]}
+    assert [(names[a["category_id"]], a["bbox"], a["area"]) for a in coco["annotations"]] == [
+        ("eye", [4, 3, 6, 5], 30),
+        ('a "b", c', [1, 0, 6, 5], 30),
+    ]
+
+
+def test_no_matches_are_still_valid_text():
+    about = {"image": "photo.png", "size": (20, 30), "threshold": 0.7}
+    assert json.loads(_io.format_matches([], "json", **about))["matches"] == []
+    assert _io.format_matches([], "jsonl", **about) == ""
+    assert _io.format_matches([], "csv", **about) == "image,label,x,y,width,height,score"
+    assert json.loads(_io.format_matches([], "coco", **about))["annotations"] == []

@@ -1,0 +1,174 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import oracle
+import tmatch
+
+
+def found(scores, **options):
+    return [tuple(place) for place in tmatch.find_peaks(scores, **options).tolist()]
+
+
+# --- equals the oracle ----------------------------------------------------------------------------
+
+
+@st.composite
+def maps(draw, most=4):
+    longest = {1: 20, 2: 8, 3: 4}
+    ndim = draw(st.integers(1, 3))
+    shape = draw(st.tuples(*[st.integers(1, longest[ndim])] * ndim))
+    return draw(hnp.arrays(np.int8, shape, elements=st.integers(-1, most)))
+
+
+@given(maps())
+def test_peaks_equal_the_oracle(scores):
+    assert found(scores) == oracle.peaks(scores)
+
+
+@given(maps(most=1))
+def test_peaks_of_wide_plateaus_equal_the_oracle(scores):
+    assert found(scores) == oracle.peaks(scores)
+
+
+@given(maps(), st.integers(-2, 6))
+def test_peaks_above_a_threshold_equal_the_oracle(scores, threshold):
+    assert found(scores, threshold=threshold) == oracle.peaks(scores, threshold)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u8", "i8", "f2", "f4", "f8", "g"])
+@pytest.mark.parametrize("shape", [(1,), (30,), (1, 1), (9, 8), (4, 3, 5)], ids=str)
+def test_every_dtype_equals_the_oracle(draw, shape, dtype):
+    scores = draw(shape, dtype)
+    peaks = tmatch.find_peaks(scores)
+    assert peaks.dtype == np.intp
+    assert peaks.shape == (len(peaks), len(shape))
+    assert [tuple(place) for place in peaks.tolist()] == oracle.peaks(scores)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
+def test_memory_layout_and_byte_order_change_nothing(draw, layout, dtype):
+    scores = draw((9, 8), dtype)
+    assert found(layout(scores)) == found(scores)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+@given(maps(), st.integers(1, 4))
+def test_min_distance_leaves_no_near_pair_and_loses_no_far_peak(scores, min_distance):
+    everything, kept = found(scores), found(scores, min_distance=min_distance)
+
+    def distance(a, b):
+        return max(abs(p - q) for p, q in zip(a, b, strict=True))
+
+    for i, place in enumerate(everything):
+        better = [p for p in everything[:i] if p in kept]
+        assert (place in kept) == all(distance(place, p) >= min_distance for p in better)
+
+
+@given(maps(), st.integers(1, 5))
+def test_max_count_keeps_the_best(scores, max_count):
+    assert found(scores, max_count=max_count) == found(scores)[:max_count]
+
+
+@given(maps())
+def test_an_offset_and_a_gain_move_no_peak(scores):
+    assert found(0.25 * scores - 7) == found(scores)
+
+
+@given(maps())
+def test_minus_infinity_around_a_map_moves_no_peak(scores):
+    wider = np.pad(scores.astype(float), 1, constant_values=-np.inf)
+    assert found(wider) == [tuple(p + 1 for p in place) for place in found(scores)]
+
+
+# --- planted truth --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "peaks"),
+    [
+        ([[-1, -2], [-3, -4]], [(0, 0)]),  # negative, in a corner
+        ([[0, 0, 0, 0, 5], [0, 0, 0, 0, 0], [4, 0, 0, 0, 3]], [(0, 4), (2, 0), (2, 4)]),
+        ([[0, 0, 9], [0, 8, 0], [0, 0, 0]], [(0, 2)]),  # diagonal neighbours count
+        ([1, 3, 3, 3, 2], [(2,)]),
+        ([1, 3, 3, 3, 3, 2], [(2,)]),  # two middles: the first
+        ([0, 2, 2, 3, 2, 2, 0], [(3,)]),  # terraces below a peak
+        ([3, 3, 4, 4, 5], [(4,)]),  # a stair
+        ([[5, 5], [5, 5]], [(0, 0)]),
+        ([[1, 1, 1], [1, 0, 1], [1, 1, 1]], [(0, 1)]),  # a ring: nearest to a centre outside it
+        ([7], [(0,)]),
+        ([1, np.inf, 1, 2, 1], [(1,), (3,)]),
+    ],
+)
+def test_peaks_lie_where_they_were_put(scores, peaks):
+    assert found(scores) == peaks
+
+
+def test_equal_peaks_come_in_row_major_order():
+    scores = np.zeros((5, 7))
+    scores[::2, ::2] = 1
+    assert found(scores) == [(y, x) for y in (0, 2, 4) for x in (0, 2, 4, 6)]
+    assert found(scores, min_distance=3) == [(0, 0), (0, 4), (4, 0), (4, 4)]
+
+
+def test_threshold_is_the_least_score_accepted():
+    assert found([0.8, 0, 0.7999, 0, 0.9], threshold=0.8) == [(4,), (0,)]
+    peaks = tmatch.find_peaks(np.zeros((3, 4)), threshold=0.1)
+    assert peaks.shape == (0, 2)
+    assert peaks.dtype == np.intp
+
+
+def test_a_vast_plateau_has_its_peak_in_the_middle():
+    assert found(np.zeros(200_000)) == [(99_999,)]
+    assert found(np.zeros((801, 3001)), threshold=0) == [(400, 1500)]
+
+
+def test_whole_numbers_beyond_the_digits_of_floats_are_told_apart():
+    assert found(np.array([2**53, 2**53 + 1, 0, 2**62 + 1, 2**62])) == [(3,), (1,)]
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "error", "sentence"),
+    [
+        (
+            [[0, np.nan]],
+            {},
+            ValueError,
+            "`scores` holds NaN; replace it, for instance with np.nan_to_num(scores, nan=-1)",
+        ),
+        (3, {}, ValueError, "`scores` has shape (); it must have at least one axis and one place"),
+        (
+            np.ones((3, 0)),
+            {},
+            ValueError,
+            "`scores` has shape (3, 0); it must have at least one axis and one place",
+        ),
+        ([1j], {}, TypeError, "`scores` has dtype complex128; it must hold real numbers"),
+        (["0.9"], {}, TypeError, "`scores` has dtype <U3; it must hold real numbers"),
+        (
+            [1],
+            {"threshold": np.nan},
+            ValueError,
+            "`threshold` is NaN; it must be a number, or None for no limit",
+        ),
+        (
+            [1],
+            {"min_distance": 0},
+            ValueError,
+            "`min_distance` is 0; it must be at least 1 pixel, which leaves all peaks",
+        ),
+        ([1], {"max_count": 0}, ValueError, "`max_count` is 0; it must be at least 1, or None for no limit"),
+    ],
+)
+def test_what_has_no_peaks_is_refused(scores, options, error, sentence):
+    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+        tmatch.find_peaks(scores, **options)

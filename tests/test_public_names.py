@@ -1,0 +1,53 @@
+import importlib
+import inspect
+import pkgutil
+import types
+
+import pytest
+from numpydoc.validate import validate
+
+import tmatch
+
+FUNCTIONS = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (tmatch, tmatch.kernels, tmatch.synthetic)
+    for name in module.__all__
+    if callable(getattr(module, name))
+}
+
+
+def test_all_lists_the_public_names():
+    names = {
+        n for n, v in vars(tmatch).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)
+    }
+    assert names | {"kernels", "synthetic"} == set(tmatch.__all__)
+    for module in (tmatch.kernels, tmatch.synthetic):
+        own = {
+            n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__
+        }
+        assert {n for n in own if not n.startswith("_")} == set(module.__all__)
+
+
+def test_other_modules_are_private():
+    public = {m.name for m in pkgutil.iter_modules(tmatch.__path__) if not m.name.startswith("_")}
+    assert public == {"cli", "kernels", "synthetic"}
+    assert importlib.import_module("tmatch.cli").main
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_has_more_than_seven_parameters_but_locate(name):
+    if not inspect.isclass(FUNCTIONS[name]) and name != "tmatch.locate":
+        assert len(inspect.signature(FUNCTIONS[name]).parameters) <= 7
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstrings_tell_every_parameter_and_result(name):
+    # Codes of numpydoc: parameters missing, unknown or out of order, no description, no summary, no returns.
+    wanted = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03"}
+    short = name.startswith("tmatch.kernels.") and not inspect.signature(FUNCTIONS[name]).parameters
+    found = {
+        code: text
+        for code, text in validate(name)["errors"]
+        if code in wanted - ({"RT01"} if short else set())
+    }
+    assert not found
