@@ -65,7 +65,9 @@ def correlate(image, kernel, border="constant", fill=0, output="same", flip=Fals
     sides = range(image.ndim)
     centre = [n // 2 for n in kernel.shape]
     # How far a kernel element lies from the pixel it weighs: k - centre, or centre - k when flipped.
-    reach = [[(c - k if flip else k - c) for k in range(n)] for c, n in zip(centre, kernel.shape, strict=True)]
+    reach = [
+        [(c - k if flip else k - c) for k in range(n)] for c, n in zip(centre, kernel.shape, strict=True)
+    ]
     low, high = [min(r) for r in reach], [max(r) for r in reach]
     if output == "same":
         ranges = [range(n) for n in image.shape]
@@ -102,7 +104,9 @@ def zncc(image, template, channel_axis=None):
     places = [range(n - k + 1) for n, k in zip(image.shape[:-1], template.shape[:-1], strict=True)]
     out = np.zeros([len(r) for r in places])
     for place in itertools.product(*places):
-        out[place] = score(image[tuple(slice(i, i + k) for i, k in zip(place, template.shape[:-1], strict=True))])
+        out[place] = score(
+            image[tuple(slice(i, i + k) for i, k in zip(place, template.shape[:-1], strict=True))]
+        )
     return out
 
 

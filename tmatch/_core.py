@@ -4,14 +4,14 @@ Work is cut into tiles whose transforms stay in the processor's cache, and tiles
 threads. Tiles depend on shapes alone, never on the number of threads.
 """
 
+import functools
 import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ Region = tuple[slice, ...]
 _CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the core
 _TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
 _FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
-_DIRECT_TAPS = 24  # up to here adding shifted pictures is cheaper than a transform pair
+_TRANSFORM_PASSES = 25  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _THREAD_POINTS = 2**16  # below this many results starting threads costs more than it saves
 _EXACT = 2**53  # integers up to here are exact in float64
 
@@ -47,12 +47,19 @@ class Tiling:
             ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.places, strict=True))
             yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
 
+    @property
+    def work(self) -> int:
+        """Points transformed in all."""
+        return math.prod(self.fft_shape) * math.prod(
+            -(-n // b) for n, b in zip(self.places, self.block, strict=True)
+        )
+
     def needs(self, block: Region) -> Region:
         """Give the region of the image that the results of `block` are computed from."""
         return tuple(slice(s.start, s.stop + k - 1) for s, k in zip(block, self.window, strict=True))
 
 
-@cache
+@functools.cache
 def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
     """Choose blocks for the least work: a transform costs so much a point, more beyond the cache."""
     from scipy.fft import next_fast_len  # noqa: PLC0415
@@ -75,6 +82,18 @@ def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
     for axis in (*range(len(window)), *range(len(window))):
         best[axis] = min(options[axis], key=lambda o, a=axis: (cost([*best[:a], o, *best[a + 1 :]]), o))  # type: ignore[misc]
     return Tiling(places, window, tuple(b for b, _, _ in best), tuple(size for _, size, _ in best))
+
+
+def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
+    """Cut into equal blocks small enough for the cache, for work without transforms."""
+    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
+    block: list[int] = []
+    points = float(_CACHE_POINTS)
+    for axis, n in reversed(list(enumerate(places))):
+        size = min(n, math.ceil(points ** (1 / (axis + 1))))
+        block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
+        points = max(1.0, points / size)
+    return Tiling(places, window, tuple(block), ())
 
 
 def run_tiles(work: Callable[[Region], None], tiling: Tiling) -> None:
@@ -103,35 +122,151 @@ def available_cores() -> int:
 # --- correlation ----------------------------------------------------------------------------------
 
 
-def correlate_valid(image: Array, kernel: Array) -> Array:
+class Picture(Protocol):
+    """What a correlation reads: an array, or something that gives out tiles as an array does."""
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def min(self) -> Any: ...
+    def max(self) -> Any: ...
+    def __getitem__(self, region: Region, /) -> Array: ...
+
+
+def correlate_valid(image: Picture, kernel: Array, dtype: np.dtype[Any] | None = None) -> Array:
     """Correlate over all windows that lie inside the image: ``sum(window * conj(kernel))``.
 
-    Float64 (or complex128) whatever goes in, but float32 for a float32 image and complex64 for a
-    complex64 one or for a float32 one under a complex kernel. Integers times whole numbers give the exact integers
-    as long as these stay below 2**53.
+    `dtype` is the result's, float or complex of 32 or 64 bits a part, which is also the precision of the
+    work; by default `result_dtype`. Integers times whole numbers give exact integers below 2**53.
     """
-    tiling = plan_tiles(image.shape, kernel.shape)
-    single = image.dtype in (np.float32, np.complex64)
-    is_complex = np.iscomplexobj(image) or np.iscomplexobj(kernel)
-    dtype = np.dtype(("c8" if single else "c16") if is_complex else ("f4" if single else "f8"))
-    whole = _is_whole(image) and _is_whole(kernel)
-    out = np.empty(tiling.places, dtype)
-    direct = np.count_nonzero(kernel) <= _DIRECT_TAPS or (
-        whole and not _rounds_exactly(image, kernel, tiling)
-    )
-    weights = np.conj(kernel).astype(dtype)
-    spectrum = None if direct else tile_spectrum(kernel.astype(dtype), tiling)
-
-    def work(block: Region) -> None:
-        tile = image[tiling.needs(block)].astype(dtype)
-        if spectrum is None:
-            _add_shifted(tile, weights, out[block])
-        else:
-            result = correlate_tile([tile], [spectrum], tiling, block)
-            np.rint(result, out=out[block]) if whole else np.copyto(out[block], result)
-
-    run_tiles(work, tiling)
+    places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
+    out = np.empty(places, dtype or result_dtype(image.dtype, kernel.dtype))
+    if kernel.dtype.kind == "c" and image.dtype.kind != "c":  # two real correlations
+        _correlate_into(out.real, image, kernel.real)
+        _correlate_into(out.imag, image, -kernel.imag)
+    else:
+        _correlate_into(out, image, np.conj(kernel))
     return out
+
+
+def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
+    """Give float64, or float32 for a float32 image; complex if one of the two is."""
+    single = image.newbyteorder("=") in (np.float32, np.complex64)
+    if "c" in (image.kind, kernel.kind):
+        return np.dtype(np.complex64 if single else np.complex128)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _correlate_into(out: Array, image: Picture, weights: Array) -> None:
+    """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
+    whole = _is_whole(image) and _is_whole(weights)
+    tiling = plan_tiles(image.shape, weights.shape)
+    factors = _separate(weights, whole=whole)
+    direct, separable = _passes(weights), sum(map(_passes, factors)) if factors else math.inf
+    transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
+    work = out.dtype
+    if whole:
+        largest = _largest(image)
+        norms = (
+            largest
+            * math.sqrt(math.prod(tiling.fft_shape))
+            * float(np.linalg.norm(weights.astype(np.float64)))
+        )
+        if rounding_bound(norms, tiling) >= 0.25:  # too large to be rounded to the right integer
+            transforms = math.inf
+        small = largest * float(np.abs(weights).sum()) < 2**24 and min(direct, separable) <= transforms
+        work = np.dtype(
+            np.float32 if small else np.float64
+        )  # float32 holds these integers, in half the memory
+    spectrum = None
+    if transforms < min(direct, separable):
+        spectrum = tile_spectrum(np.conj(weights).astype(work), tiling)
+    else:
+        tiling = plan_blocks(image.shape, weights.shape)
+
+    def compute(block: Region) -> None:
+        tile = image[tiling.needs(block)].astype(work, order="C")
+        if spectrum is not None:
+            result = correlate_tile([tile], [spectrum], tiling, block)
+            out[block] = np.rint(result) if whole else result
+        elif factors and separable < direct:
+            out[block] = _sum_along_axes(tile, factors)
+        else:
+            out[block] = _sum_taps(tile, weights)
+
+    run_tiles(compute, tiling)
+
+
+def _passes(weights: Array) -> float:
+    """Count the passes over a tile that summing its shifted copies takes."""
+    if _is_box(weights):
+        return 2 * math.log2(len(weights)) + 1
+    return float(np.count_nonzero(weights) + len(np.unique(np.abs(weights[weights != 0]))))
+
+
+def _is_box(weights: Array) -> bool:
+    return weights.ndim == 1 and len(weights) > 3 and bool((weights == weights[0]).all())
+
+
+def _separate(kernel: Array, *, whole: bool) -> list[Array] | None:
+    """Take a kernel of rank 1 apart into one factor for each axis; None if it is of higher rank.
+
+    The lines through its largest element are the factors, but for scale. Whole numbers give whole factors.
+    """
+    peak = tuple(int(i) for i in np.unravel_index(np.abs(kernel).argmax(), kernel.shape))
+    largest = kernel[peak]
+    if kernel.ndim == 1 or largest == 0:
+        return None
+    lines = [np.moveaxis(kernel, axis, -1)[(*peak[:axis], *peak[axis + 1 :])] for axis in range(kernel.ndim)]
+    if whole:
+        factors = [line / np.gcd.reduce(line.astype(np.int64)) for line in lines]
+        factors[0] = factors[0] * (largest / math.prod(f[p] for f, p in zip(factors, peak, strict=True)))
+    else:
+        factors = [lines[0], *(line / largest for line in lines[1:])]
+    product = functools.reduce(np.multiply.outer, factors)
+    rounding = 8 * np.finfo(kernel.dtype if kernel.dtype.kind in "fc" else np.float64).eps
+    return factors if np.abs(product - kernel).max() <= rounding * np.abs(largest) else None
+
+
+def _sum_taps(tile: Array, weights: Array) -> Array:
+    """Sum shifted copies of a tile, one for each weight that is not 0."""
+    taps, steps = np.argwhere(weights), _steps(tile.shape)
+    reach = sum((k - 1) * step for k, step in zip(weights.shape, steps, strict=True))
+    line = _sum_shifted(tile.ravel(), taps @ np.array(steps), weights[tuple(taps.T)], reach)
+    return _as_windows(line, tile.shape, weights.shape)
+
+
+def _sum_along_axes(tile: Array, factors: Sequence[Array]) -> Array:
+    """Correlate with one factor after another, each along its axis."""
+    line = tile.ravel()
+    for factor, step in zip(factors, _steps(tile.shape), strict=True):
+        if _is_box(factor):
+            line = _sweep(line, len(factor), step, np.add) * line.dtype.type(factor[0])
+        else:
+            line = _sum_shifted(line, np.arange(len(factor)) * step, factor, (len(factor) - 1) * step)
+    return _as_windows(line, tile.shape, tuple(map(len, factors)))
+
+
+def _sum_shifted(line: Array, shifts: Array, weights: Array, reach: int) -> Array:
+    """Sum shifted copies of a line times their weights; copies of equal weight are summed before multiplying."""
+    copies = [line[shift : line.size - reach + shift] for shift in shifts.tolist()]
+    groups: dict[complex, list[int]] = {}
+    for i, weight in enumerate(weights.tolist()):
+        groups.setdefault(-weight if -weight in groups else weight, []).append(i)
+    total, term = np.zeros_like(copies[0]) if copies else np.zeros(line.size - reach, line.dtype), None
+    for weight, members in groups.items():
+        first, *others = members
+        if others:
+            term = np.add(copies[first], 0, out=term)
+            for i in others:
+                (np.add if weights[i] == weight else np.subtract)(term, copies[i], out=term)
+            if weight != 1:
+                term *= line.dtype.type(weight)
+        else:
+            term = np.multiply(copies[first], line.dtype.type(weight), out=term)
+        total += term
+    return total
 
 
 def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
@@ -164,36 +299,22 @@ def rounding_bound(norms: float, tiling: Tiling) -> float:
     return float(np.finfo(np.float64).eps * (2 + math.log2(math.prod(tiling.fft_shape))) * norms)
 
 
-def _rounds_exactly(image: Array, kernel: Array, tiling: Tiling) -> bool:
-    points = math.prod(min(n, f) for n, f in zip(image.shape, tiling.fft_shape, strict=True))
-    norms = _largest(image) * math.sqrt(points) * float(np.linalg.norm(kernel.astype(np.float64).ravel()))
-    return rounding_bound(norms, tiling) < 0.25  # half a unit would be enough
-
-
-def _is_whole(array: Array) -> bool:
+def _is_whole(array: Picture) -> bool:
     """Tell whether every value is an integer: by dtype, or by value for kernels written as floats."""
     if array.dtype.kind in "biu":
         return True
-    small = array.size <= 2**16  # an image of floats is not worth the look
-    return small and array.dtype.kind == "f" and bool(np.all(np.rint(array) == array))
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.size > 2**16:
+        return False  # an image of floats is not worth the look
+    return bool((np.rint(array) == array).all() and np.abs(array).max() < _EXACT)
 
 
-def _largest(array: Array) -> int:
+def _largest(array: Picture) -> int:
     """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
     if array.dtype.kind == "b":
         return 1
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
         return int(max(-int(np.iinfo(array.dtype).min), np.iinfo(array.dtype).max))
-    return int(max(abs(array.min().item()), abs(array.max().item())))
-
-
-def _add_shifted(tile: Array, weights: Array, out: Array) -> None:
-    """Add up the tile shifted by each tap, times its weight."""
-    out[...] = 0
-    product = np.empty_like(out)
-    for tap in zip(*np.nonzero(weights), strict=True):
-        shifted = tile[tuple(slice(t, t + n) for t, n in zip(tap, out.shape, strict=True))]
-        out += np.multiply(shifted, weights[tap], out=product)
+    return max(abs(int(array.min())), abs(int(array.max())))
 
 
 # --- sums and maxima ------------------------------------------------------------------------------
@@ -231,30 +352,37 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
 
 
 def _doubling(array: Array, shape: Shape, combine: np.ufunc) -> Array:
-    """Combine windows of 1, 2, 4, ... elements, then those that make up the window's length.
-
-    The array is taken as one long line: a step along an axis is a shift by that axis's stride, and
-    adding whole lines is fastest. What wraps from one row to the next falls outside the result.
-    """
     line = np.ascontiguousarray(array).ravel()
-    for axis, length in enumerate(shape):
-        step = math.prod(array.shape[axis + 1 :])
-        power, result, done = line, None, 0  # windows of `size` elements; of the `done` first ones
-        size = 1
-        while size <= length:
-            if length & size:
-                result = power if result is None else _overlay(result, power, done * step, combine)
-                done += size
-            size *= 2
-            if size <= length:
-                power = combine(power[: -size // 2 * step], power[size // 2 * step :])
-        assert result is not None  # noqa: S101  (a window has at least one element)
-        line = result[: line.size - (length - 1) * step]
-    out_shape = tuple(n - k + 1 for n, k in zip(array.shape, shape, strict=True))
-    strides = tuple(line.itemsize * math.prod(array.shape[a + 1 :]) for a in range(array.ndim))
-    return np.lib.stride_tricks.as_strided(line, out_shape, strides)
+    for length, step in zip(shape, _steps(array.shape), strict=True):
+        line = _sweep(line, length, step, combine)
+    return _as_windows(line, array.shape, shape)
 
 
-def _overlay(first: Array, second: Array, shift: int, combine: np.ufunc) -> Array:
-    later = second[shift:]
-    return np.asarray(combine(first[: later.size], later[: first.size]))
+def _sweep(line: Array, length: int, step: int, combine: np.ufunc) -> Array:
+    """Combine so many elements, `step` apart: windows of 1, 2, 4, ... first, then those that make up the length."""
+    reach = line.size - (length - 1) * step
+    result, done = None, 0  # of the `done` first elements
+    power, size = line, 1  # of `size` elements each
+    while size <= length:
+        if length & size:
+            later = power[done * step :][:reach]
+            result = later if result is None else combine(result, later)
+            done += size
+        power = combine(power[: -size * step], power[size * step :]) if 2 * size <= length else power
+        size *= 2
+    return np.asarray(result)
+
+
+# An array is worked on as one long line: a step along an axis is a shift by that axis's step, and whole lines are
+# added fastest. What wraps from one row to the next falls outside the windows.
+
+
+def _steps(shape: Shape) -> list[int]:
+    """Distance on the line between neighbours along each axis."""
+    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+def _as_windows(line: Array, shape: Shape, window: Shape) -> Array:
+    """See the line's first elements as the array of all windows inside an array of the given shape."""
+    places = tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
+    return np.lib.stride_tricks.as_strided(line, places, [step * line.itemsize for step in _steps(shape)])

@@ -51,9 +51,10 @@ def find_peaks(
     array = np.asarray(scores)
     _check(array, threshold, min_distance)
     check_max_count(max_count)
-    places = _local_maxima(array, -np.inf if threshold is None else threshold)
-    order = np.lexsort((np.ravel_multi_index(tuple(places.T), array.shape), -array[tuple(places.T)]))
-    places = places[order]
+    above = np.argwhere(array >= (-np.inf if threshold is None else threshold))
+    heights = _heights(array)
+    places = _local_maxima(heights, above)
+    places = places[np.argsort(-heights[tuple(places.T)], kind="stable")]
     return _spaced(places, array.shape, min_distance)[:max_count]
 
 
@@ -75,16 +76,21 @@ def _check(array: Array, threshold: float | None, min_distance: int) -> None:
         raise ValueError(msg)
 
 
-def _local_maxima(array: Array, threshold: float) -> NDArray[np.intp]:
-    """Places at or above the threshold with no higher neighbour, plateaus reduced to their middle."""
-    chosen = np.argwhere(array >= threshold)
+def _heights(array: Array) -> Array:
+    """Give floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.float64)
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
+
+
+def _local_maxima(heights: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of the chosen places those with no higher neighbour, plateaus reduced to their middle, in row-major order."""
     if not len(chosen):
         return chosen
-    values = array.astype(np.result_type(array.dtype, np.float64), copy=False)
-    padded = np.pad(values, 1, constant_values=-np.inf)
+    padded = np.pad(heights, 1, constant_values=-np.inf)
     line = padded.ravel()
     at = np.asarray(np.ravel_multi_index(tuple(chosen.T + 1), padded.shape))
-    neighbours = np.indices((3,) * array.ndim).reshape(array.ndim, -1)
+    neighbours = np.indices((3,) * heights.ndim).reshape(heights.ndim, -1)
     shifts = np.asarray(np.ravel_multi_index(tuple(neighbours), padded.shape))
     shifts = np.delete(shifts - shifts[len(shifts) // 2], len(shifts) // 2)
     for shift in shifts:  # most places drop out at the first neighbours
@@ -95,7 +101,7 @@ def _local_maxima(array: Array, threshold: float) -> NDArray[np.intp]:
     single, plateau = at[~level], at[level]
     if len(plateau):
         single = np.concatenate([single, _plateau_middles(line, plateau, shifts, padded.shape)])
-    return np.stack(np.unravel_index(single, padded.shape), axis=1) - 1
+    return np.stack(np.unravel_index(np.sort(single), padded.shape), axis=1) - 1
 
 
 def _plateau_middles(line: Array, at: Array, shifts: Array, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -112,12 +118,8 @@ def _plateau_middles(line: Array, at: Array, shifts: Array, shape: tuple[int, ..
     sloping = np.zeros(labels.max() + 1, bool)
     sloping[labels[terrace]] = True
     places = np.stack(np.unravel_index(at, shape), axis=1)
-    size = np.bincount(labels)[labels]
-    distance = np.zeros(len(at), np.int64)  # squared, times size squared: whole numbers
-    for axis in places.T:
-        total = np.zeros(len(sloping), np.int64)
-        np.add.at(total, labels, axis)
-        distance += (axis * size - total[labels]) ** 2
+    middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in places.T]
+    distance = np.square(places - np.stack(middles, axis=1)).sum(axis=1).round(9)  # equal ones stay equal
     order = np.lexsort((at, distance, labels))
     first = order[np.unique(labels[order], return_index=True)[1]]
     return np.asarray(at[first[~sloping[labels[first]]]])

@@ -89,8 +89,8 @@ def plot_heatmap(
     --------
     >>> import numpy as np
     >>> import tmatch
-    >>> len(tmatch.plot_heatmap({"eye": np.eye(9), "ear": np.eye(9)}).axes)  # two maps and two colour bars
-    4
+    >>> len(tmatch.plot_heatmap({"eye": np.eye(9), "ear": np.eye(9)}).axes)
+    2
     """
     from matplotlib.figure import Figure  # noqa: PLC0415
 

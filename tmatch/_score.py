@@ -183,14 +183,14 @@ def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) ->
     narrow: Any = np.int32 if count * spread**2 < 2**31 else np.int64
     wide: Any = np.float64 if largest < 2**53 else np.int64
 
-    centred = [t.astype(np.int64) - _middle(t)[0] for t in template]
+    centred = [_about(t, _middle(t)[0]).astype(np.int64) for t in template]
     sums = [int(t.sum()) for t in centred]
     square = sum(count * int((t * t).sum()) - s * s for t, s in zip(centred, sums, strict=True))
     spectra = [_core.tile_spectrum(t.astype(np.float64), tiling) for t in centred]
 
     def score(block: Region) -> Scores:
         region = tiling.needs(block)
-        tiles = [c[region].astype(narrow) - narrow(m) for c, m in zip(image, centres, strict=True)]
+        tiles = [_about(c[region], m).astype(narrow) for c, m in zip(image, centres, strict=True)]
         cross = _core.correlate_tile([t.astype(np.float64) for t in tiles], spectra, tiling, block)
         numerator = np.rint(cross).astype(wide, copy=False) * wide(count)
         variance = np.zeros(cross.shape, wide)
@@ -213,6 +213,13 @@ def _middle(channel: Array) -> tuple[int, int]:
         low, high = int(channel.min()), int(channel.max())
     middle = (low + high + 1) // 2
     return middle, max(high - middle, middle - low)
+
+
+def _about(array: Array, middle: int) -> Array:
+    """Subtract a middle value from integers, none of which wraps round."""
+    if array.dtype.itemsize <= 2:
+        return array.astype(np.int32) - np.int32(middle)
+    return (array.astype(np.uint64) - np.uint64(middle % 2**64)).astype(np.int64)  # two's complement
 
 
 # --- floats: rounding is bounded, and where the bound is too wide a window is done by definition ----

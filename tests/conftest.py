@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+settings.register_profile("tmatch", deadline=None, derandomize=True)
+settings.load_profile("tmatch")
+
+DATASETS = Path(__file__).parents[1] / "datasets"
+
+
+def _backwards(array):
+    flip = (slice(None, None, -1),) * array.ndim
+    return np.ascontiguousarray(array[flip])[flip]
+
+
+LAYOUTS = {
+    "read_only": np.copy,
+    "fortran_order": np.asfortranarray,
+    "negative_strides": _backwards,
+    "big_endian": lambda array: array.astype(array.dtype.newbyteorder(">")),
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request):
+    """Lay the same values out in memory in another way, read-only."""
+
+    def lay_out(array):
+        array = LAYOUTS[request.param](np.array(array))
+        array.flags.writeable = False
+        return array
+
+    return lay_out
+
+
+@pytest.fixture(scope="session")
+def draw():
+    """Draw a random array, read-only: integers over their whole range, floats from the bell."""
+
+    def random(shape, dtype="f8", seed=0):
+        rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
+        if dtype.kind == "b":
+            values = rng.random(shape) < 0.5
+        elif dtype.kind in "iu":
+            bounds = np.iinfo(dtype)
+            native = dtype.newbyteorder("=")
+            values = rng.integers(bounds.min, bounds.max, shape, native, endpoint=True)
+        else:
+            values = rng.normal(size=shape)
+            if dtype.kind == "c":
+                values = values + 1j * rng.normal(size=shape)
+        values = values.astype(dtype)
+        values.flags.writeable = False
+        return values
+
+    return random
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Read a picture of the datasets as 8-bit pixels."""
+
+    def read(name):
+        with Image.open(DATASETS / name) as file:
+            return np.asarray(file)
+
+    return read

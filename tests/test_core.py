@@ -1,0 +1,263 @@
+import _thread
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import oracle
+from tmatch import _core
+from tmatch._core import Tiling
+from tmatch._score import match_template
+
+SHAPES = [  # up to 24 taps are added one by one, more go through transforms
+    ((7,), (3,)),
+    ((40,), (30,)),
+    ((1, 1), (1, 1)),
+    ((9, 8), (3, 2)),
+    ((6, 7), (1, 7)),
+    ((12, 13), (5, 6)),
+    ((9, 7), (9, 7)),
+    ((5, 6, 4), (2, 3, 2)),
+    ((5, 6, 4), (3, 3, 3)),
+    ((3, 4, 3, 4), (2, 1, 2, 2)),
+    ((4, 4, 3, 4), (3, 3, 2, 2)),
+]
+DTYPES = [  # image, kernel, result
+    ("f8", "f8", "f8"),
+    ("f4", "f8", "f4"),
+    ("f2", "f4", "f8"),
+    ("g", "f8", "f8"),
+    ("?", "f8", "f8"),
+    ("u1", "f8", "f8"),
+    ("i8", "f4", "f8"),
+    ("f8", "c16", "c16"),
+    ("u2", "c8", "c16"),
+    ("f4", "c16", "c8"),
+    ("c8", "f8", "c8"),
+    ("c16", "i1", "c16"),
+    ("c16", "c16", "c16"),
+]
+
+
+def size(array):
+    return float(np.sqrt(np.sum(np.abs(array.astype("c16")) ** 2)))
+
+
+# --- equals the oracle ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_correlation_equals_the_oracle(draw, shapes, dtypes):
+    image, kernel = draw(shapes[0], dtypes[0], 1), draw(shapes[1], dtypes[1], 2)
+    result = _core.correlate_valid(image, kernel)
+    assert result.dtype == dtypes[2]
+    # rounding grows with both norms: 10 times the machine epsilon of the result
+    bound = 10 * np.finfo(dtypes[2]).eps * size(image) * size(kernel)
+    np.testing.assert_allclose(result, oracle.correlate_valid(image, kernel), rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_correlation_of_integers_is_exact(draw, shapes, dtype):
+    image = draw(shapes[0], dtype, 3)
+    for kernel in (draw(shapes[1], "i1", 4), draw(shapes[1], "i1", 5).astype(np.float64)):
+        expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
+        np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+
+
+def test_correlation_of_integers_is_exact_over_many_tiles(draw):
+    image, kernel = draw((700, 600), "u2", 6), draw((9, 9), "i1", 7).astype(np.int64)
+    assert len(list(_core.plan_tiles(image.shape, kernel.shape).blocks())) > 1
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.int64), kernel.shape)
+    expected = np.einsum("yxij,ij->yx", windows, kernel)
+    np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
+    array = draw(shapes[0], dtype)
+    sums = _core.sliding_sum(array, shapes[1])
+    assert sums.dtype.kind == "i"
+    np.testing.assert_array_equal(sums, oracle.sliding_sum(array, shapes[1]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("u1", 255), ("i1", -128), ("u2", 65535), ("i2", -32768), ("i4", -(2**31))]
+)
+def test_sums_of_the_largest_integers_do_not_wrap(dtype, value):
+    sums = _core.sliding_sum(np.full((401, 302), value, dtype), (400, 300))
+    np.testing.assert_array_equal(sums, np.full((2, 3), value * 400 * 300))
+
+
+def test_sums_of_64_bit_integers_are_exact():
+    array = np.arange(30).reshape(5, 6) + 2**58
+    np.testing.assert_array_equal(
+        _core.sliding_sum(array, (2, 3)) - 6 * 2**58,
+        oracle.sliding_sum(array - 2**58, (2, 3)),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c16"])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
+    array, one = draw(shapes[0], dtype), np.ones(shapes[1])
+    sums = _core.sliding_sum(array, shapes[1])
+    bound = 1e-14 * size(array) * size(one)  # float64 adds, whatever goes in
+    np.testing.assert_allclose(sums, oracle.correlate_valid(array, one), rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
+    array = draw(shapes[0], dtype)
+    for ours, name in [(_core.sliding_max, "max"), (_core.sliding_min, "min")]:
+        result = ours(array, shapes[1])
+        assert result.dtype == array.dtype
+        np.testing.assert_array_equal(result, getattr(oracle, f"sliding_{name}")(array, shapes[1]))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "f8", "c8"])
+@pytest.mark.parametrize("shapes", [SHAPES[3], SHAPES[5], SHAPES[7]], ids=str)
+def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype):
+    array, kernel = draw(shapes[0], dtype), draw(shapes[1], dtype, 1)
+    calls = [(_core.correlate_valid, kernel), (_core.sliding_sum, shapes[1])]
+    if dtype != "c8":
+        calls += [(_core.sliding_max, shapes[1]), (_core.sliding_min, shapes[1])]
+    for function, argument in calls:
+        other = layout(argument) if argument is kernel else argument
+        result, expected = function(layout(array), other), function(array, argument)
+        np.testing.assert_array_equal(result, expected)
+        assert result.dtype == expected.dtype, function.__name__
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
+    side = st.integers(1, 20)
+    shape = data.draw(st.lists(side, min_size=1, max_size=2).map(tuple))
+    array = data.draw(hnp.arrays(np.int16, shape))
+    window = tuple(data.draw(st.integers(1, n)) for n in shape)
+    np.testing.assert_array_equal(_core.sliding_sum(array, window), oracle.sliding_sum(array, window))
+    np.testing.assert_array_equal(_core.sliding_max(array, window), oracle.sliding_max(array, window))
+
+
+def test_sums_on_bright_flats_keep_every_digit_that_float64_has():
+    flat = np.full((300, 300), 1e8 + 0.1)  # integral images lose 0.5 here
+    sums = _core.sliding_sum(flat, (40, 50))
+    np.testing.assert_allclose(sums, math.fsum([1e8 + 0.1] * 2000), rtol=3e-16 * 11)  # 11 doublings
+
+
+@st.composite
+def image_and_window(draw):
+    longest = {1: 100_000, 2: 700, 3: 60, 4: 16}
+    ndim = draw(st.integers(1, 4))
+    image = draw(st.tuples(*[st.integers(1, longest[ndim])] * ndim))
+    return image, tuple(draw(st.integers(1, n)) for n in image)
+
+
+@given(image_and_window())
+def test_tiles_cover_each_result_exactly_once(shapes):
+    image, window = shapes
+    tiling = _core.plan_tiles(image, window)
+    count = np.zeros([n - k + 1 for n, k in zip(image, window, strict=True)], int)
+    assert tiling.places == count.shape
+    for block in tiling.blocks():
+        count[block] += 1
+        for part, needed, k, n, points in zip(
+            block, tiling.needs(block), window, image, tiling.fft_shape, strict=True
+        ):
+            assert part.start < part.stop
+            assert (needed.start, needed.stop) == (part.start, part.stop + k - 1)
+            assert needed.stop <= n
+            assert needed.stop - needed.start <= points  # nothing wraps round in the transform
+    np.testing.assert_array_equal(count, 1)
+
+
+def use_tiles(monkeypatch, block):
+    def plan(image, window):
+        places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
+        parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
+        points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
+        return Tiling(places, window, parts, points)
+
+    monkeypatch.setattr(_core, "plan_tiles", plan)
+
+
+TILED = {
+    "direct": lambda image: _core.correlate_valid(image, image[:4, :6]),
+    "transformed": lambda image: _core.correlate_valid(image, image[:9, :8]),
+    "scored": lambda image: match_template(image, image[40:49, 50:58]),
+}
+
+
+@pytest.mark.parametrize("block", [(64, 51), (1, 400), (300, 7)], ids=str)
+@pytest.mark.parametrize("dtype", ["u1", "f8"])
+@pytest.mark.parametrize("name", TILED)
+def test_tiling_does_not_change_the_result(monkeypatch, draw, name, dtype, block):
+    image = draw((290, 270), dtype)
+    before = TILED[name](image)
+    use_tiles(monkeypatch, block)
+    after = TILED[name](image)
+    if dtype == "u1":
+        np.testing.assert_array_equal(after, before)
+    else:
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)  # rounding of other transforms
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f8", "f4"])
+@pytest.mark.parametrize("name", TILED)
+def test_threads_do_not_change_a_bit(monkeypatch, draw, name, dtype):
+    image = draw((290, 270), dtype)
+    use_tiles(monkeypatch, (50, 40))
+    results = []
+    for cores in (1, 2, 7):
+        monkeypatch.setattr(_core, "available_cores", lambda n=cores: n)
+        results.append(TILED[name](image))
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
+
+
+# --- interruptions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
+def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
+    monkeypatch.setattr(_core, "available_cores", lambda: cores)
+    tiling = Tiling((300, 300), (1, 1), (30, 3), (30, 3))
+    begun = []
+
+    def work(block):
+        begun.append(block)
+        if len(begun) == 5:
+            msg = "in a tile"
+            raise error(msg)
+        time.sleep(0.002)
+
+    with pytest.raises(error, match="in a tile"):
+        _core.run_tiles(work, tiling)
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
+    monkeypatch.setattr(_core, "available_cores", lambda: cores)
+    begun = itertools.count()
+
+    def work(_):
+        if next(begun) == 20:
+            _thread.interrupt_main()  # what Ctrl-C does
+        time.sleep(0.002)
+
+    with pytest.raises(KeyboardInterrupt):
+        _core.run_tiles(work, Tiling((300, 300), (1, 1), (30, 3), (30, 3)))
+    assert next(begun) < 1000

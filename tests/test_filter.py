@@ -1,0 +1,449 @@
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage, signal
+
+import oracle
+import tmatch
+
+BORDERS = ["constant", "edge", "reflect", "symmetric", "wrap"]
+OUTPUTS = ["same", "valid", "full"]
+FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
+SHAPES = [  # image, kernel: odd, even, one pixel, as big as the image, bigger
+    ((6,), (3,)),
+    ((6,), (4,)),
+    ((3,), (11,)),
+    ((1,), (4,)),
+    ((6, 5), (3, 3)),
+    ((5, 6), (2, 4)),
+    ((4, 5), (1, 1)),
+    ((4, 3), (4, 3)),
+    ((2, 3), (7, 6)),
+    ((7, 8), (5, 6)),
+    ((3, 4, 3), (3, 2, 1)),
+]
+CASES = [
+    (shapes, output)
+    for shapes, output in itertools.product(SHAPES, OUTPUTS)
+    if output != "valid" or all(k <= n for n, k in zip(*shapes, strict=True))
+]
+EXACT = 1e-12  # sums of some tens of numbers near 1 in float64
+
+
+def outside(border, value):
+    """A fill value for the one border that takes it."""
+    return value if border == "constant" else 0.0
+
+
+# --- equals the oracle ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("shapes", "output"), CASES, ids=str)
+def test_filters_equal_the_oracle(draw, shapes, output, border, name):
+    image, kernel = draw(shapes[0], seed=1), draw(shapes[1], seed=2)
+    result = FILTERS[name](image, kernel, border=border, fill_value=outside(border, -2.5), output=output)
+    expected = oracle.correlate(image, kernel, border, -2.5, output, flip=name == "convolve")
+    np.testing.assert_allclose(result, expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("fill_value", [0.0, 0.1, -1, -3.5, 300, 1e5], ids=str)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "f2", "f8", ">i2", ">f8"])
+def test_every_dtype_with_any_fill_value_equals_the_oracle(draw, dtype, fill_value):
+    image, kernel = draw((6, 5), dtype), draw((3, 4))
+    result = tmatch.correlate(image, kernel, fill_value=fill_value)
+    expected = oracle.correlate(image, kernel, "constant", fill_value)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14 * abs(expected).max())
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c16"])
+@pytest.mark.parametrize("border", BORDERS)
+def test_memory_layout_and_byte_order_change_nothing(draw, layout, border, dtype):
+    image, kernel = draw((6, 5), dtype), draw((5, 6))
+    result = tmatch.convolve(layout(image), layout(kernel), border=border)
+    expected = tmatch.convolve(image, kernel, border=border)
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+def test_each_channel_is_filtered_by_itself(draw, name, axis):
+    image, kernel = draw((6, 5, 3)), draw((3, 4))
+    result = FILTERS[name](np.moveaxis(image, 2, axis), kernel, border="wrap", channel_axis=axis)
+    planes = [oracle.correlate(image[..., c], kernel, "wrap", flip=name == "convolve") for c in range(3)]
+    np.testing.assert_allclose(result, np.stack(planes, axis), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_complex_kernels_are_conjugated_by_correlate_alone(draw, output):
+    image, kernel = draw((6, 5), "c16"), draw((2, 3), "c16")
+    for name, conjugate in [("correlate", np.conj), ("convolve", np.asarray)]:
+        result = FILTERS[name](image, kernel, output=output)
+        expected = oracle.correlate(image, kernel, output=output, flip=name == "convolve")
+        np.testing.assert_allclose(result, expected, rtol=0, atol=EXACT)
+        one = FILTERS[name]([1], kernel[:1, 0])  # one pixel of 1 gives the weight itself
+        np.testing.assert_array_equal(one, conjugate(kernel[:1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "result"),
+    [
+        ("u1", "u1", "f8"),
+        ("i8", "f4", "f8"),
+        ("f2", "f8", "f8"),
+        ("f8", "f4", "f8"),
+        ("g", "f8", "f8"),
+        ("f4", "f8", "f4"),
+        ("f4", "c16", "c8"),
+        ("c8", "f8", "c8"),
+        ("u1", "c8", "c16"),
+        ("c16", "f4", "c16"),
+    ],
+)
+@pytest.mark.parametrize("border", BORDERS)
+def test_result_dtype_follows_the_image(draw, border, image, kernel, result):
+    assert tmatch.correlate(draw((5, 5), image), draw((3, 3), kernel), border=border).dtype == result
+
+
+# --- equals the peers -----------------------------------------------------------------------------
+
+NDIMAGE = dict(zip(BORDERS, ["constant", "nearest", "mirror", "reflect", "wrap"], strict=True))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_filters_equal_those_of_ndimage_even_kernels_too(draw, shapes, border, name):
+    image, kernel = draw(shapes[0], seed=1), draw(shapes[1], seed=2)
+    result = FILTERS[name](image, kernel, border=border, fill_value=outside(border, 0.5))
+    expected = getattr(ndimage, name)(image, kernel, mode=NDIMAGE[border], cval=0.5)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("output", ["full", "valid", "same"])
+@pytest.mark.parametrize(
+    ("border", "boundary"), [("constant", "fill"), ("wrap", "wrap"), ("symmetric", "symm")]
+)
+@pytest.mark.parametrize("kernel_shape", [(1, 1), (3, 5), (4, 3), (5, 2), (4, 6)], ids=str)
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+def test_filters_equal_those_of_signal(draw, dtype, kernel_shape, border, boundary, output, name):
+    image, kernel = draw((8, 7), dtype, 1), draw(kernel_shape, dtype, 2)
+    ours = FILTERS[name](image, kernel, border=border, fill_value=outside(border, 0.5), output=output)
+    theirs = getattr(signal, f"{name}2d")(image, kernel, output, boundary, 0.5)
+    if output == "same":
+        # On even axes signal puts the centre one pixel off ours (and off ndimage's): before it in
+        # correlate2d, after it in convolve2d.
+        later = tuple(slice(k % 2 == 0, None) for k in kernel_shape)
+        earlier = tuple(slice(n - (k % 2 == 0)) for n, k in zip(ours.shape, kernel_shape, strict=True))
+        ours, theirs = (
+            (ours[later], theirs[earlier]) if name == "correlate" else (ours[earlier], theirs[later])
+        )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=EXACT)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+small = st.integers(-9, 9)
+pictures = hnp.arrays(np.int8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=small)
+kernels = hnp.arrays(np.int8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=small)
+any_border, any_name = st.sampled_from(BORDERS), st.sampled_from(list(FILTERS))
+
+
+@given(pictures, kernels, any_border, st.sampled_from(["same", "full"]), any_name)
+def test_whole_numbers_equal_the_oracle_exactly(image, kernel, border, output, name):
+    result = FILTERS[name](image, kernel, border=border, output=output)
+    expected = oracle.correlate(image, kernel, border, 0, output, flip=name == "convolve")
+    np.testing.assert_array_equal(result, expected)
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-1, 1)))
+def test_identity_changes_nothing(image):
+    for border in BORDERS:
+        np.testing.assert_array_equal(tmatch.convolve(image, tmatch.kernels.identity(), border=border), image)
+
+
+@given(pictures, kernels)
+def test_flip_turns_one_filter_into_the_other(image, kernel):
+    for output in ("full", "same"):
+        odd = kernel if output == "full" else kernel[: (kernel.shape[0] - 1) | 1, : (kernel.shape[1] - 1) | 1]
+        np.testing.assert_array_equal(
+            tmatch.convolve(image, odd, output=output),
+            tmatch.correlate(image, odd[::-1, ::-1], output=output),
+        )
+
+
+@given(kernels, kernels, kernels)
+def test_full_convolution_commutes_and_associates(a, b, c):
+    ab = tmatch.convolve(a, b, output="full")
+    np.testing.assert_array_equal(ab, tmatch.convolve(b, a, output="full"))
+    np.testing.assert_array_equal(
+        tmatch.convolve(ab, c, output="full"),
+        tmatch.convolve(a, tmatch.convolve(b, c, output="full"), output="full"),
+    )
+
+
+@given(pictures, kernels)
+def test_full_output_sums_to_the_product_of_the_sums(image, kernel):
+    for filtered in (f(image, kernel, output="full") for f in FILTERS.values()):
+        assert filtered.sum() == image.sum(dtype=int) * kernel.sum(dtype=int)
+
+
+@given(pictures, kernels, st.integers(0, 7), st.integers(0, 7), any_name)
+def test_filtering_a_wrapped_shift_shifts_the_result(image, kernel, dy, dx, name):
+    shifted = FILTERS[name](np.roll(image, (dy, dx), (0, 1)), kernel, border="wrap")
+    expected = np.roll(FILTERS[name](image, kernel, border="wrap"), (dy, dx), (0, 1))
+    np.testing.assert_array_equal(shifted, expected)
+
+
+@given(pictures, kernels, any_border, any_name)
+def test_valid_and_same_are_parts_of_full(image, kernel, border, name):
+    full = FILTERS[name](image, kernel, border=border, output="full")
+    same = FILTERS[name](image, kernel, border=border, output="same")
+    first = [k // 2 if name == "convolve" else k - 1 - k // 2 for k in kernel.shape]
+    inside = tuple(slice(f, f + n) for f, n in zip(first, image.shape, strict=True))
+    np.testing.assert_array_equal(same, full[inside])
+    if all(k <= n for k, n in zip(kernel.shape, image.shape, strict=True)):
+        inside = tuple(slice(k - 1, n) for k, n in zip(kernel.shape, image.shape, strict=True))
+        valid = FILTERS[name](image, kernel, output="valid")
+        np.testing.assert_array_equal(valid, full[inside])
+
+
+# --- planted truth --------------------------------------------------------------------------------
+
+
+def test_ripple_kernel_tells_convolution_from_correlation(picture):
+    image, s = picture("camera/image.png")[200:300, 200:320], np.sqrt(2)
+    ripple = np.array([[0, -1, s], [1, 0, -1], [-s, 1, 0]])
+    correlated, convolved = tmatch.correlate(image, ripple), tmatch.convolve(image, ripple)
+    assert abs(correlated).max() > 100
+    np.testing.assert_allclose(convolved, -correlated, rtol=0, atol=1e-11)  # 8-bit values, 8 taps
+
+
+def test_a_weight_left_of_the_centre_moves_left_by_convolution_and_right_by_correlation(draw):
+    image, kernel = draw((5, 6)), np.zeros((3, 3))
+    kernel[1, 0] = 1
+    left, right = tmatch.convolve(image, kernel), tmatch.correlate(image, kernel)
+    np.testing.assert_array_equal(left[:, :-1], image[:, 1:])
+    np.testing.assert_array_equal(left[:, -1], 0)
+    np.testing.assert_array_equal(right[:, 1:], image[:, :-1])
+    np.testing.assert_array_equal(right[:, 0], 0)
+
+
+def test_a_single_pixel_shows_the_kernel_by_convolution_and_its_flip_by_correlation():
+    dot = np.zeros((5, 5))
+    dot[2, 2] = 1
+    kernel = np.arange(9).reshape(3, 3)
+    np.testing.assert_array_equal(tmatch.convolve(dot, kernel)[1:4, 1:4], kernel)
+    np.testing.assert_array_equal(tmatch.correlate(dot, kernel)[1:4, 1:4], kernel[::-1, ::-1])
+
+
+def test_8_bit_sums_do_not_wrap():
+    image = np.full((8, 8), 200, np.uint8)
+    np.testing.assert_array_equal(tmatch.correlate(image, np.ones((3, 3), np.uint8), output="valid"), 1800)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4"])
+def test_integers_are_exact_on_large_images_too(draw, dtype, border):
+    image, kernel = draw((300, 310), dtype), draw((7, 7), "i1").astype(np.float64)
+    result = tmatch.correlate(image, kernel, border=border)
+    padded = np.pad(image.astype(np.int64), 3, mode=border)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
+    expected = np.einsum("yxij,ij->yx", windows, kernel.astype(np.int64))
+    np.testing.assert_array_equal(result, expected)
+
+
+# --- back to pixels -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "dtype", "values", "pixels"),
+    [
+        ("clip", "u1", [-20, 0, 100, 255, 300], [0, 0, 100, 255, 255]),
+        ("clip", "i1", [-200, -128, 127, 128], [-128, -128, 127, 127]),
+        ("clip", "u2", [-1, 65535, 65536], [0, 65535, 65535]),
+        ("clip", "i2", [-1e300, -32768, 32767, 1e300], [-32768, -32768, 32767, 32767]),
+        ("clip", "i4", [-3e9, 2**31 - 1, 3e9], [-(2**31), 2**31 - 1, 2**31 - 1]),
+        ("clip", "u1", [0.5, 1.5, 2.5, 3.5, 254.5, 255.5], [0, 2, 2, 4, 254, 255]),
+        ("clip", "u1", [False, True], [0, 1]),
+        ("rescale", "u1", [-20, 100, 300], [0, 96, 255]),
+        ("rescale", "i2", [0.0, 0.5, 1.0], [-32768, 0, 32767]),
+        ("rescale", "u2", [-1, 1], [0, 65535]),
+        ("rescale", "u1", [1e-300, 3e-300], [0, 255]),
+        ("rescale", "u1", [7, 7], [0, 0]),
+        ("rescale", "i2", [7, 7], [-32768, -32768]),
+        ("wrap", "u1", [-20, -1, 255, 256, 300, 1000], [236, 255, 255, 0, 44, 232]),
+        ("wrap", "i1", [127, 128, -129], [127, -128, 127]),
+        ("wrap", "i2", [32768, -32769], [-32768, 32767]),
+        ("wrap", "u2", [65536, -1], [0, 65535]),
+        ("wrap", "u1", [255.5, 256.5], [0, 0]),
+        ("abs", "u1", [-20, 100, -300], [20, 100, 255]),
+        ("abs", "i1", [-128, -5], [127, 5]),
+    ],
+)
+def test_values_come_back_as_pixels_by_the_rule(how, dtype, values, pixels):
+    result = tmatch.to_range(values, how=how, dtype=dtype)
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result, pixels)
+
+
+def test_pixels_keep_shape_and_may_be_none_at_all():
+    assert tmatch.to_range(np.zeros((2, 0, 3)), how="rescale").shape == (2, 0, 3)
+    assert tmatch.to_range(np.float64(3)).shape == ()
+
+
+@given(
+    hnp.arrays(np.int64, 10, elements=st.integers(-(2**62), 2**62)), st.sampled_from(["u1", "i1", "u2", "i4"])
+)
+def test_wrapping_counts_round_as_integers_do(values, dtype):
+    np.testing.assert_array_equal(tmatch.to_range(values, how="wrap", dtype=dtype), values.astype(dtype))
+
+
+@given(hnp.arrays(np.float64, 10, elements=st.floats(-1e6, 1e6)), st.sampled_from(["u1", "i1", "u2", "i2"]))
+def test_ranges_are_filled_and_kept(values, dtype):
+    clipped = tmatch.to_range(values, dtype=dtype)
+    np.testing.assert_array_equal(tmatch.to_range(clipped, dtype=dtype), clipped)
+    scaled, ends = tmatch.to_range(values, how="rescale", dtype=dtype), np.iinfo(dtype)
+    assert scaled.min() == ends.min
+    assert scaled.max() == (ends.max if np.ptp(values) > 0 else ends.min)
+    assert np.all(np.diff(scaled[np.argsort(values)].astype(int)) >= 0)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize(
+    ("image", "kernel", "options", "error", "sentence"),
+    [
+        (["a"], [1], {}, TypeError, "`image` has dtype <U1; it must hold numbers"),
+        ([1], [None], {}, TypeError, "`kernel` has dtype object; it must hold numbers"),
+        (
+            NAN,
+            [[1]],
+            {},
+            ValueError,
+            "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+        ),
+        (
+            ONES,
+            [[np.inf]],
+            {},
+            ValueError,
+            "`kernel` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+        ),
+        (
+            ONES[:0],
+            [[1]],
+            {},
+            ValueError,
+            "`image` has shape (0, 5); it must have at least one axis and one pixel",
+        ),
+        (3, 1, {}, ValueError, "`image` has shape (); it must have at least one axis and one pixel"),
+        (
+            ONES,
+            [1, 2],
+            {},
+            ValueError,
+            "`kernel` has shape (2,); it must have 2 axes, as the image has, and no empty one",
+        ),
+        (
+            ONES,
+            np.ones((0, 2)),
+            {},
+            ValueError,
+            "`kernel` has shape (0, 2); it must have 2 axes, as the image has, and no empty one",
+        ),
+        (
+            ONES,
+            np.ones((4, 6)),
+            {"channel_axis": 1},
+            ValueError,
+            "`kernel` has 6 channels and `image` has 5; they must be equal",
+        ),
+        (
+            ONES,
+            np.ones((5, 6)),
+            {"output": "valid"},
+            ValueError,
+            '`kernel` has shape (5, 6), larger than `image` (4, 5) on axes 0, 1; use "same" or "full"',
+        ),
+        (
+            ONES,
+            ONES,
+            {"border": "mirror"},
+            ValueError,
+            '`border` is \'mirror\'; it must be one of "constant", "edge", "reflect", "symmetric", "wrap"',
+        ),
+        (
+            ONES,
+            ONES,
+            {"output": "SAME"},
+            ValueError,
+            '`output` is \'SAME\'; it must be one of "same", "valid", "full"',
+        ),
+        (ONES, ONES, {"channel_axis": 2}, ValueError, "`channel_axis` is 2, but `image` has only 2 axes"),
+        (ONES, ONES, {"channel_axis": -3}, ValueError, "`channel_axis` is -3, but `image` has only 2 axes"),
+    ],
+)
+def test_filters_refuse_what_they_cannot_do(name, image, kernel, options, error, sentence):
+    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+        FILTERS[name](image, kernel, **options)
+
+
+def test_image_without_channels_is_refused():
+    with pytest.raises(ValueError, match=re.escape("`image` has shape")):
+        tmatch.correlate(np.ones((4, 5, 0)), np.ones((2, 2)), channel_axis=2)
+
+
+@pytest.mark.parametrize("fill_value", [np.nan, np.inf])
+def test_fill_value_that_is_not_finite_is_refused(fill_value):
+    with pytest.raises(ValueError, match=re.escape(f"`fill_value` is {fill_value}")):
+        tmatch.correlate(ONES, ONES, fill_value=fill_value)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "error", "sentence"),
+    [
+        (
+            [np.nan],
+            {},
+            ValueError,
+            "`values` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+        ),
+        ([1j], {}, TypeError, "`values` has dtype complex128; it must hold real numbers"),
+        (
+            [1],
+            {"how": "crop"},
+            ValueError,
+            '`how` is \'crop\'; it must be one of "clip", "rescale", "wrap", "abs"',
+        ),
+        (
+            [1],
+            {"dtype": float},
+            TypeError,
+            "`dtype` is float64; it must be an integer dtype of at most 32 bits",
+        ),
+        (
+            [1],
+            {"dtype": "i8"},
+            TypeError,
+            "`dtype` is int64; it must be an integer dtype of at most 32 bits",
+        ),
+        ([1], {"dtype": bool}, TypeError, "`dtype` is bool; it must be an integer dtype of at most 32 bits"),
+    ],
+)
+def test_to_range_refuses_what_it_cannot_do(values, options, error, sentence):
+    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+        tmatch.to_range(values, **options)

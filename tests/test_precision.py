@@ -1,0 +1,147 @@
+"""Data on which peers lose digits silently. Every score is held against the definition in long double."""
+
+import numpy as np
+import pytest
+
+import oracle
+import tmatch
+
+BOUND = 1e-9  # what match_template promises
+
+
+def assert_scores(image, template, offset=0, other_offset=0, bound=BOUND):
+    """Compare with the oracle, offsets taken off first: long double has its limits too."""
+    scores = tmatch.match_template(image, template)
+    assert np.all(np.abs(scores) <= 1)  # not so for NaN either
+    expected = oracle.zncc(image - image.dtype.type(offset), template - template.dtype.type(other_offset))
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=bound)
+    return scores
+
+
+@pytest.mark.parametrize("contrast", [1, 1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("offset", [0, 1, 1e3, 1e5, 1e8, -1e8])
+def test_offsets_cost_no_digits(draw, offset, contrast):
+    image = draw((20, 22)) * contrast + offset
+    template = draw((5, 6), seed=1) * contrast + offset
+    assert_scores(image, template, offset, offset)
+    assert assert_scores(image, image[9:15, 2:9], offset, offset)[9, 2] > 1 - BOUND
+    assert_scores(image, draw((5, 6), seed=1), offset)  # an offset on one side alone
+    assert_scores(draw((20, 22)), template, 0, offset)
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-300, 1e-155, 1e-20, 1e20, 1e150, 1e300])
+def test_scale_costs_no_digits(draw, scale):
+    image, template = draw((20, 22)), draw((5, 6), seed=1)
+    expected = oracle.zncc(image, template)
+    for a, b in [(image * scale, template), (image, template * scale), (image * scale, template * scale)]:
+        scores = tmatch.match_template(a, b)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize("bright", [255, 1e4, 1e8])
+@pytest.mark.parametrize("contrast", [1, 1e-4])
+def test_faint_detail_beside_a_bright_flat_keeps_its_scores(draw, contrast, bright):
+    image = np.array(draw((24, 26))) * contrast
+    image[:11] = bright
+    for place in [(15, 3), (8, 4)]:  # in the detail, across the edge
+        template = image[place[0] : place[0] + 5, place[1] : place[1] + 6]
+        scores = assert_scores(image, template)
+        assert scores[place] > 1 - BOUND
+        assert np.all(scores[:7] == 0)
+
+
+def test_one_last_digit_of_contrast_is_contrast():
+    image = np.full((12, 13), 0.1)
+    image[5, 6] = np.nextafter(0.1, 1)
+    scores = assert_scores(image, image[4:8, 4:9], 0.1, 0.1)
+    assert scores[4, 4] > 1 - BOUND
+    assert np.count_nonzero(scores) == 20  # the windows that hold the pixel
+
+
+@pytest.mark.parametrize("ends", [(1e-6, 1e6), (1e-150, 1e150)])
+def test_half_the_image_may_have_little_contrast_and_half_much(draw, ends):
+    image = np.array(draw((20, 30)))
+    image[:, :15] *= ends[0]
+    image[:, 15:] *= ends[1]
+    for x in (3, 12, 21):  # little, both, much
+        scores = assert_scores(image, image[6:11, x : x + 6])
+        assert np.unravel_index(scores.argmax(), scores.shape) == (6, x)
+
+
+def test_channels_may_differ_in_contrast_and_offset(draw):
+    spread, offset = np.array([1e-4, 1, 1e4]), np.array([1e6, 0, -1e3])
+    image = draw((14, 15, 3)) * spread + offset
+    template = image[3:8, 4:10]
+    scores = tmatch.match_template(image, template, channel_axis=2)
+    expected = oracle.zncc(image - offset, template - offset, 2)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("f8", BOUND), ("f4", 1e-7)])
+def test_a_saturated_photo_as_floats_keeps_its_scores(picture, dtype, bound):
+    photo = np.minimum(picture("raccoon/face_gray.png")[90:150, 60:120] * 2.5, 255).astype(dtype)
+    assert 0.2 < np.mean(photo == 255) < 0.8
+    for scaled in (photo, photo / photo.dtype.type(255)):
+        assert assert_scores(scaled, scaled[20:32, 25:38], bound=bound)[20, 25] > 1 - bound
+
+
+@pytest.mark.parametrize("name", ["coins/image.png", "text/image.png", "cell/image.png"])
+def test_8_bit_photos_as_float32_keep_their_scores(picture, name):
+    photo = picture(name)[40:100, 40:110]
+    exact = tmatch.match_template(photo, photo[20:33, 30:44])
+    scores = assert_scores(photo.astype("f4"), photo[20:33, 30:44].astype("f4"), bound=1e-7)
+    np.testing.assert_allclose(scores, exact, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "u4", "i8", "u8"])
+def test_the_full_range_of_an_integer_type_is_no_trouble(draw, dtype):
+    image = np.array(draw((20, 22), dtype))
+    image[:4], image[4:8] = np.iinfo(dtype).min, np.iinfo(dtype).max
+    scores = tmatch.match_template(image, image[6:11, 5:11])
+    expected = oracle.zncc(image.astype("g"), image[6:11, 5:11])
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=BOUND)
+    assert scores[6, 5] > 1 - BOUND
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset"),
+    [
+        ("u2", 65000),
+        ("i4", 2**31 - 200),
+        ("i4", -(2**31)),
+        ("u4", 2**31),
+        ("u4", 2**32 - 200),
+        ("i8", 2**53),
+        ("i8", 2**62),
+        ("i8", -(2**63)),
+        ("i8", 2**63 - 200),
+        ("u8", 2**63 - 100),
+        ("u8", 2**64 - 200),
+    ],
+)
+def test_integers_with_a_huge_offset_score_as_without_it(draw, dtype, offset):
+    small, template = draw((20, 22), "i1").astype(np.int64) // 2 + 64, draw((5, 6), "i1", 1).astype(np.int64)
+    image = (small.astype(object) + offset).astype(dtype)
+    expected = tmatch.match_template(small, template)
+    np.testing.assert_allclose(tmatch.match_template(image, template), expected, rtol=0, atol=1e-15)
+    part = small[7:12, 8:14]
+    exact = tmatch.match_template(image, image[7:12, 8:14])
+    np.testing.assert_allclose(exact, tmatch.match_template(small, part), rtol=0, atol=1e-15)
+    scores = tmatch.match_template(image, part + 0.5)  # a float template: the other way to the score
+    np.testing.assert_allclose(scores, tmatch.match_template(small, part), rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize("bits", [15, 20, 26, 31, 40, 62])
+def test_integers_of_any_width_equal_the_oracle(draw, bits):
+    image = draw((20, 22), "i8") >> (63 - bits)
+    assert_scores(image, image[7:12, 8:14])
+
+
+def test_a_large_smooth_image_keeps_its_scores(draw):
+    y, x = np.mgrid[:600, :700]
+    image = 1e4 + 0.5 * y + 0.3 * x + 1e-3 * draw((600, 700))
+    template = image[400:409, 300:311]
+    scores = tmatch.match_template(image, template)
+    assert np.unravel_index(scores.argmax(), scores.shape) == (400, 300)
+    part = oracle.zncc(image[390:420, 290:330] - 1e4, template - 1e4)
+    np.testing.assert_allclose(scores[390:412, 290:320], part, rtol=0, atol=BOUND)
