@@ -5,6 +5,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tmatch import _core
+
 settings.register_profile("tmatch", deadline=None, derandomize=True)
 settings.load_profile("tmatch")
 
@@ -68,3 +70,21 @@ def picture():
             return np.asarray(file)
 
     return read
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Cut the work into other tiles, on so many cores."""
+
+    def cut_into(block, cores=1):
+        def plan(image, window):
+            places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
+            parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
+            points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
+            return _core.Tiling(places, window, parts, points)
+
+        monkeypatch.setattr(_core, "plan_tiles", plan)
+        monkeypatch.setattr(_core, "plan_blocks", plan)
+        monkeypatch.setattr(_core, "available_cores", lambda: cores)
+
+    return cut_into

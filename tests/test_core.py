@@ -1,4 +1,5 @@
 import _thread
+import functools
 import itertools
 import math
 import time
@@ -48,13 +49,34 @@ def size(array):
     return float(np.sqrt(np.sum(np.abs(array.astype("c16")) ** 2)))
 
 
+def outer(kernel):
+    """Give the product of the lines through the kernel's first element: a kernel that is separable."""
+    lines = [
+        np.moveaxis(kernel, axis, 0)[(slice(None), *[0] * (kernel.ndim - 1))] for axis in range(kernel.ndim)
+    ]
+    return functools.reduce(np.multiply.outer, lines)
+
+
+KINDS = {  # each kind of kernel may take another way through the core
+    "dense": np.asarray,
+    "separable": outer,
+    "almost separable": lambda k: (
+        outer(k) + (np.arange(k.size).reshape(k.shape) == k.size // 2).astype(k.dtype)
+    ),
+    "box": np.ones_like,
+    "sparse": lambda k: k * (np.arange(k.size).reshape(k.shape) % 7 == 3).astype(k.dtype),
+    "zero": np.zeros_like,
+}
+
+
 # --- equals the oracle ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
-def test_correlation_equals_the_oracle(draw, shapes, dtypes):
-    image, kernel = draw(shapes[0], dtypes[0], 1), draw(shapes[1], dtypes[1], 2)
+def test_correlation_equals_the_oracle(draw, shapes, kind, dtypes):
+    image, kernel = draw(shapes[0], dtypes[0], 1), KINDS[kind](draw(shapes[1], dtypes[1], 2))
     result = _core.correlate_valid(image, kernel)
     assert result.dtype == dtypes[2]
     # rounding grows with both norms: 10 times the machine epsilon of the result
@@ -63,19 +85,33 @@ def test_correlation_equals_the_oracle(draw, shapes, dtypes):
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
-def test_correlation_of_integers_is_exact(draw, shapes, dtype):
+def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
     image = draw(shapes[0], dtype, 3)
-    for kernel in (draw(shapes[1], "i1", 4), draw(shapes[1], "i1", 5).astype(np.float64)):
+    for small in (draw(shapes[1], "i1", 4) // 16, draw(shapes[1], "u1", 5) // 40 - 3.0):
+        kernel = KINDS[kind](small)
         expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
         np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
 
 
-def test_correlation_of_integers_is_exact_over_many_tiles(draw):
-    image, kernel = draw((700, 600), "u2", 6), draw((9, 9), "i1", 7).astype(np.int64)
-    assert len(list(_core.plan_tiles(image.shape, kernel.shape).blocks())) > 1
-    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.int64), kernel.shape)
+def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
+    image, kernel = draw((40, 41), "i8") >> 29, draw((9, 10), "i2").astype(np.int64) >> 4
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
     expected = np.einsum("yxij,ij->yx", windows, kernel)
+    assert 2**46 < abs(expected).max() < 2**53
+    np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("window", [(5, 5), (9, 9), (31, 30)], ids=str)
+def test_correlation_of_integers_is_exact_over_many_tiles(draw, window, kind):
+    image, kernel = draw((500, 400), "u2", 6), KINDS[kind](draw(window, "i1", 7).astype(np.int64))
+    padded = image.astype(np.int64)
+    expected = sum(
+        weight * padded[y : 501 - window[0] + y, x : 401 - window[1] + x]
+        for (y, x), weight in np.ndenumerate(kernel)
+    )
     np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
 
 
@@ -144,7 +180,7 @@ def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype
 def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     side = st.integers(1, 20)
     shape = data.draw(st.lists(side, min_size=1, max_size=2).map(tuple))
-    array = data.draw(hnp.arrays(np.int16, shape))
+    array = data.draw(hnp.arrays(np.int16, shape, fill=st.nothing()))
     window = tuple(data.draw(st.integers(1, n)) for n in shape)
     np.testing.assert_array_equal(_core.sliding_sum(array, window), oracle.sliding_sum(array, window))
     np.testing.assert_array_equal(_core.sliding_max(array, window), oracle.sliding_max(array, window))
@@ -165,65 +201,79 @@ def image_and_window(draw):
 
 
 @given(image_and_window())
-def test_tiles_cover_each_result_exactly_once(shapes):
+def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
     image, window = shapes
     tiling = _core.plan_tiles(image, window)
+    check_cover(image, window, tiling)
+    for block in tiling.blocks():
+        for needed, points in zip(tiling.needs(block), tiling.fft_shape, strict=True):
+            assert needed.stop - needed.start <= points  # nothing wraps round
+    check_cover(image, window, _core.plan_blocks(image, window))
+
+
+def check_cover(image, window, tiling):
     count = np.zeros([n - k + 1 for n, k in zip(image, window, strict=True)], int)
     assert tiling.places == count.shape
     for block in tiling.blocks():
         count[block] += 1
-        for part, needed, k, n, points in zip(
-            block, tiling.needs(block), window, image, tiling.fft_shape, strict=True
-        ):
+        for part, needed, k, n in zip(block, tiling.needs(block), window, image, strict=True):
             assert part.start < part.stop
             assert (needed.start, needed.stop) == (part.start, part.stop + k - 1)
             assert needed.stop <= n
-            assert needed.stop - needed.start <= points  # nothing wraps round in the transform
     np.testing.assert_array_equal(count, 1)
 
 
-def use_tiles(monkeypatch, block):
-    def plan(image, window):
-        places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
-        parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
-        points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
-        return Tiling(places, window, parts, points)
-
-    monkeypatch.setattr(_core, "plan_tiles", plan)
+def tapped(image):
+    return _core.correlate_valid(image, image[:3, :4])
 
 
-TILED = {
-    "direct": lambda image: _core.correlate_valid(image, image[:4, :6]),
-    "transformed": lambda image: _core.correlate_valid(image, image[:9, :8]),
-    "scored": lambda image: match_template(image, image[40:49, 50:58]),
-}
+def separated(image):
+    return _core.correlate_valid(image, np.multiply.outer(image[:9, 0] // 8, image[0, :9] // 8))
+
+
+def boxed(image):
+    return _core.correlate_valid(image, np.ones((9, 8)))
+
+
+def transformed(image):
+    return _core.correlate_valid(image, image[:9, :8] // 8)
+
+
+def scored(image):
+    return match_template(image, image[40:49, 50:58])
 
 
 @pytest.mark.parametrize("block", [(64, 51), (1, 400), (300, 7)], ids=str)
 @pytest.mark.parametrize("dtype", ["u1", "f8"])
-@pytest.mark.parametrize("name", TILED)
-def test_tiling_does_not_change_the_result(monkeypatch, draw, name, dtype, block):
+@pytest.mark.parametrize("function", [tapped, separated, boxed, transformed, scored])
+def test_tiling_does_not_change_the_result(cut, draw, function, dtype, block):
     image = draw((290, 270), dtype)
-    before = TILED[name](image)
-    use_tiles(monkeypatch, block)
-    after = TILED[name](image)
+    before = function(image)
+    cut(block)
+    after = function(image)
     if dtype == "u1":
         np.testing.assert_array_equal(after, before)
     else:
-        np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)  # rounding of other transforms
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)  # transforms of other sizes
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f8", "f4"])
-@pytest.mark.parametrize("name", TILED)
-def test_threads_do_not_change_a_bit(monkeypatch, draw, name, dtype):
-    image = draw((290, 270), dtype)
-    use_tiles(monkeypatch, (50, 40))
-    results = []
+@pytest.mark.parametrize("function", [tapped, separated, boxed, transformed, scored])
+def test_threads_do_not_change_a_bit(cut, draw, function, dtype):
+    image, results = draw((290, 270), dtype), []
     for cores in (1, 2, 7):
-        monkeypatch.setattr(_core, "available_cores", lambda n=cores: n)
-        results.append(TILED[name](image))
+        cut((50, 40), cores)
+        results.append(function(image))
     np.testing.assert_array_equal(results[1], results[0])
     np.testing.assert_array_equal(results[2], results[0])
+
+
+def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
+    image = np.array([[0, 1e308], [1e308, 0], [1e308, 1e308 / 2]])  # a sum across rows would overflow
+    np.testing.assert_array_equal(
+        _core.correlate_valid(image, np.ones((1, 2))), [[1e308], [1e308], [1.5e308]]
+    )
+    np.testing.assert_array_equal(_core.sliding_sum(image, (1, 2)), [[1e308], [1e308], [1.5e308]])
 
 
 # --- interruptions --------------------------------------------------------------------------------

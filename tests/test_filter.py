@@ -12,6 +12,7 @@ import oracle
 import tmatch
 
 BORDERS = ["constant", "edge", "reflect", "symmetric", "wrap"]
+FILL = dict.fromkeys(BORDERS, 0) | {"constant": -2.5}  # nothing else fills
 OUTPUTS = ["same", "valid", "full"]
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
 SHAPES = [  # image, kernel: odd, even, one pixel, as big as the image, bigger
@@ -53,7 +54,7 @@ def test_filters_equal_the_oracle(draw, shapes, output, border, name):
     np.testing.assert_allclose(result, expected, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("fill_value", [0.0, 0.1, -1, -3.5, 300, 1e5], ids=str)
+@pytest.mark.parametrize("fill_value", [0.0, 0.1, -1, -3.5, 300, 1e5, 1e20], ids=str)
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "f2", "f8", ">i2", ">f8"])
 def test_every_dtype_with_any_fill_value_equals_the_oracle(draw, dtype, fill_value):
     image, kernel = draw((6, 5), dtype), draw((3, 4))
@@ -80,6 +81,16 @@ def test_each_channel_is_filtered_by_itself(draw, name, axis):
     result = FILTERS[name](np.moveaxis(image, 2, axis), kernel, border="wrap", channel_axis=axis)
     planes = [oracle.correlate(image[..., c], kernel, "wrap", flip=name == "convolve") for c in range(3)]
     np.testing.assert_allclose(result, np.stack(planes, axis), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+def test_each_channel_may_have_its_own_kernel(draw, name, axis):
+    image, kernel = draw((6, 5, 3)), draw((3, 4, 3), seed=1)
+    moved = np.moveaxis(image, 2, axis), np.moveaxis(kernel, 2, axis)
+    result = FILTERS[name](*moved, border="edge", channel_axis=axis)
+    planes = [FILTERS[name](image[..., c], kernel[..., c], border="edge") for c in range(3)]
+    np.testing.assert_array_equal(result, np.stack(planes, axis))
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -113,6 +124,18 @@ def test_result_dtype_follows_the_image(draw, border, image, kernel, result):
     assert tmatch.correlate(draw((5, 5), image), draw((3, 3), kernel), border=border).dtype == result
 
 
+@pytest.mark.parametrize(
+    ("image", "dtype"), [("u1", "f4"), ("f4", "f8"), ("f8", "f4"), ("c16", "c8"), ("c8", "c16")]
+)
+def test_result_has_the_dtype_asked_for_and_its_precision(draw, image, dtype):
+    pixels, kernel = draw((9, 8), image), draw((5, 6), seed=1)
+    result = tmatch.correlate(pixels, kernel, dtype=dtype)
+    expected = oracle.correlate(pixels, kernel)
+    assert result.dtype == dtype
+    bound = 20 * np.finfo(dtype).eps * abs(expected).max()  # sums of 30 values
+    np.testing.assert_allclose(result, expected, rtol=0, atol=bound)
+
+
 # --- equals the peers -----------------------------------------------------------------------------
 
 NDIMAGE = dict(zip(BORDERS, ["constant", "nearest", "mirror", "reflect", "wrap"], strict=True))
@@ -138,7 +161,7 @@ def test_filters_equal_those_of_ndimage_even_kernels_too(draw, shapes, border, n
 def test_filters_equal_those_of_signal(draw, dtype, kernel_shape, border, boundary, output, name):
     image, kernel = draw((8, 7), dtype, 1), draw(kernel_shape, dtype, 2)
     ours = FILTERS[name](image, kernel, border=border, fill_value=outside(border, 0.5), output=output)
-    theirs = getattr(signal, f"{name}2d")(image, kernel, output, boundary, 0.5)
+    theirs = getattr(signal, f"{name}2d")(image, kernel, output, boundary, FILL[border])
     if output == "same":
         # On even axes signal puts the centre one pixel off ours (and off ndimage's): before it in
         # correlate2d, after it in convolve2d.
@@ -153,8 +176,12 @@ def test_filters_equal_those_of_signal(draw, dtype, kernel_shape, border, bounda
 # --- laws -----------------------------------------------------------------------------------------
 
 small = st.integers(-9, 9)
-pictures = hnp.arrays(np.int8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=small)
-kernels = hnp.arrays(np.int8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=small)
+pictures = hnp.arrays(
+    np.int8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=small, fill=st.nothing()
+)
+kernels = hnp.arrays(
+    np.int8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=small, fill=st.nothing()
+)
 any_border, any_name = st.sampled_from(BORDERS), st.sampled_from(list(FILTERS))
 
 
@@ -165,7 +192,14 @@ def test_whole_numbers_equal_the_oracle_exactly(image, kernel, border, output, n
     np.testing.assert_array_equal(result, expected)
 
 
-@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-1, 1)))
+@given(
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 8), st.integers(1, 8)),
+        elements=st.floats(-1, 1),
+        fill=st.nothing(),
+    )
+)
 def test_identity_changes_nothing(image):
     for border in BORDERS:
         np.testing.assert_array_equal(tmatch.convolve(image, tmatch.kernels.identity(), border=border), image)
@@ -204,17 +238,26 @@ def test_filtering_a_wrapped_shift_shifts_the_result(image, kernel, dy, dx, name
     np.testing.assert_array_equal(shifted, expected)
 
 
-@given(pictures, kernels, any_border, any_name)
-def test_valid_and_same_are_parts_of_full(image, kernel, border, name):
+@given(pictures, kernels, any_border, any_name, st.data())
+def test_valid_and_same_are_parts_of_full_by_the_anchor(image, kernel, border, name, data):
     full = FILTERS[name](image, kernel, border=border, output="full")
-    same = FILTERS[name](image, kernel, border=border, output="same")
-    first = [k // 2 if name == "convolve" else k - 1 - k // 2 for k in kernel.shape]
+    anchor = data.draw(st.none() | st.tuples(*[st.integers(0, k - 1) for k in kernel.shape]))
+    same = FILTERS[name](image, kernel, border=border, anchor=anchor)
+    centre = anchor or [k // 2 for k in kernel.shape]
+    first = [c if name == "convolve" else k - 1 - c for c, k in zip(centre, kernel.shape, strict=True)]
     inside = tuple(slice(f, f + n) for f, n in zip(first, image.shape, strict=True))
     np.testing.assert_array_equal(same, full[inside])
     if all(k <= n for k, n in zip(kernel.shape, image.shape, strict=True)):
         inside = tuple(slice(k - 1, n) for k, n in zip(kernel.shape, image.shape, strict=True))
         valid = FILTERS[name](image, kernel, output="valid")
         np.testing.assert_array_equal(valid, full[inside])
+
+
+@given(pictures, kernels, any_name, st.sampled_from(["same", "full"]), st.integers(1, 9), st.integers(1, 9))
+def test_stride_keeps_every_so_manieth_result(image, kernel, name, output, dy, dx):
+    everything = FILTERS[name](image, kernel, output=output)
+    for stride, kept in [((dy, dx), everything[::dy, ::dx]), (dy, everything[::dy, ::dy])]:
+        np.testing.assert_array_equal(FILTERS[name](image, kernel, output=output, stride=stride), kept)
 
 
 # --- planted truth --------------------------------------------------------------------------------
@@ -249,6 +292,19 @@ def test_a_single_pixel_shows_the_kernel_by_convolution_and_its_flip_by_correlat
 def test_8_bit_sums_do_not_wrap():
     image = np.full((8, 8), 200, np.uint8)
     np.testing.assert_array_equal(tmatch.correlate(image, np.ones((3, 3), np.uint8), output="valid"), 1800)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("kernel_shape", [(3, 4), (9, 8), (120, 3)], ids=str)
+def test_borders_are_right_in_every_tile(cut, draw, kernel_shape, border, cores):
+    image, kernel = draw((50, 43), "i2"), draw(kernel_shape, "i1")
+    for name, function in FILTERS.items():
+        whole = [function(image, kernel, border=border, output=output) for output in ("same", "full")]
+        cut((17, 11), cores)
+        parts = [function(image, kernel, border=border, output=output) for output in ("same", "full")]
+        for a, b in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 @pytest.mark.parametrize("border", BORDERS)
@@ -302,13 +358,17 @@ def test_pixels_keep_shape_and_may_be_none_at_all():
 
 
 @given(
-    hnp.arrays(np.int64, 10, elements=st.integers(-(2**62), 2**62)), st.sampled_from(["u1", "i1", "u2", "i4"])
+    hnp.arrays(np.int64, 10, elements=st.integers(-(2**62), 2**62), fill=st.nothing()),
+    st.sampled_from(["u1", "i1", "u2", "i4"]),
 )
 def test_wrapping_counts_round_as_integers_do(values, dtype):
     np.testing.assert_array_equal(tmatch.to_range(values, how="wrap", dtype=dtype), values.astype(dtype))
 
 
-@given(hnp.arrays(np.float64, 10, elements=st.floats(-1e6, 1e6)), st.sampled_from(["u1", "i1", "u2", "i2"]))
+@given(
+    hnp.arrays(np.float64, 10, elements=st.floats(-1e6, 1e6), fill=st.nothing()),
+    st.sampled_from(["u1", "i1", "u2", "i2"]),
+)
 def test_ranges_are_filled_and_kept(values, dtype):
     clipped = tmatch.to_range(values, dtype=dtype)
     np.testing.assert_array_equal(tmatch.to_range(clipped, dtype=dtype), clipped)
@@ -380,6 +440,90 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
             '`kernel` has shape (5, 6), larger than `image` (4, 5) on axes 0, 1; use "same" or "full"',
         ),
         (
+            NAN * 1j,
+            [[1]],
+            {},
+            ValueError,
+            "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+        ),
+        (
+            np.ma.masked_less(ONES, 3),
+            [[1]],
+            {},
+            TypeError,
+            "`image` is a masked array; fill it first, for instance with `image.filled(0)`",
+        ),
+        (
+            ONES,
+            ONES,
+            {"fill_value": np.nan},
+            ValueError,
+            "`fill_value` is nan; it must be finite",
+        ),
+        (
+            ONES,
+            ONES,
+            {"fill_value": 3.0, "border": "edge"},
+            ValueError,
+            '`fill_value` is 3.0 with border="edge"; only border="constant" fills',
+        ),
+        (
+            np.ones((4, 5, 0)),
+            [[1]],
+            {"channel_axis": 2},
+            ValueError,
+            "`image` has shape (4, 5, 0); it must have at least one axis and one pixel",
+        ),
+        (
+            np.ones((4, 5, 3)),
+            np.ones((2, 2, 2)),
+            {"channel_axis": 2},
+            ValueError,
+            "`kernel` has 2 channels and `image` has 3; they must be equal",
+        ),
+        (
+            ONES,
+            ONES,
+            {"stride": 0},
+            ValueError,
+            "`stride` is 0; it must be a whole number of at least 1, or 2 of them, one for each axis",
+        ),
+        (
+            ONES,
+            ONES,
+            {"stride": (1, 2, 3)},
+            ValueError,
+            "`stride` is (1, 2, 3); it must be a whole number of at least 1, or 2 of them, one for each axis",
+        ),
+        (
+            ONES,
+            ONES,
+            {"anchor": (0, 5)},
+            ValueError,
+            "`anchor` is (0, 5); it must be an element of the kernel, whose shape is (4, 5)",
+        ),
+        (
+            ONES,
+            ONES,
+            {"anchor": (0, 0), "output": "full"},
+            ValueError,
+            '`anchor` is (0, 0) with output="full"; only output="same" lays the kernel on a pixel',
+        ),
+        (
+            ONES,
+            ONES,
+            {"dtype": "u1"},
+            ValueError,
+            "`dtype` is uint8; it must be float32 or float64 here; `to_range` makes pixels of the result",
+        ),
+        (
+            ONES * 1j,
+            ONES,
+            {"dtype": float},
+            ValueError,
+            "`dtype` is float64; it must be complex64 or complex128 here; `to_range` makes pixels of the result",
+        ),
+        (
             ONES,
             ONES,
             {"border": "mirror"},
@@ -400,17 +544,6 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
 def test_filters_refuse_what_they_cannot_do(name, image, kernel, options, error, sentence):
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
         FILTERS[name](image, kernel, **options)
-
-
-def test_image_without_channels_is_refused():
-    with pytest.raises(ValueError, match=re.escape("`image` has shape")):
-        tmatch.correlate(np.ones((4, 5, 0)), np.ones((2, 2)), channel_axis=2)
-
-
-@pytest.mark.parametrize("fill_value", [np.nan, np.inf])
-def test_fill_value_that_is_not_finite_is_refused(fill_value):
-    with pytest.raises(ValueError, match=re.escape(f"`fill_value` is {fill_value}")):
-        tmatch.correlate(ONES, ONES, fill_value=fill_value)
 
 
 @pytest.mark.parametrize(

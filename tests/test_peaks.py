@@ -22,7 +22,7 @@ def maps(draw, most=4):
     longest = {1: 20, 2: 8, 3: 4}
     ndim = draw(st.integers(1, 3))
     shape = draw(st.tuples(*[st.integers(1, longest[ndim])] * ndim))
-    return draw(hnp.arrays(np.int8, shape, elements=st.integers(-1, most)))
+    return draw(hnp.arrays(np.int8, shape, elements=st.integers(-1, most), fill=st.nothing()))
 
 
 @given(maps())
@@ -116,6 +116,13 @@ def test_equal_peaks_come_in_row_major_order():
     scores[::2, ::2] = 1
     assert found(scores) == [(y, x) for y in (0, 2, 4) for x in (0, 2, 4, 6)]
     assert found(scores, min_distance=3) == [(0, 0), (0, 4), (4, 0), (4, 4)]
+
+
+def test_min_distance_is_the_least_distance_kept():
+    assert found([3, 0, 4], min_distance=2) == [(2,), (0,)]
+    assert found([4, 0, 3], min_distance=2) == [(0,), (2,)]
+    assert found([3, 0, 4], min_distance=3) == [(2,)]
+    assert found([4, 0, 3, 0, 5], min_distance=3) == [(4,), (0,)]  # the dropped one drops no other
 
 
 def test_threshold_is_the_least_score_accepted():

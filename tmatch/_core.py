@@ -4,14 +4,15 @@ Work is cut into tiles whose transforms stay in the processor's cache, and tiles
 threads. Tiles depend on shapes alone, never on the number of threads.
 """
 
+import collections
 import functools
 import itertools
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ _CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the
 _TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
 _FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
 _TRANSFORM_PASSES = 25  # what a pair of transforms costs, as passes of adding or multiplying over a tile
-_THREAD_POINTS = 2**16  # below this many results starting threads costs more than it saves
+_THREAD_WORK = (
+    10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
+)
 _EXACT = 2**53  # integers up to here are exact in float64
 
 
@@ -96,20 +99,36 @@ def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
     return Tiling(places, window, tuple(block), ())
 
 
-def run_tiles(work: Callable[[Region], None], tiling: Tiling) -> None:
-    """Call `work` on every block of `tiling`, on a thread per core when there is enough to do."""
-    blocks = list(tiling.blocks())
-    workers = min(len(blocks), available_cores())
-    if workers == 1 or math.prod(tiling.places) < _THREAD_POINTS:
-        for block in blocks:
-            work(block)
-        return
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for _ in pool.map(work, blocks):
-            pass
-    finally:  # also on Ctrl-C: tiles not yet begun are dropped
-        pool.shutdown(cancel_futures=True)
+def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> None:
+    """Call `work` on every block, on a thread per core if so many passes over all places are worth it."""
+    pending = collections.deque(tiling.blocks())
+    errors: list[BaseException] = []
+
+    def take() -> Region | None:
+        try:
+            return pending.popleft()
+        except IndexError:
+            return None
+
+    def drain() -> None:
+        try:
+            while (block := take()) is not None:
+                work(block)
+        except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
+            pending.clear()
+            errors.append(error)
+
+    many = passes * math.prod(tiling.places) > _THREAD_WORK
+    helpers = [
+        threading.Thread(target=drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)
+    ]
+    for thread in helpers:
+        thread.start()
+    drain()
+    for thread in helpers:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def available_cores() -> int:
@@ -122,24 +141,69 @@ def available_cores() -> int:
 # --- correlation ----------------------------------------------------------------------------------
 
 
-class Picture(Protocol):
-    """What a correlation reads: an array, or something that gives out tiles as an array does."""
-
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    def min(self) -> Any: ...
-    def max(self) -> Any: ...
-    def __getitem__(self, region: Region, /) -> Array: ...
+Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 
 
-def correlate_valid(image: Picture, kernel: Array, dtype: np.dtype[Any] | None = None) -> Array:
+class Extended:
+    """An image that goes on outside itself, read tile by tile; no whole copy of it is made."""
+
+    def __init__(
+        self, image: Array, margins: Sequence[tuple[int, int]], border: Border = "constant", fill: float = 0
+    ) -> None:
+        self.image, self.margins, self.border, self.fill = image, margins, border, fill
+        self.shape = tuple(
+            n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
+        )
+        filled = border == "constant" and any(map(any, margins))
+        self.dtype = np.result_type(image.dtype, np.asarray(fill).dtype) if filled else image.dtype
+
+    def largest(self) -> int:
+        """Largest magnitude the pixels, being integers, can have."""
+        return max(_largest(self.image), abs(int(self.fill)))
+
+    def read(self, region: Region, dtype: np.dtype[Any]) -> Array:
+        """Copy a tile."""
+        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
+        shape = [part.stop - part.start for part in region]
+        tile = np.full(shape, self.fill, dtype) if self.border == "constant" else np.empty(shape, dtype)
+        for pieces in itertools.product(*map(self._pieces, starts, shape, self.image.shape)):
+            source = self.image
+            for axis, (_, inside) in enumerate(pieces):
+                source = source[(slice(None),) * axis + (inside,)]
+            tile[tuple(target for target, _ in pieces)] = source
+        return tile
+
+    def _pieces(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array]]:
+        """Parts of a tile along an axis that lie before, inside and after the image, and what is read for each."""
+        first, last = min(max(-start, 0), length), min(max(n - start, 0), length)
+        pieces: list[tuple[slice, slice | Array]] = [(slice(first, last), slice(start + first, start + last))]
+        if self.border != "constant":
+            places = np.arange(start, start + length)
+            pieces += [
+                (part, _inside(places[part], n, self.border)) for part in (slice(first), slice(last, None))
+            ]
+        return [(target, source) for target, source in pieces if len(range(length)[target])]
+
+
+def _inside(place: Array, n: int, border: Border) -> Array:
+    """Give the pixel of n that stands for a place on an axis."""
+    if border == "edge":
+        return np.clip(place, 0, n - 1)
+    if border == "wrap":
+        return place % n
+    period = 2 * n if border == "symmetric" else max(2 * n - 2, 1)
+    there = place % period
+    return np.where(there < n, there, period - (border == "symmetric") - there)
+
+
+def correlate_valid(image: Array | Extended, kernel: Array, dtype: np.dtype[Any] | None = None) -> Array:
     """Correlate over all windows that lie inside the image: ``sum(window * conj(kernel))``.
 
     `dtype` is the result's, float or complex of 32 or 64 bits a part, which is also the precision of the
     work; by default `result_dtype`. Integers times whole numbers give exact integers below 2**53.
     """
+    if not isinstance(image, Extended):
+        image = Extended(image, [(0, 0)] * image.ndim)
     places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
     out = np.empty(places, dtype or result_dtype(image.dtype, kernel.dtype))
     if kernel.dtype.kind == "c" and image.dtype.kind != "c":  # two real correlations
@@ -158,16 +222,16 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _correlate_into(out: Array, image: Picture, weights: Array) -> None:
+def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
     """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
-    whole = _is_whole(image) and _is_whole(weights)
+    whole = image.dtype.kind in "biu" and _is_whole(weights)
     tiling = plan_tiles(image.shape, weights.shape)
     factors = _separate(weights, whole=whole)
     direct, separable = _passes(weights), sum(map(_passes, factors)) if factors else math.inf
     transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
     work = out.dtype
     if whole:
-        largest = _largest(image)
+        largest = image.largest()
         norms = (
             largest
             * math.sqrt(math.prod(tiling.fft_shape))
@@ -186,7 +250,7 @@ def _correlate_into(out: Array, image: Picture, weights: Array) -> None:
         tiling = plan_blocks(image.shape, weights.shape)
 
     def compute(block: Region) -> None:
-        tile = image[tiling.needs(block)].astype(work, order="C")
+        tile = image.read(tiling.needs(block), work)
         if spectrum is not None:
             result = correlate_tile([tile], [spectrum], tiling, block)
             out[block] = np.rint(result) if whole else result
@@ -195,7 +259,7 @@ def _correlate_into(out: Array, image: Picture, weights: Array) -> None:
         else:
             out[block] = _sum_taps(tile, weights)
 
-    run_tiles(compute, tiling)
+    run_tiles(compute, tiling, min(direct, separable, transforms))
 
 
 def _passes(weights: Array) -> float:
@@ -299,16 +363,16 @@ def rounding_bound(norms: float, tiling: Tiling) -> float:
     return float(np.finfo(np.float64).eps * (2 + math.log2(math.prod(tiling.fft_shape))) * norms)
 
 
-def _is_whole(array: Picture) -> bool:
-    """Tell whether every value is an integer: by dtype, or by value for kernels written as floats."""
-    if array.dtype.kind in "biu":
+def _is_whole(kernel: Array) -> bool:
+    """Tell whether every weight is an integer, though it may be written as a float."""
+    if kernel.dtype.kind in "biu":
         return True
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.size > 2**16:
-        return False  # an image of floats is not worth the look
-    return bool((np.rint(array) == array).all() and np.abs(array).max() < _EXACT)
+    return kernel.dtype.kind == "f" and bool(
+        (np.rint(kernel) == kernel).all() and np.abs(kernel).max() < _EXACT
+    )
 
 
-def _largest(array: Picture) -> int:
+def _largest(array: Array) -> int:
     """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
     if array.dtype.kind == "b":
         return 1

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tmatch import _core
-from tmatch._core import Array, Region, Shape
+from tmatch._core import Array, Border, Shape
 
-Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 Output = Literal["same", "valid", "full"]
 RangeRule = Literal["clip", "rescale", "wrap", "abs"]
 
@@ -231,7 +230,7 @@ def _filter(
     for plane, plane_weights in zip(planes, kernels, strict=True):
         # Correlating conjugates and convolving does not.
         laid = np.conj(np.flip(plane_weights)) if flip else plane_weights
-        done.append(_core.correlate_valid(_Extended(plane, margins, border, fill), laid, target)[steps])
+        done.append(_core.correlate_valid(_core.Extended(plane, margins, border, fill), laid, target)[steps])
     return np.ascontiguousarray(done[0] if axis is None else np.stack(done, axis=axis))
 
 
@@ -251,51 +250,6 @@ def _margins(
     if output == "full":
         return [(n - 1, n - 1) for n in kernel]
     return [(n - 1 - c, c) if flip else (c, n - 1 - c) for c, n in zip(centre, kernel, strict=True)]
-
-
-class _Extended:
-    """An image that goes on outside itself; tiles are cut out of it and no whole copy is made."""
-
-    def __init__(self, image: Array, margins: Sequence[tuple[int, int]], border: Border, fill: Any) -> None:
-        self._image, self._margins, self._border, self._fill = image, margins, border, fill
-        self.shape = tuple(
-            n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
-        )
-        padded = border == "constant" and any(map(any, margins))
-        self.dtype = np.result_type(image.dtype, np.asarray(fill).dtype) if padded else image.dtype
-
-    def min(self) -> Any:
-        return min(self._image.min(), self._fill)
-
-    def max(self) -> Any:
-        return max(self._image.max(), self._fill)
-
-    def __getitem__(self, region: Region) -> Array:
-        tile, gap = self._image, []
-        for axis, (part, (before, _)) in enumerate(zip(region, self._margins, strict=True)):
-            n = self._image.shape[axis]
-            start, stop = part.start - before, part.stop - before
-            cut: list[Any] = [slice(None)] * tile.ndim
-            if self._border == "constant" or (start >= 0 and stop <= n):
-                cut[axis] = slice(min(max(start, 0), n), min(max(stop, 0), n))
-            else:
-                cut[axis] = _inside(np.arange(start, stop), n, self._border)
-            gap.append((min(max(-start, 0), stop - start), min(max(stop - n, 0), stop - start)))
-            tile = tile[tuple(cut)]
-        if self._border == "constant" and any(map(any, gap)):
-            tile = np.pad(tile.astype(self.dtype, copy=False), gap, constant_values=self._fill)
-        return tile
-
-
-def _inside(place: Array, n: int, border: Border) -> Array:
-    """Give the pixel of n that stands for a place on an axis, the image going on by the border's rule."""
-    if border == "edge":
-        return np.clip(place, 0, n - 1)
-    if border == "wrap":
-        return place % n
-    period = 2 * n if border == "symmetric" else max(2 * n - 2, 1)
-    there = place % period
-    return np.asarray(np.where(there < n, there, period - (border == "symmetric") - there))
 
 
 # --- what goes in ---------------------------------------------------------------------------------

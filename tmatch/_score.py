@@ -17,6 +17,7 @@ ScoreBlock = Callable[[Region], Scores]
 
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
 _TRUSTED = 3e-10  # a window whose score may be off by more is computed again by definition
+_PASSES = 100  # over a tile, that its scores cost about
 _GROUP_PIXELS = 2**20  # of windows computed together by definition
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -96,7 +97,7 @@ def match_template(
     def work(block: Region) -> None:
         scores[block] = _bounded(score_block(block))
 
-    _core.run_tiles(work, tiling)
+    _core.run_tiles(work, tiling, _PASSES)
     return scores
 
 
