@@ -95,6 +95,16 @@ def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
         np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
+@pytest.mark.parametrize("window", [(1, 1), (2, 2), (4, 7), (9, 9)], ids=str)
+def test_kernels_of_the_least_and_largest_integers_of_their_type_are_exact(draw, window, dtype):
+    image = draw((13, 12), "u2", 8) >> 4
+    ends = (0, 1) if dtype == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for kernel in (np.full(window, ends[0]), np.full(window, ends[1]), np.resize(ends, window)):
+        expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
+        np.testing.assert_array_equal(_core.correlate_valid(image, kernel.astype(dtype)), expected)
+
+
 def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
     image, kernel = draw((40, 41), "i8") >> 29, draw((9, 10), "i2").astype(np.int64) >> 4
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
@@ -278,12 +288,13 @@ def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
 
 # --- interruptions --------------------------------------------------------------------------------
 
+TILING, MANY = Tiling((300, 300), (1, 1), (30, 3), (30, 3)), 1e9  # 1000 tiles, worth several threads
+
 
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
 def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
     monkeypatch.setattr(_core, "available_cores", lambda: cores)
-    tiling = Tiling((300, 300), (1, 1), (30, 3), (30, 3))
     begun = []
 
     def work(block):
@@ -294,7 +305,7 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
         time.sleep(0.002)
 
     with pytest.raises(error, match="in a tile"):
-        _core.run_tiles(work, tiling)
+        _core.run_tiles(work, TILING, MANY)
     assert len(begun) < 1000
 
 
@@ -309,5 +320,5 @@ def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
         time.sleep(0.002)
 
     with pytest.raises(KeyboardInterrupt):
-        _core.run_tiles(work, Tiling((300, 300), (1, 1), (30, 3), (30, 3)))
+        _core.run_tiles(work, TILING, MANY)
     assert next(begun) < 1000

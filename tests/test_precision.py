@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import oracle
 import tmatch
@@ -50,6 +52,13 @@ def test_faint_detail_beside_a_bright_flat_keeps_its_scores(draw, contrast, brig
         assert np.all(scores[:7] == 0)
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 12), st.integers(2, 12))
+def test_flat_windows_score_zero_whatever_their_value_and_size(value, height, width):
+    template = np.random.default_rng(0).normal(size=(height, width))
+    scores = tmatch.match_template(np.full((13, 14), value), template)
+    assert np.all(scores == 0)
+
+
 def test_one_last_digit_of_contrast_is_contrast():
     image = np.full((12, 13), 0.1)
     image[5, 6] = np.nextafter(0.1, 1)
@@ -66,6 +75,17 @@ def test_half_the_image_may_have_little_contrast_and_half_much(draw, ends):
     for x in (3, 12, 21):  # little, both, much
         scores = assert_scores(image, image[6:11, x : x + 6])
         assert np.unravel_index(scores.argmax(), scores.shape) == (6, x)
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [("f8", 1e-6, 1e6), ("f4", 1e-3, 1e6), ("i8", 3, 2**28)])
+def test_faint_detail_about_the_mean_of_a_strong_image_keeps_its_scores(draw, dtype, low, high):
+    image = np.zeros((20, 60), dtype)
+    image[:, :15] = np.rint(draw((20, 15)) * 4 * low) if dtype == "i8" else draw((20, 15)) * low
+    image[:, 30:45] = draw((20, 15), seed=1) * high
+    image[:, 15:30], image[:, 45:] = -image[:, :15], -image[:, 30:45]  # the mean is 0 exactly
+    for shape in [(5, 6), (1, 2)]:
+        template = image[6 : 6 + shape[0], 3 : 3 + shape[1]]
+        assert assert_scores(image, template)[6, 3] > 1 - BOUND
 
 
 def test_channels_may_differ_in_contrast_and_offset(draw):
@@ -135,6 +155,16 @@ def test_integers_with_a_huge_offset_score_as_without_it(draw, dtype, offset):
 def test_integers_of_any_width_equal_the_oracle(draw, bits):
     image = draw((20, 22), "i8") >> (63 - bits)
     assert_scores(image, image[7:12, 8:14])
+
+
+def test_templates_of_half_a_million_pixels_are_exact_too(draw):
+    image = draw((760, 755), "u1")
+    image = np.where(image < 128, 0, 255).astype(np.uint8)  # the largest sums there are
+    scores = tmatch.match_template(image, image[3:753, 2:752])
+    assert scores[3, 2] == scores.max() == 1.0
+    for y, x in [(0, 0), (10, 5), (3, 1)]:
+        expected = oracle.zncc(image[y : y + 750, x : x + 750], image[3:753, 2:752])
+        assert scores[y, x] == pytest.approx(expected[0, 0], abs=1e-14)
 
 
 def test_a_large_smooth_image_keeps_its_scores(draw):

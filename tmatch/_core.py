@@ -154,8 +154,7 @@ class Extended:
         self.shape = tuple(
             n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
         )
-        filled = border == "constant" and any(map(any, margins))
-        self.dtype = np.result_type(image.dtype, np.asarray(fill).dtype) if filled else image.dtype
+        self.whole = image.dtype.kind in "biu" and fill == int(fill)
 
     def largest(self) -> int:
         """Largest magnitude the pixels, being integers, can have."""
@@ -205,8 +204,8 @@ def correlate_valid(image: Array | Extended, kernel: Array, dtype: np.dtype[Any]
     if not isinstance(image, Extended):
         image = Extended(image, [(0, 0)] * image.ndim)
     places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
-    out = np.empty(places, dtype or result_dtype(image.dtype, kernel.dtype))
-    if kernel.dtype.kind == "c" and image.dtype.kind != "c":  # two real correlations
+    out = np.empty(places, dtype or result_dtype(image.image.dtype, kernel.dtype))
+    if kernel.dtype.kind == "c" and image.image.dtype.kind != "c":  # two real correlations
         _correlate_into(out.real, image, kernel.real)
         _correlate_into(out.imag, image, -kernel.imag)
     else:
@@ -224,19 +223,16 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
 
 def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
     """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
-    whole = image.dtype.kind in "biu" and _is_whole(weights)
+    weights = weights.astype(np.result_type(weights, np.float64))
+    whole = image.whole and _is_whole(weights)
     tiling = plan_tiles(image.shape, weights.shape)
-    factors = _separate(weights, whole=whole)
+    factors = _separate(weights, float(np.finfo(out.dtype).eps), whole=whole)
     direct, separable = _passes(weights), sum(map(_passes, factors)) if factors else math.inf
     transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
     work = out.dtype
     if whole:
         largest = image.largest()
-        norms = (
-            largest
-            * math.sqrt(math.prod(tiling.fft_shape))
-            * float(np.linalg.norm(weights.astype(np.float64)))
-        )
+        norms = largest * math.sqrt(math.prod(tiling.fft_shape)) * float(np.linalg.norm(weights))
         if rounding_bound(norms, tiling) >= 0.25:  # too large to be rounded to the right integer
             transforms = math.inf
         small = largest * float(np.abs(weights).sum()) < 2**24 and min(direct, separable) <= transforms
@@ -251,13 +247,19 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
 
     def compute(block: Region) -> None:
         tile = image.read(tiling.needs(block), work)
-        if spectrum is not None:
-            result = correlate_tile([tile], [spectrum], tiling, block)
-            out[block] = np.rint(result) if whole else result
-        elif factors and separable < direct:
-            out[block] = _sum_along_axes(tile, factors)
-        else:
-            out[block] = _sum_taps(tile, weights)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # of sums across rows, which lie outside the result
+            if spectrum is not None:
+                result = correlate_tile([tile], [spectrum], tiling, block)
+            elif factors and separable < direct:
+                result = _sum_along_axes(tile, factors)
+            else:
+                result = _sum_taps(tile, weights)
+            if not np.isfinite(result.sum()) and not np.isfinite(result).all():
+                msg = f"sums of `image` times `kernel` pass the largest {work.name}; scale one of them down"
+                raise ValueError(msg)
+        out[block] = np.rint(result) if whole and spectrum is not None else result
 
     run_tiles(compute, tiling, min(direct, separable, transforms))
 
@@ -273,7 +275,7 @@ def _is_box(weights: Array) -> bool:
     return weights.ndim == 1 and len(weights) > 3 and bool((weights == weights[0]).all())
 
 
-def _separate(kernel: Array, *, whole: bool) -> list[Array] | None:
+def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | None:
     """Take a kernel of rank 1 apart into one factor for each axis; None if it is of higher rank.
 
     The lines through its largest element are the factors, but for scale. Whole numbers give whole factors.
@@ -289,8 +291,7 @@ def _separate(kernel: Array, *, whole: bool) -> list[Array] | None:
     else:
         factors = [lines[0], *(line / largest for line in lines[1:])]
     product = functools.reduce(np.multiply.outer, factors)
-    rounding = 8 * np.finfo(kernel.dtype if kernel.dtype.kind in "fc" else np.float64).eps
-    return factors if np.abs(product - kernel).max() <= rounding * np.abs(largest) else None
+    return factors if np.abs(product - kernel).max() <= 2 * precision * np.abs(largest) else None
 
 
 def _sum_taps(tile: Array, weights: Array) -> Array:
@@ -417,8 +418,9 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
 
 def _doubling(array: Array, shape: Shape, combine: np.ufunc) -> Array:
     line = np.ascontiguousarray(array).ravel()
-    for length, step in zip(shape, _steps(array.shape), strict=True):
-        line = _sweep(line, length, step, combine)
+    with np.errstate(over="ignore", invalid="ignore"):  # of sums across rows, which lie outside the result
+        for length, step in zip(shape, _steps(array.shape), strict=True):
+            line = _sweep(line, length, step, combine)
     return _as_windows(line, array.shape, shape)
 
 

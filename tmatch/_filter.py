@@ -222,7 +222,7 @@ def _filter(
     if axis is not None and weights.ndim == pixels.ndim:
         kernels = list(np.moveaxis(weights, axis, 0))
     _check_shapes(pixels, planes, kernels, output)
-    fill = _fill(fill_value, border, pixels)
+    _check_fill(fill_value, border)
     steps = tuple(slice(None, None, step) for step in _strides(stride, planes[0].ndim))
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
@@ -230,7 +230,9 @@ def _filter(
     for plane, plane_weights in zip(planes, kernels, strict=True):
         # Correlating conjugates and convolving does not.
         laid = np.conj(np.flip(plane_weights)) if flip else plane_weights
-        done.append(_core.correlate_valid(_core.Extended(plane, margins, border, fill), laid, target)[steps])
+        done.append(
+            _core.correlate_valid(_core.Extended(plane, margins, border, fill_value), laid, target)[steps]
+        )
     return np.ascontiguousarray(done[0] if axis is None else np.stack(done, axis=axis))
 
 
@@ -300,16 +302,13 @@ def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], outpu
         raise ValueError(msg)
 
 
-def _fill(fill_value: float, border: Border, image: Array) -> int | float:
+def _check_fill(fill_value: float, border: Border) -> None:
     if not math.isfinite(fill_value):
         msg = f"`fill_value` is {fill_value}; it must be finite"
         raise ValueError(msg)
     if fill_value and border != "constant":
         msg = f'`fill_value` is {fill_value} with border="{border}"; only border="constant" fills'
         raise ValueError(msg)
-    return (
-        int(fill_value) if fill_value == int(fill_value) and image.dtype.kind in "biu" else float(fill_value)
-    )
 
 
 def _strides(stride: int | Sequence[int], ndim: int) -> list[int]:
