@@ -139,7 +139,7 @@ def test_kernels_are_listed_with_their_numbers():
 def test_filter_writes_the_convolved_picture(pair, tmp_path):
     result = run("filter", pair[0], "-k", "sharpen", "-o", tmp_path / "f.png")
     assert result.exit_code == 0
-    expected = tmatch.convolve(tmatch.read_image(pair[0]), tmatch.kernels.sharpen(), border="reflect")
+    expected = tmatch.convolve(tmatch.read_image(pair[0]), tmatch.kernels.sharpen(), channel_axis=None)
     np.testing.assert_array_equal(tmatch.read_image(tmp_path / "f.png"), tmatch.to_range(expected))
 
 
@@ -160,19 +160,19 @@ def test_version_and_help():
         (["locate", "missing.png", EYE], 'error: cannot read "missing.png": no such file or directory'),
         (
             ["locate", EYE, NOISY],
-            "error: `template` has shape (768, 1024), larger than `image` (65, 80) on axes 0, 1",
+            'error: template "noisy" has shape (768, 1024), larger than `image` (65, 80) on axes 0, 1',
         ),
         (
             ["locate", NOISY, EYE, "--threshold", "80"],
             "error: `threshold` is 80.0; zncc scores are from -1 to 1",
         ),
-        (["locate", NOISY, EYE, "--max-count", "0"], "error: `max_count` is 0; it must be at least 1"),
+        (["locate", NOISY, EYE, "--max-count", "0"], "error: `max_count` is 0; it must be a whole number"),
         (["locate", NOISY, EYE, "--max-overlap", "3"], "error: `max_overlap` is 3.0; it must be from 0"),
         (
             ["locate", NOISY, EYE, NOISY, "--scores", "s.npy"],
             "error: --scores writes one score map, but 2 templates",
         ),
-        (["heatmap", NOISY, EYE, "-o", "h.what"], '".what" is no figure format; use one of'),
+        (["heatmap", NOISY, EYE, "-o", "h.what"], '".what" is no format known for it; use one of .png'),
         (
             ["filter", EYE, "-k", "sobl_x", "-o", "f.png"],
             'error: there is no kernel "sobl_x"; did you mean "sobel_x"?',
@@ -206,6 +206,144 @@ def test_interrupt_is_no_miss(monkeypatch):
     assert result.stderr == "interrupted\n"
 
 
+@pytest.mark.parametrize("option", ["--overlay", "--heatmap"])
+def test_nothing_is_overwritten_unseen(pair, tmp_path, option):
+    before = pair[0].read_bytes()
+    for arguments in ([option, pair[0]], ["--overlay", tmp_path / "o.png", "--heatmap", tmp_path / "o.png"]):
+        result = run("locate", *pair, *arguments)
+        assert result.exit_code == 2
+        assert "is named twice, or is one of the pictures read" in result.stderr
+    assert pair[0].read_bytes() == before
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_missing_folder_is_told_before_the_work(pair, tmp_path):
+    result = run("locate", *pair, "--overlay", tmp_path / "no" / "o.png")
+    assert result.exit_code == 2
+    assert "there is no folder" in result.stderr
+
+
+def test_names_that_look_like_markup_or_mathematics_are_shown_as_they_are(pair, tmp_path):
+    odd = tmp_path / "[red]a$_b$[bold].png"
+    odd.write_bytes(pair[1].read_bytes())
+    files = ("--heatmap", tmp_path / "h.png", "--overlay", tmp_path / "o.png")
+    result = run("locate", pair[0], odd, pair[1], *files, "--max-overlap", 1)
+    assert result.exit_code == 0
+    assert odd.stem in result.stdout
+
+
+def test_thin_pictures_get_an_overlay_of_sensible_size(tmp_path):
+    strip = np.random.default_rng(0).integers(0, 256, (20, 1920), dtype=np.uint8)
+    Image.fromarray(strip).save(tmp_path / "strip.png")
+    Image.fromarray(strip[:, 500:540]).save(tmp_path / "part.png")
+    result = run("locate", tmp_path / "strip.png", tmp_path / "part.png", "--overlay", tmp_path / "o.png")
+    assert result.exit_code == 0
+    assert tmatch.read_image(tmp_path / "o.png").shape[:2] == (20, 1920)
+
+
+# --- filter and kernels -------------------------------------------------------------------------------
+
+
+def filtered(pair, tmp_path, *options):
+    result = run("filter", pair[0], "-o", tmp_path / "f.png", *options)
+    assert result.exit_code == 0, result.stderr
+    return tmatch.read_image(tmp_path / "f.png")
+
+
+def test_filter_options_reach_the_library(pair, tmp_path):
+    pixels = tmatch.read_image(pair[0])
+    kernel = tmatch.kernels.ripple()
+    options = ("--op", "correlate", "--border", "wrap", "--output", "full", "--stride", 2, "--range", "wrap")
+    expected = tmatch.correlate(pixels, kernel, border="wrap", output="full", stride=2)
+    np.testing.assert_array_equal(
+        filtered(pair, tmp_path, "-k", "ripple", *options), tmatch.to_range(expected, how="wrap")
+    )
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".npy", ""])
+def test_kernels_come_from_files_and_from_numbers(pair, tmp_path, ending):
+    kernel = np.array([[0, -1.5, 0], [-1, 6, -1], [0, -1, 0.25]])
+    source = tmp_path / f"kernel{ending}"
+    if ending == ".npy":
+        np.save(source, kernel)
+    elif ending:
+        np.savetxt(source, kernel, delimiter="," if ending == ".csv" else " ", header="a comment")
+    else:
+        source = "0 -1.5 0; -1 6 -1; 0,-1,0.25"
+    expected = tmatch.to_range(tmatch.convolve(tmatch.read_image(pair[0]), kernel))
+    np.testing.assert_array_equal(filtered(pair, tmp_path, "-k", source), expected)
+
+
+def test_numbers_themselves_are_written_as_npy(pair, tmp_path):
+    assert run("filter", pair[0], "-k", "laplacian", "-o", tmp_path / "f.npy").exit_code == 0
+    expected = tmatch.convolve(tmatch.read_image(pair[0]), tmatch.kernels.laplacian())
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), expected)
+
+
+def test_magnitude_of_a_complex_kernel_is_written(pair, tmp_path):
+    edges = np.abs(tmatch.convolve(tmatch.read_image(pair[0]), tmatch.kernels.scharr_complex()))
+    np.testing.assert_array_equal(filtered(pair, tmp_path, "-k", "scharr_complex"), tmatch.to_range(edges))
+
+
+def test_compare_draws_every_result_and_scipy_beside_it(pair, tmp_path):
+    plain = filtered(pair, tmp_path, "--bank", "small_blur,sharpen", "--compare").shape
+    beside = filtered(pair, tmp_path, "--bank", "small_blur,sharpen", "--compare", "--against", "scipy").shape
+    assert beside[1] > plain[1] > 900
+
+
+def test_sixteen_bits_stay_sixteen(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (30, 40), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(filtered((tmp_path / "deep.png",), tmp_path, "-k", "identity"), deep)
+
+
+def test_printed_kernel_is_read_back(tmp_path):
+    result = run("kernels", "scharr_complex", "--plot", tmp_path / "k.png")
+    assert result.exit_code == 0
+    (tmp_path / "kernel.txt").write_text(result.stdout)
+    assert run("kernels", tmp_path / "kernel.txt").stdout == result.stdout
+    assert tmatch.read_image(tmp_path / "k.png").shape[1] > 900
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "error: no kernel is given; name one with -k"),
+        (["--bank", "box,sharpen"], "error: several results make one figure; add --compare"),
+        (
+            ["-k", "1 2; 3"],
+            'error: cannot read the kernel "1 2; 3": rows of 1 to 2 numbers; they must be equally long',
+        ),
+        (["-k", "missing.csv"], 'error: cannot read "missing.csv": no such file or directory'),
+        (
+            ["-k", "box", "--compare", "--against", "scipy", "--output", "full"],
+            'scipy.ndimage knows only "same"',
+        ),
+        (["-k", "large_blur", "--output", "valid", "--stride", "0"], "error: `stride` is 0"),
+    ],
+)
+def test_filters_that_cannot_be_are_refused(pair, tmp_path, options, sentence):
+    result = run("filter", pair[0], "-o", tmp_path / "f.png", *options)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert not (tmp_path / "f.png").exists()
+
+
+def test_float_pictures_have_no_range_to_clip_to(tmp_path):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(9, dtype=np.float32))
+    result = run("filter", tmp_path / "a.tif", "-k", "box", "-o", tmp_path / "f.png")
+    assert result.exit_code == 2
+    assert "holds floats, which have no range of their own to clip to; use --range rescale" in result.stderr
+    assert (
+        run(
+            "filter", tmp_path / "a.tif", "-k", "box", "-o", tmp_path / "f.png", "--range", "rescale"
+        ).exit_code
+        == 0
+    )
+
+
 # --- as a process -------------------------------------------------------------------------------------
 
 
@@ -216,6 +354,13 @@ def test_runs_as_a_module_and_writes_nothing_but_data_to_stdout():
     assert header == "image,label,x,y,width,height,score"
     assert row.startswith(f"{NOISY},eye,670,300,80,65,0.79")
     assert done.stderr == ""
+
+
+def test_closed_stderr_loses_words_and_no_data():
+    command = f"{sys.executable} -m tmatch locate {NOISY} {EYE} --threshold 0.7 --format csv 2>&-"
+    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 2
 
 
 def test_reader_that_goes_away_is_no_error():

@@ -293,6 +293,14 @@ def test_8_bit_sums_do_not_wrap():
     np.testing.assert_array_equal(tmatch.correlate(image, np.ones((3, 3), np.uint8), output="valid"), 1800)
 
 
+@pytest.mark.parametrize("fill_value", [2**24 + 1, -(2**40) - 1])
+def test_integers_are_exact_beside_a_huge_fill_value_too(draw, fill_value):
+    image, kernel = draw((20, 21), "u1"), draw((9, 10), "i1")
+    for part in (kernel, kernel[:2, :2]):
+        expected = oracle.correlate(image, part, "constant", fill_value)  # below 2**53
+        np.testing.assert_array_equal(tmatch.correlate(image, part, fill_value=fill_value), expected)
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("kernel_shape", [(3, 4), (9, 8), (120, 3)], ids=str)

@@ -232,11 +232,15 @@ IMAGE = np.arange(30).reshape(5, 6)
             {"max_overlap": 2},
             "`max_overlap` is 2; it must be from 0 (boxes may touch) to 1 (no suppression)",
         ),
-        (IMAGE[:2], {"max_count": 0}, "`max_count` is 0; it must be at least 1, or None for no limit"),
+        (
+            IMAGE[:2],
+            {"max_count": 0},
+            "`max_count` is 0; it must be a whole number of at least 1, or None for no limit",
+        ),
         (
             IMAGE[:2],
             {"min_distance": 0},
-            "`min_distance` is 0; it must be at least 1 pixel, which leaves all peaks",
+            "`min_distance` is 0; it must be a whole number of at least 1",
         ),
         (IMAGE[:2], {"metric": "ssd"}, "`metric` is 'ssd'; the metric known is \"zncc\""),
     ],
@@ -251,3 +255,30 @@ def test_a_best_match_of_no_template_is_refused():
     sentence = "`templates` is an empty mapping; it must hold at least one template"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         tmatch.best_match(IMAGE, {})
+
+
+@pytest.mark.parametrize("scale", [1, 1.0, 1 / 255])
+def test_rounding_does_not_split_a_plateau(scale):
+    ramp = np.tile(np.arange(255, dtype=np.uint8), (60, 1)) * scale  # every place scores 1
+    assert len(tmatch.locate(ramp, ramp[10:20, 10:20])) == 1
+
+
+def test_exact_copies_of_floats_score_one():
+    for seed in range(20):
+        image = np.random.default_rng(seed).normal(size=(40, 50))
+        assert tmatch.locate(image, image[5:14, 7:20], threshold=1)[0].box.start == (5, 7)
+
+
+def test_a_great_many_matches_are_found_in_reasonable_time():
+    image = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    matches = tmatch.locate(image, image[5:10, 5:10], threshold=0)
+    assert len(matches) > 4000
+    assert matches == tmatch.non_max_suppression(matches)
+
+
+def test_fault_of_one_template_is_told_with_its_label():
+    image = np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8)
+    with pytest.raises(ValueError, match='template "flat" is constant'):
+        tmatch.locate(image, {"good": image[:9, :9], "flat": np.ones((5, 5))})
+    with pytest.raises(TypeError, match=r"`templates` has the labels \[1\]; they must be strings"):
+        tmatch.locate(image, {1: image[:9, :9]})

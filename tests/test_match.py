@@ -173,6 +173,6 @@ def test_an_overlap_out_of_range_is_refused(max_overlap):
 
 @pytest.mark.parametrize("max_count", [0, -1])
 def test_a_count_below_one_is_refused(max_count):
-    sentence = f"`max_count` is {max_count}; it must be at least 1, or None for no limit"
+    sentence = f"`max_count` is {max_count}; it must be a whole number of at least 1, or None for no limit"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         tmatch.non_max_suppression([], max_count=max_count)

@@ -172,9 +172,14 @@ def test_whole_numbers_beyond_the_digits_of_floats_are_told_apart():
             [1],
             {"min_distance": 0},
             ValueError,
-            "`min_distance` is 0; it must be at least 1 pixel, which leaves all peaks",
+            "`min_distance` is 0; it must be a whole number of at least 1",
         ),
-        ([1], {"max_count": 0}, ValueError, "`max_count` is 0; it must be at least 1, or None for no limit"),
+        (
+            [1],
+            {"max_count": 0},
+            ValueError,
+            "`max_count` is 0; it must be a whole number of at least 1, or None for no limit",
+        ),
     ],
 )
 def test_what_has_no_peaks_is_refused(scores, options, error, sentence):

@@ -78,19 +78,19 @@ GROUND = np.zeros((5, 6))
     [
         (
             lambda: make_clutter((0, 5)),
-            "`shape` is (0, 5) and `contrast` 30.0; sides must be at least 1 and contrast at least 0",
+            "`shape` is (0, 5) and `contrast` 30.0; sides must be at least 1, contrast at least 0 and finite",
         ),
         (
             lambda: make_clutter((5, 5), contrast=-1),
-            "`shape` is (5, 5) and `contrast` -1; sides must be at least 1 and contrast at least 0",
+            "`shape` is (5, 5) and `contrast` -1; sides must be at least 1, contrast at least 0 and finite",
         ),
         (
             lambda: make_scene(GROUND, [1, 2], []),
-            "`ground` (5, 6) and `template` (2,) must be 2-D, `noise` (0.0) at least 0",
+            "`ground` (5, 6) and `template` (2,) must be 2-D, `noise` (0.0) at least 0, all finite",
         ),
         (
             lambda: make_scene(GROUND, [[1, 2]], [], noise=-1),
-            "`ground` (5, 6) and `template` (1, 2) must be 2-D, `noise` (-1) at least 0",
+            "`ground` (5, 6) and `template` (1, 2) must be 2-D, `noise` (-1) at least 0, all finite",
         ),
         (
             lambda: make_scene(GROUND, [[1, 2]], [(0, 5)]),

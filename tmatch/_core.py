@@ -24,7 +24,8 @@ Region = tuple[slice, ...]
 _CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the core
 _TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
 _FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
-_TRANSFORM_PASSES = 25  # what a pair of transforms costs, as passes of adding or multiplying over a tile
+_ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
+_TRANSFORM_PASSES = 45  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _THREAD_WORK = (
     10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
 )
@@ -164,24 +165,35 @@ class Extended:
         """Copy a tile."""
         starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
         shape = [part.stop - part.start for part in region]
-        tile = np.full(shape, self.fill, dtype) if self.border == "constant" else np.empty(shape, dtype)
-        for pieces in itertools.product(*map(self._pieces, starts, shape, self.image.shape)):
-            source = self.image
+        tile = np.empty(shape, dtype)
+        parts = [self._parts(*axis) for axis in zip(starts, shape, self.image.shape, strict=True)]
+        for pieces in itertools.product(*parts):
+            source: Array | float = self.image
             for axis, (_, inside) in enumerate(pieces):
-                source = source[(slice(None),) * axis + (inside,)]
+                source = (
+                    self.fill if inside is None else np.asarray(source)[(slice(None),) * axis + (inside,)]
+                )
+                if inside is None:
+                    break
             tile[tuple(target for target, _ in pieces)] = source
         return tile
 
-    def _pieces(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array]]:
-        """Parts of a tile along an axis that lie before, inside and after the image, and what is read for each."""
+    def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
+        """Cut a tile's axis where the image begins and ends; say what is read for each part, None for the fill."""
         first, last = min(max(-start, 0), length), min(max(n - start, 0), length)
-        pieces: list[tuple[slice, slice | Array]] = [(slice(first, last), slice(start + first, start + last))]
-        if self.border != "constant":
-            places = np.arange(start, start + length)
-            pieces += [
-                (part, _inside(places[part], n, self.border)) for part in (slice(first), slice(last, None))
-            ]
-        return [(target, source) for target, source in pieces if len(range(length)[target])]
+        parts: list[tuple[slice, slice | Array | None]] = []
+        for low, high in ((0, first), (last, length)):
+            if low < high:
+                filled = self.border == "constant"
+                parts.append(
+                    (
+                        slice(low, high),
+                        None if filled else _inside(np.arange(start + low, start + high), n, self.border),
+                    )
+                )
+        if first < last:
+            parts.append((slice(first, last), slice(start + first, start + last)))
+        return parts
 
 
 def _inside(place: Array, n: int, border: Border) -> Array:
@@ -265,10 +277,32 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
 
 
 def _passes(weights: Array) -> float:
-    """Count the passes over a tile that summing its shifted copies takes."""
+    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes."""
     if _is_box(weights):
         return 2 * math.log2(len(weights)) + 1
+    return min(_passes_by_weight(weights), _passes_by_row(weights))
+
+
+def _passes_by_weight(weights: Array) -> float:
     return float(np.count_nonzero(weights) + len(np.unique(np.abs(weights[weights != 0]))))
+
+
+def _passes_by_row(weights: Array) -> float:
+    """Count them for `np.correlate`, which takes short rows of real weights at about a pass a tap."""
+    if weights.dtype.kind == "c":
+        return math.inf
+    return float(sum(len(taps) + 1 for _, taps in _rows(weights)))
+
+
+def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
+    """Cut a kernel into short rows along its last axis, each with its place; rows of zeros are left out."""
+    pieces = []
+    for lead in np.ndindex(weights.shape[:-1]):
+        for start in range(0, weights.shape[-1], _ROW_TAPS):
+            taps = weights[lead][start : start + _ROW_TAPS]
+            if taps.any():
+                pieces.append(((*lead, start), taps))
+    return pieces
 
 
 def _is_box(weights: Array) -> bool:
@@ -291,15 +325,28 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
     else:
         factors = [lines[0], *(line / largest for line in lines[1:])]
     product = functools.reduce(np.multiply.outer, factors)
-    return factors if np.abs(product - kernel).max() <= 2 * precision * np.abs(largest) else None
+    allowed = 0 if whole else 2 * precision * np.abs(largest)
+    return factors if np.abs(product - kernel).max() <= allowed else None
 
 
 def _sum_taps(tile: Array, weights: Array) -> Array:
-    """Sum shifted copies of a tile, one for each weight that is not 0."""
-    taps, steps = np.argwhere(weights), _steps(tile.shape)
-    reach = sum((k - 1) * step for k, step in zip(weights.shape, steps, strict=True))
-    line = _sum_shifted(tile.ravel(), taps @ np.array(steps), weights[tuple(taps.T)], reach)
+    """Sum copies of a tile, shifted and weighted."""
+    steps = _steps(tile.shape)
+    line = _sum_line(tile.ravel(), weights, steps)
     return _as_windows(line, tile.shape, weights.shape)
+
+
+def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
+    """Sum copies of a line; `steps` says how far it is shifted from one weight to the next on each axis."""
+    size = line.size - sum((k - 1) * step for k, step in zip(weights.shape, steps, strict=True))
+    if steps[-1] == 1 and _passes_by_row(weights) < _passes_by_weight(weights):
+        total = np.zeros(size, line.dtype)
+        for place, taps in _rows(weights.astype(line.dtype)):
+            start = sum(p * step for p, step in zip(place, steps, strict=True))
+            total += np.correlate(line[start : start + size + len(taps) - 1], taps)
+        return total
+    taps = np.argwhere(weights)
+    return _sum_shifted(line, taps @ np.array(steps), weights[tuple(taps.T)], size)
 
 
 def _sum_along_axes(tile: Array, factors: Sequence[Array]) -> Array:
@@ -309,17 +356,17 @@ def _sum_along_axes(tile: Array, factors: Sequence[Array]) -> Array:
         if _is_box(factor):
             line = _sweep(line, len(factor), step, np.add) * line.dtype.type(factor[0])
         else:
-            line = _sum_shifted(line, np.arange(len(factor)) * step, factor, (len(factor) - 1) * step)
+            line = _sum_line(line, factor, [step])
     return _as_windows(line, tile.shape, tuple(map(len, factors)))
 
 
-def _sum_shifted(line: Array, shifts: Array, weights: Array, reach: int) -> Array:
+def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array:
     """Sum shifted copies of a line times their weights; copies of equal weight are summed before multiplying."""
-    copies = [line[shift : line.size - reach + shift] for shift in shifts.tolist()]
+    copies = [line[shift : shift + size] for shift in shifts.tolist()]
     groups: dict[complex, list[int]] = {}
     for i, weight in enumerate(weights.tolist()):
         groups.setdefault(-weight if -weight in groups else weight, []).append(i)
-    total, term = np.zeros_like(copies[0]) if copies else np.zeros(line.size - reach, line.dtype), None
+    total, term = np.zeros_like(copies[0]) if copies else np.zeros(size, line.dtype), None
     for weight, members in groups.items():
         first, *others = members
         if others:

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-import operator
+import numbers
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -63,7 +63,7 @@ def correlate(
     array of `dtype`
         Of length n, n - k + 1 or n + k - 1 on each axis for "same", "valid" and "full", with n pixels
         and a kernel of k; that length over the stride, rounded up. Integers and whole-numbered kernels give
-        exact integers. Nothing is clipped or wrapped: see `to_range` for the way back to pixels.
+        exact integers below 2**53. Nothing is clipped or wrapped: see `to_range` for the way back to pixels.
 
     Raises
     ------
@@ -189,15 +189,23 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
     low, high = float(np.iinfo(target).min), float(np.iinfo(target).max)
     if how == "wrap" and array.dtype.kind in "biu":
         return array.astype(target)
-    real = array.astype(np.float64)
+    real = array.astype(np.float64) if how != "rescale" or not array.size else _from_least(array)
     if how == "rescale":
-        least, span = real.min(initial=np.inf), np.ptp(real) if real.size else 0.0
-        real = (real - least) * ((high - low) / span) + low if span > 0 else np.full_like(real, low)
+        span = real.max(initial=0.0)
+        real = real / span * (high - low) + low if span > 0 else np.full_like(real, low)
     elif how == "wrap":
         real = np.mod(np.rint(real) - low, high - low + 1) + low
     elif how == "abs":
         real = np.abs(real)
     return np.clip(np.rint(real), low, high).astype(target)
+
+
+def _from_least(array: Array) -> NDArray[np.float64]:
+    """Give distances from the least value, scaled down where they would not fit."""
+    if array.dtype.kind in "iu":
+        return np.asarray(array.astype(np.uint64) - array.min().astype(np.uint64), np.float64)
+    halves = array.astype(np.float64) / 2
+    return np.asarray(halves - halves.min())
 
 
 def _filter(
@@ -243,15 +251,45 @@ def _margins(
     if anchor is not None and output != "same":
         msg = f'`anchor` is {anchor} with output="{output}"; only output="same" lays the kernel on a pixel'
         raise ValueError(msg)
-    centre = [n // 2 for n in kernel] if anchor is None else list(anchor)
-    if len(centre) != len(kernel) or not all(0 <= c < n for c, n in zip(centre, kernel, strict=True)):
-        msg = f"`anchor` is {tuple(centre)}; it must be an element of the kernel, whose shape is {kernel}"
+    centre = [n // 2 for n in kernel] if anchor is None else np.atleast_1d(np.asarray(anchor)).tolist()
+    inside = (isinstance(c, int) and 0 <= c < n for c, n in zip(centre, kernel, strict=False))
+    if len(centre) != len(kernel) or not all(inside):
+        msg = f"`anchor` is {anchor}; it must be an element of the kernel, whose shape is {kernel}"
         raise ValueError(msg)
     if output == "valid":
         return [(0, 0)] * len(kernel)
     if output == "full":
         return [(n - 1, n - 1) for n in kernel]
     return [(n - 1 - c, c) if flip else (c, n - 1 - c) for c, n in zip(centre, kernel, strict=True)]
+
+
+def filter_with_scipy(
+    image: ArrayLike,
+    kernel: Array,
+    *,
+    op: Literal["convolve", "correlate"],
+    border: Border,
+    output: Output,
+    stride: int,
+    channel_axis: int | None,
+) -> Array:
+    """Filter as `convolve` and `correlate` do, by `scipy.ndimage`, to compare with."""
+    from scipy import ndimage  # noqa: PLC0415
+
+    if output != "same":
+        msg = f'`output` is "{output}"; scipy.ndimage knows only "same" to compare with'
+        raise ValueError(msg)
+    modes = {
+        "constant": "constant",
+        "edge": "nearest",
+        "reflect": "mirror",
+        "symmetric": "reflect",
+        "wrap": "wrap",
+    }
+    pixels = np.asarray(image).astype(np.float64)
+    planes = [pixels] if channel_axis is None else list(np.moveaxis(pixels, channel_axis, 0))
+    done = [getattr(ndimage, op)(plane, kernel, mode=modes[border])[::stride, ::stride] for plane in planes]
+    return np.asarray(done[0] if channel_axis is None else np.stack(done, axis=channel_axis))
 
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -276,8 +314,8 @@ def _numbers(name: str, values: ArrayLike, kinds: str = "biufc") -> Array:
 def _channel_axis(image: Array, channel_axis: int | None) -> int | None:
     if channel_axis is None:
         return None
-    if not -image.ndim <= channel_axis < image.ndim:
-        msg = f"`channel_axis` is {channel_axis}, but `image` has only {image.ndim} axes"
+    if not isinstance(channel_axis, numbers.Integral) or not -image.ndim <= channel_axis < image.ndim:
+        msg = f"`channel_axis` is {channel_axis!r}, but `image` has only {image.ndim} axes"
         raise ValueError(msg)
     return channel_axis % image.ndim
 
@@ -303,8 +341,8 @@ def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], outpu
 
 
 def _check_fill(fill_value: float, border: Border) -> None:
-    if not math.isfinite(fill_value):
-        msg = f"`fill_value` is {fill_value}; it must be finite"
+    if not isinstance(fill_value, numbers.Real) or not abs(fill_value) < math.inf:
+        msg = f"`fill_value` is {fill_value!r}; it must be finite"
         raise ValueError(msg)
     if fill_value and border != "constant":
         msg = f'`fill_value` is {fill_value} with border="{border}"; only border="constant" fills'
@@ -312,12 +350,8 @@ def _check_fill(fill_value: float, border: Border) -> None:
 
 
 def _strides(stride: int | Sequence[int], ndim: int) -> list[int]:
-    steps = (
-        [operator.index(stride)] * ndim
-        if not isinstance(stride, Sequence)
-        else list(map(operator.index, stride))
-    )
-    if len(steps) != ndim or min(steps) < 1:
+    steps: list[int] = np.atleast_1d(np.asarray(stride)).tolist() * (ndim if np.ndim(stride) == 0 else 1)
+    if len(steps) != ndim or not all(isinstance(step, int) and step >= 1 for step in steps):
         msg = f"`stride` is {stride}; it must be a whole number of at least 1, or {ndim} of them, one for each axis"
         raise ValueError(msg)
     return steps
@@ -328,7 +362,7 @@ def _target(dtype: DTypeLike | None, image: np.dtype[Any], kernel: np.dtype[Any]
     natural = _core.result_dtype(image, kernel)
     if dtype is None:
         return natural
-    target = np.dtype(dtype)
+    target = np.dtype(dtype).newbyteorder("=")
     known = ("complex64", "complex128") if natural.kind == "c" else ("float32", "float64")
     if target.name not in known:
         msg = f"`dtype` is {target}; it must be {known[0]} or {known[1]} here; `to_range` makes pixels of the result"

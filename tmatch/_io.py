@@ -1,18 +1,20 @@
 """Files: pictures in, pictures, arrays and lists of matches out. No other module opens a file."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch import kernels
 from tmatch._match import Match
 
 Pixels = NDArray[Any]
@@ -183,6 +185,61 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return pixels
 
 
+# --- kernels in -----------------------------------------------------------------------------------
+
+
+def find_kernel(source: str) -> Pixels:
+    """Get a kernel by its name in the bank, from a file (text, CSV or NPY), or from numbers written out."""
+    if source in kernels.names():
+        return kernels.get(source)
+    path = Path(source)
+    if re.fullmatch(r"[-+\d.,;eEj\s]*\d[-+\d.,;eEj\s]*", source):
+        return _kernel_array(source, lambda: _parse_kernel(source))
+    if path.suffix.lower() == ".npy":
+        return _kernel_array(source, lambda: np.load(path, allow_pickle=False))
+    if path.is_file() or path.suffix.lower() in {".txt", ".csv"}:
+        return _kernel_array(source, lambda: _parse_kernel(path.read_text()))
+    return kernels.get(source)
+
+
+def format_kernel(kernel: Pixels) -> str:
+    """Write a kernel as text that `find_kernel` reads."""
+    cells = [[f"{complex(w):g}" if kernel.dtype.kind == "c" else f"{w:.6g}" for w in row] for row in kernel]
+    width = max(len(cell) for row in cells for cell in row)
+    return "\n".join(" ".join(cell.rjust(width) for cell in row) for row in cells)
+
+
+def _kernel_array(source: str, read: Callable[[], Pixels]) -> Pixels:
+    try:
+        kernel = read()
+    except OSError as error:
+        msg = f'cannot read "{source}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
+    except ValueError as error:
+        msg = f'cannot read the kernel "{source}": {_reason(error)}'
+        raise ValueError(msg) from error
+    if kernel.ndim != 2 or kernel.size == 0:
+        msg = f'the kernel "{source}" has shape {kernel.shape}; it must have rows and columns'
+        raise ValueError(msg)
+    return kernel
+
+
+def _parse_kernel(text: str) -> Pixels:
+    """Read rows parted by line ends or semicolons, of numbers parted by commas or spaces; # begins a comment."""
+    lines = (line.split("#")[0] for line in text.replace(";", "\n").splitlines())
+    rows = [line.replace(",", " ").split() for line in lines if line.strip()]
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) != 1:
+        msg = (
+            f"rows of {lengths[0]} to {lengths[-1]} numbers; they must be equally long"
+            if rows
+            else "no numbers"
+        )
+        raise ValueError(msg)
+    numbers = np.array([[complex(cell) for cell in row] for row in rows])
+    return numbers if numbers.imag.any() else numbers.real.copy()
+
+
 # --- matches out ----------------------------------------------------------------------------------
 
 
@@ -236,15 +293,43 @@ def _coco(matches: Sequence[Match], image: str, size: tuple[int, int]) -> dict[s
 # --- files out ------------------------------------------------------------------------------------
 
 
+def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
+    """Refuse, before any work, files that could not be written or would destroy something."""
+    from matplotlib.backend_bases import FigureCanvasBase  # noqa: PLC0415
+
+    for path in figures:
+        _check_ending(path, [f".{form}" for form in FigureCanvasBase.get_supported_filetypes()])
+    seen = {path.resolve() for path in inputs}
+    for path in (*figures, *others):
+        if path.resolve() in seen:
+            msg = f'"{path}" is named twice, or is one of the pictures read; write to a file of its own'
+            raise ValueError(msg)
+        seen.add(path.resolve())
+        if not path.parent.is_dir():
+            msg = f'cannot write "{path}": there is no folder "{path.parent}"'
+            raise ValueError(msg)
+
+
+def _check_ending(path: Path, known: Sequence[str]) -> None:
+    if path.suffix.lower() not in known:
+        common = ", ".join(e for e in (".png", ".jpg", ".pdf", ".svg", ".tif") if e in known)
+        ending = f'"{path.suffix}" is no format known for it' if path.suffix else "its name has no ending"
+        msg = f'cannot write "{path}": {ending}; use one of {common}'
+        raise ValueError(msg)
+
+
 def write_image(path: Path, pixels: Pixels) -> None:
-    """Write 8-bit pixels as a picture, its format by the file's ending."""
+    """Write 8-bit pixels, or grey ones of 16 bits, as a picture, its format by the file's ending."""
     from PIL import Image  # noqa: PLC0415
 
-    picture = Image.fromarray(pixels)
-    form = Image.registered_extensions().get(path.suffix.lower())
-    if form not in Image.SAVE:
-        msg = f'cannot write "{path}": "{path.suffix}" names no known picture format; use .png'
+    Image.init()
+    _check_ending(
+        path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
+    )
+    if pixels.dtype != np.uint8 and pixels.ndim == 3:
+        msg = f'cannot write "{path}": colours of 16 bits have no common picture format; use .npy'
         raise ValueError(msg)
+    picture, form = Image.fromarray(pixels), Image.registered_extensions()[path.suffix.lower()]
     _write(path, lambda file: picture.save(file, format=form))
 
 
@@ -255,12 +340,9 @@ def write_array(path: Path, array: Pixels) -> None:
 
 def write_figure(path: Path, figure: Any) -> None:
     """Write a matplotlib figure, its format by the file's ending."""
-    known = figure.canvas.get_supported_filetypes()
-    form = path.suffix.lower().lstrip(".")
-    if form not in known:
-        msg = f'cannot write "{path}": "{path.suffix}" is no figure format; use one of {", ".join(sorted(known))}'
-        raise ValueError(msg)
-    _write(path, lambda file: figure.savefig(file, format=form))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are drawn as boxes
+        _write(path, lambda file: figure.savefig(file, format=path.suffix.lower().lstrip(".")))
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
@@ -272,7 +354,7 @@ def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
         raise OSError(msg) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def _complete(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the path's place only when it is complete; what was there stays till then."""
     if path.exists() and not path.is_file():  # a device or pipe cannot be replaced

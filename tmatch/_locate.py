@@ -1,5 +1,6 @@
 """Locate templates in an image: score, peaks, decision, matches, suppression."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from tmatch._match import Box, Match, non_max_suppression
 from tmatch._peaks import find_peaks
-from tmatch._score import Metric, match_template
+from tmatch._score import Metric, Scores, match_template
 
 
 def locate(
@@ -65,12 +66,12 @@ def locate(
     >>> tmatch.locate(image, {"patch": image[20:30, 40:52]})
     [Match(box=Box(start=(20, 40), shape=(10, 12)), score=1.0, label='patch', offset=())]
     """
-    if not -1 <= threshold <= 1:
-        msg = f"`threshold` is {threshold}; {metric} scores are from -1 to 1"
+    if not (isinstance(threshold, numbers.Real) and -1 <= threshold <= 1):
+        msg = f"`threshold` is {threshold!r}; {metric} scores are from -1 to 1"
         raise ValueError(msg)
     matches = []
     for label, template in _labelled(templates).items():
-        scores = match_template(image, template, metric=metric, channel_axis=channel_axis)
+        scores = _scores(image, template, label, metric, channel_axis)
         peaks = find_peaks(scores, threshold=threshold, min_distance=min_distance)
         values = scores[tuple(peaks.T)].tolist()
         boxes = (_box(place, template, channel_axis) for place in peaks.tolist())
@@ -111,7 +112,7 @@ def best_match(
     """
     best = []
     for label, template in _labelled(templates).items():
-        scores = match_template(image, template, metric=metric, channel_axis=channel_axis)
+        scores = _scores(image, template, label, metric, channel_axis)
         place = [int(i) for i in np.unravel_index(scores.argmax(), scores.shape)]
         best.append(Match(_box(place, template, channel_axis), float(scores[tuple(place)]), label))
     return non_max_suppression(best, max_count=1)[0]
@@ -123,7 +124,22 @@ def _labelled(templates: ArrayLike | Mapping[str, ArrayLike]) -> Mapping[str, Ar
     if not templates:
         msg = "`templates` is an empty mapping; it must hold at least one template"
         raise ValueError(msg)
+    if not all(isinstance(label, str) for label in templates):
+        msg = f"`templates` has the labels {list(templates)}; they must be strings"
+        raise TypeError(msg)
     return templates
+
+
+def _scores(
+    image: ArrayLike, template: ArrayLike, label: str, metric: Metric, channel_axis: int | None
+) -> Scores:
+    """Score one template; what is wrong with it is told with its label."""
+    try:
+        return match_template(image, template, metric=metric, channel_axis=channel_axis)
+    except (ValueError, TypeError) as error:
+        if not label:
+            raise
+        raise type(error)(str(error).replace("`template`", f'template "{label}"')) from error
 
 
 def _box(place: Sequence[int], template: ArrayLike, channel_axis: int | None) -> Box:

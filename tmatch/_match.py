@@ -1,11 +1,11 @@
 """What was found: boxes, matches, and which of several overlapping ones to keep."""
 
+import itertools
 import math
+import numbers
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Box:
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        start, shape = tuple(map(int, self.start)), tuple(map(int, self.shape))
+        start, shape = tuple(map(operator.index, self.start)), tuple(map(operator.index, self.shape))
         if len(start) != len(shape) or any(n < 1 for n in shape):
             msg = (
                 f"a Box needs a start and a positive shape of equal length, got start={start}, shape={shape}"
@@ -65,14 +65,20 @@ class Box:
     @property
     def xywh(self) -> tuple[int, int, int, int]:
         """The box as other tools write it: left, top, width, height (2-D only)."""
-        (y, x), (height, width) = self.start, self.shape
+        (y, x), (height, width) = self._two(self.start), self._two(self.shape)
         return x, y, width, height
 
     @property
     def xyxy(self) -> tuple[int, int, int, int]:
         """The box by its corners: left, top, and right, bottom just outside (2-D only)."""
-        (top, left), (bottom, right) = self.start, self.stop
+        (top, left), (bottom, right) = self._two(self.start), self._two(self.stop)
         return left, top, right, bottom
+
+    def _two(self, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(values) != 2:
+            msg = f"a Box with {len(values)} axes has no x and y; use `start` and `shape`"
+            raise ValueError(msg)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +141,7 @@ def iou(a: Box, b: Box, /) -> float:
     if len(a.start) != len(b.start):
         msg = f"`a` has {len(a.start)} axes and `b` has {len(b.start)}; they must be equal"
         raise ValueError(msg)
-    starts, shapes = np.array([a.start, b.start]), np.array([a.shape, b.shape])
-    return float(_iou_with_first(starts, shapes)[0])
+    return _iou(a, b)
 
 
 def non_max_suppression(
@@ -162,7 +167,7 @@ def non_max_suppression(
     Raises
     ------
     ValueError
-        If `max_overlap` or `max_count` is out of range.
+        If `max_overlap` or `max_count` is out of range, a score is NaN, or boxes differ in their number of axes.
 
     Examples
     --------
@@ -170,35 +175,41 @@ def non_max_suppression(
     >>> [match.score for match in non_max_suppression([near, here])]
     [0.9]
     """
-    check_max_count(max_count)
-    if not 0 <= max_overlap <= 1:
-        msg = f"`max_overlap` is {max_overlap}; it must be from 0 (boxes may touch) to 1 (no suppression)"
+    check_count("max_count", max_count)
+    if not (isinstance(max_overlap, numbers.Real) and 0 <= max_overlap <= 1):
+        msg = f"`max_overlap` is {max_overlap!r}; it must be from 0 (boxes may touch) to 1 (no suppression)"
+        raise ValueError(msg)
+    if any(math.isnan(m.score) for m in matches) or len({len(m.box.start) for m in matches}) > 1:
+        msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"
         raise ValueError(msg)
     ordered = sorted(matches, key=lambda m: (-m.score, m.box.start, m.box.shape, m.label))
     if not ordered or max_overlap == 1:
         return ordered[:max_count]
-    starts = np.array([m.box.start for m in ordered])
-    shapes = np.array([m.box.shape for m in ordered])
-    alive = np.arange(len(ordered))
+    # Boxes that overlap have their first pixels in the same or in neighbouring cells as large as the largest box.
+    cell = [max(sides) for sides in zip(*(m.box.shape for m in ordered), strict=True)]
     kept: list[Match] = []
-    while alive.size and (max_count is None or len(kept) < max_count):
-        kept.append(ordered[alive[0]])
-        overlap = _iou_with_first(starts[alive], shapes[alive])
-        alive = alive[1:][overlap <= max_overlap]
+    taken: dict[tuple[int, ...], list[Box]] = {}
+    for match in ordered:
+        place = tuple(s // c for s, c in zip(match.box.start, cell, strict=True))
+        around = itertools.product(*((p - 1, p, p + 1) for p in place))
+        if all(_iou(box, match.box) <= max_overlap for near in around for box in taken.get(near, ())):
+            kept.append(match)
+            taken.setdefault(place, []).append(match.box)
+            if len(kept) == max_count:
+                break
     return kept
 
 
-def check_max_count(max_count: int | None) -> None:
-    """Refuse a limit below 1."""
-    if max_count is not None and max_count < 1:
-        msg = f"`max_count` is {max_count}; it must be at least 1, or None for no limit"
+def check_count(name: str, count: int | None) -> None:
+    """Refuse what is no whole number of at least 1."""
+    if count is not None and (not isinstance(count, numbers.Integral) or count < 1):
+        no_limit = ", or None for no limit" if name == "max_count" else ""
+        msg = f"`{name}` is {count!r}; it must be a whole number of at least 1{no_limit}"
         raise ValueError(msg)
 
 
-def _iou_with_first(starts: NDArray[np.intp], shapes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Intersection over union of the first box with each of the others."""
-    stops = starts + shapes
-    shared = np.minimum(stops[0], stops[1:]) - np.maximum(starts[0], starts[1:])
-    intersection = np.prod(np.maximum(shared, 0), axis=1, dtype=np.float64)
-    areas = np.prod(shapes, axis=1, dtype=np.float64)
-    return np.asarray(intersection / (areas[0] + areas[1:] - intersection))
+def _iou(a: Box, b: Box) -> float:
+    shared = 1
+    for s, n, t, m in zip(a.start, a.shape, b.start, b.shape, strict=True):
+        shared *= max(0, min(s + n, t + m) - max(s, t))
+    return shared / (a.area + b.area - shared)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._core import Array
-from tmatch._match import check_max_count
+from tmatch._match import check_count
 
 
 def find_peaks(
@@ -23,7 +23,7 @@ def find_peaks(
     Parameters
     ----------
     scores : array of real numbers, any dimension
-        A score map; minus infinity is allowed, NaN is not.
+        A score map. Minus infinity marks places that are no peaks; NaN is refused.
     threshold : float or None
         Least score of a peak; None for no limit.
     min_distance : int
@@ -48,17 +48,21 @@ def find_peaks(
     array([[1, 1],
            [1, 3]])
     """
+    if np.ma.isMaskedArray(scores):
+        msg = "`scores` is a masked array; fill it first, for instance with `scores.filled(-np.inf)`"
+        raise TypeError(msg)
     array = np.asarray(scores)
-    _check(array, threshold, min_distance)
-    check_max_count(max_count)
-    above = np.argwhere(array >= (-np.inf if threshold is None else threshold))
+    _check(array, threshold)
+    check_count("max_count", max_count)
+    check_count("min_distance", min_distance)
+    above = np.argwhere(array > -np.inf if threshold is None else array >= threshold)
     heights = _heights(array)
     places = _local_maxima(heights, above)
     places = places[np.argsort(-heights[tuple(places.T)], kind="stable")]
     return _spaced(places, array.shape, min_distance)[:max_count]
 
 
-def _check(array: Array, threshold: float | None, min_distance: int) -> None:
+def _check(array: Array, threshold: float | None) -> None:
     if array.dtype.kind not in "biuf":
         msg = f"`scores` has dtype {array.dtype}; it must hold real numbers"
         raise TypeError(msg)
@@ -70,9 +74,6 @@ def _check(array: Array, threshold: float | None, min_distance: int) -> None:
         raise ValueError(msg)
     if threshold is not None and np.isnan(threshold):
         msg = "`threshold` is NaN; it must be a number, or None for no limit"
-        raise ValueError(msg)
-    if min_distance < 1:
-        msg = f"`min_distance` is {min_distance}; it must be at least 1 pixel, which leaves all peaks"
         raise ValueError(msg)
 
 
@@ -130,9 +131,10 @@ def _spaced(places: NDArray[np.intp], shape: tuple[int, ...], min_distance: int)
     if min_distance == 1 or not len(places):
         return places
     taken = np.zeros(shape, bool)
+    reach = min(min_distance, max(shape)) - 1
     kept = []
     for i, place in enumerate(map(tuple, places)):
         if not taken[place]:
             kept.append(i)
-            taken[tuple(slice(max(p - min_distance + 1, 0), p + min_distance) for p in place)] = True
+            taken[tuple(slice(max(p - reach, 0), p + reach + 1) for p in place)] = True
     return places[kept]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#00e5ff", "#ffd600", "#ff4081", "#76ff03", "#ff9100", "#b388ff")  # seen on dark and bright
 _DPI = 100
 _LEAST_SIDE = 300  # smaller images are drawn enlarged, so that the labels can be read
+_MOST_ZOOMED = 2000  # pixels an enlarged image may have on its longer side
 _MOST_LABELS = 60
 
 
@@ -34,7 +35,7 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
     Returns
     -------
     matplotlib.figure.Figure
-        As many pixels as the image has, or a whole multiple for an image under 300 pixels.
+        As many pixels as the image has, or a whole multiple for an image with a side under 300 pixels.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
 
     pixels = _displayable(np.asarray(image))
     height, width = pixels.shape[:2]
-    zoom = -(-_LEAST_SIDE // min(height, width))
+    zoom = min(-(-_LEAST_SIDE // min(height, width)), max(1, _MOST_ZOOMED // max(height, width)))
     figure = Figure(figsize=(width * zoom / _DPI, height * zoom / _DPI), dpi=_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
@@ -105,25 +106,90 @@ def plot_heatmap(
         shown = axes.imshow(
             values, cmap="inferno", interpolation="nearest" if values.size < 10_000 else "antialiased"
         )
-        figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1)), label=name)
+        figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1))).set_label(name, parse_math=False)
         here = [m for m in matches if m.label == label or len(maps) == 1]
         if here:
             ys, xs = zip(*(m.box.start for m in here), strict=True)
             axes.plot(xs, ys, "o", ms=14, mfc="none", mec=_COLOURS[0], mew=1.6, ls="none", clip_on=False)
         best = np.unravel_index(values.argmax(), values.shape)
-        found = f"{len(here)} found" if here else "none found"
-        title = f"best {values[best]:.3f} at x = {best[1]}, y = {best[0]}; {found}"
-        axes.set_title(f"{label}: {title}" if label else title, fontsize=10)
+        found = f"; {len(here)} places" if len(here) > 1 else ""
+        title = f"best {values[best]:.3f} at x = {best[1]}, y = {best[0]}{found}"
+        axes.set_title(f"{_plain(label)}: {title}" if label else title, fontsize=10, parse_math=False)
         axes.set_xlabel("x of the window's first pixel")
         axes.set_ylabel("y of the window's first pixel")
     return figure
 
 
+def plot_filters(image: ArrayLike, results: Mapping[str, Sequence[tuple[str, ArrayLike]]], /) -> "Figure":
+    """Draw an image and what filters made of it: 8-bit pictures by name, each with titled companions.
+
+    Without companions the pictures fill a grid; with them each name has a row.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    pixels = _displayable(np.asarray(image))
+    rows = [
+        [(f"{name}: {title}" if title else name, picture) for title, picture in r]
+        for name, r in results.items()
+    ]
+    if all(len(row) == 1 for row in rows):
+        panels = [("original", pixels), *(row[0] for row in rows)]
+        columns = 2 if len(panels) == 4 else min(len(panels), 3)
+    else:
+        panels = [panel for row in rows for panel in (("original", pixels), *row)]
+        columns = 1 + len(rows[0])
+    height = 4.6 * pixels.shape[0] / pixels.shape[1] + 0.4
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns, min(height * lines, 60)), dpi=_DPI, layout="constrained")
+    for n, (title, picture) in enumerate(panels, 1):
+        axes = figure.add_subplot(lines, columns, n)
+        axes.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(_plain(title), fontsize=10, parse_math=False)
+        axes.set_axis_off()
+    return figure
+
+
+def plot_kernel(kernel: Any, name: str, /) -> "Figure":
+    """Draw a kernel's weights, and how much of each frequency it lets through."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    parts = {"weights": kernel.real}
+    if kernel.dtype.kind == "c":
+        parts = {"real part": kernel.real, "imaginary part": kernel.imag}
+    figure = Figure(figsize=(5.2 * (len(parts) + 1), 4.4), dpi=_DPI, layout="constrained")
+    panels = figure.subplots(1, len(parts) + 1)
+    for axes, (title, weights) in zip(panels, parts.items(), strict=False):
+        most = np.abs(weights).max() or 1.0
+        shown = axes.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most)
+        figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1)))
+        axes.set_title(_plain(f"{name}: {title}"), parse_math=False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        for (y, x), weight in np.ndenumerate(weights) if weights.size <= 49 else ():
+            axes.text(x, y, f"{weight:.3g}", ha="center", va="center", fontsize=8,
+                      color="white" if abs(weight) > 0.6 * most else "black")  # fmt: skip
+    response = np.abs(np.fft.fftshift(np.fft.fft2(kernel, (256, 256))))
+    shown = panels[-1].imshow(response, cmap="inferno", vmin=0, extent=(-0.5, 0.5, 0.5, -0.5))
+    figure.colorbar(shown, cax=panels[-1].inset_axes((1.03, 0, 0.04, 1)), label="gain")
+    panels[-1].set(
+        title="frequency response", xlabel="cycles per pixel, across", ylabel="cycles per pixel, down"
+    )
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Make a file name drawable."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _displayable(pixels: Any) -> Any:
     """Stretch anything but 8-bit pixels to 0..255."""
+    if pixels.ndim not in (2, 3) or pixels.size == 0 or pixels.dtype.kind not in "biuf":
+        msg = f"`image` has shape {pixels.shape} and dtype {pixels.dtype}; a picture has rows, columns and real numbers"
+        raise ValueError(msg)
     if pixels.dtype == np.uint8:
         return pixels
-    real = pixels.astype(np.float64)
+    real = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
     span = np.ptp(real) or 1.0
     return ((real - real.min()) * (255 / span)).round().astype(np.uint8)
 

@@ -1,6 +1,7 @@
 """Score maps: how well a template fits at every place of an image."""
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ ScoreBlock = Callable[[Region], Scores]
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
 _TRUSTED = 3e-10  # a window whose score may be off by more is computed again by definition
 _PASSES = 100  # over a tile, that its scores cost about
+_STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
 _GROUP_PIXELS = 2**20  # of windows computed together by definition
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -70,7 +72,7 @@ def match_template(
     the sums running over all channels, the means over one (J. P. Lewis, "Fast Template Matching",
     Vision Interface 1995). Integers are exact: numerator and denominator are computed without
     rounding as long as they stay below 2**53, so such scores are the same bits on any machine.
-    For floats the error stays below 1e-9 on data of ordinary contrast.
+    Scores of floats are rounded to a multiple of 2**-40; their error stays below 1e-9 on data of ordinary contrast.
 
     Examples
     --------
@@ -118,10 +120,10 @@ def _channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Ar
         raise ValueError(msg)
     if channel_axis is None:
         channels = [array]
-    elif -array.ndim <= channel_axis < array.ndim:
+    elif isinstance(channel_axis, numbers.Integral) and -array.ndim <= channel_axis < array.ndim:
         channels = list(np.moveaxis(array, channel_axis, 0))
     else:
-        msg = f"`channel_axis` is {channel_axis}, but `{name}` has only {array.ndim} axes"
+        msg = f"`channel_axis` is {channel_axis!r}, but `{name}` has only {array.ndim} axes"
         raise ValueError(msg)
     if channels[0].ndim != 2:
         msg = (
@@ -250,7 +252,8 @@ def _prepare_floats(image: list[Array], template: list[Array], tiling: Tiling) -
         scores = _divide(numerator, variance, total)
         if suspect.any():
             scores[suspect] = _by_definition(raw, suspect, centred)
-        return scores
+        # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
+        return np.asarray(np.rint(scores * _STEPS) / _STEPS)
 
     return score
 

@@ -3,16 +3,20 @@
 import contextlib
 import inspect
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 import tmatch
 from tmatch import _io
+from tmatch._core import Border
+from tmatch._filter import Output, RangeRule, filter_with_scipy
+from tmatch._plot import plot_filters, plot_kernel
 
 FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -70,6 +74,11 @@ def _working(on: str) -> Iterator[None]:
         yield
 
 
+def _table_width() -> int:
+    """Columns of the terminal, or enough of them where a file or another program reads."""
+    return max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 120
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"tmatch {tmatch.__version__}")
@@ -87,7 +96,9 @@ def _options(
     """Find a small picture in a big one, show where, and say how sure that is."""
 
 
-ImageFile = Annotated[Path, typer.Argument(help="The picture to search.", show_default=False)]
+ImageFile = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="The picture to search.", show_default=False)
+]
 Gray = Annotated[bool, typer.Option("--gray", help="Match grey levels even where both pictures have colour.")]
 
 
@@ -96,7 +107,7 @@ def locate(
     image: ImageFile,
     templates: Annotated[
         list[Path],
-        typer.Argument(metavar="TEMPLATE...", help="The pictures to find in it.", show_default=False),
+        typer.Argument(metavar="TEMPLATE", help="The pictures to find in it.", show_default=False),
     ],
     threshold: Annotated[
         float, typer.Option(metavar="F", help="Least score of a match, from -1 to 1.")
@@ -129,6 +140,7 @@ def locate(
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
+    _io.check_targets([image, *templates], [p for p in (overlay, heatmap) if p], [scores] if scores else [])
     pixels, sought, channel_axis = _io.read_pair(image, templates, gray=gray)
     with _working("matching"):
         matches = tmatch.locate(
@@ -142,6 +154,7 @@ def locate(
         best = None if matches else tmatch.best_match(pixels, sought, channel_axis=channel_axis)
         if heatmap or scores:
             maps = {k: tmatch.match_template(pixels, t, channel_axis=channel_axis) for k, t in sought.items()}
+    _print_matches(matches, form, str(image), pixels.shape[:2], threshold)
     with _working("writing pictures"):
         if overlay:
             shown = tmatch.read_image(image)
@@ -150,7 +163,6 @@ def locate(
             _io.write_figure(heatmap, tmatch.plot_heatmap(maps, matches))
         if scores:
             _io.write_array(scores, next(iter(maps.values())))
-    _print_matches(matches, form, str(image), pixels.shape[:2], threshold)
     written = ", ".join(str(path) for path in (overlay, heatmap, scores) if path)
     if written:
         _say(f"written: {written}")
@@ -169,12 +181,15 @@ def _print_matches(
     elif matches:
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Column, Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
 
-        numbers = (Column(name, justify="right") for name in ("x", "y", "width", "height", "score"))
-        table = Table("label", *numbers)
+        numbers = (
+            Column(name, justify="right", no_wrap=True) for name in ("x", "y", "width", "height", "score")
+        )
+        table = Table(Column("label", overflow="fold"), *numbers)
         for match in matches:
-            table.add_row(match.label, *map(str, match.box.xywh), f"{match.score:.3f}")
-        Console().print(table)
+            table.add_row(Text(match.label), *map(str, match.box.xywh), f"{match.score:.3f}")
+        Console(width=_table_width()).print(table)
 
 
 def _explain_none(best: tmatch.Match, threshold: float) -> str:
@@ -192,58 +207,161 @@ def _explain_none(best: tmatch.Match, threshold: float) -> str:
 @app.command(epilog="Exit code: 0 written, 2 bad input or usage.")
 def heatmap(
     image: ImageFile,
-    template: Annotated[Path, typer.Argument(help="The picture to find in it.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="PNG", help="The figure to write.", show_default=False)
+    template: Annotated[
+        Path, typer.Argument(metavar="TEMPLATE", help="The picture to find in it.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="PNG", help="The figure to write.", show_default=False)
     ],
     gray: Gray = False,
 ) -> None:
     """Draw how well TEMPLATE fits at every place of IMAGE."""
+    _io.check_targets([image, template], [out])
     pixels, sought, channel_axis = _io.read_pair(image, [template], gray=gray)
     with _working("matching"):
         maps = {k: tmatch.match_template(pixels, t, channel_axis=channel_axis) for k, t in sought.items()}
         best = tmatch.best_match(pixels, sought, channel_axis=channel_axis)
-        _io.write_figure(output, tmatch.plot_heatmap(maps, [best]))
+        _io.write_figure(out, tmatch.plot_heatmap(maps, [best]))
     x, y, _, _ = best.box.xywh
-    _say(f"best score {best.score:.3f} at x={x}, y={y}; written: {output}")
+    _say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
 
 
-@app.command()
-def kernels() -> None:
-    """List the kernels that `tmatch filter` knows, with their numbers."""
+@app.command(epilog="Exit code: 0 done, 2 bad input or usage.")
+def kernels(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A kernel's name or file; all are listed without.", show_default=False),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the kernel NAME and its frequency response.")
+    ] = None,
+) -> None:
+    """Print the numbers of a kernel, or list all that `tmatch filter` knows."""
+    if name is not None:
+        kernel = _io.find_kernel(name)
+        print(_io.format_kernel(kernel))
+        if plot:
+            _io.write_figure(plot, plot_kernel(kernel, name))
+            _say(f"written: {plot}")
+        return
+    if plot:
+        msg = "--plot draws one kernel; name it, as in: tmatch kernels sobel_x --plot sobel_x.png"
+        raise ValueError(msg)
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table("kernel", "size", "what it does", "weights", show_lines=True)
-    for name in tmatch.kernels.names():
-        kernel = tmatch.kernels.get(name)
-        weights = (
-            "\n".join(" ".join(f"{w:6.3g}" for w in row) for row in kernel) if kernel.shape[0] <= 5 else "..."
-        )
-        summary = (inspect.getdoc(getattr(tmatch.kernels, name)) or "").splitlines()[0]
-        table.add_row(name, "x".join(map(str, kernel.shape)), summary, weights)
-    Console().print(table)
+    for known in tmatch.kernels.names():
+        kernel = tmatch.kernels.get(known)
+        summary = (inspect.getdoc(getattr(tmatch.kernels, known)) or "").splitlines()[0]
+        weights = _io.format_kernel(kernel) if max(kernel.shape) <= 5 else f"tmatch kernels {known}"
+        table.add_row(known, "x".join(map(str, kernel.shape)), summary, weights)
+    Console(width=_table_width()).print(table)
 
 
 @app.command("filter", epilog="Exit code: 0 written, 2 bad input or usage.")
 def filter_image(
-    image: Annotated[Path, typer.Argument(help="The picture to filter.", show_default=False)],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="The picture to filter.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="The picture to write; as .npy the numbers themselves.",
+            show_default=False,
+        ),
+    ],
     kernel: Annotated[
-        str,
-        typer.Option("-k", "--kernel", metavar="NAME", help="One of `tmatch kernels`.", show_default=False),
-    ],
+        str | None,
+        typer.Option(
+            "-k",
+            "--kernel",
+            metavar="NAME|FILE|NUMBERS",
+            help='One of `tmatch kernels`, a text, CSV or NPY file, or rows as in "0 -1 0; -1 5 -1; 0 -1 0".',
+        ),
+    ] = None,
+    bank: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME,...", help="Several kernels, for --compare.")
+    ] = None,
+    op: Annotated[
+        Literal["convolve", "correlate"], typer.Option(help="With the kernel flipped, or as it is.")
+    ] = "convolve",
+    border: Annotated[Border, typer.Option(help="How the picture goes on outside itself.")] = _default(
+        tmatch.convolve, "border"
+    ),
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="PNG", help="The picture to write.", show_default=False)
-    ],
+        Output, typer.Option(help="As large as the picture, only full overlap, or any overlap.")
+    ] = _default(tmatch.convolve, "output"),
+    stride: Annotated[int, typer.Option(metavar="N", help="Keep every Nth result on each axis.")] = _default(
+        tmatch.convolve, "stride"
+    ),
+    how: Annotated[RangeRule, typer.Option("--range", help="How real numbers become pixels.")] = _default(
+        tmatch.to_range, "how"
+    ),
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write a figure of the picture and every result.")
+    ] = False,
+    against: Annotated[
+        Literal["scipy"] | None,
+        typer.Option(help="Beside each result of --compare that of SciPy, and the difference."),
+    ] = None,
 ) -> None:
-    """Convolve IMAGE with a kernel of the bank and write the result, cut to 0..255."""
+    """Filter IMAGE with a kernel and write the result as a picture.
+
+    Colours are filtered one by one. Of complex results the magnitude is written.
+
+        tmatch filter photo.png -k sobel_x --border reflect --range abs -o edges.png
+    """
+    sources = ([kernel] if kernel else []) + [
+        part.strip() for part in (bank or "").split(",") if part.strip()
+    ]
+    if not sources:
+        msg = "no kernel is given; name one with -k, or several with --bank; `tmatch kernels` lists them"
+        raise ValueError(msg)
+    if not compare and (len(sources) > 1 or against):
+        msg = "several results make one figure; add --compare"
+        raise ValueError(msg)
+    _io.check_targets([image], [out] if compare else [], [] if compare else [out])
     pixels = tmatch.read_image(image)
-    channel_axis = 2 if pixels.ndim == 3 else None
-    result = tmatch.convolve(pixels, tmatch.kernels.get(kernel), border="reflect", channel_axis=channel_axis)
-    _io.write_image(output, tmatch.to_range(result))
-    _say(f"written: {output}")
+    if pixels.dtype.kind == "f" and how == "clip" and out.suffix.lower() != ".npy":
+        msg = f'"{image}" holds floats, which have no range of their own to clip to; use --range rescale, or write .npy'
+        raise ValueError(msg)
+    depth = pixels.dtype if pixels.dtype == "uint16" and not compare else "uint8"
+    bank_kernels = {source: _io.find_kernel(source) for source in sources}
+    options: dict[str, Any] = {"border": border, "output": output, "stride": stride}
+    options["channel_axis"] = 2 if pixels.ndim == 3 else None
+    with _working("filtering"):
+        run = tmatch.convolve if op == "convolve" else tmatch.correlate
+        results = {source: _real(run(pixels, k, **options)) for source, k in bank_kernels.items()}
+        if compare:
+            shown = {
+                source: [("tmatch" if against else "", tmatch.to_range(result, how=how))]
+                for source, result in results.items()
+            }
+            for source, k in bank_kernels.items() if against else ():
+                theirs = _real(filter_with_scipy(pixels, k, op=op, **options))
+                difference = abs(results[source] - theirs)
+                shown[source] += [
+                    ("SciPy", tmatch.to_range(theirs, how=how)),
+                    (f"difference, at most {difference.max():.2g}", tmatch.to_range(difference)),
+                ]
+            _io.write_figure(out, plot_filters(pixels, shown))
+        elif out.suffix.lower() == ".npy":
+            _io.write_array(out, next(iter(results.values())))
+        else:
+            _io.write_image(out, tmatch.to_range(next(iter(results.values())), how=how, dtype=depth))
+    _say(f"written: {out}")
+
+
+def _real(result: Any) -> Any:
+    return abs(result) if result.dtype.kind == "c" else result
 
 
 def main() -> None:
     """Run the command line."""
+    if sys.stderr is None:  # closed by the caller: words have nowhere to go, data still do
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     app(prog_name="tmatch")

@@ -41,10 +41,8 @@ def make_clutter(
     ((100, 120), 20.0)
     """
     height, width = shape
-    if height < 1 or width < 1 or contrast < 0:
-        msg = (
-            f"`shape` is {shape} and `contrast` {contrast}; sides must be at least 1 and contrast at least 0"
-        )
+    if height < 1 or width < 1 or not 0 <= contrast < np.inf:
+        msg = f"`shape` is {shape} and `contrast` {contrast}; sides must be at least 1, contrast at least 0 and finite"
         raise ValueError(msg)
     random = np.random.default_rng(rng)
     ground = np.zeros(shape)
@@ -106,10 +104,10 @@ def make_scene(
     """
     image = np.array(ground, dtype=np.float64)
     planted = np.asarray(template, dtype=np.float64)
-    if image.ndim != 2 or planted.ndim != 2 or noise < 0:
-        msg = (
-            f"`ground` {image.shape} and `template` {planted.shape} must be 2-D, `noise` ({noise}) at least 0"
-        )
+    numbers = (image.sum(), planted.sum(), gain, offset, noise)
+    if image.ndim != 2 or planted.ndim != 2 or noise < 0 or not np.isfinite(numbers).all():
+        shapes = f"`ground` {image.shape} and `template` {planted.shape}"
+        msg = f"{shapes} must be 2-D, `noise` ({noise}) at least 0, all finite"
         raise ValueError(msg)
     boxes = [Box(place, planted.shape) for place in places]
     for box in boxes:

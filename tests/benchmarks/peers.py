@@ -8,6 +8,8 @@ not installed is left out by name.
 
 import argparse
 import importlib
+import itertools
+import math
 import os
 import platform
 import statistics
@@ -77,9 +79,114 @@ def heatmap(rounds: int) -> None:
             print(f"{height:5}x{width:<5} {h:4}x{w:<4} {ours:9.1f}  {peers}", flush=True)
 
 
+def filters(rounds: int, *, full: bool) -> None:
+    """Convolution with zeros outside, results as large as the image, in the precision of the image (8 bit: double)."""
+    from scipy import ndimage, signal
+
+    cv2 = optional("cv2")
+    shapes = [(512, 512), (1080, 1920)] + ([(2160, 3840)] if full else [])
+    print(
+        "     image  colours  dtype    kernel             tmatch ms   times tmatch of each peer with the same numbers"
+    )
+    worst: dict[str, float] = {}
+    for (height, width), colours, dtype in itertools.product(shapes, (1, 3), ("u1", "f4", "f8")):
+        image = np.stack([photo(height, width)] * 3, axis=-1).astype(dtype)
+        image = image if colours == 3 else np.ascontiguousarray(image[..., 0])
+        for separable, size in itertools.product((False, True), (3, 5, 7, 11, 21, 31, 64)):
+            if colours == 3 and not full and size not in (3, 7, 21):
+                continue
+            kernel, column, row = make_kernel(size, separable=separable)
+            contest = contest_of_filters(image, kernel, signal, ndimage, cv2)
+            if separable:
+                contest |= contest_of_separable(image, column, row, ndimage, cv2)
+            tolerance = 1e-8 if dtype != "f4" else 2e-3  # of grey levels up to 255 times weights of sum 1
+            times = race(contest, tolerance, rounds if height < 2000 else 3)
+            ours = times.pop("tmatch")
+            ratios = {name: t / ours for name, t in times.items()}
+            for name, ratio in ratios.items():
+                for key in bars(name, size, dtype, separable=separable):
+                    worst[key] = min(worst.get(key, math.inf), ratio)
+            shown = "  ".join(f"{name} {ratio:.2f}x" for name, ratio in ratios.items())
+            kind = "separable" if separable else "general"
+            print(
+                f"{height:5}x{width:<5} {colours}  {dtype}  {size:3}x{size:<3} {kind:9} {ours:10.2f}   {shown}",
+                flush=True,
+            )
+    print("\nleast ratio over the table (above 1: tmatch is faster)")
+    for key, ratio in sorted(worst.items()):
+        print(f"  {key:60} {ratio:.2f}x")
+
+
+def make_kernel(size: int, *, separable: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(size)
+    column, row = random.random(size), random.random(size)
+    kernel = np.outer(column, row) if separable else random.random((size, size))
+    return kernel / kernel.sum(), column / column.sum(), row / row.sum()
+
+
+def contest_of_filters(image, kernel, signal, ndimage, cv2) -> Contest:
+    size, colour = len(kernel), image.ndim == 3
+    single = image.dtype == np.float32
+    weights = kernel[..., None] if colour else kernel
+    weights = weights.astype(np.float32) if single else weights
+    origin = [(size % 2) - 1] * 2 + [0] * colour  # ndimage's centre of even kernels lies one pixel further
+    anchor = ((size - 1) // 2,) * 2
+    target = np.float32 if single else np.float64
+    contest: Contest = {
+        "tmatch": lambda: tmatch.convolve(image, kernel, anchor=anchor, channel_axis=2 if colour else None),
+        "fftconvolve": lambda: signal.fftconvolve(image, weights, mode="same", axes=(0, 1)),
+        "oaconvolve": lambda: signal.oaconvolve(image, weights, mode="same", axes=(0, 1)),
+    }
+    if image.size * size * size < 3e8:  # beyond that these take seconds
+        contest["ndimage"] = lambda: ndimage.convolve(
+            image, weights, output=target, mode="constant", origin=origin
+        )
+        if not colour:
+            contest["convolve2d"] = lambda: signal.convolve2d(image, weights, mode="same")
+    if cv2:
+        flipped = np.ascontiguousarray(kernel[::-1, ::-1])
+        depth = cv2.CV_32F if single else cv2.CV_64F
+        contest["filter2D"] = lambda: cv2.filter2D(image, depth, flipped, borderType=cv2.BORDER_CONSTANT)
+    return contest
+
+
+def contest_of_separable(image, column, row, ndimage, cv2) -> Contest:
+    single = image.dtype == np.float32
+    origin = (len(row) % 2) - 1
+    options = {"output": np.float32 if single else np.float64, "mode": "constant", "origin": origin}
+
+    def chain() -> np.ndarray:
+        return ndimage.convolve1d(
+            ndimage.convolve1d(image, column, axis=0, **options), row, axis=1, **options
+        )
+
+    contest: Contest = {"1d chain": chain}
+    if cv2:
+        depth = cv2.CV_32F if single else cv2.CV_64F
+        x, y = row[::-1].copy(), column[::-1].copy()
+        contest["sepFilter2D"] = lambda: cv2.sepFilter2D(image, depth, x, y, borderType=cv2.BORDER_CONSTANT)
+    return contest
+
+
+def bars(name: str, size: int, dtype: str, *, separable: bool) -> list[str]:
+    """The promises a peer's ratio counts for."""
+    if name in ("fftconvolve", "oaconvolve", "1d chain"):
+        return ["any of SciPy: at least 1"]
+    if name == "convolve2d":
+        return ["any of SciPy: at least 1", "scipy.signal.convolve2d: at least 5"]
+    if name == "ndimage":
+        return ["any of SciPy: at least 1"] + (
+            ["scipy.ndimage from 7 x 7 on: at least 5"] if size >= 7 else []
+        )
+    if name == "filter2D" and size >= 21 and dtype == "f4" and not separable:
+        return ["cv2.filter2D, general, from 21 x 21 on, float32: at least 2"]
+    return []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--what", choices=["heatmap"], default="heatmap")
+    parser.add_argument("--what", choices=["heatmap", "filter"], default="heatmap")
+    parser.add_argument("--full", action="store_true", help="all sizes and colours: minutes, not seconds")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     import scipy
@@ -89,7 +196,10 @@ def main() -> None:
         f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}; "
         f"medians of {options.rounds} interleaved runs"
     )
-    {"heatmap": heatmap}[options.what](options.rounds)
+    if options.what == "heatmap":
+        heatmap(options.rounds)
+    else:
+        filters(options.rounds, full=options.full)
 
 
 if __name__ == "__main__":
