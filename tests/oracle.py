@@ -94,11 +94,13 @@ def zncc(image, template, channel_axis=None):
         image, template = np.moveaxis(image, channel_axis, -1), np.moveaxis(template, channel_axis, -1)
     sides = tuple(range(image.ndim - 1))
     centred = template - template.mean(axis=sides)  # each channel has its own mean
+    centred -= centred.mean(axis=sides)  # the mean of large numbers is rounded, what is left of it hardly
 
     def score(window):
         if np.all(window == window[(0,) * len(sides)]):
             return 0.0
         window = window - window.mean(axis=sides)
+        window -= window.mean(axis=sides)
         return float(np.sum(window * centred) / np.sqrt(np.sum(window**2) * np.sum(centred**2)))
 
     places = [range(n - k + 1) for n, k in zip(image.shape[:-1], template.shape[:-1], strict=True)]

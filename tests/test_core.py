@@ -310,6 +310,19 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
     assert len(begun) < 1000
 
 
+def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
+    monkeypatch.setattr(_core, "available_cores", lambda: 3)
+    first = next(TILING.blocks())
+
+    def work(block):
+        time.sleep(0.1 if block == first else 0)
+        msg = f"in the tile at {block[0].start}, {block[1].start}"
+        raise ValueError(msg)
+
+    with pytest.raises(ValueError, match="in the tile at 0, 0"):
+        _core.run_tiles(work, TILING, MANY)
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
     monkeypatch.setattr(_core, "available_cores", lambda: cores)

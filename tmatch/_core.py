@@ -8,6 +8,7 @@ import collections
 import functools
 import itertools
 import math
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -102,22 +103,20 @@ def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
 
 def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> None:
     """Call `work` on every block, on a thread per core if so many passes over all places are worth it."""
-    pending = collections.deque(tiling.blocks())
-    errors: list[BaseException] = []
-
-    def take() -> Region | None:
-        try:
-            return pending.popleft()
-        except IndexError:
-            return None
+    pending = collections.deque(enumerate(tiling.blocks()))
+    errors: list[tuple[int, BaseException]] = []
 
     def drain() -> None:
-        try:
-            while (block := take()) is not None:
+        while pending:
+            try:
+                number, block = pending.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
                 work(block)
-        except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
-            pending.clear()
-            errors.append(error)
+            except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
+                pending.clear()
+                errors.append((number, error))
 
     many = passes * math.prod(tiling.places) > _THREAD_WORK
     helpers = [
@@ -128,8 +127,8 @@ def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> 
     drain()
     for thread in helpers:
         thread.join()
-    if errors:
-        raise errors[0]
+    if errors:  # the first tile's, whichever thread was first
+        raise min(errors, key=operator.itemgetter(0))[1]
 
 
 def available_cores() -> int:
@@ -176,6 +175,11 @@ class Extended:
                 if inside is None:
                     break
             tile[tuple(target for target, _ in pieces)] = source
+        if not _is_finite(tile):
+            msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
+            if np.isfinite(self.image).all():
+                msg = f"`image` or `fill_value` passes the largest {dtype.name}; scale it down"
+            raise ValueError(msg)
         return tile
 
     def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
@@ -268,12 +272,18 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
                 result = _sum_along_axes(tile, factors)
             else:
                 result = _sum_taps(tile, weights)
-            if not np.isfinite(result.sum()) and not np.isfinite(result).all():
+            if not _is_finite(result):
                 msg = f"sums of `image` times `kernel` pass the largest {work.name}; scale one of them down"
                 raise ValueError(msg)
         out[block] = np.rint(result) if whole and spectrum is not None else result
 
     run_tiles(compute, tiling, min(direct, separable, transforms))
+
+
+def _is_finite(array: Array) -> bool:
+    """Tell whether all values are finite; a sum is the quickest sign of it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def _passes(weights: Array) -> float:
@@ -289,9 +299,8 @@ def _passes_by_weight(weights: Array) -> float:
 
 def _passes_by_row(weights: Array) -> float:
     """Count them for `np.correlate`, which takes short rows of real weights at about a pass a tap."""
-    if weights.dtype.kind == "c":
-        return math.inf
-    return float(sum(len(taps) + 1 for _, taps in _rows(weights)))
+    rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _ROW_TAPS)
+    return math.inf if weights.dtype.kind == "c" else float(weights.size + rows)
 
 
 def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:

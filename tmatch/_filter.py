@@ -221,7 +221,7 @@ def _filter(
     *,
     flip: bool,
 ) -> Array:
-    pixels, weights = _numbers("image", image), _numbers("kernel", kernel)
+    pixels, weights = _numbers("image", image, finite=False), _numbers("kernel", kernel)
     _check_name("border", border, Border)
     _check_name("output", output, Output)
     axis = _channel_axis(pixels, channel_axis)
@@ -295,8 +295,8 @@ def filter_with_scipy(
 # --- what goes in ---------------------------------------------------------------------------------
 
 
-def _numbers(name: str, values: ArrayLike, kinds: str = "biufc") -> Array:
-    """Check that an array holds finite numbers."""
+def _numbers(name: str, values: ArrayLike, kinds: str = "biufc", *, finite: bool = True) -> Array:
+    """Check that an array holds numbers, and finite ones unless that is checked later, tile by tile."""
     if np.ma.isMaskedArray(values):
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
         raise TypeError(msg)
@@ -305,7 +305,7 @@ def _numbers(name: str, values: ArrayLike, kinds: str = "biufc") -> Array:
         what = "numbers" if "c" in kinds else "real numbers"
         msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
         raise TypeError(msg)
-    if array.dtype.kind in "fc" and not np.isfinite(array).all():
+    if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
         msg = f"`{name}` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
         raise ValueError(msg)
     return array

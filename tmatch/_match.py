@@ -107,6 +107,9 @@ class Match:
     label: str = ""
     offset: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "score", float(self.score))  # NumPy's floats are no JSON
+
     @property
     def center(self) -> tuple[float, ...]:
         """Middle of the match in pixels, the sub-pixel part added."""
