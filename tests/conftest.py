@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from tmatch import _core
+from tmatch import _tiles
 
 settings.register_profile("tmatch", deadline=None, derandomize=True)
 settings.load_profile("tmatch")
@@ -81,10 +81,10 @@ def cut(monkeypatch):
             places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
             parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
             points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
-            return _core.Tiling(places, window, parts, points)
+            return _tiles.Tiling(places, window, parts, points)
 
-        monkeypatch.setattr(_core, "plan_tiles", plan)
-        monkeypatch.setattr(_core, "plan_blocks", plan)
-        monkeypatch.setattr(_core, "available_cores", lambda: cores)
+        monkeypatch.setattr(_tiles, "plan_tiles", plan)
+        monkeypatch.setattr(_tiles, "plan_blocks", plan)
+        monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
 
     return cut_into

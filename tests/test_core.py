@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracle
-from tmatch import _core
-from tmatch._core import Tiling
+from tmatch import _core, _tiles
 from tmatch._score import match_template
+from tmatch._tiles import Tiling
 
 SHAPES = [  # up to 24 taps are added one by one, more go through transforms
     ((7,), (3,)),
@@ -214,12 +214,12 @@ def image_and_window(draw):
 @given(image_and_window())
 def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
     image, window = shapes
-    tiling = _core.plan_tiles(image, window)
+    tiling = _tiles.plan_tiles(image, window)
     check_cover(image, window, tiling)
     for block in tiling.blocks():
         for needed, points in zip(tiling.needs(block), tiling.fft_shape, strict=True):
             assert needed.stop - needed.start <= points  # nothing wraps round
-    check_cover(image, window, _core.plan_blocks(image, window))
+    check_cover(image, window, _tiles.plan_blocks(image, window))
 
 
 def check_cover(image, window, tiling):
@@ -295,7 +295,7 @@ TILING, MANY = Tiling((300, 300), (1, 1), (30, 3), (30, 3)), 1e9  # 1000 tiles, 
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
 def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
-    monkeypatch.setattr(_core, "available_cores", lambda: cores)
+    monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
     begun = []
 
     def work(block):
@@ -306,12 +306,12 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
         time.sleep(0.002)
 
     with pytest.raises(error, match="in a tile"):
-        _core.run_tiles(work, TILING, MANY)
+        _tiles.run_tiles(work, TILING, MANY)
     assert len(begun) < 1000
 
 
 def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
-    monkeypatch.setattr(_core, "available_cores", lambda: 3)
+    monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
     first = next(TILING.blocks())
 
     def work(block):
@@ -320,12 +320,12 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
         raise ValueError(msg)
 
     with pytest.raises(ValueError, match="in the tile at 0, 0"):
-        _core.run_tiles(work, TILING, MANY)
+        _tiles.run_tiles(work, TILING, MANY)
 
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
-    monkeypatch.setattr(_core, "available_cores", lambda: cores)
+    monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     begun = itertools.count()
 
@@ -336,7 +336,7 @@ def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            _core.run_tiles(work, TILING, MANY)
+            _tiles.run_tiles(work, TILING, MANY)
     finally:
         signal.signal(signal.SIGINT, before)
     assert next(begun) < 1000

@@ -11,7 +11,7 @@ from scipy import signal
 
 import oracle
 import tmatch
-from tmatch import _core
+from tmatch import _core, _tiles
 
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
 BORDERS = ["constant", "edge", "reflect", "symmetric", "wrap"]
@@ -320,7 +320,7 @@ def test_the_number_of_threads_changes_no_byte(draw, monkeypatch, options, dtype
     results = []
     for cores in (1, 8):
         asked = []
-        monkeypatch.setattr(_core, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
+        monkeypatch.setattr(_tiles, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
         results.append([function(image, kernel, **options).tobytes() for function in FILTERS.values()])
         assert asked  # the work is large enough for threads
     assert results[0] == results[1]

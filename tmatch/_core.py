@@ -1,141 +1,22 @@
-"""Windows that slide over arrays of any dimension: correlation, sums and maxima.
+"""Windows that slide over arrays of any dimension: correlation, sums and maxima, tile by tile."""
 
-Work is cut into tiles whose transforms stay in the processor's cache, and tiles are shared out to
-threads. Tiles depend on shapes alone, never on the number of threads.
-"""
-
-import collections
 import functools
 import itertools
 import math
-import operator
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
-Shape = tuple[int, ...]
-Region = tuple[slice, ...]
+from tmatch import _tiles
+from tmatch._tiles import Region, Shape, Tiling
 
-_CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the core
-_TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
-_FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
+Array = NDArray[Any]
+
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 45  # what a pair of transforms costs, as passes of adding or multiplying over a tile
-_THREAD_WORK = (
-    10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
-)
 _EXACT = 2**53  # integers up to here are exact in float64
-
-
-# --- tiles and threads ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """How the valid places of a window are cut into blocks, and the transform each block needs."""
-
-    places: Shape
-    window: Shape
-    block: Shape
-    fft_shape: Shape
-
-    def blocks(self) -> Iterator[Region]:
-        """Regions of the result, in row-major order."""
-        starts = (range(0, n, b) for n, b in zip(self.places, self.block, strict=True))
-        for corner in itertools.product(*starts):
-            ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.places, strict=True))
-            yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
-
-    @property
-    def work(self) -> int:
-        """Points transformed in all."""
-        return math.prod(self.fft_shape) * math.prod(
-            -(-n // b) for n, b in zip(self.places, self.block, strict=True)
-        )
-
-    def needs(self, block: Region) -> Region:
-        """Give the region of the image that the results of `block` are computed from."""
-        return tuple(slice(s.start, s.stop + k - 1) for s, k in zip(block, self.window, strict=True))
-
-
-@functools.cache
-def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
-    """Choose blocks for the least work: a transform costs so much a point, more beyond the cache."""
-    from scipy.fft import next_fast_len  # noqa: PLC0415
-
-    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
-    options = []
-    for n, k in zip(places, window, strict=True):
-        counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
-        blocks = [-(-n // count) for count in counts if -(-n // count) >= min(n, k // 2 + 1, 64)]
-        options.append(sorted({(b, next_fast_len(b + k - 1, real=True), -(-n // b)) for b in blocks}))
-
-    def cost(choice: Sequence[tuple[int, int, int]]) -> float:
-        points = math.prod(size for _, size, _ in choice)
-        beyond = max(0.0, math.log2(points / _CACHE_POINTS))
-        count = math.prod(count for _, _, count in choice)
-        return (points * (1 + 0.25 * beyond) + _TILE_OVERHEAD) * -(-count // _FAIR_SHARE)
-
-    # Axis by axis, twice round: a full product would be too long in many dimensions.
-    best = [axis[len(axis) // 2] for axis in options]
-    for axis in (*range(len(window)), *range(len(window))):
-        best[axis] = min(options[axis], key=lambda o, a=axis: (cost([*best[:a], o, *best[a + 1 :]]), o))  # type: ignore[misc]
-    return Tiling(places, window, tuple(b for b, _, _ in best), tuple(size for _, size, _ in best))
-
-
-def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
-    """Cut into equal blocks small enough for the cache, for work without transforms."""
-    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
-    block: list[int] = []
-    points = float(_CACHE_POINTS)
-    for axis, n in reversed(list(enumerate(places))):
-        size = min(n, math.ceil(points ** (1 / (axis + 1))))
-        block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
-        points = max(1.0, points / size)
-    return Tiling(places, window, tuple(block), ())
-
-
-def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> None:
-    """Call `work` on every block, on a thread per core if so many passes over all places are worth it."""
-    pending = collections.deque(enumerate(tiling.blocks()))
-    errors: list[tuple[int, BaseException]] = []
-
-    def drain() -> None:
-        while pending:
-            try:
-                number, block = pending.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            try:
-                work(block)
-            except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
-                pending.clear()
-                errors.append((number, error))
-
-    many = passes * math.prod(tiling.places) > _THREAD_WORK
-    helpers = [
-        threading.Thread(target=drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)
-    ]
-    for thread in helpers:
-        thread.start()
-    drain()
-    for thread in helpers:
-        thread.join()
-    if errors:  # the first tile's, whichever thread was first
-        raise min(errors, key=operator.itemgetter(0))[1]
-
-
-def available_cores() -> int:
-    """Count the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # --- correlation ----------------------------------------------------------------------------------
@@ -241,31 +122,33 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
     """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
     whole = image.whole and _is_whole(weights)
-    tiling = plan_tiles(image.shape, weights.shape)
+    tiling = _tiles.plan_tiles(image.shape, weights.shape)
     factors = _separate(weights, float(np.finfo(out.dtype).eps), whole=whole)
-    direct, separable = _passes(weights), sum(map(_passes, factors)) if factors else math.inf
-    transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
     work = out.dtype
+    transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
     if whole:
         largest = image.largest()
+        small = largest * float(np.abs(weights).sum()) < 2**24
+        # Float32 holds integers below 2**24, in half the memory.
+        work = np.dtype(np.float32 if small else np.float64)
+    single = work in (np.float32, np.complex64)
+    direct = _passes(weights, single=single)
+    separable = sum(_passes(factor, single=single) for factor in factors) if factors else math.inf
+    if whole and transforms < min(direct, separable):
+        work = np.dtype(np.float64)
         norms = largest * math.sqrt(math.prod(tiling.fft_shape)) * float(np.linalg.norm(weights))
         if rounding_bound(norms, tiling) >= 0.25:  # too large to be rounded to the right integer
             transforms = math.inf
-        small = largest * float(np.abs(weights).sum()) < 2**24 and min(direct, separable) <= transforms
-        work = np.dtype(
-            np.float32 if small else np.float64
-        )  # float32 holds these integers, in half the memory
     spectrum = None
     if transforms < min(direct, separable):
         spectrum = tile_spectrum(np.conj(weights).astype(work), tiling)
     else:
-        tiling = plan_blocks(image.shape, weights.shape)
+        tiling = _tiles.plan_blocks(image.shape, weights.shape)
 
     def compute(block: Region) -> None:
         tile = image.read(tiling.needs(block), work)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # of sums across rows, which lie outside the result
+        # Sums across the ends of rows may overflow, but lie outside the result.
+        with np.errstate(over="ignore", invalid="ignore"):
             if spectrum is not None:
                 result = correlate_tile([tile], [spectrum], tiling, block)
             elif factors and separable < direct:
@@ -277,30 +160,34 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
                 raise ValueError(msg)
         out[block] = np.rint(result) if whole and spectrum is not None else result
 
-    run_tiles(compute, tiling, min(direct, separable, transforms))
+    _tiles.run_tiles(compute, tiling, min(direct, separable, transforms))
 
 
 def _is_finite(array: Array) -> bool:
-    """Tell whether all values are finite; a sum is the quickest sign of it."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+    """Tell whether all values are finite; where they are ordered, their ends tell it."""
+    if array.dtype.kind == "c":
+        return bool(np.isfinite(array).all())
+    return math.isfinite(array.max()) and math.isfinite(array.min())
 
 
-def _passes(weights: Array) -> float:
+def _passes(weights: Array, *, single: bool) -> float:
     """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes."""
     if _is_box(weights):
         return 2 * math.log2(len(weights)) + 1
-    return min(_passes_by_weight(weights), _passes_by_row(weights))
+    return min(_passes_by_weight(weights), _passes_by_row(weights, single=single))
 
 
 def _passes_by_weight(weights: Array) -> float:
     return float(np.count_nonzero(weights) + len(np.unique(np.abs(weights[weights != 0]))))
 
 
-def _passes_by_row(weights: Array) -> float:
-    """Count them for `np.correlate`, which takes short rows of real weights at about a pass a tap."""
+def _passes_by_row(weights: Array, *, single: bool) -> float:
+    """Count them for `np.correlate`, measured: it sums a short row of real weights in one go."""
+    if weights.dtype.kind == "c":
+        return math.inf
+    taps = min(weights.shape[-1], _ROW_TAPS)
     rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _ROW_TAPS)
-    return math.inf if weights.dtype.kind == "c" else float(weights.size + rows)
+    return float(rows * (1 + (max(7.0, 1.5 * taps) if single else 0.8 * taps)))
 
 
 def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
@@ -348,7 +235,8 @@ def _sum_taps(tile: Array, weights: Array) -> Array:
 def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
     """Sum copies of a line; `steps` says how far it is shifted from one weight to the next on each axis."""
     size = line.size - sum((k - 1) * step for k, step in zip(weights.shape, steps, strict=True))
-    if steps[-1] == 1 and _passes_by_row(weights) < _passes_by_weight(weights):
+    single = line.dtype == np.float32
+    if steps[-1] == 1 and _passes_by_row(weights, single=single) < _passes_by_weight(weights):
         total = np.zeros(size, line.dtype)
         for place, taps in _rows(weights.astype(line.dtype)):
             start = sum(p * step for p, step in zip(place, steps, strict=True))

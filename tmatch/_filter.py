@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tmatch import _core
-from tmatch._core import Array, Border, Shape
+from tmatch._core import Array, Border
+from tmatch._tiles import Shape
 
 Output = Literal["same", "valid", "full"]
 RangeRule = Literal["clip", "rescale", "wrap", "abs"]

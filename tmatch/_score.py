@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch import _core
-from tmatch._core import Array, Region, Tiling
+from tmatch import _core, _tiles
+from tmatch._core import Array
+from tmatch._tiles import Region, Tiling
 
 Scores = NDArray[np.float64]
 Metric = Literal["zncc"]
@@ -92,14 +93,14 @@ def match_template(
     channels = _channels("image", image, channel_axis)
     sought = _channels("template", template, channel_axis)
     _check_pair(channels, sought)
-    tiling = _core.plan_tiles(channels[0].shape, sought[0].shape)
+    tiling = _tiles.plan_tiles(channels[0].shape, sought[0].shape)
     score_block = _prepare_exact(channels, sought, tiling) or _prepare_floats(channels, sought, tiling)
     scores = np.empty(tiling.places)
 
     def work(block: Region) -> None:
         scores[block] = _bounded(score_block(block))
 
-    _core.run_tiles(work, tiling, _PASSES)
+    _tiles.run_tiles(work, tiling, _PASSES)
     return scores
 
 

@@ -1,0 +1,126 @@
+"""Tiles: how work on a large array is cut up, and shared out to threads.
+
+Tiles depend on shapes alone, never on the number of threads.
+"""
+
+import collections
+import functools
+import itertools
+import math
+import operator
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+Region = tuple[slice, ...]
+
+_CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the core
+_TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
+_FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
+_THREAD_WORK = (
+    10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How the valid places of a window are cut into blocks, and the transform each block needs."""
+
+    places: Shape
+    window: Shape
+    block: Shape
+    fft_shape: Shape
+
+    def blocks(self) -> Iterator[Region]:
+        """Regions of the result, in row-major order."""
+        starts = (range(0, n, b) for n, b in zip(self.places, self.block, strict=True))
+        for corner in itertools.product(*starts):
+            ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.places, strict=True))
+            yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
+
+    @property
+    def work(self) -> int:
+        """Points transformed in all."""
+        return math.prod(self.fft_shape) * math.prod(
+            -(-n // b) for n, b in zip(self.places, self.block, strict=True)
+        )
+
+    def needs(self, block: Region) -> Region:
+        """Give the region of the image that the results of `block` are computed from."""
+        return tuple(slice(s.start, s.stop + k - 1) for s, k in zip(block, self.window, strict=True))
+
+
+@functools.cache
+def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
+    """Choose blocks for the least work: a transform costs so much a point, more beyond the cache."""
+    from scipy.fft import next_fast_len  # noqa: PLC0415
+
+    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
+    options = []
+    for n, k in zip(places, window, strict=True):
+        counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
+        blocks = [-(-n // count) for count in counts if -(-n // count) >= min(n, k // 2 + 1, 64)]
+        options.append(sorted({(b, next_fast_len(b + k - 1, real=True), -(-n // b)) for b in blocks}))
+
+    def cost(choice: Sequence[tuple[int, int, int]]) -> float:
+        points = math.prod(size for _, size, _ in choice)
+        beyond = max(0.0, math.log2(points / _CACHE_POINTS))
+        count = math.prod(count for _, _, count in choice)
+        return (points * (1 + 0.25 * beyond) + _TILE_OVERHEAD) * -(-count // _FAIR_SHARE)
+
+    # Axis by axis, twice round: a full product would be too long in many dimensions.
+    best = [axis[len(axis) // 2] for axis in options]
+    for axis in (*range(len(window)), *range(len(window))):
+        best[axis] = min(options[axis], key=lambda o, a=axis: (cost([*best[:a], o, *best[a + 1 :]]), o))  # type: ignore[misc]
+    return Tiling(places, window, tuple(b for b, _, _ in best), tuple(size for _, size, _ in best))
+
+
+def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
+    """Cut into equal blocks small enough for the cache, for work without transforms."""
+    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
+    block: list[int] = []
+    points = float(_CACHE_POINTS)
+    for axis, n in reversed(list(enumerate(places))):
+        size = min(n, math.ceil(points ** (1 / (axis + 1))))
+        block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
+        points = max(1.0, points / size)
+    return Tiling(places, window, tuple(block), ())
+
+
+def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> None:
+    """Call `work` on every block, on a thread per core if so many passes over all places are worth it."""
+    pending = collections.deque(enumerate(tiling.blocks()))
+    errors: list[tuple[int, BaseException]] = []
+
+    def drain() -> None:
+        while pending:
+            try:
+                number, block = pending.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                work(block)
+            except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
+                pending.clear()
+                errors.append((number, error))
+
+    many = passes * math.prod(tiling.places) > _THREAD_WORK
+    helpers = [
+        threading.Thread(target=drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)
+    ]
+    for thread in helpers:
+        thread.start()
+    drain()
+    for thread in helpers:
+        thread.join()
+    if errors:  # the first tile's, whichever thread was first
+        raise min(errors, key=operator.itemgetter(0))[1]
+
+
+def available_cores() -> int:
+    """Count the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
