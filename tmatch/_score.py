@@ -194,14 +194,18 @@ def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) ->
 
     def score(block: Region) -> Scores:
         region = tiling.needs(block)
-        tiles = [_about(c[region], m).astype(narrow) for c, m in zip(image, centres, strict=True)]
+        tiles = [_about(c[region], m).astype(narrow, copy=False) for c, m in zip(image, centres, strict=True)]
         cross = _core.correlate_tile([t.astype(np.float64) for t in tiles], spectra, tiling, block)
-        numerator = np.rint(cross).astype(wide, copy=False) * wide(count)
-        variance = np.zeros(cross.shape, wide)
+        numerator = np.rint(cross, out=cross).astype(wide, copy=False)
+        numerator *= wide(count)
+        variance = np.zeros((), wide)
         for tile, template_sum in zip(tiles, sums, strict=True):
             window_sum = _core.sliding_sum(tile, shape).astype(wide)
             numerator -= window_sum * wide(template_sum)
-            variance += _core.sliding_sum(tile * tile, shape) * wide(count) - window_sum * window_sum
+            squares = _core.sliding_sum(tile * tile, shape).astype(wide)
+            squares *= wide(count)
+            squares -= np.square(window_sum, out=window_sum)
+            variance = squares if variance.ndim == 0 else np.add(variance, squares, out=squares)
         return _divide(numerator, variance, float(square))
 
     return score
@@ -305,11 +309,11 @@ def _by_definition(tiles: list[Array], chosen: NDArray[np.bool_], template: list
 
 def _divide(numerator: Array, variance: Array, square: float) -> Scores:
     """Divide by both norms; windows without variance score 0."""
-    norm = np.sqrt(variance.astype(np.float64, copy=False) * square)
-    flat = norm == 0
-    if not flat.any():
-        return np.asarray(numerator / norm)
-    return np.divide(numerator, norm, out=np.zeros(norm.shape), where=~flat)
+    norm = variance.astype(np.float64, copy=False) * square
+    np.sqrt(norm, out=norm)
+    if norm.size and norm.min() > 0:
+        return np.divide(numerator, norm, out=norm)
+    return np.divide(numerator, norm, out=np.zeros(norm.shape), where=norm > 0)
 
 
 def _bounded(scores: Scores) -> Scores:
@@ -318,4 +322,4 @@ def _bounded(scores: Scores) -> Scores:
     if not (least >= -1 - _OVERSHOOT and most <= 1 + _OVERSHOOT):
         msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
         raise ArithmeticError(msg)
-    return np.clip(scores, -1, 1, out=scores)
+    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores

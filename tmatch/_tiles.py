@@ -16,7 +16,9 @@ from dataclasses import dataclass
 Shape = tuple[int, ...]
 Region = tuple[slice, ...]
 
-_CACHE_POINTS = 2**17  # points of one tile's transform that still stay near the core
+_CACHE_POINTS = 190_000  # points of one transform that still stay near the core
+_BLOCK_POINTS = 2**17  # of one block that is added up without transforms
+_ROW_OVERHEAD = 32  # what starting one more row costs, as points
 _TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
 _FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
 _THREAD_WORK = (
@@ -68,7 +70,9 @@ def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
         points = math.prod(size for _, size, _ in choice)
         beyond = max(0.0, math.log2(points / _CACHE_POINTS))
         count = math.prod(count for _, _, count in choice)
-        return (points * (1 + 0.25 * beyond) + _TILE_OVERHEAD) * -(-count // _FAIR_SHARE)
+        rows = points / choice[-1][1]
+        each = points * (1 + 0.25 * beyond) + _ROW_OVERHEAD * rows + _TILE_OVERHEAD
+        return each * -(-count // _FAIR_SHARE)
 
     # Axis by axis, twice round: a full product would be too long in many dimensions.
     best = [axis[len(axis) // 2] for axis in options]
@@ -81,7 +85,7 @@ def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
     """Cut into equal blocks small enough for the cache, for work without transforms."""
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
     block: list[int] = []
-    points = float(_CACHE_POINTS)
+    points = float(_BLOCK_POINTS)
     for axis, n in reversed(list(enumerate(places))):
         size = min(n, math.ceil(points ** (1 / (axis + 1))))
         block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
