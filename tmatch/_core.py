@@ -15,7 +15,7 @@ from tmatch._tiles import Region, Shape, Tiling
 Array = NDArray[Any]
 
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
-_TRANSFORM_PASSES = 45  # what a pair of transforms costs, as passes of adding or multiplying over a tile
+_TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _EXACT = 2**53  # integers up to here are exact in float64
 
 
