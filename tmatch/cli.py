@@ -239,10 +239,11 @@ def kernels(
     """Print the numbers of a kernel, or list all that `tmatch filter` knows."""
     if name is not None:
         kernel = _io.find_kernel(name)
-        print(_io.format_kernel(kernel))
         if plot:
+            _io.check_targets([], [plot])
             _io.write_figure(plot, plot_kernel(kernel, name))
             _say(f"written: {plot}")
+        print(_io.format_kernel(kernel))
         return
     if plot:
         msg = "--plot draws one kernel; name it, as in: tmatch kernels sobel_x --plot sobel_x.png"
