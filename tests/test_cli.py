@@ -329,6 +329,21 @@ def test_filters_that_cannot_be_are_refused(pair, tmp_path, options, sentence):
     assert not (tmp_path / "f.png").exists()
 
 
+def test_kernel_file_is_not_overwritten(pair, tmp_path):
+    np.save(tmp_path / "k.npy", np.eye(3))
+    result = run("filter", pair[0], "-k", tmp_path / "k.npy", "-o", tmp_path / "k.npy")
+    assert result.exit_code == 2
+    assert np.load(tmp_path / "k.npy").shape == (3, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no array", b"\x93NUMPY\x01\x00 cut"])
+def test_broken_kernel_files_are_told_in_a_line(pair, tmp_path, content):
+    (tmp_path / "k.npy").write_bytes(content)
+    result = run("filter", pair[0], "-k", tmp_path / "k.npy", "-o", tmp_path / "f.png")
+    assert result.exit_code == 2
+    assert "error: cannot read the kernel" in result.stderr
+
+
 def test_float_pictures_have_no_range_to_clip_to(tmp_path):
     import tifffile
 
@@ -361,6 +376,13 @@ def test_closed_stderr_loses_words_and_no_data():
     done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_pictures_are_read_from_pipes():
+    command = f"{sys.executable} -m tmatch locate <(cat {NOISY}) {EYE} --threshold 0.7 --format csv"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ",eye,670,300,80,65," in done.stdout
 
 
 def test_reader_that_goes_away_is_no_error():

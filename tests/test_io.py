@@ -150,10 +150,12 @@ def test_transparent_pixels_are_refused(tmp_path, mode):
         tmatch.read_image(save(tmp_path / "a.png", half, mode))
 
 
-def test_transparent_palette_entry_is_refused(tmp_path):
+def test_transparent_palette_entry_and_grey_level_are_refused(tmp_path):
     Image.fromarray(GREY % 4).convert("P").save(tmp_path / "a.png", transparency=0)
-    with pytest.raises(ValueError, match="has transparent pixels"):
-        tmatch.read_image(tmp_path / "a.png")
+    Image.fromarray(GREY16).save(tmp_path / "b.png", transparency=int(GREY16[3, 4]))
+    for name in ("a.png", "b.png"):
+        with pytest.raises(ValueError, match="has transparent pixels"):
+            tmatch.read_image(tmp_path / name)
 
 
 # --- pairs --------------------------------------------------------------------------------------------

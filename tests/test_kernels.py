@@ -381,3 +381,7 @@ def test_kernels_that_cannot_be_are_refused(call, sentence):
 def test_normalize_refuses_what_is_no_number():
     with pytest.raises(TypeError, match="^`kernel` is of type <U1; it must hold numbers$"):
         kernels.normalize(["a"])
+
+
+def test_small_integer_types_do_not_wrap_in_shift():
+    assert tmatch.kernels.shift(np.uint8(200), np.int8(-128)).shape == (401, 257)

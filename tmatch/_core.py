@@ -16,7 +16,6 @@ Array = NDArray[Any]
 
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
-_EXACT = 2**53  # integers up to here are exact in float64
 
 
 # --- correlation ----------------------------------------------------------------------------------
@@ -122,10 +121,8 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
     """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
     whole = image.whole and _is_whole(weights)
-    tiling = _tiles.plan_tiles(image.shape, weights.shape)
     factors = _separate(weights, float(np.finfo(out.dtype).eps), whole=whole)
     work = out.dtype
-    transforms = _TRANSFORM_PASSES * tiling.work / math.prod(tiling.places)
     if whole:
         largest = image.largest()
         small = largest * float(np.abs(weights).sum()) < 2**24
@@ -134,16 +131,19 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
     single = work in (np.float32, np.complex64)
     direct = _passes(weights, single=single)
     separable = sum(_passes(factor, single=single) for factor in factors) if factors else math.inf
-    if whole and transforms < min(direct, separable):
-        work = np.dtype(np.float64)
-        norms = largest * math.sqrt(math.prod(tiling.fft_shape)) * float(np.linalg.norm(weights))
-        if rounding_bound(norms, tiling) >= 0.25:  # too large to be rounded to the right integer
-            transforms = math.inf
-    spectrum = None
-    if transforms < min(direct, separable):
-        spectrum = tile_spectrum(np.conj(weights).astype(work), tiling)
-    else:
-        tiling = _tiles.plan_blocks(image.shape, weights.shape)
+    passes = min(direct, separable)
+    tiling, spectrum = _tiles.plan_blocks(image.shape, weights.shape), None
+    if passes > _TRANSFORM_PASSES:  # transforms cost at least that
+        tiles = _tiles.plan_tiles(image.shape, weights.shape)
+        transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
+        norms = (
+            largest * math.sqrt(math.prod(tiles.fft_shape)) * float(np.linalg.norm(weights)) if whole else 0.0
+        )
+        if (
+            transforms < passes and rounding_bound(norms, tiles) < 0.25
+        ):  # else not sure to round to the integer
+            work = np.dtype(np.float64) if whole else work
+            passes, tiling, spectrum = transforms, tiles, tile_spectrum(np.conj(weights).astype(work), tiles)
 
     def compute(block: Region) -> None:
         tile = image.read(tiling.needs(block), work)
@@ -160,7 +160,7 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
                 raise ValueError(msg)
         out[block] = np.rint(result) if whole and spectrum is not None else result
 
-    _tiles.run_tiles(compute, tiling, min(direct, separable, transforms))
+    _tiles.run_tiles(compute, tiling, passes)
 
 
 def _is_finite(array: Array) -> bool:
@@ -309,11 +309,9 @@ def rounding_bound(norms: float, tiling: Tiling) -> float:
 
 
 def _is_whole(kernel: Array) -> bool:
-    """Tell whether every weight is an integer, though it may be written as a float."""
-    if kernel.dtype.kind in "biu":
-        return True
+    """Tell whether every weight is an integer, as far as floats can tell."""
     return kernel.dtype.kind == "f" and bool(
-        (np.rint(kernel) == kernel).all() and np.abs(kernel).max() < _EXACT
+        (np.rint(kernel) == kernel).all() and np.abs(kernel).max() < 2**53
     )
 
 

@@ -49,7 +49,7 @@ def correlate(
         "full": wherever the kernel touches the image.
     stride : int or sequence of int
         Step between the results that are kept, one for all axes or one each: of what a stride of 1 gives,
-        a stride of 2 keeps numbers 0, 2, 4, ...
+        a stride of 2 keeps numbers 0, 2, 4, ... (It saves memory, not time: all are computed first.)
     anchor : sequence of int or None
         The element of the kernel that lies on the pixel, for ``output="same"``; None for the centre,
         element ``n // 2`` on each axis.

@@ -91,20 +91,21 @@ def read_pair(
 def _read(path: Path) -> tuple[Pixels, Pixels | None]:
     """Read pixels, and alpha if there is any."""
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
+        data = path.read_bytes()  # once: a pipe cannot be read again
     except OSError as error:
         msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
-    if not head:
+    if not data:
         msg = f'cannot read "{path}": the file is empty'
         raise OSError(msg)
     try:
-        pixels = _read_tiff(path) if head in _TIFF else None
-        pixels = _read_with_pillow(path) if pixels is None else pixels
+        pixels = _read_tiff(io.BytesIO(data)) if data[:4] in _TIFF else None
+        pixels = _read_with_pillow(io.BytesIO(data)) if pixels is None else pixels
     except _TooLargeError as error:
         msg = f'"{path}" announces more than {MAX_PIXELS:,} pixels; crop it or shrink it first'
         raise OSError(msg) from error
+    except MemoryError:
+        raise
     except Exception as error:  # decoders of broken files raise almost anything
         msg = f'cannot read "{path}": not a picture, or a broken one ({_reason(error)})'
         raise OSError(msg) from error
@@ -123,16 +124,17 @@ class _TooLargeError(Exception):
 def _reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError  # noqa: PLC0415
 
-    return "unknown format" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0][:120]
+    lines = str(error).splitlines() or [type(error).__name__]
+    return "unknown format" if isinstance(error, UnidentifiedImageError) else lines[0][:120]
 
 
-def _read_with_pillow(path: Path) -> Pixels:
+def _read_with_pillow(file: BinaryIO) -> Pixels:
     from PIL import Image, ImageOps  # noqa: PLC0415
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns from half our limit on, and of odd metadata
         try:
-            opened = Image.open(path)
+            opened = Image.open(file)
         except Image.DecompressionBombError:
             raise _TooLargeError from None
         with opened as picture:
@@ -146,17 +148,21 @@ def _read_with_pillow(path: Path) -> Pixels:
                 upright = upright.convert("LA")
             elif upright.mode not in {"L", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"}:
                 upright = upright.convert("RGBA" if has_alpha else "RGB")
-            elif has_alpha:  # one grey level stands for transparent
-                upright = upright.convert("LA" if upright.mode == "L" else upright.mode)
+            elif has_alpha and upright.mode == "L":  # one grey level stands for transparent
+                upright = upright.convert("LA")
             pixels = np.array(upright)
+            clear = picture.info.get("transparency") if upright.mode.startswith("I") else None
+            if clear is not None:  # the same of 16 bits, which Pillow does not convert
+                alpha = np.where(pixels == clear, 0, 65535).astype(np.uint16)
+                pixels = np.stack([pixels.astype(np.uint16), alpha], axis=-1)
     return pixels.astype(np.uint16) if pixels.dtype == ">u2" else pixels
 
 
-def _read_tiff(path: Path) -> Pixels | None:
+def _read_tiff(data: BinaryIO) -> Pixels | None:
     """Read a TIFF of more than 8 bits, which Pillow would narrow; None for others, which Pillow reads better."""
     import tifffile  # noqa: PLC0415
 
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(data) as file:
         page = file.pages.first
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise _TooLargeError
@@ -196,15 +202,20 @@ def find_kernel(source: str) -> Pixels:
     if re.fullmatch(r"[-+\d.,;eEj\s]*\d[-+\d.,;eEj\s]*", source):
         return _kernel_array(source, lambda: _parse_kernel(source))
     if path.suffix.lower() == ".npy":
-        return _kernel_array(source, lambda: np.load(path, allow_pickle=False))
+        return _kernel_array(source, lambda: _load_kernel(path))
     if path.is_file() or path.suffix.lower() in {".txt", ".csv"}:
         return _kernel_array(source, lambda: _parse_kernel(path.read_text()))
     return kernels.get(source)
 
 
+def _load_kernel(path: Path) -> Pixels:
+    with path.open("rb") as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
 def format_kernel(kernel: Pixels) -> str:
     """Write a kernel as text that `find_kernel` reads."""
-    cells = [[f"{complex(w):g}" if kernel.dtype.kind == "c" else f"{w:.6g}" for w in row] for row in kernel]
+    cells = [[f"{weight:g}" for weight in row] for row in kernel.tolist()]
     width = max(len(cell) for row in cells for cell in row)
     return "\n".join(" ".join(cell.rjust(width) for cell in row) for row in cells)
 
@@ -218,8 +229,8 @@ def _kernel_array(source: str, read: Callable[[], Pixels]) -> Pixels:
     except ValueError as error:
         msg = f'cannot read the kernel "{source}": {_reason(error)}'
         raise ValueError(msg) from error
-    if kernel.ndim != 2 or kernel.size == 0:
-        msg = f'the kernel "{source}" has shape {kernel.shape}; it must have rows and columns'
+    if kernel.ndim != 2 or kernel.size == 0 or kernel.dtype.kind not in "biufc":
+        msg = f'the kernel "{source}" has shape {kernel.shape} and dtype {kernel.dtype}; it must be rows of numbers'
         raise ValueError(msg)
     return kernel
 
@@ -316,6 +327,16 @@ def _check_ending(path: Path, known: Sequence[str]) -> None:
         ending = f'"{path.suffix}" is no format known for it' if path.suffix else "its name has no ending"
         msg = f'cannot write "{path}": {ending}; use one of {common}'
         raise ValueError(msg)
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a name whose ending tells no picture format."""
+    from PIL import Image  # noqa: PLC0415
+
+    Image.init()
+    _check_ending(
+        path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
+    )
 
 
 def write_image(path: Path, pixels: Pixels) -> None:

@@ -27,8 +27,8 @@ def find_peaks(
     threshold : float or None
         Least score of a peak; None for no limit.
     min_distance : int
-        Peaks nearer than so many pixels (on the axis where they are farthest apart) to a better one
-        are left out. 1 leaves all.
+        Peaks nearer than so many pixels (on the axis where they are farthest apart) to a better or equal
+        one that is kept are left out. 1 leaves all.
     max_count : int or None
         At most so many peaks, the best ones; None for no limit.
 
@@ -41,6 +41,8 @@ def find_peaks(
     ------
     ValueError
         If `scores` is empty or holds NaN, or an option is out of range.
+    TypeError
+        If `scores` is masked or does not hold real numbers.
 
     Examples
     --------

@@ -86,6 +86,11 @@ def plot_heatmap(
     matplotlib.figure.Figure
         Axes are in pixels of the image: a score stands where the first pixel of its window does.
 
+    Raises
+    ------
+    ValueError
+        If there is no map, or one is not 2-D, empty or holds NaN.
+
     Examples
     --------
     >>> import numpy as np
@@ -96,6 +101,9 @@ def plot_heatmap(
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     maps = {k: np.asarray(v) for k, v in (scores if isinstance(scores, Mapping) else {"": scores}).items()}
+    if not maps or any(m.ndim != 2 or m.size == 0 or np.isnan(m.max()) for m in maps.values()):
+        msg = f"`scores` has shapes {[m.shape for m in maps.values()]}; it must be 2-D maps, at least one, without NaN"
+        raise ValueError(msg)
     tallest = max(m.shape[0] / m.shape[1] for m in maps.values())
     columns = min(len(maps), 3)
     rows = -(-len(maps) // columns)
@@ -209,5 +217,8 @@ def _draw_box(
     above = y - 0.5 - 3 / zoom
     below = min(y + height + line_height, size[0] - 2)
     label_x = max(0.0, min(x, size[1] - letter * len(text) - 4))
-    axes.text(label_x, above if above > line_height else below, text, color=colour, fontsize=9, va="bottom",
-              bbox={"facecolor": "black", "alpha": 0.65, "pad": 1.2, "lw": 0})  # fmt: skip
+    label_y = above if above > line_height else below
+    patch = {"facecolor": "black", "alpha": 0.65, "pad": 1.2, "lw": 0}
+    axes.text(
+        label_x, label_y, _plain(text), color=colour, fontsize=9, va="bottom", bbox=patch, parse_math=False
+    )

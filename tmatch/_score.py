@@ -178,7 +178,9 @@ def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) ->
     if any(c.dtype.kind not in "biu" for c in (*image, *template)):
         return None
     count, shape = template[0].size, template[0].shape
-    centres, spread = [_middle(c)[0] for c in image], max(_middle(c)[1] for c in (*image, *template))
+    centres, spreads = zip(*map(_middle, image), strict=True)
+    middles, others = zip(*map(_middle, template), strict=True)
+    spread = max(*spreads, *others)
     largest = 2 * len(image) * (count * spread) ** 2
     points = math.prod(tiling.fft_shape) * len(image)
     rounding = _core.rounding_bound(spread**2 * math.sqrt(points * count * len(image)), tiling)
@@ -187,7 +189,7 @@ def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) ->
     narrow: Any = np.int32 if count * spread**2 < 2**31 else np.int64
     wide: Any = np.float64 if largest < 2**53 else np.int64
 
-    centred = [_about(t, _middle(t)[0]).astype(np.int64) for t in template]
+    centred = [_about(t, m).astype(np.int64) for t, m in zip(template, middles, strict=True)]
     sums = [int(t.sum()) for t in centred]
     square = sum(count * int((t * t).sum()) - s * s for t, s in zip(centred, sums, strict=True))
     spectra = [_core.tile_spectrum(t.astype(np.float64), tiling) for t in centred]

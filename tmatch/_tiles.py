@@ -54,7 +54,7 @@ class Tiling:
         return tuple(slice(s.start, s.stop + k - 1) for s, k in zip(block, self.window, strict=True))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
     """Choose blocks for the least work: a transform costs so much a point, more beyond the cache."""
     from scipy.fft import next_fast_len  # noqa: PLC0415

@@ -195,10 +195,9 @@ def _print_matches(
 def _explain_none(best: tmatch.Match, threshold: float) -> str:
     x, y, _, _ = best.box.xywh
     digits = 2 if round(best.score, 2) < threshold else 6
-    which = f' of "{best.label}"'
     return (
         f"nothing found: no score reached {threshold:g}; "
-        f"the best score was {best.score:.{digits}f}{which} at x={x}, y={y}.\n"
+        f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.\n'
         "Look at that place with --overlay or --heatmap; if it is right, lower --threshold below that score.\n"
         "If it is wrong, the object may be turned, of another size, or not there: try a template cut from this picture."
     )
@@ -325,7 +324,9 @@ def filter_image(
     if not compare and (len(sources) > 1 or against):
         msg = "several results make one figure; add --compare"
         raise ValueError(msg)
-    _io.check_targets([image], [out] if compare else [], [] if compare else [out])
+    _io.check_targets([image, *map(Path, sources)], [out] if compare else [], [] if compare else [out])
+    if not compare and out.suffix.lower() != ".npy":
+        _io.check_picture(out)
     pixels = tmatch.read_image(image)
     if pixels.dtype.kind == "f" and how == "clip" and out.suffix.lower() != ".npy":
         msg = f'"{image}" holds floats, which have no range of their own to clip to; use --range rescale, or write .npy'

@@ -7,6 +7,7 @@ Angles are in degrees, counter-clockwise as seen on the picture: 0 is to the rig
 
 import difflib
 import math
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +86,7 @@ def shift(dy: int, dx: int) -> Kernel:
     >>> shift(0, -1)
     array([[1., 0., 0.]])
     """
+    dy, dx = operator.index(dy), operator.index(dx)
     kernel = np.zeros((2 * abs(dy) + 1, 2 * abs(dx) + 1))
     kernel[abs(dy) + dy, abs(dx) + dx] = 1
     return kernel
