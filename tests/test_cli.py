@@ -309,7 +309,7 @@ def test_printed_kernel_is_read_back(tmp_path):
     ("options", "sentence"),
     [
         ([], "error: no kernel is given; name one with -k"),
-        (["--bank", "box,sharpen"], "error: several results make one figure; add --compare"),
+        (["--bank", "box,sharpen"], "error: several kernels, and --against, make a figure; add --compare"),
         (
             ["-k", "1 2; 3"],
             'error: cannot read the kernel "1 2; 3": rows of 1 to 2 numbers; they must be equally long',
@@ -327,6 +327,40 @@ def test_filters_that_cannot_be_are_refused(pair, tmp_path, options, sentence):
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
     assert not (tmp_path / "f.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1;2;3\n4;5;6\n", [[1, 2, 3], [4, 5, 6]]),
+        ("1, 2\n3, 4", [[1, 2], [3, 4]]),
+        ("\ufeff1 2 # Pascal\n\n2 4\n", [[1, 2], [2, 4]]),
+        ("1;2;3", [[1], [2], [3]]),
+    ],
+)
+def test_kernel_files_of_many_hands_are_read(tmp_path, text, rows):
+    (tmp_path / "k.csv").write_text(text, encoding="utf-8")
+    shown = run("kernels", tmp_path / "k.csv").stdout
+    assert [[float(n) for n in line.split()] for line in shown.splitlines()] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("1,,2\n3,4,5", '"" is no number'), ("a,b", '"a" is no number')]
+)
+def test_cells_that_are_no_numbers_are_refused(tmp_path, text, sentence):
+    (tmp_path / "k.csv").write_text(text)
+    result = run("kernels", tmp_path / "k.csv")
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_sixteen_bits_are_compared_in_eight(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (300, 300), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    figure = filtered((tmp_path / "deep.png",), tmp_path, "-k", "identity", "--compare")[..., 0].astype(int)
+    left, right = figure[60:-20, 40:420], figure[60:-20, 500:880]
+    assert abs(left.mean() - right.mean()) < 3
+    assert run("filter", tmp_path / "deep.png", "-k", "box", "-o", tmp_path / "f.webp").exit_code == 2
 
 
 def test_kernel_file_is_not_overwritten(pair, tmp_path):
@@ -350,7 +384,7 @@ def test_float_pictures_have_no_range_to_clip_to(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.eye(9, dtype=np.float32))
     result = run("filter", tmp_path / "a.tif", "-k", "box", "-o", tmp_path / "f.png")
     assert result.exit_code == 2
-    assert "holds floats, which have no range of their own to clip to; use --range rescale" in result.stderr
+    assert "holds float32, whose values have no range of their own; use --range rescale" in result.stderr
     assert (
         run(
             "filter", tmp_path / "a.tif", "-k", "box", "-o", tmp_path / "f.png", "--range", "rescale"

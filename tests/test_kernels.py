@@ -385,3 +385,13 @@ def test_normalize_refuses_what_is_no_number():
 
 def test_small_integer_types_do_not_wrap_in_shift():
     assert tmatch.kernels.shift(np.uint8(200), np.int8(-128)).shape == (401, 257)
+
+
+@pytest.mark.parametrize("length", [np.uint8(17), np.int8(101)])
+def test_small_integer_types_do_not_wrap_in_sizes(length):
+    for kernel in (
+        tmatch.kernels.box(length, length),
+        tmatch.kernels.motion_blur(length),
+        tmatch.kernels.unsharp(length),
+    ):
+        np.testing.assert_allclose(kernel.sum(), 1, rtol=1e-12)  # rounding of some thousand weights

@@ -54,7 +54,8 @@ class Extended:
                 )
                 if inside is None:
                     break
-            tile[tuple(target for target, _ in pieces)] = source
+            with np.errstate(over="ignore"):  # told below
+                tile[tuple(target for target, _ in pieces)] = source
         if not _is_finite(tile):
             msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
             if np.isfinite(self.image).all():

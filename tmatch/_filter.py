@@ -1,8 +1,8 @@
 """Filters: correlation and convolution at every pixel, borders included."""
 
 import difflib
-import math
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -82,7 +82,8 @@ def correlate(
     -----
     With the anchor a, ``out[i] = sum over k of image[i + k - a] * conj(kernel[k])``. It is computed in the
     cheapest of three ways: kernels of rank 1 along one axis after the other, small ones tap by tap,
-    others by Fourier transforms of tiles. In float32 the error is about 1e-6 of the largest values near a pixel.
+    others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
+    largest values in the tile, some hundred pixels around.
 
     Examples
     --------
@@ -342,7 +343,7 @@ def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], outpu
 
 
 def _check_fill(fill_value: float, border: Border) -> None:
-    if not isinstance(fill_value, numbers.Real) or not abs(fill_value) < math.inf:
+    if not isinstance(fill_value, numbers.Real) or not abs(fill_value) <= sys.float_info.max:
         msg = f"`fill_value` is {fill_value!r}; it must be finite"
         raise ValueError(msg)
     if fill_value and border != "constant":

@@ -204,7 +204,7 @@ def find_kernel(source: str) -> Pixels:
     if path.suffix.lower() == ".npy":
         return _kernel_array(source, lambda: _load_kernel(path))
     if path.is_file() or path.suffix.lower() in {".txt", ".csv"}:
-        return _kernel_array(source, lambda: _parse_kernel(path.read_text()))
+        return _kernel_array(source, lambda: _parse_kernel(path.read_text(encoding="utf-8-sig")))
     return kernels.get(source)
 
 
@@ -229,26 +229,44 @@ def _kernel_array(source: str, read: Callable[[], Pixels]) -> Pixels:
     except ValueError as error:
         msg = f'cannot read the kernel "{source}": {_reason(error)}'
         raise ValueError(msg) from error
-    if kernel.ndim != 2 or kernel.size == 0 or kernel.dtype.kind not in "biufc":
-        msg = f'the kernel "{source}" has shape {kernel.shape} and dtype {kernel.dtype}; it must be rows of numbers'
+    if (
+        kernel.ndim != 2
+        or kernel.size == 0
+        or kernel.dtype.kind not in "biufc"
+        or not np.isfinite(kernel).all()
+    ):
+        msg = f'the kernel "{source}" ({kernel.dtype}, shape {kernel.shape}) must be rows of finite numbers'
         raise ValueError(msg)
-    return kernel
+    return kernel.astype(np.result_type(kernel.dtype, np.float64))
 
 
 def _parse_kernel(text: str) -> Pixels:
-    """Read rows parted by line ends or semicolons, of numbers parted by commas or spaces; # begins a comment."""
-    lines = (line.split("#")[0] for line in text.replace(";", "\n").splitlines())
-    rows = [line.replace(",", " ").split() for line in lines if line.strip()]
-    lengths = sorted({len(row) for row in rows})
-    if len(lengths) != 1:
+    """Read rows of numbers parted by commas, semicolons or spaces; rows of a single line are parted by semicolons.
+
+    Text from # to the end of a line is a comment.
+    """
+    lines = [line for line in (line.split("#")[0].strip() for line in text.splitlines()) if line]
+    if len(lines) == 1:
+        lines = [part.strip() for part in lines[0].rstrip("; ").split(";")]
+    rows = [re.split(r"\s*[,;]\s*|\s+", line) for line in lines]
+    lengths = sorted({len(row) for row in rows}) or [0]
+    if len(lengths) > 1 or lengths[0] == 0:
         msg = (
             f"rows of {lengths[0]} to {lengths[-1]} numbers; they must be equally long"
             if rows
             else "no numbers"
         )
         raise ValueError(msg)
-    numbers = np.array([[complex(cell) for cell in row] for row in rows])
+    numbers = np.array([[_number(cell) for cell in row] for row in rows])
     return numbers if numbers.imag.any() else numbers.real.copy()
+
+
+def _number(cell: str) -> complex:
+    try:
+        return complex(cell)
+    except ValueError:
+        msg = f'"{cell}" is no number'
+        raise ValueError(msg) from None
 
 
 # --- matches out ----------------------------------------------------------------------------------
@@ -334,8 +352,10 @@ def check_picture(path: Path) -> None:
     from PIL import Image  # noqa: PLC0415
 
     Image.init()
+    icons = {".ico", ".icns", ".cur"}  # which shrink what they hold
     _check_ending(
-        path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
+        path,
+        [e for e, form in Image.registered_extensions().items() if form in Image.SAVE and e not in icons],
     )
 
 
@@ -347,8 +367,10 @@ def write_image(path: Path, pixels: Pixels) -> None:
     _check_ending(
         path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
     )
-    if pixels.dtype != np.uint8 and pixels.ndim == 3:
-        msg = f'cannot write "{path}": colours of 16 bits have no common picture format; use .npy'
+    if pixels.dtype != np.uint8 and (
+        pixels.ndim == 3 or path.suffix.lower() not in {".png", ".tif", ".tiff"}
+    ):
+        msg = f'cannot write "{path}": 16 bits fit a grey .png or .tif, or .npy'
         raise ValueError(msg)
     picture, form = Image.fromarray(pixels), Image.registered_extensions()[path.suffix.lower()]
     _write(path, lambda file: picture.save(file, format=form))

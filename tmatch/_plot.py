@@ -176,7 +176,7 @@ def plot_kernel(kernel: Any, name: str, /) -> "Figure":
         for (y, x), weight in np.ndenumerate(weights) if weights.size <= 49 else ():
             axes.text(x, y, f"{weight:.3g}", ha="center", va="center", fontsize=8,
                       color="white" if abs(weight) > 0.6 * most else "black")  # fmt: skip
-    response = np.abs(np.fft.fftshift(np.fft.fft2(kernel, (256, 256))))
+    response = np.abs(np.fft.fftshift(np.fft.fft2(kernel, [max(256, 2 * n) for n in kernel.shape])))
     shown = panels[-1].imshow(response, cmap="inferno", vmin=0, extent=(-0.5, 0.5, 0.5, -0.5))
     figure.colorbar(shown, cax=panels[-1].inset_axes((1.03, 0, 0.04, 1)), label="gain")
     panels[-1].set(

@@ -239,7 +239,7 @@ def kernels(
     if name is not None:
         kernel = _io.find_kernel(name)
         if plot:
-            _io.check_targets([], [plot])
+            _io.check_targets([Path(name)], [plot])
             _io.write_figure(plot, plot_kernel(kernel, name))
             _say(f"written: {plot}")
         print(_io.format_kernel(kernel))
@@ -250,7 +250,10 @@ def kernels(
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("kernel", "size", "what it does", "weights", show_lines=True)
+    note = (
+        "Directions hold for --op correlate, which lays a kernel as it is; convolve turns it by half a turn."
+    )
+    table = Table("kernel", "size", "what it does", "weights", show_lines=True, caption=note)
     for known in tmatch.kernels.names():
         kernel = tmatch.kernels.get(known)
         summary = (inspect.getdoc(getattr(tmatch.kernels, known)) or "").splitlines()[0]
@@ -322,16 +325,21 @@ def filter_image(
         msg = "no kernel is given; name one with -k, or several with --bank; `tmatch kernels` lists them"
         raise ValueError(msg)
     if not compare and (len(sources) > 1 or against):
-        msg = "several results make one figure; add --compare"
+        msg = "several kernels, and --against, make a figure; add --compare"
+        raise ValueError(msg)
+    if len(set(sources)) < len(sources):
+        msg = "the same kernel is given twice; name each one once"
         raise ValueError(msg)
     _io.check_targets([image, *map(Path, sources)], [out] if compare else [], [] if compare else [out])
     if not compare and out.suffix.lower() != ".npy":
         _io.check_picture(out)
     pixels = tmatch.read_image(image)
-    if pixels.dtype.kind == "f" and how == "clip" and out.suffix.lower() != ".npy":
-        msg = f'"{image}" holds floats, which have no range of their own to clip to; use --range rescale, or write .npy'
+    if pixels.dtype not in ("uint8", "uint16") and how != "rescale" and out.suffix.lower() != ".npy":
+        msg = f'"{image}" holds {pixels.dtype}, whose values have no range of their own; use --range rescale or .npy'
         raise ValueError(msg)
-    depth = pixels.dtype if pixels.dtype == "uint16" and not compare else "uint8"
+    depth = "uint16" if pixels.dtype == "uint16" and not compare else "uint8"
+    if compare and pixels.dtype == "uint16":
+        pixels = pixels / 257  # shown with 8 bits
     bank_kernels = {source: _io.find_kernel(source) for source in sources}
     options: dict[str, Any] = {"border": border, "output": output, "stride": stride}
     options["channel_axis"] = 2 if pixels.ndim == 3 else None
@@ -350,7 +358,8 @@ def filter_image(
                     ("SciPy", tmatch.to_range(theirs, how=how)),
                     (f"difference, at most {difference.max():.2g}", tmatch.to_range(difference)),
                 ]
-            _io.write_figure(out, plot_filters(pixels, shown))
+            original = tmatch.to_range(pixels) if how != "rescale" else pixels
+            _io.write_figure(out, plot_filters(original, shown))
         elif out.suffix.lower() == ".npy":
             _io.write_array(out, next(iter(results.values())))
         else:

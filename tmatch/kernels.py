@@ -30,10 +30,11 @@ def _array(*rows: tuple[float, ...]) -> Kernel:
     return np.array(rows, dtype=np.float64)
 
 
-def _check_count(name: str, value: int) -> None:
+def _count(name: str, value: int) -> int:
     if not (isinstance(value, int | np.integer) and value >= 1):
         msg = f"`{name}` is {value}; it must be a whole number of pixels, at least 1"
         raise ValueError(msg)
+    return int(value)  # NumPy's small integers would overflow
 
 
 def _check_least(name: str, value: float, least: float) -> None:
@@ -115,8 +116,8 @@ def box(height: int = 3, width: int = 3) -> Kernel:
     >>> box(1, 4)
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    _check_count("height", height)
-    _check_count("width", width)
+    height = _count("height", height)
+    width = _count("width", width)
     return np.full((height, width), 1 / (height * width))
 
 
@@ -164,7 +165,7 @@ def gaussian(sigma: float = 1.0, size: int | None = None) -> Kernel:
         raise ValueError(msg)
     if size is None:
         size = 2 * math.ceil(4 * sigma) + 1
-    _check_count("size", size)
+    size = _count("size", size)
     bell = _bell(sigma, size)
     return np.outer(bell, bell)
 
@@ -194,7 +195,7 @@ def binomial(size: int = 10) -> Kernel:
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    _check_count("size", size)
+    size = _count("size", size)
     row = np.array([math.comb(int(size) - 1, k) / 2 ** (int(size) - 1) for k in range(size)])
     return np.outer(row, row)
 
@@ -227,7 +228,7 @@ def motion_blur(length: int = 9, angle: float = 0.0) -> Kernel:
            [0.  , 0.5 , 0.  ],
            [0.  , 0.25, 0.  ]])
     """
-    _check_count("length", length)
+    length = _count("length", length)
     _check_degrees("angle", angle)
     points, radius = np.arange(length) - (length - 1) / 2, length // 2
     pixels = np.arange(-radius, radius + 1)
@@ -269,7 +270,7 @@ def unsharp(size: int = 3) -> Kernel:
     >>> unsharp(3)[1] * 9
     array([-1., 17., -1.])
     """
-    _check_count("size", size)
+    size = _count("size", size)
     if size % 2 == 0:
         msg = f"`size` is {size}; it must be odd, for a middle pixel: take {size - 1} or {size + 1}"
         raise ValueError(msg)
