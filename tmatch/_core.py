@@ -92,16 +92,17 @@ def _inside(place: Array, n: int, border: Border) -> Array:
     return np.where(there < n, there, period - (border == "symmetric") - there)
 
 
-def correlate_valid(image: Array | Extended, kernel: Array, dtype: np.dtype[Any] | None = None) -> Array:
+def correlate_valid(image: Array | Extended, kernel: Array, *, out: Array | None = None) -> Array:
     """Correlate over all windows that lie inside the image: ``sum(window * conj(kernel))``.
 
-    `dtype` is the result's, float or complex of 32 or 64 bits a part, which is also the precision of the
-    work; by default `result_dtype`. Integers times whole numbers give exact integers below 2**53.
+    `out` takes the result; its dtype, float or complex of 32 or 64 bits a part, is also the precision of the work.
+    Without it the dtype is `result_dtype`. Integers times whole numbers give exact integers below 2**53.
     """
     if not isinstance(image, Extended):
         image = Extended(image, [(0, 0)] * image.ndim)
-    places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
-    out = np.empty(places, dtype or result_dtype(image.image.dtype, kernel.dtype))
+    if out is None:
+        places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
+        out = np.empty(places, result_dtype(image.image.dtype, kernel.dtype))
     if kernel.dtype.kind == "c" and image.image.dtype.kind != "c":  # two real correlations
         _correlate_into(out.real, image, kernel.real)
         _correlate_into(out.imag, image, -kernel.imag)

@@ -233,17 +233,21 @@ def _filter(
         kernels = list(np.moveaxis(weights, axis, 0))
     _check_shapes(pixels, planes, kernels, output)
     _check_fill(fill_value, border)
-    steps = tuple(slice(None, None, step) for step in _strides(stride, planes[0].ndim))
+    steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
-    done = []
-    for plane, plane_weights in zip(planes, kernels, strict=True):
+    sources = [_core.Extended(plane, margins, border, fill_value) for plane in planes]
+    places = [n - k + 1 for n, k in zip(sources[0].shape, kernels[0].shape, strict=True)]
+    if axis is not None:
+        places.insert(axis, len(planes))
+        steps.insert(axis, slice(None))
+    result = np.empty(places, target)
+    parts = [result] if axis is None else np.moveaxis(result, axis, 0)
+    for source, plane_weights, part in zip(sources, kernels, parts, strict=True):
         # Correlating conjugates and convolving does not.
         laid = np.conj(np.flip(plane_weights)) if flip else plane_weights
-        done.append(
-            _core.correlate_valid(_core.Extended(plane, margins, border, fill_value), laid, target)[steps]
-        )
-    return np.ascontiguousarray(done[0] if axis is None else np.stack(done, axis=axis))
+        _core.correlate_valid(source, laid, out=part)
+    return np.ascontiguousarray(result[tuple(steps)])
 
 
 def _margins(
