@@ -412,8 +412,9 @@ def test_closed_stderr_loses_words_and_no_data():
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_pictures_are_read_from_pipes():
-    command = f"{sys.executable} -m tmatch locate <(cat {NOISY}) {EYE} --threshold 0.7 --format csv"
+def test_pictures_are_read_from_pipes(tmp_path):
+    options = f"--threshold 0.7 --format csv --overlay {tmp_path}/o.png"
+    command = f"{sys.executable} -m tmatch locate <(cat {NOISY}) {EYE} {options}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert ",eye,670,300,80,65," in done.stdout

@@ -69,14 +69,13 @@ def to_gray(pixels: Pixels) -> Pixels:
 
 
 def read_pair(
-    image_path: Path, template_paths: Sequence[Path], *, gray: bool
+    image: Pixels, template_paths: Sequence[Path], *, gray: bool
 ) -> tuple[Pixels, dict[str, Pixels], int | None]:
-    """Read an image and its templates, in colour if all of them have it (and `gray` is off).
+    """Read the templates for an image: all in colour if all of them have it (and `gray` is off), else in grey.
 
     Returns the image, the templates by label (file name without ending; the whole path if two are
     alike), and the channel axis.
     """
-    image = read_image(image_path)
     stems = [path.stem for path in template_paths]
     labels = stems if len(set(stems)) == len(stems) else [str(path) for path in template_paths]
     if len(set(labels)) < len(labels):
@@ -324,9 +323,9 @@ def _coco(matches: Sequence[Match], image: str, size: tuple[int, int]) -> dict[s
 
 def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
     """Refuse, before any work, files that could not be written or would destroy something."""
-    from matplotlib.backend_bases import FigureCanvasBase  # noqa: PLC0415
+    for path in figures:  # without figures matplotlib is not loaded
+        from matplotlib.backend_bases import FigureCanvasBase  # noqa: PLC0415
 
-    for path in figures:
         _check_ending(path, [f".{form}" for form in FigureCanvasBase.get_supported_filetypes()])
     seen = {path.resolve() for path in inputs}
     for path in (*figures, *others):

@@ -141,7 +141,8 @@ def locate(
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
     _io.check_targets([image, *templates], [p for p in (overlay, heatmap) if p], [scores] if scores else [])
-    pixels, sought, channel_axis = _io.read_pair(image, templates, gray=gray)
+    picture = tmatch.read_image(image)
+    pixels, sought, channel_axis = _io.read_pair(picture, templates, gray=gray)
     with _working("matching"):
         matches = tmatch.locate(
             pixels,
@@ -157,8 +158,7 @@ def locate(
     _print_matches(matches, form, str(image), pixels.shape[:2], threshold)
     with _working("writing pictures"):
         if overlay:
-            shown = tmatch.read_image(image)
-            _io.write_figure(overlay, tmatch.plot_matches(shown, matches, rejected=best))
+            _io.write_figure(overlay, tmatch.plot_matches(picture, matches, rejected=best))
         if heatmap:
             _io.write_figure(heatmap, tmatch.plot_heatmap(maps, matches))
         if scores:
@@ -216,7 +216,7 @@ def heatmap(
 ) -> None:
     """Draw how well TEMPLATE fits at every place of IMAGE."""
     _io.check_targets([image, template], [out])
-    pixels, sought, channel_axis = _io.read_pair(image, [template], gray=gray)
+    pixels, sought, channel_axis = _io.read_pair(tmatch.read_image(image), [template], gray=gray)
     with _working("matching"):
         maps = {k: tmatch.match_template(pixels, t, channel_axis=channel_axis) for k, t in sought.items()}
         best = tmatch.best_match(pixels, sought, channel_axis=channel_axis)
