@@ -26,6 +26,32 @@ LAYOUTS = {
 }
 
 
+BY_BOTH_ENGINES = [
+    "test_core",
+    "test_filter",
+    "test_filter_laws",
+    "test_published_cases",
+    "test_score",
+    "test_precision",
+]
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.module.__name__.rpartition(".")[2] in BY_BOTH_ENGINES:
+        metafunc.parametrize("engine", ["numpy", "numba"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine(request):
+    """Let one engine do all the work: where the modules above are tested, each of the two in turn."""
+    name = getattr(request, "param", "numpy")
+    if name == "numba":
+        pytest.importorskip("numba")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMATCH_ENGINE", name)
+        yield name
+
+
 @pytest.fixture(params=LAYOUTS)
 def layout(request):
     """Lay the same values out in memory in another way, read-only."""

@@ -306,7 +306,7 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
         time.sleep(0.002)
 
     with pytest.raises(error, match="in a tile"):
-        _tiles.run_tiles(work, TILING, MANY)
+        _tiles.run(_tiles.Job(work, TILING, MANY))
     assert len(begun) < 1000
 
 
@@ -320,7 +320,7 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
         raise ValueError(msg)
 
     with pytest.raises(ValueError, match="in the tile at 0, 0"):
-        _tiles.run_tiles(work, TILING, MANY)
+        _tiles.run(_tiles.Job(work, TILING, MANY))
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -336,7 +336,7 @@ def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            _tiles.run_tiles(work, TILING, MANY)
+            _tiles.run(_tiles.Job(work, TILING, MANY))
     finally:
         signal.signal(signal.SIGINT, before)
     assert next(begun) < 1000

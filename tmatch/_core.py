@@ -1,95 +1,23 @@
 """Windows that slide over arrays of any dimension: correlation, sums and maxima, tile by tile."""
 
 import functools
-import itertools
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tmatch import _tiles
-from tmatch._tiles import Region, Shape, Tiling
-
-Array = NDArray[Any]
+from tmatch import _engine, _tiles
+from tmatch._borders import Array, Extended, is_finite, largest_magnitude
+from tmatch._tiles import Job, Region, Shape, Tiling
 
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
+_COMPILED_TAP = 0.27  # what a tap costs compiled code, as such passes
 
 
 # --- correlation ----------------------------------------------------------------------------------
-
-
-Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
-
-
-class Extended:
-    """An image that goes on outside itself, read tile by tile; no whole copy of it is made."""
-
-    def __init__(
-        self, image: Array, margins: Sequence[tuple[int, int]], border: Border = "constant", fill: float = 0
-    ) -> None:
-        self.image, self.margins, self.border, self.fill = image, margins, border, fill
-        self.shape = tuple(
-            n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
-        )
-        self.whole = image.dtype.kind in "biu" and fill == int(fill)
-
-    def largest(self) -> int:
-        """Largest magnitude the pixels, being integers, can have."""
-        return max(_largest(self.image), abs(int(self.fill)))
-
-    def read(self, region: Region, dtype: np.dtype[Any]) -> Array:
-        """Copy a tile."""
-        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
-        shape = [part.stop - part.start for part in region]
-        tile = np.empty(shape, dtype)
-        parts = [self._parts(*axis) for axis in zip(starts, shape, self.image.shape, strict=True)]
-        for pieces in itertools.product(*parts):
-            source: Array | float = self.image
-            for axis, (_, inside) in enumerate(pieces):
-                source = (
-                    self.fill if inside is None else np.asarray(source)[(slice(None),) * axis + (inside,)]
-                )
-                if inside is None:
-                    break
-            with np.errstate(over="ignore"):  # told below
-                tile[tuple(target for target, _ in pieces)] = source
-        if not _is_finite(tile):
-            msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-            if np.isfinite(self.image).all():
-                msg = f"`image` or `fill_value` passes the largest {dtype.name}; scale it down"
-            raise ValueError(msg)
-        return tile
-
-    def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
-        """Cut a tile's axis where the image begins and ends; say what is read for each part, None for the fill."""
-        first, last = min(max(-start, 0), length), min(max(n - start, 0), length)
-        parts: list[tuple[slice, slice | Array | None]] = []
-        for low, high in ((0, first), (last, length)):
-            if low < high:
-                filled = self.border == "constant"
-                parts.append(
-                    (
-                        slice(low, high),
-                        None if filled else _inside(np.arange(start + low, start + high), n, self.border),
-                    )
-                )
-        if first < last:
-            parts.append((slice(first, last), slice(start + first, start + last)))
-        return parts
-
-
-def _inside(place: Array, n: int, border: Border) -> Array:
-    """Give the pixel of n that stands for a place on an axis."""
-    if border == "edge":
-        return np.clip(place, 0, n - 1)
-    if border == "wrap":
-        return place % n
-    period = 2 * n if border == "symmetric" else max(2 * n - 2, 1)
-    there = place % period
-    return np.where(there < n, there, period - (border == "symmetric") - there)
 
 
 def correlate_valid(image: Array | Extended, kernel: Array, *, out: Array | None = None) -> Array:
@@ -103,12 +31,22 @@ def correlate_valid(image: Array | Extended, kernel: Array, *, out: Array | None
     if out is None:
         places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
         out = np.empty(places, result_dtype(image.image.dtype, kernel.dtype))
-    if kernel.dtype.kind == "c" and image.image.dtype.kind != "c":  # two real correlations
-        _correlate_into(out.real, image, kernel.real)
-        _correlate_into(out.imag, image, -kernel.imag)
-    else:
-        _correlate_into(out, image, np.conj(kernel))
+    correlate_planes([image], [kernel], [out])
     return out
+
+
+def correlate_planes(images: Sequence[Extended], kernels: Sequence[Array], outs: Sequence[Array]) -> None:
+    """Correlate images of one shape and dtype, all with one kernel or each with its own."""
+    jobs: list[Job] = []
+    shared = len(kernels) == 1
+    for i, kernel in enumerate(kernels):
+        members, targets = (images, outs) if shared else (images[i : i + 1], outs[i : i + 1])
+        if kernel.dtype.kind == "c" and images[0].image.dtype.kind != "c":  # two real correlations
+            jobs += _plan(members, kernel.real, [out.real for out in targets])
+            jobs += _plan(members, -kernel.imag, [out.imag for out in targets])
+        else:
+            jobs += _plan(members, np.conj(kernel), targets)
+    _tiles.run(*jobs)
 
 
 def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
@@ -119,24 +57,21 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
-    """Sum window times weight by the cheapest way: tap by tap, axis by axis, or by transforms."""
+def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> list[Job]:
+    """Choose the cheapest way to sum window times weight: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
-    whole = image.whole and _is_whole(weights)
-    factors = _separate(weights, float(np.finfo(out.dtype).eps), whole=whole)
-    work = out.dtype
+    shape, dtype = images[0].shape, outs[0].dtype
+    whole = images[0].whole and _is_whole(weights)
+    work = dtype
     if whole:
-        largest = image.largest()
+        largest = max(image.largest() for image in images)
         small = largest * float(np.abs(weights).sum()) < 2**24
         # Float32 holds integers below 2**24, in half the memory.
         work = np.dtype(np.float32 if small else np.float64)
-    single = work in (np.float32, np.complex64)
-    direct = _passes(weights, single=single)
-    separable = sum(_passes(factor, single=single) for factor in factors) if factors else math.inf
-    passes = min(direct, separable)
-    tiling, spectrum = _tiles.plan_blocks(image.shape, weights.shape), None
+    tiling = _tiles.plan_blocks(shape, weights.shape)
+    passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
     if passes > _TRANSFORM_PASSES:  # transforms cost at least that
-        tiles = _tiles.plan_tiles(image.shape, weights.shape)
+        tiles = _tiles.plan_tiles(shape, weights.shape)
         transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
         norms = (
             largest * math.sqrt(math.prod(tiles.fft_shape)) * float(np.linalg.norm(weights)) if whole else 0.0
@@ -145,37 +80,54 @@ def _correlate_into(out: Array, image: Extended, weights: Array) -> None:
             transforms < passes and rounding_bound(norms, tiles) < 0.25
         ):  # else not sure to round to the integer
             work = np.dtype(np.float64) if whole else work
-            passes, tiling, spectrum = transforms, tiles, tile_spectrum(np.conj(weights).astype(work), tiles)
+            spectrum = tile_spectrum(np.conj(weights).astype(work), tiles)
+            passes, tiling = transforms, tiles
+            sum_tile = functools.partial(_sum_by_transform, spectrum, tiling, whole)
 
-    def compute(block: Region) -> None:
-        tile = image.read(tiling.needs(block), work)
+    full = bool(weights.all())
+
+    def compute(image: Extended, out: Array, block: Region) -> None:
+        tile, part = image.read(tiling.needs(block), work), out[block]
         # Sums across the ends of rows may overflow, but lie outside the result.
         with np.errstate(over="ignore", invalid="ignore"):
-            if spectrum is not None:
-                result = correlate_tile([tile], [spectrum], tiling, block)
-            elif factors and separable < direct:
-                result = _sum_along_axes(tile, factors)
-            else:
-                result = _sum_taps(tile, weights)
-            if not _is_finite(result):
-                msg = f"sums of `image` times `kernel` pass the largest {work.name}; scale one of them down"
-                raise ValueError(msg)
-        out[block] = np.rint(result) if whole and spectrum is not None else result
+            finite = sum_tile(tile, part)
+        # What is not finite in a tile shows in its sums, but for pixels that have no weight.
+        if not finite or not full:
+            image.check(tile)
+        if not finite:
+            msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
+            raise ValueError(msg)
 
-    _tiles.run_tiles(compute, tiling, passes)
+    return [Job(functools.partial(compute, *pair), tiling, passes) for pair in zip(images, outs, strict=True)]
 
 
-def _is_finite(array: Array) -> bool:
-    """Tell whether all values are finite; where they are ordered, their ends tell it."""
-    if array.dtype.kind == "c":
-        return bool(np.isfinite(array).all())
-    return math.isfinite(array.max()) and math.isfinite(array.min())
+def _choose_sums(
+    weights: Array, work: np.dtype[Any], places: int, *, whole: bool
+) -> tuple[float, Callable[[Array, Array], bool]]:
+    """Choose between all taps at once and axis after axis, and the engine; say how many passes over a tile it takes."""
+    single = work in (np.float32, np.complex64)
+    factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
+    ways = [[weights], *([factors] if factors else [])]
+    passes, best = min(
+        ((sum(_passes(part, single=single) for part in way), way) for way in ways), key=operator.itemgetter(0)
+    )
+    engine = None if "c" in (weights.dtype.kind, work.kind) else _engine.compiled(passes * places)
+    if engine:
+        sparing, way = min(
+            ((sum(1 + _COMPILED_TAP * np.count_nonzero(part) for part in way), way) for way in ways),
+            key=operator.itemgetter(0),
+        )
+        if sparing < passes:
+            return sparing, functools.partial(
+                _sum_compiled, engine.sum_shifted, [w.astype(work) for w in way]
+            )
+    return passes, functools.partial(_sum_by_numpy, best)
 
 
 def _passes(weights: Array, *, single: bool) -> float:
-    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes."""
+    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes NumPy."""
     if _is_box(weights):
-        return 2 * math.log2(len(weights)) + 1
+        return 2 * math.log2(weights.size) + 1
     return min(_passes_by_weight(weights), _passes_by_row(weights, single=single))
 
 
@@ -185,30 +137,20 @@ def _passes_by_weight(weights: Array) -> float:
 
 def _passes_by_row(weights: Array, *, single: bool) -> float:
     """Count them for `np.correlate`, measured: it sums a short row of real weights in one go."""
-    if weights.dtype.kind == "c":
+    if weights.dtype.kind == "c" or weights.shape[-1] == 1:
         return math.inf
     taps = min(weights.shape[-1], _ROW_TAPS)
     rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _ROW_TAPS)
     return float(rows * (1 + (max(7.0, 1.5 * taps) if single else 0.8 * taps)))
 
 
-def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
-    """Cut a kernel into short rows along its last axis, each with its place; rows of zeros are left out."""
-    pieces = []
-    for lead in np.ndindex(weights.shape[:-1]):
-        for start in range(0, weights.shape[-1], _ROW_TAPS):
-            taps = weights[lead][start : start + _ROW_TAPS]
-            if taps.any():
-                pieces.append(((*lead, start), taps))
-    return pieces
-
-
 def _is_box(weights: Array) -> bool:
-    return weights.ndim == 1 and len(weights) > 3 and bool((weights == weights[0]).all())
+    """Tell whether a kernel is a plain sum along one axis."""
+    return 3 < weights.size == max(weights.shape) and bool((weights == weights.flat[0]).all())
 
 
 def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | None:
-    """Take a kernel of rank 1 apart into one factor for each axis; None if it is of higher rank.
+    """Take a kernel of rank 1 apart into one kernel along each axis; None if it is of higher rank.
 
     The lines through its largest element are the factors, but for scale. Whole numbers give whole factors.
     """
@@ -222,41 +164,86 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
         factors[0] = factors[0] * (largest / math.prod(f[p] for f, p in zip(factors, peak, strict=True)))
     else:
         factors = [lines[0], *(line / largest for line in lines[1:])]
-    product = functools.reduce(np.multiply.outer, factors)
+    shaped = [
+        np.expand_dims(f, [a for a in range(kernel.ndim) if a != axis]) for axis, f in enumerate(factors)
+    ]
     allowed = 0 if whole else 2 * precision * np.abs(largest)
-    return factors if np.abs(product - kernel).max() <= allowed else None
+    return shaped if np.abs(math.prod(shaped) - kernel).max() <= allowed else None
 
 
-def _sum_taps(tile: Array, weights: Array) -> Array:
-    """Sum copies of a tile, shifted and weighted."""
-    steps = _steps(tile.shape)
-    line = _sum_line(tile.ravel(), weights, steps)
-    return _as_windows(line, tile.shape, weights.shape)
+# The ways to do it, all alike: sum windows of a tile into `out`, and tell whether all sums are finite.
+
+
+def _sum_by_transform(spectrum: Array, tiling: Tiling, rounds: bool, tile: Array, out: Array) -> bool:  # noqa: FBT001
+    sums = correlate_tile([tile], [spectrum], tiling)
+    out[...] = np.rint(sums, out=sums) if rounds else sums
+    return is_finite(out)
+
+
+def _sum_by_numpy(parts: Sequence[Array], tile: Array, out: Array) -> bool:
+    """Correlate with one kernel after another."""
+    line, steps = tile.ravel(), _steps(tile.shape)
+    for weights in parts:
+        if _is_box(weights):
+            step = steps[weights.shape.index(weights.size)]
+            line = _sweep(line, weights.size, step, np.add) * line.dtype.type(weights.flat[0])
+        else:
+            line = _sum_line(line, weights, steps)
+    window = tuple(n - m + 1 for n, m in zip(tile.shape, out.shape, strict=True))
+    out[...] = _as_windows(line, tile.shape, window)
+    return is_finite(out)
 
 
 def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
     """Sum copies of a line; `steps` says how far it is shifted from one weight to the next on each axis."""
-    size = line.size - sum((k - 1) * step for k, step in zip(weights.shape, steps, strict=True))
-    single = line.dtype == np.float32
-    if steps[-1] == 1 and _passes_by_row(weights, single=single) < _passes_by_weight(weights):
+    size = line.size - _reach(weights.shape, steps)
+    if _passes_by_row(weights, single=line.dtype == np.float32) < _passes_by_weight(weights):
         total = np.zeros(size, line.dtype)
         for place, taps in _rows(weights.astype(line.dtype)):
             start = sum(p * step for p, step in zip(place, steps, strict=True))
             total += np.correlate(line[start : start + size + len(taps) - 1], taps)
         return total
-    taps = np.argwhere(weights)
-    return _sum_shifted(line, taps @ np.array(steps), weights[tuple(taps.T)], size)
+    return _sum_shifted(line, *_taps(weights, steps), size)
 
 
-def _sum_along_axes(tile: Array, factors: Sequence[Array]) -> Array:
-    """Correlate with one factor after another, each along its axis."""
-    line = tile.ravel()
-    for factor, step in zip(factors, _steps(tile.shape), strict=True):
-        if _is_box(factor):
-            line = _sweep(line, len(factor), step, np.add) * line.dtype.type(factor[0])
-        else:
-            line = _sum_line(line, factor, [step])
-    return _as_windows(line, tile.shape, tuple(map(len, factors)))
+def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
+    """Cut a kernel into short rows along its last axis, each with its place; rows of zeros are left out."""
+    pieces = []
+    for lead in np.ndindex(weights.shape[:-1]):
+        for start in range(0, weights.shape[-1], _ROW_TAPS):
+            taps = weights[lead][start : start + _ROW_TAPS]
+            if taps.any():
+                pieces.append(((*lead, start), taps))
+    return pieces
+
+
+def _taps(weights: Array, steps: Sequence[int]) -> tuple[Array, Array]:
+    """Give the weights that are not 0, and how far along the line each lies from the first."""
+    places = np.argwhere(weights)
+    return places @ np.array(steps), weights[tuple(places.T)]
+
+
+def _reach(shape: Shape, steps: Sequence[int]) -> int:
+    """Distance on the line between the first and the last element of a window."""
+    return sum((k - 1) * step for k, step in zip(shape, steps, strict=True))
+
+
+def _sum_compiled(sum_shifted: Callable[..., int], parts: Sequence[Array], tile: Array, out: Array) -> bool:
+    """Correlate with one kernel after another: lines as NumPy does, but the last one row by row into `out`."""
+    line, steps = tile.ravel(), _steps(tile.shape)
+    for weights in parts[:-1]:
+        sums = np.empty((1, line.size - _reach(weights.shape, steps)), line.dtype)
+        sum_shifted(line, 0, *_taps(weights, steps), sums)
+        line = sums[0]
+    shifts, taps = _taps(parts[-1], steps)
+    rows = out if out.ndim > 1 else out[None]
+    starts = (
+        sum(i * step for i, step in zip(lead, steps, strict=False)) for lead in np.ndindex(rows.shape[:-2])
+    )
+    broken = 0
+    for start, lead in zip(starts, np.ndindex(rows.shape[:-2]), strict=True):
+        broken += sum_shifted(line[start:], tile.shape[-1], shifts, taps, rows[lead])
+    return broken == 0
 
 
 def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array:
@@ -284,12 +271,15 @@ def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
     from scipy import fft  # noqa: PLC0415
 
-    if np.iscomplexobj(kernel):
-        return np.asarray(np.conj(fft.fftn(kernel, tiling.fft_shape)))
-    return np.asarray(np.conj(fft.rfftn(kernel, tiling.fft_shape)))
+    *others, last = tiling.fft_shape
+    # One axis before the others are filled up with zeros: there is nothing in them yet.
+    rows: Array = fft.fft(kernel, last) if np.iscomplexobj(kernel) else fft.rfft(kernel, last)
+    if others:
+        rows = np.asarray(fft.fftn(rows, others, axes=tuple(range(len(others)))))
+    return np.asarray(np.conj(rows))
 
 
-def correlate_tile(tiles: Sequence[Array], spectra: Sequence[Array], tiling: Tiling, block: Region) -> Array:
+def correlate_tile(tiles: Sequence[Array], spectra: Sequence[Array], tiling: Tiling) -> Array:
     """Correlate each tile with its kernel's spectrum and add them up (channels share one inverse)."""
     from scipy import fft  # noqa: PLC0415
 
@@ -302,7 +292,7 @@ def correlate_tile(tiles: Sequence[Array], spectra: Sequence[Array], tiling: Til
         product *= spectrum
         total += product
     full: Array = inverse(total, tiling.fft_shape, overwrite_x=True)
-    return full[tuple(slice(s.stop - s.start) for s in block)]
+    return full[tuple(slice(n - k + 1) for n, k in zip(tiles[0].shape, tiling.window, strict=True))]
 
 
 def rounding_bound(norms: float, tiling: Tiling) -> float:
@@ -315,15 +305,6 @@ def _is_whole(kernel: Array) -> bool:
     return kernel.dtype.kind == "f" and bool(
         (np.rint(kernel) == kernel).all() and np.abs(kernel).max() < 2**53
     )
-
-
-def _largest(array: Array) -> int:
-    """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
-    if array.dtype.kind == "b":
-        return 1
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
-        return int(max(-int(np.iinfo(array.dtype).min), np.iinfo(array.dtype).max))
-    return max(abs(int(array.min())), abs(int(array.max())))
 
 
 # --- sums and maxima ------------------------------------------------------------------------------
@@ -353,7 +334,7 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
         return np.dtype(np.complex128)
     if array.dtype.kind == "f" or array.size == 0:
         return np.dtype(np.float64)
-    bound = _largest(array) * count
+    bound = largest_magnitude(array) * count
     for dtype in (np.int32, np.int64):
         if bound <= np.iinfo(dtype).max:
             return np.dtype(dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tmatch import _core
-from tmatch._core import Array, Border
+from tmatch._borders import Array, Border, Extended
 from tmatch._tiles import Shape
 
 Output = Literal["same", "valid", "full"]
@@ -228,7 +228,7 @@ def _filter(
     _check_name("output", output, Output)
     axis = _channel_axis(pixels, channel_axis)
     planes = [pixels] if axis is None else list(np.moveaxis(pixels, axis, 0))
-    kernels = [weights] * len(planes)
+    kernels = [weights]
     if axis is not None and weights.ndim == pixels.ndim:
         kernels = list(np.moveaxis(weights, axis, 0))
     _check_shapes(pixels, planes, kernels, output)
@@ -236,17 +236,16 @@ def _filter(
     steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
-    sources = [_core.Extended(plane, margins, border, fill_value) for plane in planes]
+    sources = [Extended(plane, margins, border, fill_value) for plane in planes]
     places = [n - k + 1 for n, k in zip(sources[0].shape, kernels[0].shape, strict=True)]
     if axis is not None:
         places.insert(axis, len(planes))
         steps.insert(axis, slice(None))
     result = np.empty(places, target)
     parts = [result] if axis is None else np.moveaxis(result, axis, 0)
-    for source, plane_weights, part in zip(sources, kernels, parts, strict=True):
-        # Correlating conjugates and convolving does not.
-        laid = np.conj(np.flip(plane_weights)) if flip else plane_weights
-        _core.correlate_valid(source, laid, out=part)
+    # Correlating conjugates and convolving does not.
+    laid = [np.conj(np.flip(k)) if flip else k for k in kernels]
+    _core.correlate_planes(sources, laid, list(parts))
     return np.ascontiguousarray(result[tuple(steps)])
 
 
@@ -330,7 +329,7 @@ def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], outpu
     if image.size == 0 or planes[0].ndim == 0:
         msg = f"`image` has shape {image.shape}; it must have at least one axis and one pixel"
         raise ValueError(msg)
-    if len(kernels) != len(planes):
+    if len(kernels) not in (1, len(planes)):
         msg = f"`kernel` has {len(kernels)} channels and `image` has {len(planes)}; they must be equal"
         raise ValueError(msg)
     outer, inner = planes[0].shape, kernels[0].shape

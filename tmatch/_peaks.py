@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._core import Array
+from tmatch._borders import Array
 from tmatch._match import check_count
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch import _core, _tiles
-from tmatch._core import Array
+from tmatch._borders import Array
 from tmatch._tiles import Region, Tiling
 
 Scores = NDArray[np.float64]
@@ -100,7 +100,7 @@ def match_template(
     def work(block: Region) -> None:
         scores[block] = _bounded(score_block(block))
 
-    _tiles.run_tiles(work, tiling, _PASSES)
+    _tiles.run(_tiles.Job(work, tiling, _PASSES))
     return scores
 
 
@@ -197,7 +197,7 @@ def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) ->
     def score(block: Region) -> Scores:
         region = tiling.needs(block)
         tiles = [_about(c[region], m).astype(narrow, copy=False) for c, m in zip(image, centres, strict=True)]
-        cross = _core.correlate_tile([t.astype(np.float64) for t in tiles], spectra, tiling, block)
+        cross = _core.correlate_tile([t.astype(np.float64) for t in tiles], spectra, tiling)
         numerator = np.rint(cross, out=cross).astype(wide, copy=False)
         numerator *= wide(count)
         variance = np.zeros((), wide)
@@ -248,7 +248,7 @@ def _prepare_floats(image: list[Array], template: list[Array], tiling: Tiling) -
         raw = [c[region] for c in image]
         _check_finite("image", raw, (region[0].start, region[1].start))
         tiles = _centred(raw, (0, 1))
-        numerator = _core.correlate_tile(tiles, spectra, tiling, block)
+        numerator = _core.correlate_tile(tiles, spectra, tiling)
         squares = [tile * tile for tile in tiles]
         energy: Array = sum(_core.sliding_sum(square, shape) for square in squares)  # type: ignore[assignment]
         variance = energy - sum(_core.sliding_sum(tile, shape) ** 2 for tile in tiles) / count

@@ -3,13 +3,13 @@
 Tiles depend on shapes alone, never on the number of threads.
 """
 
+import _thread
 import collections
 import functools
 import itertools
 import math
 import operator
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -87,21 +87,32 @@ def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
     block: list[int] = []
     points = float(_BLOCK_POINTS)
     for axis, n in reversed(list(enumerate(places))):
-        size = min(n, math.ceil(points ** (1 / (axis + 1))))
+        longer = 2 if axis == len(places) - 1 > 0 else 1  # rows are best done in long pieces
+        size = min(n, math.ceil(longer * points ** (1 / (axis + 1))))
         block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
         points = max(1.0, points / size)
     return Tiling(places, window, tuple(block), ())
 
 
-def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> None:
-    """Call `work` on every block, on a thread per core if so many passes over all places are worth it."""
-    pending = collections.deque(enumerate(tiling.blocks()))
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do on every block of a tiling, at the cost of so many passes over its places."""
+
+    work: Callable[[Region], None]
+    tiling: Tiling
+    passes: float
+
+
+def run(*jobs: Job) -> None:
+    """Do the jobs block by block, on a thread per core if that is worth it."""
+    blocks = ((job.work, block) for job in jobs for block in job.tiling.blocks())
+    pending = collections.deque(enumerate(blocks))
     errors: list[tuple[int, BaseException]] = []
 
     def drain() -> None:
         while pending:
             try:
-                number, block = pending.popleft()
+                number, (work, block) = pending.popleft()
             except IndexError:  # another thread took the last one
                 return
             try:
@@ -110,17 +121,34 @@ def run_tiles(work: Callable[[Region], None], tiling: Tiling, passes: float) -> 
                 pending.clear()
                 errors.append((number, error))
 
-    many = passes * math.prod(tiling.places) > _THREAD_WORK
-    helpers = [
-        threading.Thread(target=drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)
-    ]
-    for thread in helpers:
-        thread.start()
+    many = sum(job.passes * math.prod(job.tiling.places) for job in jobs) > _THREAD_WORK
+    ends = [_start(drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)]
     drain()
-    for thread in helpers:
-        thread.join()
+    try:
+        for end in ends:
+            end.acquire()
+    finally:  # Ctrl-C while waiting: the others stop after the tile at hand
+        pending.clear()
     if errors:  # the first tile's, whichever thread was first
         raise min(errors, key=operator.itemgetter(0))[1]
+
+
+def _start(work: Callable[[], None]) -> _thread.LockType:
+    """Call `work` on a thread of its own, and give a lock that it frees at its end.
+
+    `threading.Thread.start` waits until the other core has woken up, half a millisecond that this one can work in.
+    """
+    end = _thread.allocate_lock()
+    end.acquire()
+
+    def work_and_tell() -> None:
+        try:
+            work()
+        finally:
+            end.release()
+
+    _thread.start_new_thread(work_and_tell, ())
+    return end
 
 
 def available_cores() -> int:

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import tmatch
 from tmatch import _io
-from tmatch._core import Border
+from tmatch._borders import Border
 from tmatch._filter import Output, RangeRule, filter_with_scipy
 from tmatch._plot import plot_filters, plot_kernel
 

@@ -188,7 +188,14 @@ def main() -> None:
     parser.add_argument("--what", choices=["heatmap", "filter"], default="heatmap")
     parser.add_argument("--full", action="store_true", help="all sizes and colours: minutes, not seconds")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--engine",
+        choices=["numpy", "numba"],
+        help="the one that does the work; by default as tmatch chooses",
+    )
     options = parser.parse_args()
+    if options.engine:
+        os.environ["TMATCH_ENGINE"] = options.engine
     import scipy
 
     print(

@@ -1,0 +1,82 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tmatch
+from tmatch import _engine
+
+AROUND = "import sys, numpy as np, tmatch; a = np.ones((64, 64)); "
+LOADED = "print('tmatch._core_numba' in sys.modules, 'numba' in sys.modules)"
+
+
+@pytest.fixture(autouse=True)
+def as_at_the_start(monkeypatch):
+    monkeypatch.setattr(_engine, "_work_seen", 0.0)
+    monkeypatch.setattr(_engine, "_compiled", None)
+
+
+def run(code, **variables):
+    environment = {k: v for k, v in os.environ.items() if k != "TMATCH_ENGINE"} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    return done.stdout.split(), done.stderr
+
+
+def test_a_short_command_never_loads_the_compiler():
+    pytest.importorskip("numba")
+    stdout, _ = run(
+        AROUND
+        + "tmatch.convolve(a, a[:9, :9]); tmatch.match_template(a * a[0].cumsum(), np.eye(5));"
+        + LOADED
+    )
+    assert stdout == ["False", "False"]
+
+
+def test_work_as_long_as_loading_it_loads_the_compiled_engine():
+    pytest.importorskip("numba")
+    more = "from tmatch import _engine; _engine._LOADING_WORK = 1e6; k = np.arange(25.0).reshape(5, 5) ** 2;"
+    more += "[tmatch.convolve(a, k) for _ in range({})];"
+    assert run(AROUND + more.format(2) + LOADED)[0] == ["False", "False"]
+    assert run(AROUND + more.format(12) + LOADED)[0] == ["True", "True"]
+
+
+def test_engine_named_in_the_environment_is_used(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    assert _engine.compiled(1e300) is None
+    monkeypatch.setenv("TMATCH_ENGINE", "numba")
+    assert _engine.compiled(0) is sys.modules["tmatch._core_numba"]
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    assert _engine.compiled(0) is None
+
+
+def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tmatch._core_numba", None)  # what a failed import looks like
+    monkeypatch.setenv("TMATCH_ENGINE", "auto")
+    assert _engine.compiled(1e300) is None
+    monkeypatch.setenv("TMATCH_ENGINE", "numba")
+    with pytest.raises(
+        ImportError, match=r"TMATCH_ENGINE is numba, which cannot be loaded \(.*\); try pip install"
+    ):
+        tmatch.convolve(np.eye(5), np.eye(3))
+
+
+def test_unknown_engine_is_refused(monkeypatch):
+    monkeypatch.setenv("TMATCH_ENGINE", "cuda")
+    with pytest.raises(ValueError, match="TMATCH_ENGINE is 'cuda'; it must be one of auto, numpy, numba"):
+        tmatch.convolve(np.eye(5), np.eye(3))
+
+
+def test_where_compiled_code_cannot_be_kept_it_is_made_anew(tmp_path):
+    pytest.importorskip("numba")
+    # Numba asks its locators for a folder; with none of them there is none it can write to.
+    code = (
+        "import numba.core.caching as c; c.CacheImpl._locator_classes = [];"
+        "import numpy as np, tmatch; print(tmatch.convolve([[1, 2, 3]], [[1, 0, 2]]).tolist() == [[2, 5, 4]])"
+    )
+    stdout, stderr = run(code, TMATCH_ENGINE="numba", HOME=str(tmp_path))
+    assert stdout == ["True"], stderr

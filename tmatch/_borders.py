@@ -1,0 +1,102 @@
+"""Images that go on outside themselves, read tile by tile."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._tiles import Region
+
+Array = NDArray[Any]
+
+Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
+
+
+class Extended:
+    """An image that goes on outside itself, read tile by tile; no whole copy of it is made."""
+
+    def __init__(
+        self, image: Array, margins: Sequence[tuple[int, int]], border: Border = "constant", fill: float = 0
+    ) -> None:
+        self.image, self.margins, self.border, self.fill = image, margins, border, fill
+        self.shape = tuple(
+            n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
+        )
+        self.whole = image.dtype.kind in "biu" and fill == int(fill)
+
+    def largest(self) -> int:
+        """Largest magnitude the pixels, being integers, can have."""
+        return max(largest_magnitude(self.image), abs(int(self.fill)))
+
+    def read(self, region: Region, dtype: np.dtype[Any]) -> Array:
+        """Copy a tile."""
+        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
+        shape = [part.stop - part.start for part in region]
+        tile = np.empty(shape, dtype)
+        parts = [self._parts(*axis) for axis in zip(starts, shape, self.image.shape, strict=True)]
+        for pieces in itertools.product(*parts):
+            source: Array | float = self.image
+            for axis, (_, inside) in enumerate(pieces):
+                source = (
+                    self.fill if inside is None else np.asarray(source)[(slice(None),) * axis + (inside,)]
+                )
+                if inside is None:
+                    break
+            with np.errstate(over="ignore"):  # told by `check`
+                tile[tuple(target for target, _ in pieces)] = source
+        return tile
+
+    def check(self, tile: Array) -> None:
+        """Refuse a tile that has values that are not finite."""
+        if not is_finite(tile):
+            msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
+            if np.isfinite(self.image).all():
+                msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
+            raise ValueError(msg)
+
+    def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
+        """Cut a tile's axis where the image begins and ends; say what is read for each part, None for the fill."""
+        first, last = min(max(-start, 0), length), min(max(n - start, 0), length)
+        parts: list[tuple[slice, slice | Array | None]] = []
+        for low, high in ((0, first), (last, length)):
+            if low < high:
+                filled = self.border == "constant"
+                parts.append(
+                    (
+                        slice(low, high),
+                        None if filled else _inside(np.arange(start + low, start + high), n, self.border),
+                    )
+                )
+        if first < last:
+            parts.append((slice(first, last), slice(start + first, start + last)))
+        return parts
+
+
+def _inside(place: Array, n: int, border: Border) -> Array:
+    """Give the pixel of n that stands for a place on an axis."""
+    if border == "edge":
+        return np.clip(place, 0, n - 1)
+    if border == "wrap":
+        return place % n
+    period = 2 * n if border == "symmetric" else max(2 * n - 2, 1)
+    there = place % period
+    return np.where(there < n, there, period - (border == "symmetric") - there)
+
+
+def is_finite(array: Array) -> bool:
+    """Tell whether all values are finite; where they are ordered, their ends tell it."""
+    if array.dtype.kind == "c":
+        return bool(np.isfinite(array).all())
+    return math.isfinite(array.max()) and math.isfinite(array.min())
+
+
+def largest_magnitude(array: Array) -> int:
+    """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
+    if array.dtype.kind == "b":
+        return 1
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        return int(max(-int(np.iinfo(array.dtype).min), np.iinfo(array.dtype).max))
+    return max(abs(int(array.min())), abs(int(array.max())))

@@ -1,0 +1,113 @@
+"""The compiled engine: loops that NumPy can only do in many passes. Needs numba; `_engine` decides when to load it.
+
+Compiled code is kept on disk beside this file or in the user's cache, and made anew where neither can be written.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from tmatch._borders import Array
+
+_CHUNK = 1024  # results summed at a time, so that they stay in the nearest cache
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken.
+    compiled = functools.partial(numba.njit, nogil=True, fastmath={"contract"}, error_model="numpy")
+    try:
+        return compiled(cache=True)(function)
+    except RuntimeError:  # no folder can be written to
+        return compiled()(function)
+
+
+_inline = numba.njit(
+    nogil=True, fastmath={"contract"}, error_model="numpy"
+)  # kept on disk as part of its caller
+
+
+@_inline
+def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
+    if shifts.size == 0:
+        row[:] = 0
+        return
+    source, weight = line[shifts[0] : shifts[0] + row.size], weights[0]
+    for x in range(row.size):
+        row[x] = weight * source[x]
+
+
+@_inline
+def _add_1(row: Array, line: Array, shift: int, weight: float) -> None:
+    source = line[shift : shift + row.size]
+    for x in range(row.size):
+        row[x] += weight * source[x]
+
+
+@_inline
+def _add_4(row: Array, line: Array, shifts: Array, weights: Array) -> None:
+    size = row.size
+    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
+    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    for x in range(size):
+        total = row[x]
+        total += w0 * s0[x]
+        total += w1 * s1[x]
+        total += w2 * s2[x]
+        total += w3 * s3[x]
+        row[x] = total
+
+
+@_inline
+def _add_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
+    size = row.size
+    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
+    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
+    s4, s5 = line[shifts[4] : shifts[4] + size], line[shifts[5] : shifts[5] + size]
+    s6, s7 = line[shifts[6] : shifts[6] + size], line[shifts[7] : shifts[7] + size]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    w4, w5, w6, w7 = weights[4], weights[5], weights[6], weights[7]
+    for x in range(size):
+        total = row[x]
+        total += w0 * s0[x]
+        total += w1 * s1[x]
+        total += w2 * s2[x]
+        total += w3 * s3[x]
+        total += w4 * s4[x]
+        total += w5 * s5[x]
+        total += w6 * s6[x]
+        total += w7 * s7[x]
+        row[x] = total
+
+
+@_compile
+def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> int:
+    """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
+
+    Gives the number of results that are not finite.
+    """
+    sums = np.empty(_CHUNK, line.dtype)
+    broken = 0
+    for y in range(out.shape[0]):
+        for first in range(0, out.shape[1], _CHUNK):
+            size = min(_CHUNK, out.shape[1] - first)
+            base = y * row_step + first
+            row = sums[:size]
+            _set_first(row, line[base:], shifts, weights)
+            i = 1
+            while i + 8 <= shifts.size:  # so many at a time that the sums are seldom read and written
+                _add_8(row, line[base:], shifts[i : i + 8], weights[i : i + 8])
+                i += 8
+            while i + 4 <= shifts.size:
+                _add_4(row, line[base:], shifts[i : i + 4], weights[i : i + 4])
+                i += 4
+            while i < shifts.size:
+                _add_1(row, line[base:], shifts[i], weights[i])
+                i += 1
+            for x in range(size):
+                broken += not np.isfinite(row[x])
+            out[y, first : first + size] = row
+    return broken

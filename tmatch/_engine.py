@@ -1,0 +1,38 @@
+"""Which engine does the work: NumPy and SciPy, always there, or compiled code, where numba is installed."""
+
+import importlib
+import math
+import os
+from types import ModuleType
+
+ENGINES = ("auto", "numpy", "numba")
+_LOADING_WORK = 2e9  # passes over points that NumPy does in the half second that loading takes, measured
+
+_work_seen = 0.0
+_compiled: ModuleType | None = None
+
+
+def compiled(work: float) -> ModuleType | None:
+    """Give the compiled engine, or None for NumPy's.
+
+    It is loaded once the process has done as much `work` (passes times points) without it as loading costs, so that
+    a short command never pays for it. TMATCH_ENGINE=numpy or numba in the environment overrules that.
+    """
+    global _work_seen, _compiled  # noqa: PLW0603
+    wanted = os.environ.get("TMATCH_ENGINE") or "auto"
+    if wanted not in ENGINES:
+        msg = f"the environment's TMATCH_ENGINE is {wanted!r}; it must be one of {', '.join(ENGINES)}"
+        raise ValueError(msg)
+    if wanted == "numpy":
+        return None
+    if _compiled is None and (wanted == "numba" or _work_seen < math.inf):
+        _work_seen += work
+        if wanted == "numba" or _work_seen > _LOADING_WORK:
+            try:
+                _compiled = importlib.import_module("tmatch._core_numba")
+            except ImportError as error:
+                _work_seen = math.inf  # do not try again
+                if wanted == "numba":
+                    msg = f"TMATCH_ENGINE is numba, which cannot be loaded ({error}); try pip install 'tmatch[fast]'"
+                    raise ImportError(msg) from error
+    return _compiled
