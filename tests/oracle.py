@@ -84,32 +84,179 @@ def correlate(image, kernel, border="constant", fill=0, output="same", flip=Fals
     return out
 
 
+class RefusedError(ValueError):
+    """There is no score at any place."""
+
+
+def _refuse(reason):
+    raise RefusedError(reason)
+
+
+def score(
+    image,
+    template,
+    metric="zncc",
+    mask=None,
+    image_mask=None,
+    missing="refuse",
+    min_overlap=0.5,
+    output="valid",
+    channel_axis=None,
+    channel_weights=None,
+    channel_means="separate",
+):
+    """Every window's score, whether it means something, and what its stated error is relative to.
+
+    A window that starts outside the image has pixels that are missing, as those under image_mask are.
+    """
+    image, exists = _existing(image, image_mask, missing, channel_axis)
+    template, weights = _weighed(template, mask, channel_axis, channel_weights)
+    if metric == "orientation":
+        image, exists = directions(image, exists)
+        template, weights = directions(template, weights)
+    _check_template(template, weights, metric, channel_means)
+
+    starts = [
+        {"valid": range(n - k + 1), "same": range(-(k // 2), n - k // 2), "full": range(1 - k, n)}[output]
+        for n, k in zip(image.shape[:-1], template.shape[:-1], strict=True)
+    ]
+    scores = np.zeros([len(r) for r in starts])
+    counts, valid, scale = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool), np.zeros(scores.shape)
+    total = np.sum(weights)
+    for place, start in zip(np.ndindex(scores.shape), itertools.product(*starts), strict=True):
+        inside, part = _overlap(start, image.shape, template.shape)
+        seen = weights[part] * exists[inside]
+        if np.sum(seen) < min_overlap * total * (1 - 1e-9):
+            continue
+        counts[place] = True
+        where = np.nonzero(seen)
+        pixels = image[inside][where], template[part][where], seen[where]
+        group = where[-1] if channel_means == "separate" else np.zeros_like(where[-1])
+        scores[place], valid[place], scale[place] = _fit(*pixels, group, metric, total)
+    if not counts.any():
+        _refuse("`min_overlap` is reached at no place")
+    if metric in ("ssd", "nssd"):  # 0 is their best: what means nothing gets their worst, for nssd at most -1
+        worst = scores[valid].min(initial=-1 if metric == "nssd" else 0)
+        scores[~valid], scale[~valid] = worst, scale.max()
+    return scores, valid, scale
+
+
+def _fit(window, template, weight, group, metric, total):
+    """Score, validity and scale from the pixels that count; those of one group share their mean."""
+    if metric in ("zncc", "zcc"):
+        window, template = centred(window, weight, group), centred(template, weight, group)
+    ww, tt = np.sum(weight * window**2), np.sum(weight * template**2)
+    norm = np.sqrt(ww * tt)
+    whole = total / np.sum(weight)  # sums are scaled up to the template's whole weight
+    if metric in ("cc", "zcc"):
+        return whole * np.sum(weight * window * template), True, whole * norm
+    if metric == "ssd":
+        return -whole * np.sum(weight * (window - template) ** 2), True, whole * (ww + tt)
+    if norm == 0:
+        return 0, False, 0
+    if metric == "nssd":
+        difference = np.sum(weight * (window - template) ** 2) / norm
+        return -difference, True, max(1, difference)
+    return np.sum(weight * window * template) / norm, True, 1
+
+
+def centred(values, weight, group):
+    """Take off each group's weighted mean, and leave nothing at all of constant values."""
+    values = values.copy()
+    for g in set(group.tolist()):
+        of, its_weight = values[group == g], weight[group == g]
+        if _constant(of):
+            of = np.zeros_like(of)
+        for _ in range(2):  # the mean of large numbers is rounded, what is left of it hardly
+            of = of - np.sum(its_weight * of) / np.sum(its_weight)
+        values[group == g] = of
+    return values
+
+
+def _constant(values):
+    return bool(np.all(values == values[0]))
+
+
+def directions(values, weights):
+    """Unit vectors of the central differences, as more channels.
+
+    Their weight is the pixel's own, or 0 where the pixel or a neighbour on some axis has none.
+    """
+    dimensions = values.ndim - 1
+    vectors = np.zeros((*values.shape, dimensions), np.longdouble)
+    left = np.zeros(values.shape, np.longdouble)
+    for place in np.ndindex(values.shape):
+        near = [
+            tuple(place[a] + step * (a == axis) for a in range(values.ndim))
+            for axis in range(dimensions)
+            for step in (-1, 1)
+        ]
+        inside = all(0 <= p < n for other in near for p, n in zip(other, values.shape, strict=True))
+        if not inside or not all(weights[other] > 0 for other in (place, *near)):
+            continue
+        left[place] = weights[place]
+        vector = [(values[near[2 * a + 1]] - values[near[2 * a]]) / 2 for a in range(dimensions)]
+        length = np.sqrt(np.sum(np.square(vector)))
+        if length > 0:
+            vectors[place] = vector / length
+    channels = (*values.shape[:-1], -1)
+    return vectors.reshape(channels), np.repeat(left, dimensions, axis=-1)
+
+
+def _overlap(start, image_shape, template_shape):
+    """The part of the image that a window covers, and the part of the window that covers it."""
+    sides = list(zip(start, image_shape, template_shape, strict=False))  # without the channels
+    inside = tuple(slice(max(s, 0), min(s + k, n)) for s, n, k in sides)
+    part = tuple(slice(max(-s, 0), min(k, n - s)) for s, n, k in sides)
+    return inside, part
+
+
+def _channels_last(array, channel_axis):
+    array = np.asarray(array)
+    return array[..., None] if channel_axis is None else np.moveaxis(array, channel_axis, -1)
+
+
+def _existing(image, image_mask, missing, channel_axis):
+    """The image, 0 where it has no pixel, and 1 where it has one; a pixel exists in all channels or in none."""
+    image = _channels_last(image, channel_axis).astype(np.longdouble)
+    exists = np.ones(image.shape[:-1], bool) if image_mask is None else np.asarray(image_mask)
+    if missing == "ignore":
+        exists = exists & ~np.isnan(image).any(axis=-1)
+    exists = np.repeat(exists[..., None], image.shape[-1], axis=-1)
+    image = np.where(exists, image, 0)
+    if not np.isfinite(image).all():
+        _refuse("`image` is not finite")
+    return image, exists.astype(np.longdouble)
+
+
+def _weighed(template, mask, channel_axis, channel_weights):
+    """The template, 0 where its mask is, and every pixel's weight."""
+    mask = np.ones(np.shape(template)) if mask is None else np.asarray(mask)
+    mask = _channels_last(mask, channel_axis if mask.ndim == np.ndim(template) else None)
+    template = _channels_last(template, channel_axis).astype(np.longdouble)
+    mask = np.broadcast_to(mask, template.shape).astype(np.longdouble)
+    template = np.where(mask > 0, template, 0)
+    if not np.isfinite(template).all():
+        _refuse("`template` is not finite")
+    return template, mask * (1 if channel_weights is None else np.asarray(channel_weights, np.longdouble))
+
+
+def _check_template(template, weights, metric, channel_means):
+    """Refuse a template that has the same score, or none, in every window."""
+    where = np.nonzero(weights)
+    values = template[where]
+    groups = where[-1] if channel_means == "separate" else np.zeros_like(where[-1])
+    if values.size == 0:
+        _refuse("`template` has no pixel that counts")
+    if metric == "zncc" and all(_constant(values[groups == g]) for g in set(groups.tolist())):
+        _refuse("`template` is constant")
+    if metric in ("ncc", "nssd", "orientation") and not values.any():
+        _refuse("`template` is zero")
+
+
 def zncc(image, template, channel_axis=None):
     """Correlation of the de-meaned template with the de-meaned window, over both norms; flat windows 0."""
-    image = np.asarray(image).astype(np.longdouble)
-    template = np.asarray(template).astype(np.longdouble)
-    if channel_axis is None:
-        image, template = image[..., None], template[..., None]
-    else:
-        image, template = np.moveaxis(image, channel_axis, -1), np.moveaxis(template, channel_axis, -1)
-    sides = tuple(range(image.ndim - 1))
-    centred = template - template.mean(axis=sides)  # each channel has its own mean
-    centred -= centred.mean(axis=sides)  # the mean of large numbers is rounded, what is left of it hardly
-
-    def score(window):
-        if np.all(window == window[(0,) * len(sides)]):
-            return 0.0
-        window = window - window.mean(axis=sides)
-        window -= window.mean(axis=sides)
-        return float(np.sum(window * centred) / np.sqrt(np.sum(window**2) * np.sum(centred**2)))
-
-    places = [range(n - k + 1) for n, k in zip(image.shape[:-1], template.shape[:-1], strict=True)]
-    out = np.zeros([len(r) for r in places])
-    for place in itertools.product(*places):
-        out[place] = score(
-            image[tuple(slice(i, i + k) for i, k in zip(place, template.shape[:-1], strict=True))]
-        )
-    return out
+    return score(image, template, "zncc", channel_axis=channel_axis)[0]
 
 
 def peaks(scores, threshold=-np.inf):

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import tmatch
+from tmatch import cli
 from tmatch.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -200,10 +201,172 @@ def test_interrupt_is_no_miss(monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tmatch, "locate", interrupted)
+    monkeypatch.setattr(cli, "score_each", interrupted)
     result = run("locate", NOISY, EYE)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
+
+
+# --- masks, regions, units ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def badge(tmp_path):
+    """A round badge on two grounds, and templates of it on black: opaque, with a hard and with a soft rim."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:21, :21] - 10.0
+    disc = np.clip(10.5 - np.hypot(y, x), 0, 1)  # soft at the rim
+    face = rng.integers(60, 255, (21, 21))
+    image = rng.integers(0, 255, (70, 90)).astype(float)
+    for top, left in ((8, 12), (40, 60)):
+        ground = image[top : top + 21, left : left + 21]
+        image[top : top + 21, left : left + 21] = disc * face + (1 - disc) * ground
+    Image.fromarray(image.astype(np.uint8)).save(tmp_path / "image.png")
+    cut = np.where(disc == 1, face, 0).astype(np.uint8)
+    Image.fromarray(cut).save(tmp_path / "black.png")
+    Image.fromarray(((disc == 1) * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+    for name, alpha in (("hard", disc == 1), ("soft", disc)):
+        layers = [Image.fromarray(face.astype(np.uint8)), Image.fromarray((alpha * 255).astype(np.uint8))]
+        Image.merge("LA", layers).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def places(result):
+    assert result.exit_code == 0, result.stderr
+    return [(m["x"], m["y"], m["score"]) for m in json.loads(result.stdout)["matches"]]
+
+
+@pytest.mark.parametrize(
+    ("template", "options"),
+    [
+        ("hard.png", []),
+        ("soft.png", []),
+        ("black.png", ["--alpha", "black"]),
+        ("black.png", ["--mask", "mask.png"]),
+    ],
+)
+def test_what_is_transparent_in_a_template_does_not_count(badge, template, options):
+    options = [badge / o if o.endswith(".png") else o for o in options]
+    found = places(run("locate", badge / "image.png", badge / template, "--format", "json", *options))
+    assert found == [(12, 8, 1.0), (60, 40, 1.0)]
+    plain = run("locate", badge / "image.png", badge / template, "--alpha", "ignore")
+    assert plain.exit_code == 1
+
+
+def test_soft_alpha_as_weights_counts_the_rim_a_little(badge):
+    found = places(
+        run("locate", badge / "image.png", badge / "soft.png", "--alpha", "weights", "--format", "json")
+    )
+    assert {f[:2] for f in found} == {(12, 8), (60, 40)}
+    assert all(0.9 < f[2] < 1 for f in found)
+
+
+def test_a_region_is_searched_alone_and_told_in_the_picture_s_own_pixels(badge):
+    pair = badge / "image.png", badge / "hard.png"
+    heat, over = badge / "heat.png", badge / "over.png"
+    options = ["--region", "50,30,40,40", "--format", "json", "--heatmap", heat, "--overlay", over]
+    assert places(run("locate", *pair, *options)) == [(60, 40, 1.0)]
+    assert heat.exists()
+    assert over.exists()
+    assert places(run("locate", *pair, "--region", "0,0,40,40", "--format", "json")) == [(12, 8, 1.0)]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "coco", "table"])
+def test_pixel_ratio_tells_boxes_in_the_screen_s_units(badge, form):
+    result = run("locate", badge / "image.png", badge / "hard.png", "--pixel-ratio", 2, "--format", form)
+    assert result.exit_code == 0
+    if form == "json":
+        told = json.loads(result.stdout)
+        assert (told["width"], told["height"]) == (45, 35)
+        assert [(m["x"], m["y"], m["width"]) for m in told["matches"]] == [(6, 4, 10.5), (30, 20, 10.5)]
+    elif form == "coco":
+        assert json.loads(result.stdout)["annotations"][0]["bbox"] == [6, 4, 10.5, 10.5]
+    else:
+        assert "10.5" in result.stdout
+        assert "21" not in result.stdout
+    region = run(
+        "locate",
+        badge / "image.png",
+        badge / "hard.png",
+        "--pixel-ratio",
+        2,
+        "--region",
+        "25,15,20,20",
+        "--format",
+        "json",
+    )
+    assert places(region) == [(30, 20, 1.0)]
+
+
+def test_pixels_under_a_black_image_mask_are_not_there(badge):
+    mask = np.full((70, 90), 255, np.uint8)
+    mask[:, :34] = 0
+    Image.fromarray(mask).save(badge / "there.png")
+    pair = badge / "image.png", badge / "hard.png"
+    found = places(run("locate", *pair, "--image-mask", badge / "there.png", "--format", "json"))
+    assert found == [(60, 40, 1.0)]
+    # The same by a transparent part of the picture itself.
+    picture = Image.open(badge / "image.png")
+    Image.merge("LA", [picture, Image.fromarray(mask)]).save(badge / "cut.png")
+    assert places(run("locate", badge / "cut.png", badge / "hard.png", "--format", "json")) == [(60, 40, 1.0)]
+
+
+def test_a_template_that_hangs_over_the_border_is_found_on_request(badge):
+    picture = np.asarray(Image.open(badge / "image.png"))
+    Image.fromarray(picture[:, 17:]).save(badge / "cut.png")
+    pair = badge / "cut.png", badge / "hard.png"
+    assert len(places(run("locate", *pair, "--format", "json"))) == 1
+    found = places(run("locate", *pair, "--output", "full", "--format", "json", "--heatmap", badge / "h.png"))
+    assert (-5, 8, 1.0) in found
+    assert (43, 40, 1.0) in found
+    none = run("locate", *pair, "--output", "full", "--min-overlap", 0.9, "--format", "json")
+    assert (-5, 8, 1.0) not in places(none)
+
+
+def test_other_metrics_need_thresholds_of_their_own(pair):
+    result = run("locate", *pair, "--metric", "ssd")
+    assert result.exit_code == 2
+    assert "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit" in result.stderr
+    found = places(run("locate", *pair, "--metric", "ssd", "--threshold", 0, "--format", "json"))
+    assert found == [(8, 5, 0.0), (50, 30, 0.0)]
+    assert (
+        len(places(run("locate", *pair, "--metric", "orientation", "--threshold", 0.9, "--format", "json")))
+        == 2
+    )
+    assert run("heatmap", *pair, "--metric", "ncc", "-o", pair[0].parent / "h.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--region", "1,2,3"], '--region is "1,2,3"; it must be four numbers with commas'),
+        (["--region", "80,0,20,20"], "which is not inside the picture of 90 x 70 pixels"),
+        (["--region", "0,0,10,10"], "larger than `image` (10, 10) on axes 0, 1"),
+        (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be above 0"),
+        (["--mask", "image.png"], 'image.png" is 90 x 70 pixels, but the template is 21 x 21 pixels'),
+        (["--image-mask", "mask.png"], 'mask.png" is 21 x 21 pixels, but the image is 90 x 70 pixels'),
+        (["--min-overlap", "0"], "`min_overlap` is 0.0; it must be above 0 and at most 1"),
+        (["--metric", "zcc2"], "zcc2"),
+    ],
+)
+def test_masks_and_regions_that_cannot_be_are_refused(badge, options, sentence):
+    options = [badge / o if o.endswith(".png") else o for o in options]
+    result = run("locate", badge / "image.png", badge / "hard.png", *options)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_template_without_an_opaque_pixel_is_refused_with_a_way_out(tmp_path, badge):
+    clear = Image.merge("LA", [Image.new("L", (5, 5), 99), Image.new("L", (5, 5), 128)])
+    clear.save(tmp_path / "clear.png")
+    result = run("locate", badge / "image.png", tmp_path / "clear.png")
+    assert result.exit_code == 2
+    assert (
+        'clear.png" has no opaque pixel, so nothing of it would count; try --alpha weights' in result.stderr
+    )
+
+
+# --- refusals and files ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", ["--overlay", "--heatmap"])

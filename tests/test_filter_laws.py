@@ -265,13 +265,13 @@ def test_inputs_that_may_be_written_to_are_not(draw, way):
 @pytest.fixture
 def transformed(monkeypatch):
     """The blocks that went through Fourier transforms, written down as they pass."""
-    blocks, through = [], _core.correlate_tile
+    blocks, through = [], _core.transform
 
-    def watch(tiles, spectra, tiling):
-        blocks.append(tiles[0].shape)
-        return through(tiles, spectra, tiling)
+    def watch(tile, tiling):
+        blocks.append(tile.shape)
+        return through(tile, tiling)
 
-    monkeypatch.setattr(_core, "correlate_tile", watch)
+    monkeypatch.setattr(_core, "transform", watch)
     return blocks
 
 

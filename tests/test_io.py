@@ -163,16 +163,16 @@ def test_transparent_palette_entry_and_grey_level_are_refused(tmp_path):
 
 def test_colour_is_used_where_both_have_it_and_grey_otherwise(tmp_path):
     colour, grey = save(tmp_path / "c.png", RGB), save(tmp_path / "g.png", GREY)
-    assert _io.read_pair(tmatch.read_image(colour), [colour], gray=False)[2] == 2
+    assert _io.read_pair(_io.read_picture(colour), [colour], gray=False).channel_axis == 2
     for image, templates, gray in [
         (colour, [grey], False),
         (grey, [colour], False),
         (colour, [colour], True),
     ]:
-        pixels, sought, channel_axis = _io.read_pair(tmatch.read_image(image), templates, gray=gray)
-        assert channel_axis is None
-        assert pixels.ndim == 2
-        assert all(t.ndim == 2 for t in sought.values())
+        pair = _io.read_pair(_io.read_picture(image), templates, gray=gray)
+        assert pair.channel_axis is None
+        assert pair.image.ndim == 2
+        assert all(t.ndim == 2 for t in pair.templates.values())
 
 
 def test_grey_of_a_colour_is_as_scikit_image_has_it():
@@ -184,10 +184,11 @@ def test_grey_of_a_colour_is_as_scikit_image_has_it():
 def test_labels_are_file_names_or_paths_where_these_are_alike(tmp_path):
     (tmp_path / "b").mkdir()
     one, two = save(tmp_path / "eye.png", GREY), save(tmp_path / "b" / "eye.png", RGB)
-    assert list(_io.read_pair(tmatch.read_image(one), [one], gray=True)[1]) == ["eye"]
-    assert list(_io.read_pair(tmatch.read_image(one), [one, two], gray=True)[1]) == [str(one), str(two)]
+    picture = _io.read_picture(one)
+    assert list(_io.read_pair(picture, [one], gray=True).templates) == ["eye"]
+    assert list(_io.read_pair(picture, [one, two], gray=True).templates) == [str(one), str(two)]
     with pytest.raises(ValueError, match="the same template is given twice"):
-        _io.read_pair(tmatch.read_image(one), [one, one], gray=True)
+        _io.read_pair(picture, [one, one], gray=True)
 
 
 # --- refusals -----------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ IMAGE = np.arange(30).reshape(5, 6)
             {"min_distance": 0},
             "`min_distance` is 0; it must be a whole number of at least 1",
         ),
-        (IMAGE[:2], {"metric": "ssd"}, "`metric` is 'ssd'; the metric known is \"zncc\""),
+        (IMAGE[:2], {"metric": "ssd"}, "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit"),
     ],
     ids=["mapping", "constant", "nan", "threshold", "max_overlap", "max_count", "min_distance", "metric"],
 )

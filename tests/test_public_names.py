@@ -7,10 +7,11 @@ import pytest
 from numpydoc.validate import validate
 
 import tmatch
+from tmatch.compat import cv2, skimage
 
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (tmatch, tmatch.kernels, tmatch.synthetic)
+    for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, skimage)
     for name in module.__all__
     if callable(getattr(module, name))
 }
@@ -30,11 +31,12 @@ def test_all_lists_the_public_names():
 
 def test_other_modules_are_private():
     public = {m.name for m in pkgutil.iter_modules(tmatch.__path__) if not m.name.startswith("_")}
-    assert public == {"cli", "kernels", "synthetic"}
+    assert public == {"cli", "compat", "kernels", "synthetic"}
     assert importlib.import_module("tmatch.cli").main
 
 
-RICH = {"tmatch.locate", "tmatch.correlate", "tmatch.convolve"}  # options that do not touch each other
+# Many options, which do not touch each other.
+RICH = {"tmatch.match_template", "tmatch.locate", "tmatch.correlate", "tmatch.convolve"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

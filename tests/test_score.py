@@ -241,7 +241,8 @@ def broken(value, place=(3, 4), dtype=float):
             {},
             ValueError,
             "`image` is nan at [3, 4]; all pixels must be finite: "
-            "replace NaN and infinity first, for instance with np.nan_to_num",
+            "replace NaN and infinity first, for instance with np.nan_to_num, "
+            'or let NaN count as missing with missing="ignore"',
         ),
         (
             broken(-np.inf, dtype=np.float16),
@@ -273,7 +274,8 @@ def broken(value, place=(3, 4), dtype=float):
             {"channel_axis": 0},
             ValueError,
             "`image` is nan at [3, 4]; all pixels must be finite: "
-            "replace NaN and infinity first, for instance with np.nan_to_num",
+            "replace NaN and infinity first, for instance with np.nan_to_num, "
+            'or let NaN count as missing with missing="ignore"',
         ),
         (
             TEMPLATE,
@@ -304,24 +306,24 @@ def broken(value, place=(3, 4), dtype=float):
             TEMPLATE,
             {},
             ValueError,
-            "`image` has shape (5,) with channel_axis=None; it must be 2-D, with channel_axis=None, "
-            "or 2-D and one axis of channels that channel_axis names",
+            "`template` has shape (2, 3) and `image` (5,); they must have as many axes: "
+            "make both grey, or both colour with channel_axis",
         ),
         (
             np.ones((5, 6, 3)),
             TEMPLATE,
             {},
             ValueError,
-            "`image` has shape (5, 6, 3) with channel_axis=None; it must be 2-D, with channel_axis=None, "
-            "or 2-D and one axis of channels that channel_axis names",
+            "`template` has shape (2, 3) and `image` (5, 6, 3); they must have as many axes: "
+            "make both grey, or both colour with channel_axis",
         ),
         (
             np.ones((5, 6, 3)),
             TEMPLATE,
             {"channel_axis": -1},
             ValueError,
-            "`template` has shape (2, 3) with channel_axis=-1; it must be 2-D, with channel_axis=None, "
-            "or 2-D and one axis of channels that channel_axis names",
+            "`template` has shape (2,) and `image` (5, 6); they must have as many axes: "
+            "make both grey, or both colour with channel_axis",
         ),
         (
             np.ones((5, 6, 3)),
@@ -379,7 +381,14 @@ def broken(value, place=(3, 4), dtype=float):
             TypeError,
             "`template` is a masked array; fill it first, for instance with `template.filled(0)`",
         ),
-        (IMAGE, TEMPLATE, {"metric": "ncc"}, ValueError, "`metric` is 'ncc'; the metric known is \"zncc\""),
+        (
+            IMAGE,
+            TEMPLATE,
+            {"metric": "nccc"},
+            ValueError,
+            '`metric` is \'nccc\'; it must be one of "zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"; '
+            'did you mean "ncc"?',
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_refused(image, template, options, error, sentence):

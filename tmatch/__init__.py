@@ -7,7 +7,7 @@ from tmatch._locate import best_match, locate
 from tmatch._match import Box, Match, iou, non_max_suppression
 from tmatch._peaks import find_peaks
 from tmatch._plot import plot_heatmap, plot_matches
-from tmatch._score import match_template
+from tmatch._score import match_template, score_validity
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "plot_heatmap",
     "plot_matches",
     "read_image",
+    "score_validity",
     "synthetic",
     "to_range",
 ]

@@ -3,7 +3,7 @@
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -175,7 +175,8 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
 
 
 def _sum_by_transform(spectrum: Array, tiling: Tiling, rounds: bool, tile: Array, out: Array) -> bool:  # noqa: FBT001
-    sums = correlate_tile([tile], [spectrum], tiling)
+    pair = transform(tile, tiling), spectrum
+    sums = correlate_spectra([pair], tiling, out.shape, is_complex=np.iscomplexobj(tile))
     out[...] = np.rint(sums, out=sums) if rounds else sums
     return is_finite(out)
 
@@ -279,20 +280,28 @@ def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     return np.asarray(np.conj(rows))
 
 
-def correlate_tile(tiles: Sequence[Array], spectra: Sequence[Array], tiling: Tiling) -> Array:
-    """Correlate each tile with its kernel's spectrum and add them up (channels share one inverse)."""
+def transform(tile: Array, tiling: Tiling) -> Array:
+    """Spectrum of a tile."""
     from scipy import fft  # noqa: PLC0415
 
-    is_complex = np.iscomplexobj(tiles[0])
-    forward, inverse = (fft.fftn, fft.ifftn) if is_complex else (fft.rfftn, fft.irfftn)
-    total = forward(tiles[0], tiling.fft_shape)
-    total *= spectra[0]
-    for tile, spectrum in zip(tiles[1:], spectra[1:], strict=True):
-        product = forward(tile, tiling.fft_shape)
-        product *= spectrum
-        total += product
+    if np.iscomplexobj(tile):
+        return np.asarray(fft.fftn(tile, tiling.fft_shape))
+    return np.asarray(fft.rfftn(tile, tiling.fft_shape))
+
+
+def correlate_spectra(
+    pairs: Iterable[tuple[Array, Array]], tiling: Tiling, places: Shape, *, is_complex: bool = False
+) -> Array:
+    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; keep the first places."""
+    from scipy import fft  # noqa: PLC0415
+
+    first, *others = pairs
+    total = first[0] * first[1]
+    for tile, kernel in others:
+        total += tile * kernel
+    inverse = fft.ifftn if is_complex else fft.irfftn
     full: Array = inverse(total, tiling.fft_shape, overwrite_x=True)
-    return full[tuple(slice(n - k + 1) for n, k in zip(tiles[0].shape, tiling.window, strict=True))]
+    return full[tuple(map(slice, places))]
 
 
 def rounding_bound(norms: float, tiling: Tiling) -> float:

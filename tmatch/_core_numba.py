@@ -111,3 +111,42 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
                 broken += not np.isfinite(row[x])
             out[y, first : first + size] = row
     return broken
+
+
+@_compile
+def take_means_off(
+    tile: Array, height: int, width: int, count: int, template_sum: int, product: Array, image_square: Array
+) -> None:
+    """Sum integers over all windows of a tile, and with these take means off sums of products and of squares.
+
+    ``product`` becomes ``product - sum(w) * template_sum``, ``image_square`` grows by ``count * sum(w^2) - sum(w)^2``.
+    Sums run down the columns and along the rows: one value comes in, one goes out.
+    """
+    rows, columns = product.shape
+    sums = np.zeros(tile.shape[1], np.int64)
+    squares = np.zeros(tile.shape[1], np.int64)
+    for y in range(height - 1):
+        for x in range(tile.shape[1]):
+            value = np.int64(tile[y, x])
+            sums[x] += value
+            squares[x] += value * value
+    for y in range(rows):
+        for x in range(tile.shape[1]):
+            value = np.int64(tile[y + height - 1, x])
+            sums[x] += value
+            squares[x] += value * value
+        total, square = np.int64(0), np.int64(0)
+        for x in range(width - 1):
+            total += sums[x]
+            square += squares[x]
+        for x in range(columns):
+            total += sums[x + width - 1]
+            square += squares[x + width - 1]
+            product[y, x] -= total * template_sum
+            image_square[y, x] += count * square - total * total
+            total -= sums[x]
+            square -= squares[x]
+        for x in range(tile.shape[1]):
+            value = np.int64(tile[y, x])
+            sums[x] -= value
+            squares[x] -= value * value

@@ -1,16 +1,16 @@
 """Filters: correlation and convolution at every pixel, borders included."""
 
-import difflib
 import numbers
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tmatch import _core
 from tmatch._borders import Array, Border, Extended
+from tmatch._checks import check_axis, check_name, check_numbers
 from tmatch._tiles import Shape
 
 Output = Literal["same", "valid", "full"]
@@ -182,8 +182,8 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
     >>> [tmatch.to_range([-20, 100, 300], how=how).tolist() for how in ("clip", "rescale", "wrap", "abs")]
     [[0, 100, 255], [0, 96, 255], [236, 100, 44], [20, 100, 255]]
     """
-    array = _numbers("values", values, "biuf")
-    _check_name("how", how, RangeRule)
+    array = check_numbers("values", values)
+    check_name("how", how, RangeRule)
     target = np.dtype(dtype)
     if target.kind not in "iu" or target.itemsize > 4:
         msg = f"`dtype` is {target}; it must be an integer dtype of at most 32 bits"
@@ -223,10 +223,13 @@ def _filter(
     *,
     flip: bool,
 ) -> Array:
-    pixels, weights = _numbers("image", image, finite=False), _numbers("kernel", kernel)
-    _check_name("border", border, Border)
-    _check_name("output", output, Output)
-    axis = _channel_axis(pixels, channel_axis)
+    pixels, weights = (
+        check_numbers("image", image, "biufc", finite=False),
+        check_numbers("kernel", kernel, "biufc"),
+    )
+    check_name("border", border, Border)
+    check_name("output", output, Output)
+    axis = check_axis("image", pixels, channel_axis)
     planes = [pixels] if axis is None else list(np.moveaxis(pixels, axis, 0))
     kernels = [weights]
     if axis is not None and weights.ndim == pixels.ndim:
@@ -300,31 +303,6 @@ def filter_with_scipy(
 # --- what goes in ---------------------------------------------------------------------------------
 
 
-def _numbers(name: str, values: ArrayLike, kinds: str = "biufc", *, finite: bool = True) -> Array:
-    """Check that an array holds numbers, and finite ones unless that is checked later, tile by tile."""
-    if np.ma.isMaskedArray(values):
-        msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
-        raise TypeError(msg)
-    array = np.asarray(values)
-    if array.dtype.kind not in kinds:
-        what = "numbers" if "c" in kinds else "real numbers"
-        msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
-        raise TypeError(msg)
-    if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
-        msg = f"`{name}` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-        raise ValueError(msg)
-    return array
-
-
-def _channel_axis(image: Array, channel_axis: int | None) -> int | None:
-    if channel_axis is None:
-        return None
-    if not isinstance(channel_axis, numbers.Integral) or not -image.ndim <= channel_axis < image.ndim:
-        msg = f"`channel_axis` is {channel_axis!r}, but `image` has only {image.ndim} axes"
-        raise ValueError(msg)
-    return channel_axis % image.ndim
-
-
 def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], output: Output) -> None:
     if image.size == 0 or planes[0].ndim == 0:
         msg = f"`image` has shape {image.shape}; it must have at least one axis and one pixel"
@@ -373,13 +351,3 @@ def _target(dtype: DTypeLike | None, image: np.dtype[Any], kernel: np.dtype[Any]
         msg = f"`dtype` is {target}; it must be {known[0]} or {known[1]} here; `to_range` makes pixels of the result"
         raise ValueError(msg)
     return target
-
-
-def _check_name(option: str, value: object, known: Any) -> None:
-    names = get_args(known)
-    if value not in names:
-        near = difflib.get_close_matches(str(value), names, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else ""
-        listed = ", ".join(f'"{name}"' for name in names)
-        msg = f"`{option}` is {value!r}; it must be one of {listed}; {hint}".rstrip("; ")
-        raise ValueError(msg)

@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -68,23 +69,104 @@ def to_gray(pixels: Pixels) -> Pixels:
     return pixels if pixels.ndim == 2 else pixels @ np.array(_GREY)
 
 
-def read_pair(
-    image: Pixels, template_paths: Sequence[Path], *, gray: bool
-) -> tuple[Pixels, dict[str, Pixels], int | None]:
-    """Read the templates for an image: all in colour if all of them have it (and `gray` is off), else in grey.
+Alpha = Literal["opaque", "weights", "black", "ignore"]
 
-    Returns the image, the templates by label (file name without ending; the whole path if two are
-    alike), and the channel axis.
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and templates made alike, in colour or in grey, with their masks; label by label."""
+
+    image: Pixels
+    image_mask: Pixels | None
+    templates: dict[str, Pixels]
+    masks: dict[str, Pixels]
+    channel_axis: int | None
+
+
+def read_picture(path: Path) -> tuple[Pixels, Pixels | None]:
+    """Read a picture to search, and which of its pixels are opaque; None if all are."""
+    pixels, alpha = _read(path)
+    return pixels, None if alpha is None or _opaque(alpha).all() else _opaque(alpha)
+
+
+def read_pair(
+    picture: tuple[Pixels, Pixels | None],
+    template_paths: Sequence[Path],
+    *,
+    gray: bool,
+    alpha: Alpha = "opaque",
+    mask: Path | None = None,
+    image_mask: Path | None = None,
+) -> Pair:
+    """Read the templates for a picture: all in colour if all of them have it (and `gray` is off), else in grey.
+
+    Labels are file names without ending; whole paths if two are alike. Masks come from files, or from alpha.
     """
     stems = [path.stem for path in template_paths]
     labels = stems if len(set(stems)) == len(stems) else [str(path) for path in template_paths]
     if len(set(labels)) < len(labels):
         msg = "the same template is given twice; name each one once"
         raise ValueError(msg)
-    templates = dict(zip(labels, map(read_image, template_paths), strict=True))
+    if mask and len(labels) > 1:
+        msg = f"--mask is for one template, but {len(labels)} are given; search for them one by one"
+        raise ValueError(msg)
+    image, opaque = picture
+    if image_mask:
+        there = _read_mask(image_mask, image.shape[:2], "the image") > 0
+        opaque = there if opaque is None else opaque & there
+    templates, masks = {}, {}
+    for label, path in zip(labels, template_paths, strict=True):
+        templates[label], transparency = _read(path)
+        weights = _mask_of(path, templates[label], transparency, alpha)
+        if mask:
+            weights = _read_mask(mask, templates[label].shape[:2], "the template")
+        if weights is not None:
+            masks[label] = weights
     if not gray and all(a.ndim == 3 for a in (image, *templates.values())):
-        return image, templates, 2
-    return to_gray(image), {label: to_gray(t) for label, t in templates.items()}, None
+        return Pair(image, opaque, templates, masks, 2)
+    return Pair(to_gray(image), opaque, {label: to_gray(t) for label, t in templates.items()}, masks, None)
+
+
+def _opaque(alpha: Pixels) -> Pixels:
+    return np.asarray(alpha == (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1))
+
+
+def _mask_of(path: Path, pixels: Pixels, transparency: Pixels | None, alpha: Alpha) -> Pixels | None:
+    """Give the weights that a template brings with it."""
+    weights: Pixels
+    if alpha == "black":
+        weights = np.asarray(pixels > 0 if pixels.ndim == 2 else (pixels > 0).any(axis=2))
+    elif alpha == "ignore" or transparency is None or _opaque(transparency).all():
+        return None
+    elif alpha == "weights":
+        weights = (
+            transparency / np.iinfo(transparency.dtype).max
+            if transparency.dtype.kind in "iu"
+            else transparency
+        )
+    else:
+        weights = _opaque(transparency)
+    if not weights.any():
+        what = {"black": "is black all over", "weights": "is transparent all over"}.get(
+            alpha, "has no opaque pixel"
+        )
+        other = {"opaque": "--alpha weights", "weights": "--alpha ignore", "black": "--alpha opaque"}[alpha]
+        msg = f'"{path}" {what}, so nothing of it would count; try {other}'
+        raise ValueError(msg)
+    return weights
+
+
+def _read_mask(path: Path, shape: tuple[int, ...], whose: str) -> Pixels:
+    """Read a mask from a picture: its grey levels, 0 to 1."""
+    pixels = to_gray(read_image(path))
+    if pixels.shape != shape:
+        msg = f'the mask "{path}" is {_size(pixels.shape)}, but {whose} is {_size(shape)}; they must be of one size'
+        raise ValueError(msg)
+    return np.asarray(pixels / pixels.max()) if pixels.any() else pixels.astype(float)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]} pixels"
 
 
 def _read(path: Path) -> tuple[Pixels, Pixels | None]:
@@ -272,17 +354,27 @@ def _number(cell: str) -> complex:
 
 
 def format_matches(
-    matches: Sequence[Match], form: Format, *, image: str, size: tuple[int, int], threshold: float
+    matches: Sequence[Match],
+    form: Format,
+    *,
+    image: str,
+    size: tuple[int, int],
+    threshold: float,
+    pixel_ratio: float = 1.0,
 ) -> str:
-    """Write matches as text for other programs; `size` is the image's (height, width)."""
-    rows = [_row(match) for match in matches]
+    """Write matches as text for other programs; `size` is the image's (height, width), in pixels like the boxes.
+
+    What is written is in units of `pixel_ratio` pixels.
+    """
+    rows = [_row(match, pixel_ratio) for match in matches]
+    size = (in_units(size[0], pixel_ratio), in_units(size[1], pixel_ratio))  # type: ignore[assignment]
     if form == "json":
         about = {"image": image, "width": size[1], "height": size[0], "threshold": threshold}
         return json.dumps({**about, "matches": rows}, indent=2)
     if form == "jsonl":
         return "\n".join(json.dumps({"image": image, **row}) for row in rows)
     if form == "coco":
-        return json.dumps(_coco(matches, image, size), indent=2)
+        return json.dumps(_coco(rows, image, size), indent=2)
     text = io.StringIO()
     writer = csv.DictWriter(
         text, ["image", "label", "x", "y", "width", "height", "score"], lineterminator="\n"
@@ -292,14 +384,20 @@ def format_matches(
     return text.getvalue().rstrip("\n")
 
 
-def _row(match: Match) -> dict[str, str | int | float]:
-    x, y, width, height = match.box.xywh
+def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
+    x, y, width, height = (in_units(value, pixel_ratio) for value in match.box.xywh)
     return {"label": match.label, "x": x, "y": y, "width": width, "height": height, "score": match.score}
 
 
-def _coco(matches: Sequence[Match], image: str, size: tuple[int, int]) -> dict[str, Any]:
+def in_units(pixels: int, pixel_ratio: float) -> int | float:
+    """Give a number of pixels in units of so many; whole numbers stay such."""
+    value = pixels / pixel_ratio
+    return int(value) if value == int(value) else value
+
+
+def _coco(rows: Sequence[dict[str, Any]], image: str, size: tuple[int, int]) -> dict[str, Any]:
     """Build the dictionary of the COCO data set: one image, labels as categories, matches as annotations."""
-    numbers = {label: n for n, label in enumerate(sorted({m.label for m in matches}), 1)}
+    numbers = {label: n for n, label in enumerate(sorted({row["label"] for row in rows}), 1)}
     return {
         "images": [{"id": 1, "file_name": image, "width": size[1], "height": size[0]}],
         "categories": [{"id": n, "name": label} for label, n in numbers.items()],
@@ -307,13 +405,13 @@ def _coco(matches: Sequence[Match], image: str, size: tuple[int, int]) -> dict[s
             {
                 "id": n,
                 "image_id": 1,
-                "category_id": numbers[match.label],
-                "bbox": list(match.box.xywh),
-                "area": match.box.area,
+                "category_id": numbers[row["label"]],
+                "bbox": [row["x"], row["y"], row["width"], row["height"]],
+                "area": row["width"] * row["height"],
                 "iscrowd": 0,
-                "score": match.score,
+                "score": row["score"],
             }
-            for n, match in enumerate(matches, 1)
+            for n, row in enumerate(rows, 1)
         ],
     }
 

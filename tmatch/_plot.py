@@ -68,7 +68,12 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
 
 
 def plot_heatmap(
-    scores: ArrayLike | Mapping[str, ArrayLike], matches: Sequence[Match] = (), /, *, name: str = "score"
+    scores: ArrayLike | Mapping[str, ArrayLike],
+    matches: Sequence[Match] = (),
+    /,
+    *,
+    name: str = "score",
+    first: Mapping[str, Sequence[int]] | None = None,
 ) -> "Figure":
     """Draw score maps as heatmaps with a colour bar, the found places ringed.
 
@@ -80,6 +85,9 @@ def plot_heatmap(
         Each is ringed at its first pixel in the panel of its label.
     name : str
         What the colour bar measures.
+    first : mapping of label to (row, column), or None
+        Pixel of the image at which the first window of a map begins, where that is not (0, 0): beyond the
+        image for ``output="full"``, at the corner of a part that was searched alone.
 
     Returns
     -------
@@ -111,8 +119,12 @@ def plot_heatmap(
     figure = Figure(figsize=(1.4 + 6.4 * columns, row_height * rows), dpi=_DPI, layout="constrained")
     for n, (label, values) in enumerate(maps.items(), 1):
         axes = figure.add_subplot(rows, columns, n)
+        top, left = (first or {}).get(label, (0, 0))
         shown = axes.imshow(
-            values, cmap="inferno", interpolation="nearest" if values.size < 10_000 else "antialiased"
+            values,
+            cmap="inferno",
+            interpolation="nearest" if values.size < 10_000 else "antialiased",
+            extent=(left - 0.5, left + values.shape[1] - 0.5, top + values.shape[0] - 0.5, top - 0.5),
         )
         figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1))).set_label(name, parse_math=False)
         here = [m for m in matches if m.label == label or len(maps) == 1]
@@ -121,7 +133,7 @@ def plot_heatmap(
             axes.plot(xs, ys, "o", ms=14, mfc="none", mec=_COLOURS[0], mew=1.6, ls="none", clip_on=False)
         best = np.unravel_index(values.argmax(), values.shape)
         found = f"; {len(here)} places" if len(here) > 1 else ""
-        title = f"best {values[best]:.3f} at x = {best[1]}, y = {best[0]}{found}"
+        title = f"best {values[best]:.3f} at x = {best[1] + left}, y = {best[0] + top}{found}"
         axes.set_title(f"{_plain(label)}: {title}" if label else title, fontsize=10, parse_math=False)
         axes.set_xlabel("x of the window's first pixel")
         axes.set_ylabel("y of the window's first pixel")

@@ -1,28 +1,54 @@
 """Score maps: how well a template fits at every place of an image."""
 
-import math
 import numbers
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch import _core, _tiles
-from tmatch._borders import Array
-from tmatch._tiles import Region, Tiling
+from tmatch import _tiles
+from tmatch._borders import Array, is_finite
+from tmatch._checks import check_axis, check_name, check_numbers
+from tmatch._sums import Search, Sums, check_finite, prepare
+from tmatch._tiles import Region
 
-Scores = NDArray[np.float64]
-Metric = Literal["zncc"]
+Scores = NDArray[np.floating[Any]]
+Metric = Literal["zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"]
+Missing = Literal["refuse", "ignore"]
+Output = Literal["valid", "same", "full"]
+Means = Literal["separate", "joint"]
+Precision = Literal["double", "single"]
 
-ScoreBlock = Callable[[Region], Scores]
+
+class Scoring(TypedDict, total=False):
+    """How places are scored, told at `match_template`."""
+
+    metric: Metric
+    image_mask: ArrayLike | None
+    missing: Missing
+    min_overlap: float
+    output: Output
+    channel_axis: int | None
+    channel_weights: Sequence[float] | None
+    channel_means: Means
+
+
+class _Options(Scoring, total=False):
+    mask: ArrayLike | None
+    precision: Precision
+
+
+CENTRED, NORMALISED, BOUNDED = (
+    ("zncc", "zcc"),
+    ("zncc", "ncc", "nssd", "orientation"),
+    ("zncc", "ncc", "orientation"),
+)
 
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
-_TRUSTED = 3e-10  # a window whose score may be off by more is computed again by definition
 _PASSES = 100  # over a tile, that its scores cost about
 _STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
-_GROUP_PIXELS = 2**20  # of windows computed together by definition
-_EPS = float(np.finfo(np.float64).eps)
+_ROUNDING = 1e-9  # an overlap this much below the least one still counts
 
 
 def match_template(
@@ -31,49 +57,95 @@ def match_template(
     /,
     *,
     metric: Metric = "zncc",
+    mask: ArrayLike | None = None,
+    image_mask: ArrayLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
     channel_axis: int | None = None,
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    precision: Precision = "double",
 ) -> Scores:
     """Score how well a template fits at every place of an image.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array of bool, integers or real floats
-        The array searched. Finite values only.
-    template : (h, w) or (h, w, C) array of bool, integers or real floats
-        The array sought, no larger than `image` on any axis. Not constant.
-    metric : {"zncc"}
-        "zncc" is normalized cross-correlation of de-meaned values: it is not changed by a gain
-        (above 0) or an offset on either side.
+    image : array of bool, integers or real floats, any dimension
+        The array searched: a signal, a picture, a volume, with or without an axis of channels.
+    template : array of the same dimension
+        The array sought, no larger than `image` on any axis unless `output` is "same" or "full".
+    metric : {"zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"}
+        How fit is measured, see Notes. Higher is better in all of them.
+    mask : array of bool or of weights, of the template's shape (with or without channels), or None
+        How much each pixel of the template counts: not at all where it is 0 or False. None: all alike.
+    image_mask : array of bool, of the image's shape without channels, or None
+        Which pixels of the image there are. What lies under False is never looked at. None: all.
+    missing : {"refuse", "ignore"}
+        Whether NaN in the image is an error or means that the pixel (all its channels) is missing.
+    min_overlap : float
+        Share of the template's weight, in (0, 1], that must lie on existing pixels for a place to have a score.
+    output : {"valid", "same", "full"}
+        Which places are scored: those where the template lies inside the image; those where its centre,
+        element ``n // 2``, lies on a pixel; all where it touches the image. No pixel exists outside.
     channel_axis : int or None
-        The axis that holds the channels (colours), in both arrays; None if there are none. Each
-        channel is de-meaned by itself, then products and squares are pooled over channels, so a
-        colour cast does not hurt.
+        The axis that holds the channels (colours), in both arrays; None if there are none.
+    channel_weights : sequence of float or None
+        A factor for the weights of each channel's pixels; None: all alike.
+    channel_means : {"separate", "joint"}
+        Whether each channel has its own mean, so that a colour cast does not hurt, or all have one.
+    precision : {"double", "single"}
+        "single" is faster and gives float32, whose error stays below 1e-4 (of 1, or of the product of both norms):
+        parts of an image where it would not, of much less contrast than what is around them, are done in double.
 
     Returns
     -------
-    scores : (H - h + 1, W - w + 1) array of float64
-        Scores in [-1, 1]. ``scores[y, x]`` is the score of the window whose first pixel is
-        ``image[y, x]``. 1 is a perfect fit, -1 a perfect negative, 0 no relation. Constant windows
-        score 0, having no shape to compare.
+    scores : array of float64, or of float32 if `precision` is "single"
+        Of length ``N - n + 1``, ``N`` or ``N + n - 1`` on each axis for "valid", "same", "full". A window's index is
+        that of its first pixel, its centre, or its last pixel. Always finite. A place that has no score (too little
+        overlap, nothing to compare) has 0, but for "ssd" and "nssd", where 0 is the best, the lowest score of the
+        map (at most -1 for "nssd"); `score_validity` tells which.
 
     Raises
     ------
     ValueError
-        If an array is empty or not finite, the template is constant or larger than the image, or the
-        dimensions or channels of the two differ.
+        If an array is empty or not finite, shapes do not go together, the template has nothing that the metric
+        could compare, an option is out of range, or no place at all has enough overlap.
     TypeError
         If an array does not hold real numbers.
 
+    See Also
+    --------
+    score_validity : which scores mean something.
+    locate : from scores to boxes.
+
     Notes
     -----
-    With ``t' = t - mean(t)`` and a window ``w' = w - mean(w)``, ::
+    With pixels w of the window, t of the template, and weights m (0 where either is missing), means and sums
+    weighted by m over the pixels and channels that both have:
 
-        score = sum(w' * t') / sqrt(sum(w'**2) * sum(t'**2))
+    ============= =========================================================== =============== =================
+    metric        formula                                                     range           not changed by
+    ============= =========================================================== =============== =================
+    "zncc"        sum((w - w0) (t - t0)) / sqrt(sum((w-w0)^2) sum((t-t0)^2))  [-1, 1]         gain, offset
+    "ncc"         sum(w t) / sqrt(sum(w^2) sum(t^2))                          [-1, 1]         gain
+    "zcc"         sum((w - w0) (t - t0))                                      any             offset
+    "cc"          sum(w t)                                                    any
+    "ssd"         -sum((w - t)^2)                                             at most 0       one offset on both
+    "nssd"        -sum((w - t)^2) / sqrt(sum(w^2) sum(t^2))                   at most 0       one gain on both
+    "orientation" ncc of the unit vectors along the gradients                 [-1, 1]         slow changes of light
+    ============= =========================================================== =============== =================
 
-    the sums running over all channels, the means over one (J. P. Lewis, "Fast Template Matching",
-    Vision Interface 1995). Integers are exact: numerator and denominator are computed without
-    rounding as long as they stay below 2**53, so such scores are the same bits on any machine.
-    Scores of floats are rounded to a multiple of 2**-40; their error stays below 1e-9 on data of ordinary contrast.
+    OpenCV calls the first six TM_CCOEFF_NORMED, TM_CCORR_NORMED, TM_CCOEFF, TM_CCORR, TM_SQDIFF and
+    TM_SQDIFF_NORMED (the last two without the minus). Where pixels are missing "zcc", "cc" and "ssd" are
+    scaled up to the template's whole weight. "zncc" is Pearson's correlation: J. P. Lewis, "Fast Template
+    Matching", Vision Interface 1995; with masks D. Padfield, IEEE Trans. Image Process. 21:2706, 2012. For
+    "orientation" (A. J. Fitch et al., BMVC 2002) gradients are central differences; a pixel whose neighbour is
+    missing has none, and neither have flat places, which weigh nothing.
+
+    Integers of 8 bits, and of more with smaller templates, are summed without rounding if the mask is of 0 and 1:
+    such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are rounded to a
+    multiple of 2**-40. The error stays below 1e-9, of 1 for these three and of the product of both norms for the rest.
 
     Examples
     --------
@@ -87,241 +159,351 @@ def match_template(
     >>> np.argwhere(scores > 0.999)
     array([[2, 3]])
     """
-    if metric != "zncc":
-        msg = f'`metric` is {metric!r}; the metric known is "zncc"'
-        raise ValueError(msg)
-    channels = _channels("image", image, channel_axis)
-    sought = _channels("template", template, channel_axis)
-    _check_pair(channels, sought)
-    tiling = _tiles.plan_tiles(channels[0].shape, sought[0].shape)
-    score_block = _prepare_exact(channels, sought, tiling) or _prepare_floats(channels, sought, tiling)
-    scores = np.empty(tiling.places)
+    return score_with_validity(
+        image, template, metric=metric, mask=mask, image_mask=image_mask, missing=missing, min_overlap=min_overlap,
+        output=output, channel_axis=channel_axis, channel_weights=channel_weights, channel_means=channel_means,
+        precision=precision,
+    )[0]  # fmt: skip
+
+
+def score_validity(
+    image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **scoring: Unpack[Scoring]
+) -> NDArray[np.bool_]:
+    """Tell which scores of `match_template` mean something.
+
+    Parameters
+    ----------
+    image, template, mask
+        As in `match_template`.
+    **scoring
+        `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
+        `channel_means` as in `match_template`.
+
+    Returns
+    -------
+    array of bool
+        Of the shape of the scores. False where too little of the template lies on existing pixels, and, for
+        metrics that divide by norms, where the window or the part of the template that is seen has none:
+        "zncc" needs some contrast, "ncc" and "nssd" a pixel that is not 0, "orientation" a gradient.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `match_template`.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> tmatch.match_template([0, 0, 0, 1, 3], [1, 2])
+    array([0., 0., 1., 1.])
+    >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
+    array([False, False,  True,  True])
+    """
+    return score_with_validity(image, template, mask=mask, **scoring)[1]
+
+
+def score_with_validity(
+    image: ArrayLike, template: ArrayLike, **options: Unpack[_Options]
+) -> tuple[Scores, NDArray[np.bool_], tuple[int, ...]]:
+    """Score all places, say which have a score, and where the first window begins."""
+    search = _search(image, template, **options)
+    first = tuple(-before for before, _ in search.margins)
+    return *_score_map(search, options.get("metric", "zncc")), first
+
+
+def _score_map(search: Search, metric: Metric) -> tuple[Scores, NDArray[np.bool_]]:
+    """Score all places, and say which have a score."""
+    tiling = _tiles.plan_tiles(search.shape, search.template[0].shape)
+    sum_block, exact = prepare(search, tiling)
+    scores: Scores = np.empty(tiling.places, np.float32 if search.single else np.float64)
+    valid = np.empty(tiling.places, bool)
+    overlaps: list[float] = []
 
     def work(block: Region) -> None:
-        scores[block] = _bounded(score_block(block))
+        sums = sum_block(block)
+        overlaps.append(float(np.max(sums.weight)))
+        valid[block] = sums.weight >= search.least
+        if metric in NORMALISED:
+            valid[block] &= (sums.image_square > 0) & (sums.template_square > 0)
+        scores[block] = _scores(sums, search, metric, valid[block], exact=exact)
 
     _tiles.run(_tiles.Job(work, tiling, _PASSES))
-    return scores
+    if max(overlaps) < search.least:
+        msg = (
+            f"at no place does so much of the template as `min_overlap` asks for lie on existing pixels: at most "
+            f"{max(overlaps) / search.total:.2g} of it; lower `min_overlap`, or see `image_mask` and NaN in `image`"
+        )
+        raise ValueError(msg)
+    if metric in ("ssd", "nssd") and not valid.all():
+        scores[~valid] = scores[valid].min(initial=-1 if metric == "nssd" else 0)
+    return scores, valid
+
+
+def _scores(
+    sums: Sums, search: Search, metric: Metric, valid: NDArray[np.bool_], *, exact: bool
+) -> NDArray[np.float64]:
+    """Make scores of sums; 0 where there is none."""
+    product: Array = sums.product
+    if metric in ("ssd", "nssd"):
+        product = np.minimum(2 * product - sums.image_square - sums.template_square, 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
+        if metric == "nssd":
+            norm: Array = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
+        elif metric in NORMALISED:
+            norm = sums.image_square.astype(np.float64, copy=False) * np.asarray(
+                sums.template_square, np.float64
+            )
+            np.sqrt(norm, out=norm)
+        else:
+            weight = np.asarray(sums.weight, np.float64)
+            norm = np.broadcast_to(np.asarray(sums.factor, np.float64) * (weight / search.total), valid.shape)
+        every: Any = True if valid.all() else valid
+        scores = np.divide(product, norm, out=np.zeros(valid.shape), where=every)
+    if not is_finite(scores):
+        msg = f'"{metric}" scores pass the largest float64; scale `image` and `template` down'
+        raise ValueError(msg)
+    if metric in BOUNDED and not exact and not search.single:
+        # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
+        scores = np.rint(scores * _STEPS) / _STEPS
+    return _bounded(scores, 1e-4 if search.single else _OVERSHOOT) if metric in BOUNDED else scores
+
+
+def _bounded(scores: NDArray[np.float64], allowed: float) -> NDArray[np.float64]:
+    """Take off the little by which rounding may pass 1; anything more is an error of ours."""
+    least, most = scores.min(), scores.max()
+    if not (least >= -1 - allowed and most <= 1 + allowed):
+        msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
+        raise ArithmeticError(msg)
+    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
 
 
 # --- what goes in ---------------------------------------------------------------------------------
 
 
+def _search(
+    image: ArrayLike,
+    template: ArrayLike,
+    *,
+    metric: Metric = "zncc",
+    mask: ArrayLike | None = None,
+    image_mask: ArrayLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: int | None = None,
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    precision: Precision = "double",
+) -> Search:
+    """Check everything and take it apart into channels."""
+    for option, value, known in (
+        ("metric", metric, Metric),
+        ("missing", missing, Missing),
+        ("output", output, Output),
+        ("channel_means", channel_means, Means),
+        ("precision", precision, Precision),
+    ):
+        check_name(option, value, known)
+    if not isinstance(min_overlap, numbers.Real) or not 0 < min_overlap <= 1:
+        msg = f"`min_overlap` is {min_overlap!r}; it must be above 0 and at most 1"
+        raise ValueError(msg)
+    planes, sought = _channels("image", image, channel_axis), _channels("template", template, channel_axis)
+    _check_pair(planes, sought, output)
+    weights = _weights(mask, sought, channel_axis, channel_weights)
+    sought = [
+        t if w.all() else np.where(w > 0, t, t.dtype.type(0)) for t, w in zip(sought, weights, strict=True)
+    ]
+    check_finite("template", sought)
+    exists = _existing(planes, image_mask, missing)
+    if metric == "orientation":
+        reach = np.ones(planes[0].shape, bool) if exists is None and output != "valid" else exists
+        planes, exists = _directions(planes, reach, border=output != "valid")
+        sought, weights = _directions_of_template(sought, weights)
+    total = float(sum(w.sum(dtype=np.float64) for w in weights))
+    sides = sought[0].shape
+    margins = {
+        "valid": [(0, 0) for _ in sides],
+        "same": [(n // 2, n - 1 - n // 2) for n in sides],
+        "full": [(n - 1, n - 1) for n in sides],
+    }[output]
+    joint = channel_means == "joint" and len(planes) > 1
+    search = Search(
+        planes, exists, sought, weights, margins, least=total * min_overlap * (1 - _ROUNDING),
+        centred=metric in CENTRED, joint=joint and metric in CENTRED, scale_free=metric in BOUNDED,
+        single=precision == "single",
+    )  # fmt: skip
+    _check_contrast(search, metric)
+    return search
+
+
 def _channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Array]:
     """Check one array and take it apart into channels."""
-    if np.ma.isMaskedArray(values):
-        msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
-        raise TypeError(msg)
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        msg = f"`{name}` has dtype {array.dtype}; it must hold real numbers (bool, integers or floats)"
-        raise TypeError(msg)
+    array = check_numbers(name, values, finite=False)
+    axis = check_axis(name, array, channel_axis)
     if array.size == 0:
         msg = f"`{name}` is empty: shape {array.shape}; it must have at least one pixel"
         raise ValueError(msg)
-    if channel_axis is None:
-        channels = [array]
-    elif isinstance(channel_axis, numbers.Integral) and -array.ndim <= channel_axis < array.ndim:
-        channels = list(np.moveaxis(array, channel_axis, 0))
-    else:
-        msg = f"`channel_axis` is {channel_axis!r}, but `{name}` has only {array.ndim} axes"
-        raise ValueError(msg)
-    if channels[0].ndim != 2:
-        msg = (
-            f"`{name}` has shape {array.shape} with channel_axis={channel_axis}; "
-            "it must be 2-D, with channel_axis=None, or 2-D and one axis of channels that channel_axis names"
-        )
+    channels = [array] if axis is None else list(np.moveaxis(array, axis, 0))
+    if channels[0].ndim == 0:
+        msg = f"`{name}` has shape {array.shape}; it must have at least one axis besides that of channels"
         raise ValueError(msg)
     return channels
 
 
-def _check_pair(image: list[Array], template: list[Array]) -> None:
-    """Check what the image and the template must have in common, and the template's contrast."""
+def _check_pair(image: list[Array], template: list[Array], output: Output) -> None:
+    """Check what the image and the template must have in common."""
+    outer, inner = image[0].shape, template[0].shape
+    if len(outer) != len(inner):
+        msg = (
+            f"`template` has shape {inner} and `image` {outer}; they must have as many axes: make both grey, or both "
+            "colour with channel_axis"
+        )
+        raise ValueError(msg)
     if len(image) != len(template):
         msg = f"`template` has {len(template)} channels and `image` has {len(image)}; they must be equal"
         raise ValueError(msg)
-    outer, inner = image[0].shape, template[0].shape
     too_long = [axis for axis, (n, k) in enumerate(zip(outer, inner, strict=True)) if k > n]
-    if too_long:
+    if too_long and output == "valid":
         axes = ", ".join(map(str, too_long))
         msg = (
             f"`template` has shape {inner}, larger than `image` {outer} on axes {axes}; "
             "crop or shrink it, or swap the two if they are in the wrong order"
         )
         raise ValueError(msg)
-    _check_finite("template", template)
-    if all((t == t.flat[0]).all() for t in template):
-        msg = "`template` is constant: every window would fit as well; use one with some contrast"
+
+
+def _check_contrast(search: Search, metric: Metric) -> None:
+    """Refuse a template that has nothing the metric could compare."""
+    counted = [t[w > 0] for t, w in zip(search.template, search.weights, strict=True) if w.any()]
+    if metric == "zncc":
+        if search.joint:
+            counted = [np.concatenate(counted)]
+        if all((t == t[0]).all() for t in counted):
+            msg = "`template` is constant: every window would fit as well; use one with some contrast"
+            raise ValueError(msg)
+    elif metric in NORMALISED and not any(t.any() for t in counted):
+        what = "no gradient" if metric == "orientation" else "no pixel that is not 0"
+        msg = f'`template` has {what} where its mask counts, and "{metric}" compares nothing else; use another one'
         raise ValueError(msg)
 
 
-def _check_finite(name: str, channels: Sequence[Array], corner: tuple[int, int] = (0, 0)) -> None:
-    """Refuse NaN and infinity, naming the first place in this part of the array."""
-    for channel in channels:
-        if channel.dtype.kind == "f" and not np.isfinite(channel).all():
-            y, x = np.argwhere(~np.isfinite(channel))[0].tolist()
-            msg = (
-                f"`{name}` is {channel[y, x]} at [{y + corner[0]}, {x + corner[1]}]; all pixels must be finite: "
-                "replace NaN and infinity first, for instance with np.nan_to_num"
-            )
+def _weights(
+    mask: ArrayLike | None,
+    template: list[Array],
+    channel_axis: int | None,
+    channel_weights: Sequence[float] | None,
+) -> list[Array]:
+    """Give the weights of the template's pixels for each channel: bools, if all are 0 or 1."""
+    count, shape = len(template), template[0].shape
+    weights = [np.ones(shape, bool)] * count
+    if mask is not None:
+        array = check_numbers("mask", mask)
+        if array.shape == shape:
+            weights = [_as_bool(array)] * count
+        elif channel_axis is not None and array.shape == _with_channels(shape, channel_axis, count):
+            array = np.moveaxis(_as_bool(array), channel_axis, 0)
+            weights = [array[0]] * count if (array == array[:1]).all() else list(array)
+        else:
+            msg = f"`mask` has shape {array.shape}; it must have the template's: {shape}, with or without channels"
             raise ValueError(msg)
+        if array.min() < 0 or not array.any():
+            msg = "`mask` has negative weights, or none above 0; it must say how much each pixel counts"
+            raise ValueError(msg)
+    if channel_weights is None:
+        return weights
+    factors = check_numbers("channel_weights", channel_weights)
+    if channel_axis is None or factors.shape != (count,) or factors.min() < 0 or not factors.any():
+        msg = (
+            f"`channel_weights` is {channel_weights}; with channel_axis it must be {count} numbers, one for each "
+            "channel, none below 0 and one above"
+        )
+        raise ValueError(msg)
+    return weights if (factors == 1).all() else [w * float(f) for w, f in zip(weights, factors, strict=True)]
 
 
-# --- integers: no rounding anywhere -----------------------------------------------------------------
+def _with_channels(shape: tuple[int, ...], channel_axis: int, count: int) -> tuple[int, ...]:
+    axis = channel_axis % (len(shape) + 1)
+    return (*shape[:axis], count, *shape[axis:])
 
 
-def _prepare_exact(image: list[Array], template: list[Array], tiling: Tiling) -> ScoreBlock | None:
-    """Score integers exactly: with n pixels, ``n * sum(w t) - sum(w) * sum(t)`` is an integer too.
-
-    None if some value on the way could pass 2**63, or the transforms could be off by half a unit.
-    """
-    if any(c.dtype.kind not in "biu" for c in (*image, *template)):
-        return None
-    count, shape = template[0].size, template[0].shape
-    centres, spreads = zip(*map(_middle, image), strict=True)
-    middles, others = zip(*map(_middle, template), strict=True)
-    spread = max(*spreads, *others)
-    largest = 2 * len(image) * (count * spread) ** 2
-    points = math.prod(tiling.fft_shape) * len(image)
-    rounding = _core.rounding_bound(spread**2 * math.sqrt(points * count * len(image)), tiling)
-    if largest >= 2**63 or rounding >= 0.25:
-        return None
-    narrow: Any = np.int32 if count * spread**2 < 2**31 else np.int64
-    wide: Any = np.float64 if largest < 2**53 else np.int64
-
-    centred = [_about(t, m).astype(np.int64) for t, m in zip(template, middles, strict=True)]
-    sums = [int(t.sum()) for t in centred]
-    square = sum(count * int((t * t).sum()) - s * s for t, s in zip(centred, sums, strict=True))
-    spectra = [_core.tile_spectrum(t.astype(np.float64), tiling) for t in centred]
-
-    def score(block: Region) -> Scores:
-        region = tiling.needs(block)
-        tiles = [_about(c[region], m).astype(narrow, copy=False) for c, m in zip(image, centres, strict=True)]
-        cross = _core.correlate_tile([t.astype(np.float64) for t in tiles], spectra, tiling)
-        numerator = np.rint(cross, out=cross).astype(wide, copy=False)
-        numerator *= wide(count)
-        variance = np.zeros((), wide)
-        for tile, template_sum in zip(tiles, sums, strict=True):
-            window_sum = _core.sliding_sum(tile, shape).astype(wide)
-            numerator -= window_sum * wide(template_sum)
-            squares = _core.sliding_sum(tile * tile, shape).astype(wide)
-            squares *= wide(count)
-            squares -= np.square(window_sum, out=window_sum)
-            variance = squares if variance.ndim == 0 else np.add(variance, squares, out=squares)
-        return _divide(numerator, variance, float(square))
-
-    return score
+def _as_bool(weights: Array) -> Array:
+    return weights.astype(bool) if ((weights == 0) | (weights == 1)).all() else weights.astype(np.float64)
 
 
-def _middle(channel: Array) -> tuple[int, int]:
-    """Give a middle value, and how far others can lie from it; sums of squares stay small about it."""
-    if channel.dtype.kind == "b":
-        return 0, 1
-    if channel.dtype.itemsize <= 2:
-        low, high = int(np.iinfo(channel.dtype).min), int(np.iinfo(channel.dtype).max)
-    else:
-        low, high = int(channel.min()), int(channel.max())
-    middle = (low + high + 1) // 2
-    return middle, max(high - middle, middle - low)
+def _existing(image: list[Array], image_mask: ArrayLike | None, missing: Missing) -> Array | None:
+    """Tell which pixels of the image there are, None for all."""
+    exists: Array | None = None
+    if image_mask is not None:
+        exists = check_numbers("image_mask", image_mask, "b")
+        if exists.shape != image[0].shape:
+            msg = f"`image_mask` has shape {exists.shape}; it must have the image's without channels: {image[0].shape}"
+            raise ValueError(msg)
+    if missing == "ignore" and image[0].dtype.kind == "f":
+        gone = np.isnan(image[0])
+        for channel in image[1:]:
+            gone |= np.isnan(channel)
+        if gone.any():
+            exists = ~gone if exists is None else exists & ~gone
+    return None if exists is None or exists.all() else exists
 
 
-def _about(array: Array, middle: int) -> Array:
-    """Subtract a middle value from integers, none of which wraps round."""
-    if array.dtype.itemsize <= 2:
-        return array.astype(np.int32) - np.int32(middle)
-    return (array.astype(np.uint64) - np.uint64(middle % 2**64)).astype(np.int64)  # two's complement
+# --- orientation: directions instead of values ----------------------------------------------------
 
 
-# --- floats: rounding is bounded, and where the bound is too wide a window is done by definition ----
+def _directions(
+    image: list[Array], exists: Array | None, *, border: bool
+) -> tuple[list[Array], Array | None]:
+    """Give for each channel the parts, along the axes, of unit vectors along its gradient, and where there are any."""
+    if exists is not None:
+        image = [np.where(exists, channel, channel.dtype.type(0)) for channel in image]
+    check_finite("image", image)
+    directions = [part for channel in image for part in _unit_gradient(channel)]
+    if exists is None and not border:
+        return directions, None  # windows' rims do not count, so the image's rim does not matter
+    there = np.ones(image[0].shape, bool) if exists is None else exists
+    return directions, _surrounded(there)
 
 
-def _prepare_floats(image: list[Array], template: list[Array], tiling: Tiling) -> ScoreBlock:
-    """Score in float64, every tile taken about its own mean."""
-    count, shape = template[0].size, template[0].shape
-    centred = _centred(template, (0, 1))
-    total = sum(float((t * t).sum()) for t in centred)
-    spectra = [_core.tile_spectrum(t, tiling) for t in centred]
-    sum_error = _EPS * (2 + math.log2(count))
-
-    def score(block: Region) -> Scores:
-        region = tiling.needs(block)
-        raw = [c[region] for c in image]
-        _check_finite("image", raw, (region[0].start, region[1].start))
-        tiles = _centred(raw, (0, 1))
-        numerator = _core.correlate_tile(tiles, spectra, tiling)
-        squares = [tile * tile for tile in tiles]
-        energy: Array = sum(_core.sliding_sum(square, shape) for square in squares)  # type: ignore[assignment]
-        variance = energy - sum(_core.sliding_sum(tile, shape) ** 2 for tile in tiles) / count
-        norm = math.sqrt(sum(float(square.sum()) for square in squares))
-        noise = _core.rounding_bound(norm, tiling) / _TRUSTED
-        suspect = variance <= np.maximum(energy * (sum_error / _TRUSTED), noise * noise)
-        variance[suspect] = 0
-        scores = _divide(numerator, variance, total)
-        if suspect.any():
-            scores[suspect] = _by_definition(raw, suspect, centred)
-        # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
-        return np.asarray(np.rint(scores * _STEPS) / _STEPS)
-
-    return score
+def _directions_of_template(template: list[Array], weights: list[Array]) -> tuple[list[Array], list[Array]]:
+    """Do the same for a template, whose pixels without a gradient have no weight."""
+    directions = [part for channel in template for part in _unit_gradient(channel)]
+    inner = {id(w): np.where(_surrounded(w > 0), w, w.dtype.type(0)) for w in weights}
+    if not any(w.any() for w in inner.values()):
+        msg = (
+            f"`template` of shape {template[0].shape} has no pixel whose neighbours count too, and so no gradient "
+            'for metric="orientation"; use a larger one'
+        )
+        raise ValueError(msg)
+    return directions, [inner[id(w)] for w in weights for _ in range(template[0].ndim)]
 
 
-def _centred(channels: Sequence[Array], axes: tuple[int, int]) -> list[Array]:
-    """Take values about their mean over the axes, in float64, near 1 if squares would not fit."""
-    centred = _near_one([_as_float(c) for c in channels], axes)
-    for _ in range(2):  # the mean of large values is itself rounded; what it left over is not
-        centred = [c - c.mean(axis=axes, keepdims=True) for c in centred]
-    return _near_one([c.astype(np.float64, copy=False) for c in centred], axes)
+def _unit_gradient(channel: Array) -> list[Array]:
+    """Central differences along each axis over their common length; 0 where all are 0 or on the rim."""
+    values = channel.astype(np.result_type(channel.dtype, np.float64), copy=False)
+    parts = []
+    for axis, n in enumerate(values.shape):
+        part = np.zeros(values.shape, values.dtype)
+        inside = [slice(None)] * values.ndim
+        later, before = list(inside), list(inside)
+        inside[axis], later[axis], before[axis] = slice(1, -1), slice(2, None), slice(None, -2)
+        if n > 2:
+            part[tuple(inside)] = values[tuple(later)] / 2 - values[tuple(before)] / 2
+        parts.append(part)
+    largest = np.maximum.reduce([np.abs(part) for part in parts])
+    largest[largest == 0] = 1
+    parts = [part / largest for part in parts]  # so that no square is too small or too large
+    length = np.sqrt(sum(part * part for part in parts))
+    length[length == 0] = 1
+    return [(part / length).astype(np.float64) for part in parts]
 
 
-def _as_float(array: Array) -> Array:
-    """Convert to float64 or wider; 64-bit integers about their least value, so that no digit is lost."""
-    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        return np.asarray(array.astype(np.uint64) - array.min().astype(np.uint64), np.float64)
-    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
-
-
-def _near_one(channels: list[Array], axes: tuple[int, int]) -> list[Array]:
-    """Scale by a power of two, which rounds nothing, where the largest value asks for it."""
-    largest = [np.abs(c).max(axis=axes, keepdims=True) for c in channels]
-    exponent = np.frexp(np.maximum.reduce(largest))[1]
-    exponent[np.abs(exponent) < 100] = 0
-    return [np.ldexp(c, -exponent) for c in channels] if exponent.any() else channels
-
-
-def _by_definition(tiles: list[Array], chosen: NDArray[np.bool_], template: list[Array]) -> Scores:
-    """Score the chosen windows one by one, each about its own mean; constant ones score 0."""
-    shape = template[0].shape
-    differ = [_core.sliding_max(t, shape) != _core.sliding_min(t, shape) for t in tiles]
-    varied = np.logical_or.reduce(differ)[chosen]
-    places = np.argwhere(chosen)[varied]
-    total = sum(float((t * t).sum()) for t in template)
-    found = np.zeros(len(places))
-    group = max(1, _GROUP_PIXELS // template[0].size)
-    views = [np.lib.stride_tricks.sliding_window_view(t, shape) for t in tiles]
-    for start in range(0, len(places), group):
-        ys, xs = places[start : start + group].T
-        windows = _centred([view[ys, xs] for view in views], (1, 2))
-        numerator: Any = sum(np.einsum("nij,ij->n", w, t) for w, t in zip(windows, template, strict=True))
-        variance: Any = sum(np.einsum("nij,nij->n", w, w) for w in windows)
-        found[start : start + group] = _divide(numerator, variance, total)
-    scores = np.zeros(len(varied))
-    scores[varied] = found
-    return scores
-
-
-def _divide(numerator: Array, variance: Array, square: float) -> Scores:
-    """Divide by both norms; windows without variance score 0."""
-    norm = variance.astype(np.float64, copy=False) * square
-    np.sqrt(norm, out=norm)
-    if norm.size and norm.min() > 0:
-        return np.divide(numerator, norm, out=norm)
-    return np.divide(numerator, norm, out=np.zeros(norm.shape), where=norm > 0)
-
-
-def _bounded(scores: Scores) -> Scores:
-    """Take off the last digit by which rounding may pass 1; anything more is an error of ours."""
-    least, most = scores.min(), scores.max()
-    if not (least >= -1 - _OVERSHOOT and most <= 1 + _OVERSHOOT):
-        msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
-        raise ArithmeticError(msg)
-    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
+def _surrounded(exists: Array) -> Array:
+    """Tell which pixels exist with both their neighbours on every axis."""
+    padded = np.pad(exists, 1)
+    inside = exists.copy()
+    for axis in range(exists.ndim):
+        for start in (0, 2):
+            cut = [slice(1, -1)] * exists.ndim
+            cut[axis] = slice(start, start + exists.shape[axis])
+            inside &= padded[tuple(cut)]
+    return inside

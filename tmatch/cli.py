@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,10 @@ import tmatch
 from tmatch import _io
 from tmatch._borders import Border
 from tmatch._filter import Output, RangeRule, filter_with_scipy
+from tmatch._locate import ScoreMap, check_threshold, pick, pick_best, score_each
 from tmatch._plot import plot_filters, plot_kernel
+from tmatch._score import Metric
+from tmatch._score import Output as ScoreOutput
 
 FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -100,6 +104,44 @@ ImageFile = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="The picture to search.", show_default=False)
 ]
 Gray = Annotated[bool, typer.Option("--gray", help="Match grey levels even where both pictures have colour.")]
+MetricName = Annotated[
+    Metric, typer.Option(help="How fit is measured; `tmatch.match_template` tells the formulas.")
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A picture: what is black in it does not count in the template."),
+]
+ImageMaskFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A picture: where it is black, IMAGE has no pixels.")
+]
+AlphaRule = Annotated[
+    _io.Alpha,
+    typer.Option(
+        "--alpha",
+        help="What counts in a transparent template: opaque pixels, each as much as it is opaque, all that is not "
+        "black, or everything.",
+    ),
+]
+MinOverlap = Annotated[
+    float, typer.Option(metavar="F", help="Share of the template that must lie on pixels there are.")
+]
+Places = Annotated[
+    ScoreOutput,
+    typer.Option(help="Templates inside the picture only, or with their centre in it, or just touching it."),
+]
+RegionText = Annotated[
+    str | None, typer.Option("--region", metavar="X,Y,W,H", help="Search this part of IMAGE only.")
+]
+PixelRatio = Annotated[
+    float,
+    typer.Option(
+        metavar="F",
+        help="Pixels of IMAGE in a unit of length, 2 on many screens: boxes and --region are in units.",
+    ),
+]
+METRIC, MIN_OVERLAP, PLACES = (
+    _default(tmatch.match_template, option) for option in ("metric", "min_overlap", "output")
+)
 
 
 @app.command(epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")
@@ -110,7 +152,8 @@ def locate(
         typer.Argument(metavar="TEMPLATE", help="The pictures to find in it.", show_default=False),
     ],
     threshold: Annotated[
-        float, typer.Option(metavar="F", help="Least score of a match, from -1 to 1.")
+        float,
+        typer.Option(metavar="F", help="Least score of a match, from -1 to 1; at most 0 for ssd and nssd."),
     ] = _default(tmatch.locate, "threshold"),
     max_count: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many matches, the best ones.")
@@ -120,6 +163,14 @@ def locate(
         typer.Option(metavar="F", help="Of two boxes that overlap more (intersection over union), keep one."),
     ] = _default(tmatch.locate, "max_overlap"),
     gray: Gray = False,
+    metric: MetricName = METRIC,
+    mask: MaskFile = None,
+    image_mask: ImageMaskFile = None,
+    alpha: AlphaRule = "opaque",
+    min_overlap: MinOverlap = MIN_OVERLAP,
+    output: Places = PLACES,
+    region: RegionText = None,
+    pixel_ratio: PixelRatio = 1.0,
     form: Annotated[_io.Format, typer.Option("--format", help="How matches are printed.")] = "table",
     overlay: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write the picture with boxes and scores.")
@@ -137,45 +188,84 @@ def locate(
 
         tmatch locate photo.png eye.png --overlay found.png
     """
+    check_threshold(threshold, metric)
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
-    _io.check_targets([image, *templates], [p for p in (overlay, heatmap) if p], [scores] if scores else [])
-    picture = tmatch.read_image(image)
-    pixels, sought, channel_axis = _io.read_pair(picture, templates, gray=gray)
+    masks = [path for path in (mask, image_mask) if path]
+    _io.check_targets(
+        [image, *templates, *masks], [p for p in (overlay, heatmap) if p], [scores] if scores else []
+    )
+    picture = _io.read_picture(image)
+    part = _region(region, pixel_ratio, picture[0].shape)
+    pair = _io.read_pair(picture, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     with _working("matching"):
-        matches = tmatch.locate(
-            pixels,
-            sought,
-            threshold=threshold,
-            max_count=max_count,
-            max_overlap=max_overlap,
-            channel_axis=channel_axis,
-        )
-        best = None if matches else tmatch.best_match(pixels, sought, channel_axis=channel_axis)
-        if heatmap or scores:
-            maps = {k: tmatch.match_template(pixels, t, channel_axis=channel_axis) for k, t in sought.items()}
-    _print_matches(matches, form, str(image), pixels.shape[:2], threshold)
+        maps = _score_part(pair, part, metric=metric, min_overlap=min_overlap, output=output)
+        matches = pick(maps, threshold=threshold, max_count=max_count, max_overlap=max_overlap)
+        best = None if matches else pick_best(maps)
+    _print_matches(matches, form, str(image), pair.image.shape[:2], threshold, pixel_ratio)
     with _working("writing pictures"):
         if overlay:
-            _io.write_figure(overlay, tmatch.plot_matches(picture, matches, rejected=best))
+            _io.write_figure(overlay, tmatch.plot_matches(picture[0], matches, rejected=best))
         if heatmap:
-            _io.write_figure(heatmap, tmatch.plot_heatmap(maps, matches))
+            _io.write_figure(heatmap, _draw_maps(maps, matches))
         if scores:
-            _io.write_array(scores, next(iter(maps.values())))
+            _io.write_array(scores, maps[0].scores)
     written = ", ".join(str(path) for path in (overlay, heatmap, scores) if path)
     if written:
         _say(f"written: {written}")
     if best is not None:
-        _say(_explain_none(best, threshold))
+        _say(_explain_none(best, threshold, pixel_ratio))
         raise typer.Exit(NONE_FOUND)
 
 
+def _region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Read a region of a picture, in units of so many pixels; the whole picture if there is none."""
+    if not 0 < pixel_ratio < float("inf"):
+        msg = f"--pixel-ratio is {pixel_ratio:g}; it must be above 0, as 2 where a unit is two pixels"
+        raise ValueError(msg)
+    if text is None:
+        return slice(0, shape[0]), slice(0, shape[1])
+    try:
+        x, y, width, height = (round(float(number) * pixel_ratio) for number in text.split(","))
+    except (ValueError, OverflowError):
+        msg = f'--region is "{text}"; it must be four numbers with commas, as in 100,50,640,480: x, y, width, height'
+        raise ValueError(msg) from None
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
+        msg = (
+            f"--region {text} is {width} x {height} pixels at x={x}, y={y}, which is not inside the picture of "
+            f"{shape[1]} x {shape[0]} pixels"
+        )
+        raise ValueError(msg)
+    return slice(y, y + height), slice(x, x + width)
+
+
+def _score_part(pair: _io.Pair, part: tuple[slice, slice], **scoring: Any) -> list[ScoreMap]:
+    """Score the templates over a part of a picture; places are those in the picture."""
+    scoring["image_mask"] = None if pair.image_mask is None else pair.image_mask[part]
+    scoring["channel_axis"] = pair.channel_axis
+    corner = [axis.start for axis in part]
+    maps = score_each(pair.image[part], pair.templates, pair.masks, scoring)  # type: ignore[arg-type]
+    return [replace(m, first=tuple(f + c for f, c in zip(m.first, corner, strict=True))) for m in maps]
+
+
+def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
+    first = {each.label: each.first for each in maps}
+    return tmatch.plot_heatmap({each.label: each.scores for each in maps}, matches, first=first)
+
+
 def _print_matches(
-    matches: list[tmatch.Match], form: Any, image: str, size: tuple[int, int], threshold: float
+    matches: list[tmatch.Match],
+    form: Any,
+    image: str,
+    size: tuple[int, int],
+    threshold: float,
+    pixel_ratio: float,
 ) -> None:
     if form != "table":
-        text = _io.format_matches(matches, form, image=image, size=size, threshold=threshold)
+        text = _io.format_matches(
+            matches, form, image=image, size=size, threshold=threshold, pixel_ratio=pixel_ratio
+        )
         if text:
             print(text)
     elif matches:
@@ -188,12 +278,13 @@ def _print_matches(
         )
         table = Table(Column("label", overflow="fold"), *numbers)
         for match in matches:
-            table.add_row(Text(match.label), *map(str, match.box.xywh), f"{match.score:.3f}")
+            numbers_of = (f"{_io.in_units(value, pixel_ratio):g}" for value in match.box.xywh)
+            table.add_row(Text(match.label), *numbers_of, f"{match.score:.3f}")
         Console(width=_table_width()).print(table)
 
 
-def _explain_none(best: tmatch.Match, threshold: float) -> str:
-    x, y, _, _ = best.box.xywh
+def _explain_none(best: tmatch.Match, threshold: float, pixel_ratio: float) -> str:
+    x, y, _, _ = (_io.in_units(value, pixel_ratio) for value in best.box.xywh)
     digits = 2 if round(best.score, 2) < threshold else 6
     return (
         f"nothing found: no score reached {threshold:g}; "
@@ -213,14 +304,22 @@ def heatmap(
         Path, typer.Option("-o", "--out", metavar="PNG", help="The figure to write.", show_default=False)
     ],
     gray: Gray = False,
+    metric: MetricName = METRIC,
+    mask: MaskFile = None,
+    image_mask: ImageMaskFile = None,
+    alpha: AlphaRule = "opaque",
+    min_overlap: MinOverlap = MIN_OVERLAP,
+    output: Places = PLACES,
 ) -> None:
     """Draw how well TEMPLATE fits at every place of IMAGE."""
-    _io.check_targets([image, template], [out])
-    pixels, sought, channel_axis = _io.read_pair(tmatch.read_image(image), [template], gray=gray)
+    _io.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
+    picture = _io.read_picture(image)
+    pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     with _working("matching"):
-        maps = {k: tmatch.match_template(pixels, t, channel_axis=channel_axis) for k, t in sought.items()}
-        best = tmatch.best_match(pixels, sought, channel_axis=channel_axis)
-        _io.write_figure(out, tmatch.plot_heatmap(maps, [best]))
+        whole = _region(None, 1, pair.image.shape)
+        maps = _score_part(pair, whole, metric=metric, min_overlap=min_overlap, output=output)
+        best = pick_best(maps)
+        _io.write_figure(out, _draw_maps(maps, [best]))
     x, y, _, _ = best.box.xywh
     _say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
 

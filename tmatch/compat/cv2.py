@@ -1,0 +1,223 @@
+"""OpenCV's ``cv2.matchTemplate`` and the six constants it takes, computed by tmatch.
+
+The same arguments, orientation (row, column) and float32 numbers as in OpenCV 5.0, to its own precision, for uint8 and
+float32 pictures of one to four channels. Masks of uint8 say yes or no (anything but 0 is yes). Masks of float32 are
+weights, by OpenCV's formulas: products and squares are weighted by the mask's square, means by the mask. As there,
+TM_SQDIFF_NORMED is at most 1 without a mask and unbounded with one.
+
+Where OpenCV is silently wrong, or goes by an accident, we differ:
+
+- A constant template under TM_CCOEFF_NORMED, and one of zeros under the other two normed methods, are refused: nothing
+  could be compared. There, the first scores 1 everywhere (or NaN, with a mask), the others 0, 1, NaN or infinity.
+- Under a mask, windows that have no norm (constant ones for TM_CCOEFF_NORMED, all 0 for TM_CCORR_NORMED) score 0, as
+  they do without one, and in TM_SQDIFF_NORMED the largest number of the map, at least 1. There, they are NaN, infinity
+  or any number that rounding leaves.
+- An image smaller than the template is refused. There, the two are swapped, if there is no mask.
+- NaN and infinity, in pictures and masks, are refused (where the mask is 0, `templ` may hold them). There, scores
+  become 0, 1 or NaN, here and there or everywhere.
+- A mask with nothing above 0, or with weights below 0, is refused. There, the first gives NaN, the second is squared. A
+  channel without weight does not count. There, it makes all scores of TM_CCOEFF and TM_CCOEFF_NORMED NaN.
+- Normed scores stay within [-1, 1]. There, rounding is hidden: without a mask scores of up to 1.125 are called 1, and
+  larger ones 0; with a mask they pass 1.
+- Windows and templates of little contrast have their scores. There, in float32 pictures, it is 0 where the variance is
+  below a millionth of the mean square, and 1 everywhere if that of the template is below 2e-16.
+- TM_SQDIFF of uint8 is exact, unless there are weights, and nowhere below 0. There, it is off by some 1e-7 of the
+  squares, and with a mask it can be below 0.
+
+Other byte orders, any memory layout, for `result` too, and masks of bool are taken as well. One-dimensional arrays and
+pictures of more than four channels are refused for all six methods, where OpenCV takes some for some.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch._filter import correlate
+from tmatch._score import Metric, match_template, score_validity
+
+__all__ = [
+    "TM_CCOEFF", "TM_CCOEFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_SQDIFF", "TM_SQDIFF_NORMED", "matchTemplate",
+]  # fmt: skip
+
+TM_SQDIFF = 0
+TM_SQDIFF_NORMED = 1
+TM_CCORR = 2
+TM_CCORR_NORMED = 3
+TM_CCOEFF = 4
+TM_CCOEFF_NORMED = 5
+
+Array = NDArray[Any]
+
+_METRICS: tuple[Metric, ...] = ("ssd", "nssd", "cc", "ncc", "zcc", "zncc")  # by OpenCV's numbers
+_ROUNDED = 1e-8  # of the largest window's square: rounding would show in a smaller one
+
+
+def matchTemplate(  # noqa: N802
+    image: ArrayLike,
+    templ: ArrayLike,
+    method: int,
+    result: Array | None = None,
+    mask: ArrayLike | None = None,
+) -> NDArray[np.float32]:
+    """Compare a template with every window of an image, as OpenCV does.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8 or float32
+        The array searched, with up to four channels.
+    templ : (h, w) or (h, w, C) array of the same dtype and channels
+        The array sought, no larger than `image`.
+    method : int
+        One of the six constants of this module.
+    result : (H - h + 1, W - w + 1) array of float32, or None
+        Where the numbers are written. None, or an array of another shape or dtype: into a new one.
+    mask : (h, w) or (h, w, C) array of uint8, bool or float32, or None
+        Which pixels of the template count (uint8 and bool: those that are not 0), or how much (float32).
+
+    Returns
+    -------
+    (H - h + 1, W - w + 1) array of float32
+        `result`, if it could be used. The best place is the smallest for the two TM_SQDIFF and the largest for the
+        others; the index of a place is the row and column of its window's first pixel.
+
+    Raises
+    ------
+    ValueError
+        If an array is empty or not finite, dtypes, shapes or channels do not go together, `method` is none of the six,
+        or the template or the mask leaves nothing to compare.
+    TypeError
+        If an array is of another dtype.
+
+    See Also
+    --------
+    tmatch.match_template : the same in float64, for any dtype and dimension; higher is always better.
+
+    Notes
+    -----
+    With I the window, T the template, M the mask (1 if there is none), sums over pixels and channels, and primed
+    letters for what is left when each channel's mean, weighted by M, is taken off:
+
+    ========= ==================== ================================================
+    method    value                with _NORMED over
+    ========= ==================== ================================================
+    TM_SQDIFF sum((I - T)^2 M^2)   sqrt(sum(I^2 M^2) sum(T^2 M^2))
+    TM_CCORR  sum(I T M^2)         sqrt(sum(I^2 M^2) sum(T^2 M^2))
+    TM_CCOEFF sum(I' T' M^2)       sqrt(sum(I'^2 M^2) sum(T'^2 M^2))
+    ========= ==================== ================================================
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tmatch.compat import cv2
+    >>> image = np.zeros((5, 6), np.uint8)
+    >>> image[2:4, 3:5] = [[1, 2], [3, 4]]
+    >>> scores = cv2.matchTemplate(image, image[2:4, 3:5], cv2.TM_CCOEFF_NORMED)
+    >>> scores.dtype, np.argwhere(scores > 0.999)
+    (dtype('float32'), array([[2, 3]]))
+    """
+    if not isinstance(method, int | np.integer) or not 0 <= method < len(_METRICS):
+        msg = f"`method` is {method!r}; it must be one of the six, from TM_SQDIFF = 0 to TM_CCOEFF_NORMED = 5"
+        raise ValueError(msg)
+    pixels, sought = _picture("image", image), _picture("templ", templ)
+    if _kind(pixels) != _kind(sought):
+        msg = f"`templ` has dtype {sought.dtype} and `image` {pixels.dtype}; they must be equal: convert one"
+        raise ValueError(msg)
+    weights = None if mask is None else _weights(mask, sought.shape)
+    try:
+        scores = _scores(pixels, sought, method, weights)
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("`template`", "`templ`")) from error
+    if isinstance(result, np.ndarray) and result.shape == scores.shape and result.dtype == np.float32:
+        result[...] = scores
+        return result
+    return scores.astype(np.float32)
+
+
+def _kind(array: Array) -> str:
+    """Name a dtype, whatever its byte order."""
+    return array.dtype.str[1:]
+
+
+def _picture(name: str, values: ArrayLike) -> Array:
+    """Check one picture and give it an axis of channels."""
+    array = np.asanyarray(values)
+    if _kind(array) not in ("u1", "f4"):
+        msg = f"`{name}` has dtype {array.dtype}; it must be uint8 or float32: tmatch.match_template takes all others"
+        raise TypeError(msg)
+    if array.ndim == 2:
+        return array[..., None]
+    if array.ndim != 3 or array.shape[2] > 4:
+        msg = f"`{name}` has shape {array.shape}; it must be (H, W), or (H, W, C) with at most 4 channels"
+        raise ValueError(msg)
+    return array
+
+
+def _weights(mask: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Make of a mask bools or weights in float64, for each pixel and channel."""
+    array = np.asanyarray(mask)
+    if _kind(array) not in ("u1", "b1", "f4"):
+        msg = f"`mask` has dtype {array.dtype}; it must be uint8 or bool (yes or no), or float32 (weights)"
+        raise TypeError(msg)
+    if array.shape not in (shape, shape[:2], (*shape[:2], 1)):
+        msg = f"`mask` has shape {array.shape}; it must be {shape[:2]}, or {shape} for one mask a channel"
+        raise ValueError(msg)
+    weights = array.astype(np.float64) if array.dtype.kind == "f" else array != 0
+    if not (weights >= 0).all():
+        msg = "`mask` has weights below 0 or NaN; it must say how much each pixel counts"
+        raise ValueError(msg)
+    return np.broadcast_to(weights.reshape(*shape[:2], -1), shape)
+
+
+def _scores(image: Array, templ: Array, method: int, weights: Array | None) -> Array:
+    """Score by `match_template`, which weights means as it does products, and in OpenCV's sign."""
+    if weights is not None and method in (TM_CCOEFF, TM_CCOEFF_NORMED) and not _is_even(weights):
+        return _coefficients(image, templ, weights, normed=method == TM_CCOEFF_NORMED)
+    squares = None if weights is None else weights.astype(np.float64) ** 2
+    metric = _METRICS[method]
+    scores = match_template(image, templ, metric=metric, mask=squares, channel_axis=2)
+    if metric == "nssd":
+        valid = score_validity(image, templ, metric=metric, mask=squares, channel_axis=2)
+        distances = np.where(valid, 0 - scores, max(1, -scores.min()))
+        return np.minimum(distances, 1) if weights is None else distances
+    return 0 - scores if metric == "ssd" else scores
+
+
+def _is_even(weights: Array) -> bool:
+    """Tell whether all pixels that count do so alike: then means by the mask and by its square are the same."""
+    positive = weights[weights > 0]
+    return bool((positive == positive[:1]).all())
+
+
+def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -> Array:
+    """Correlate what is left of both when means by the mask are taken off, weighted by its square."""
+    valid = score_validity(
+        image, templ, metric="zncc" if normed else "zcc", mask=weights, channel_axis=2
+    )  # checks all arrays too
+    sides = (0, 1)
+    squares, total = weights**2, weights.sum(sides)
+    total[total == 0] = 1  # a channel that does not count has only zeros to be divided
+    pixels = image - image.mean(sides, dtype=np.float64)  # changes no result and saves digits
+    sought = np.where(weights > 0, templ, 0)
+    centred = sought - (weights * sought).sum(sides) / total
+    kernel = squares * centred
+    kernel -= weights * (kernel.sum(sides) / total)  # sums to 0: no need to take off the window's mean
+    products: Array = _sums(pixels, kernel).sum(2)
+    if not normed:
+        return products
+    means, energy = _sums(pixels, weights) / total, _sums(pixels**2, squares)
+    window = energy + means * (means * squares.sum(sides) - 2 * _sums(pixels, squares))
+    norms = window.sum(2)
+    views = np.lib.stride_tricks.sliding_window_view(pixels, templ.shape[:2], sides)
+    for place in map(tuple, np.argwhere(valid & (norms < energy.sum(2).max() * _ROUNDED))):
+        view = np.moveaxis(views[place], 0, 2)
+        view = view - (weights * view).sum(sides) / total
+        products[place], norms[place] = (kernel * view).sum(), (squares * view**2).sum()
+    norms = np.sqrt(np.maximum(norms, 0)) * np.sqrt((squares * centred**2).sum())
+    scores: Array = np.divide(products, norms, out=np.zeros(norms.shape), where=valid & (norms > 0))
+    return np.clip(scores, -1, 1)
+
+
+def _sums(image: Array, kernel: Array) -> Array:
+    """Sum pixel times weight over each window, channel by channel."""
+    return correlate(image, kernel, output="valid", channel_axis=2)
