@@ -27,6 +27,7 @@ LAYOUTS = {
 
 
 BY_BOTH_ENGINES = [
+    "test_metrics",
     "test_core",
     "test_filter",
     "test_filter_laws",

@@ -282,8 +282,9 @@ def test_pixel_ratio_tells_boxes_in_the_screen_s_units(badge, form):
     elif form == "coco":
         assert json.loads(result.stdout)["annotations"][0]["bbox"] == [6, 4, 10.5, 10.5]
     else:
-        assert "10.5" in result.stdout
-        assert "21" not in result.stdout
+        told = result.stdout.replace(str(badge), "")
+        assert "10.5" in told
+        assert "21" not in told
     region = run(
         "locate",
         badge / "image.png",
@@ -326,7 +327,7 @@ def test_a_template_that_hangs_over_the_border_is_found_on_request(badge):
 def test_other_metrics_need_thresholds_of_their_own(pair):
     result = run("locate", *pair, "--metric", "ssd")
     assert result.exit_code == 2
-    assert "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit" in result.stderr
+    assert "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit: name one" in result.stderr
     found = places(run("locate", *pair, "--metric", "ssd", "--threshold", 0, "--format", "json"))
     assert found == [(8, 5, 0.0), (50, 30, 0.0)]
     assert (
@@ -342,7 +343,7 @@ def test_other_metrics_need_thresholds_of_their_own(pair):
         (["--region", "1,2,3"], '--region is "1,2,3"; it must be four numbers with commas'),
         (["--region", "80,0,20,20"], "which is not inside the picture of 90 x 70 pixels"),
         (["--region", "0,0,10,10"], "larger than `image` (10, 10) on axes 0, 1"),
-        (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be above 0"),
+        (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be from 0.01 to 100"),
         (["--mask", "image.png"], 'image.png" is 90 x 70 pixels, but the template is 21 x 21 pixels'),
         (["--image-mask", "mask.png"], 'mask.png" is 21 x 21 pixels, but the image is 90 x 70 pixels'),
         (["--min-overlap", "0"], "`min_overlap` is 0.0; it must be above 0 and at most 1"),
@@ -354,6 +355,32 @@ def test_masks_and_regions_that_cannot_be_are_refused(badge, options, sentence):
     result = run("locate", badge / "image.png", badge / "hard.png", *options)
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_mask_file_and_transparency_count_together(badge):
+    Image.new("L", (21, 21), 255).save(badge / "white.png")
+    pair = badge / "image.png", badge / "hard.png"
+    assert len(places(run("locate", *pair, "--mask", badge / "white.png", "--format", "json"))) == 2
+    Image.new("L", (21, 21), 0).save(badge / "none.png")
+    result = run("locate", *pair, "--mask", badge / "none.png")
+    assert result.exit_code == 2
+    assert 'none.png" is black wherever' in result.stderr
+
+
+def test_pictures_of_8_and_16_bits_are_brought_to_one_range(pair, tmp_path):
+    deep = np.asarray(Image.open(pair[0])).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    found = run(
+        "locate", tmp_path / "deep.png", pair[1], "--metric", "ssd", "--threshold", 0, "--format", "json"
+    )
+    assert places(found) == [(8, 5, 0.0), (50, 30, 0.0)]
+
+
+def test_places_without_a_score_are_grey_in_heatmaps(badge):
+    pair = badge / "image.png", badge / "hard.png"
+    assert run("heatmap", *pair, "--output", "full", "-o", badge / "h.png").exit_code == 0
+    drawn = np.asarray(Image.open(badge / "h.png").convert("RGB"))
+    assert (drawn == 153).all(axis=2).mean() > 0.1  # grey level 0.6
 
 
 def test_a_template_without_an_opaque_pixel_is_refused_with_a_way_out(tmp_path, badge):

@@ -225,8 +225,16 @@ IMAGE = np.arange(30).reshape(5, 6)
             {},
             "`template` is constant: every window would fit as well; use one with some contrast",
         ),
-        (IMAGE[:2], {"threshold": np.nan}, "`threshold` is nan; zncc scores are from -1 to 1"),
-        (IMAGE[:2], {"threshold": 80}, "`threshold` is 80; zncc scores are from -1 to 1"),
+        (
+            IMAGE[:2],
+            {"threshold": np.nan},
+            "`threshold` is nan; zncc scores are from -1 to 1: name one that some place could reach",
+        ),
+        (
+            IMAGE[:2],
+            {"threshold": 80},
+            "`threshold` is 80; zncc scores are from -1 to 1: name one that some place could reach",
+        ),
         (
             IMAGE[:2],
             {"max_overlap": 2},
@@ -242,7 +250,11 @@ IMAGE = np.arange(30).reshape(5, 6)
             {"min_distance": 0},
             "`min_distance` is 0; it must be a whole number of at least 1",
         ),
-        (IMAGE[:2], {"metric": "ssd"}, "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit"),
+        (
+            IMAGE[:2],
+            {"metric": "ssd"},
+            "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit: name one that some place could reach",
+        ),
     ],
     ids=["mapping", "constant", "nan", "threshold", "max_overlap", "max_count", "min_distance", "metric"],
 )

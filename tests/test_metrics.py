@@ -472,10 +472,11 @@ def test_sums_over_many_channels_do_not_overflow(draw, dtype, channels, side, ma
 
 
 @pytest.mark.parametrize("channel_axis", [None, 2])
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_copy_of_integers_differs_by_exactly_nothing(draw, dtype, channel_axis, masked):
     image = draw((40, 50) if channel_axis is None else (40, 50, 3), dtype)
+    image = image >> 12 if dtype == "i4" else image  # sums stay below 2**53
     template = image[7:20, 11:33]
     options = {"channel_axis": channel_axis, "mask": draw((13, 22), "?", 1) if masked else None}
     for metric in ("ssd", "nssd"):
@@ -976,3 +977,61 @@ def test_a_template_may_be_larger_than_the_image_if_it_may_hang_over(draw, metri
     if metric not in ("cc", "zcc", "ssd") and output == "full":
         start = tuple(i - k + 1 for i, k in zip(best_place(scores), scene.shape, strict=True))
         assert start == (-2, -3)
+
+
+@pytest.mark.parametrize(("precision", "scale"), [("double", 1e200), ("single", 1e20)])
+@pytest.mark.parametrize("metric", SUMS)
+def test_sums_beyond_the_largest_number_are_refused(draw, metric, precision, scale):
+    image, template = draw((12, 13)) * scale, draw((5, 6), seed=1) * scale
+    with pytest.raises(ValueError, match="`image`"):
+        tmatch.match_template(image, template, metric=metric, precision=precision)
+
+
+# --- found by attack ------------------------------------------------------------------------------
+
+
+def test_time_stamps_keep_their_digits_with_masks_channels_and_differences():
+    stamps = 1_700_000_000_000_000_000 + np.random.default_rng(0).integers(0, 100, 200)
+    mask = np.arange(20) != 3
+    assert best_place(tmatch.match_template(stamps, stamps[50:70], mask=mask)) == (50,)
+    assert best_place(tmatch.match_template(stamps, stamps[50:70], mask=mask * 0.5)) == (50,)
+    colours = stamps[:, None] + np.array([0, 5, 9])
+    joint = tmatch.match_template(colours, colours[50:70], channel_axis=1, channel_means="joint")
+    assert best_place(joint) == (50,)
+    differences = tmatch.match_template(stamps, stamps[50:70], metric="ssd")
+    assert np.argwhere(differences == 0).tolist() == [[50]]
+    grid = stamps.reshape(10, 20)
+    assert best_place(tmatch.match_template(grid, grid[3:7, 5:12], metric="orientation")) == (3, 5)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-160, 255, 1e155, 1e300])
+def test_only_the_proportions_of_weights_matter(draw, factor):
+    image, template, mask = draw((12, 13)), draw((4, 5), seed=1), np.abs(draw((4, 5), seed=2)) + 0.1
+    for metric in NORMALISED:
+        expected = tmatch.match_template(image, template, metric=metric, mask=mask)
+        scores = tmatch.match_template(image, template, metric=metric, mask=mask * factor)
+        np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=BOUND)
+
+
+@pytest.mark.parametrize("factor", [1e-170, 1e170])
+def test_one_gain_on_both_does_not_change_nssd_however_large(draw, factor):
+    image, template = draw((12, 13)), draw((4, 5), seed=1)
+    expected = tmatch.match_template(image, template, metric="nssd")
+    scores = tmatch.match_template(image * factor, template * factor, metric="nssd")
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["cc", "zcc"])
+def test_nothing_gives_nothing_in_single_precision_too(draw, metric):
+    image = np.zeros((40, 40), "u2")
+    image[20:, 20:] = draw((20, 20), "u2")
+    scores = tmatch.match_template(image, image[22:30, 22:30], metric=metric, precision="single")
+    assert np.all(scores[:12] == 0)
+    assert best_place(scores) == (22, 22)
+
+
+def test_long_doubles_beyond_float64_are_scored_or_refused():
+    image = np.array([1, 2, 4, 1], np.longdouble) * np.longdouble("1e4000")
+    assert best_place(tmatch.match_template(image, [1, 2.0, 4], metric="ncc")) == (0,)
+    with pytest.raises(ValueError, match="pass the largest float64"):
+        tmatch.match_template(image, [1, 2.0, 4], metric="cc")

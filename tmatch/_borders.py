@@ -1,7 +1,6 @@
 """Images that go on outside themselves, read tile by tile."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -90,7 +89,7 @@ def is_finite(array: Array) -> bool:
     """Tell whether all values are finite; where they are ordered, their ends tell it."""
     if array.dtype.kind == "c":
         return bool(np.isfinite(array).all())
-    return math.isfinite(array.max()) and math.isfinite(array.min())
+    return bool(np.isfinite(array.max()) and np.isfinite(array.min()))
 
 
 def largest_magnitude(array: Array) -> int:

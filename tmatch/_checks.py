@@ -15,9 +15,14 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
     if np.ma.isMaskedArray(values):
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
         raise TypeError(msg)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        msg = f"`{name}` is no array: {error}"
+        raise ValueError(msg) from error
     if array.dtype.kind not in kinds:
-        what = "numbers" if "c" in kinds else "real numbers (bool, integers or floats)"
+        what = {"b": f"bool, as `{name} > 0` does"}.get(kinds, "real numbers (bool, integers or floats)")
+        what = "numbers" if "c" in kinds else what
         msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
         raise TypeError(msg)
     if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
@@ -39,7 +44,7 @@ def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:
 def check_name(option: str, value: object, known: Any) -> None:
     """Check that an option has one of the names of its type; suggest the nearest."""
     names = get_args(known)
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         near = difflib.get_close_matches(str(value), names, n=1)
         hint = f'did you mean "{near[0]}"?' if near else ""
         listed = ", ".join(f'"{name}"' for name in names)

@@ -176,7 +176,7 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
 
 def _sum_by_transform(spectrum: Array, tiling: Tiling, rounds: bool, tile: Array, out: Array) -> bool:  # noqa: FBT001
     pair = transform(tile, tiling), spectrum
-    sums = correlate_spectra([pair], tiling, out.shape, is_complex=np.iscomplexobj(tile))
+    sums = correlate_spectra([pair], tiling, out.shape, is_complex=np.iscomplexobj(tile), overwrite=True)
     out[...] = np.rint(sums, out=sums) if rounds else sums
     return is_finite(out)
 
@@ -290,15 +290,23 @@ def transform(tile: Array, tiling: Tiling) -> Array:
 
 
 def correlate_spectra(
-    pairs: Iterable[tuple[Array, Array]], tiling: Tiling, places: Shape, *, is_complex: bool = False
+    pairs: Iterable[tuple[Array, Array]],
+    tiling: Tiling,
+    places: Shape,
+    *,
+    is_complex: bool = False,
+    overwrite: bool = False,
 ) -> Array:
-    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; keep the first places."""
+    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; keep the first places.
+
+    The spectra of the tiles are written over if they are not needed again.
+    """
     from scipy import fft  # noqa: PLC0415
 
-    first, *others = pairs
-    total = first[0] * first[1]
-    for tile, kernel in others:
-        total += tile * kernel
+    products = (np.multiply(tile, kernel, out=tile if overwrite else None) for tile, kernel in pairs)
+    total: Array = next(products)
+    for product in products:
+        total += product
     inverse = fft.ifftn if is_complex else fft.irfftn
     full: Array = inverse(total, tiling.fft_shape, overwrite_x=True)
     return full[tuple(map(slice, places))]

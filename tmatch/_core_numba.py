@@ -116,12 +116,13 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
 @_compile
 def take_means_off(
     tile: Array, height: int, width: int, count: int, template_sum: int, product: Array, image_square: Array
-) -> None:
+) -> float:
     """Sum integers over all windows of a tile, and with these take means off sums of products and of squares.
 
     ``product`` becomes ``product - sum(w) * template_sum``, ``image_square`` grows by ``count * sum(w^2) - sum(w)^2``.
-    Sums run down the columns and along the rows: one value comes in, one goes out.
+    Sums run down the columns and along the rows: one value comes in, one goes out. Gives the least square above 0.
     """
+    least = np.inf
     rows, columns = product.shape
     sums = np.zeros(tile.shape[1], np.int64)
     squares = np.zeros(tile.shape[1], np.int64)
@@ -146,7 +147,30 @@ def take_means_off(
             image_square[y, x] += count * square - total * total
             total -= sums[x]
             square -= squares[x]
+        for x in range(columns):
+            if 0 < image_square[y, x] < least:
+                least = float(image_square[y, x])
         for x in range(tile.shape[1]):
             value = np.int64(tile[y, x])
             sums[x] -= value
             squares[x] -= value * value
+    return least
+
+
+@_compile
+def normalise(
+    product: Array, image_square: Array, template_square: float, scores: Array, valid: Array
+) -> float:
+    """Divide products by both norms; where a window has none the score is 0 and not valid. Gives the largest score.
+
+    Scores are cut at -1 and 1: the caller judges by the largest whether only rounding went beyond.
+    """
+    largest = 0.0
+    for y in range(product.shape[0]):
+        for x in range(product.shape[1]):
+            square = float(image_square[y, x])
+            score = float(product[y, x]) / np.sqrt(square * template_square) if square > 0 else 0.0
+            largest = max(largest, abs(score))
+            scores[y, x] = min(max(score, -1.0), 1.0)
+            valid[y, x] = square > 0
+    return largest

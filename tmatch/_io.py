@@ -83,10 +83,18 @@ class Pair:
     channel_axis: int | None
 
 
-def read_picture(path: Path) -> tuple[Pixels, Pixels | None]:
-    """Read a picture to search, and which of its pixels are opaque; None if all are."""
-    pixels, alpha = _read(path)
-    return pixels, None if alpha is None or _opaque(alpha).all() else _opaque(alpha)
+def read_picture(path: Path, alpha: Alpha = "opaque") -> tuple[Pixels, Pixels | None]:
+    """Read a picture to search, and which of its pixels there are: those at least half opaque. None for all."""
+    pixels, transparency = _read(path)
+    if alpha == "ignore" or transparency is None:
+        return pixels, None
+    there = np.asarray(
+        transparency >= (np.iinfo(transparency.dtype).max / 2 if transparency.dtype.kind in "iu" else 0.5)
+    )
+    if not there.any():
+        msg = f'"{path}" is transparent all over; let its colours count with --alpha ignore'
+        raise ValueError(msg)
+    return pixels, None if there.all() else there
 
 
 def read_pair(
@@ -119,12 +127,25 @@ def read_pair(
         templates[label], transparency = _read(path)
         weights = _mask_of(path, templates[label], transparency, alpha)
         if mask:
-            weights = _read_mask(mask, templates[label].shape[:2], "the template")
+            own = 1 if weights is None else weights
+            weights = own * _read_mask(mask, templates[label].shape[:2], "the template")
+            if not weights.any():
+                msg = f'the mask "{mask}" is black wherever "{path}" has pixels that count; white is what counts'
+                raise ValueError(msg)
         if weights is not None:
             masks[label] = weights
+    image, *others = _of_one_depth([image, *templates.values()])
+    templates = dict(zip(templates, others, strict=True))
     if not gray and all(a.ndim == 3 for a in (image, *templates.values())):
         return Pair(image, opaque, templates, masks, 2)
     return Pair(to_gray(image), opaque, {label: to_gray(t) for label, t in templates.items()}, masks, None)
+
+
+def _of_one_depth(pictures: list[Pixels]) -> list[Pixels]:
+    """Bring pictures of 8 bits to 16 if there is one of 16 among them: white stays white."""
+    if {p.dtype.name for p in pictures} != {"uint8", "uint16"}:
+        return pictures
+    return [p.astype(np.uint16) * np.uint16(257) if p.dtype == np.uint8 else p for p in pictures]
 
 
 def _opaque(alpha: Pixels) -> Pixels:
@@ -391,7 +412,7 @@ def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
 
 def in_units(pixels: int, pixel_ratio: float) -> int | float:
     """Give a number of pixels in units of so many; whole numbers stay such."""
-    value = pixels / pixel_ratio
+    value = round(pixels / pixel_ratio, 3)
     return int(value) if value == int(value) else value
 
 

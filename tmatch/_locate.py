@@ -139,7 +139,10 @@ def check_threshold(threshold: float, metric: Metric) -> None:
         high = 0.0
     if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
         bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
-        msg = f"`threshold` is {threshold!r}; {metric} scores are {bounds.get((low, high), 'finite numbers')}"
+        known = bounds.get((low, high), "finite numbers")
+        msg = (
+            f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
+        )
         raise ValueError(msg)
 
 
@@ -147,6 +150,12 @@ def score_each(
     image: ArrayLike, templates: Labelled, masks: Labelled | None, scoring: Scoring
 ) -> list[ScoreMap]:
     """Score each template; what is wrong with one is told with its label."""
+    strange = set(scoring) - set(Scoring.__annotations__)
+    if strange:
+        hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
+        known = ", ".join(Scoring.__annotations__)
+        msg = f"there is no option {', '.join(sorted(strange))} here; those of scoring are {known}{hint}"
+        raise TypeError(msg)
     named, maps = _by_label(templates), []
     for label, template in named.items():
         mask = _by_label(masks, "masks", named).get(label) if masks is not None else None
@@ -155,7 +164,12 @@ def score_each(
         except (ValueError, TypeError) as error:
             if not label:
                 raise
-            raise type(error)(str(error).replace("`template`", f'template "{label}"')) from error
+            text = (
+                str(error)
+                .replace("`template`", f'template "{label}"')
+                .replace("`mask`", f'the mask of "{label}"')
+            )
+            raise type(error)(text) from error
         maps.append(ScoreMap(label, scores, valid, first, _sides(template, scoring.get("channel_axis"))))
     return maps
 
@@ -171,7 +185,7 @@ def pick(
     """Make matches of the peaks that reach the threshold, and drop those that overlap better ones."""
     matches = []
     for each in maps:
-        peaks = find_peaks(_heights(each), threshold=threshold, min_distance=min_distance)
+        peaks = find_peaks(heights(each), threshold=threshold, min_distance=min_distance)
         matches += [each.match(place) for place in peaks.tolist()]
     return non_max_suppression(matches, max_overlap=max_overlap, max_count=max_count)
 
@@ -180,12 +194,12 @@ def pick_best(maps: list[ScoreMap]) -> Match:
     """Make a match of the best place of all."""
     best = []
     for each in maps:
-        heights = _heights(each) if each.valid.any() else each.scores
-        best.append(each.match(np.unravel_index(heights.argmax(), heights.shape)))  # type: ignore[arg-type]
+        scores = heights(each) if each.valid.any() else each.scores
+        best.append(each.match(np.unravel_index(scores.argmax(), scores.shape)))  # type: ignore[arg-type]
     return non_max_suppression(best, max_count=1)[0]
 
 
-def _heights(each: ScoreMap) -> Scores:
+def heights(each: ScoreMap) -> Scores:
     """Give the scores, and minus infinity where there is none."""
     return each.scores if each.valid.all() else np.where(each.valid, each.scores, -np.inf)
 

@@ -80,7 +80,7 @@ def plot_heatmap(
     Parameters
     ----------
     scores : (H, W) array of real numbers, or mapping of label to such arrays
-        One panel each.
+        One panel each. Minus infinity, where a place has no score, is drawn grey.
     matches : sequence of Match
         Each is ringed at its first pixel in the panel of its label.
     name : str
@@ -106,6 +106,7 @@ def plot_heatmap(
     >>> len(tmatch.plot_heatmap({"eye": np.eye(9), "ear": np.eye(9)}).axes)
     2
     """
+    from matplotlib import colormaps  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     maps = {k: np.asarray(v) for k, v in (scores if isinstance(scores, Mapping) else {"": scores}).items()}
@@ -117,12 +118,13 @@ def plot_heatmap(
     rows = -(-len(maps) // columns)
     row_height = float(np.clip(0.9 + 5.0 * tallest, 2.2, 9))  # inches
     figure = Figure(figsize=(1.4 + 6.4 * columns, row_height * rows), dpi=_DPI, layout="constrained")
+    colours = colormaps["inferno"].with_extremes(bad="0.6")
     for n, (label, values) in enumerate(maps.items(), 1):
         axes = figure.add_subplot(rows, columns, n)
         top, left = (first or {}).get(label, (0, 0))
         shown = axes.imshow(
-            values,
-            cmap="inferno",
+            np.ma.masked_equal(values, -np.inf),
+            cmap=colours,
             interpolation="nearest" if values.size < 10_000 else "antialiased",
             extent=(left - 0.5, left + values.shape[1] - 0.5, top + values.shape[0] - 0.5, top - 0.5),
         )
@@ -135,7 +137,8 @@ def plot_heatmap(
         found = f"; {len(here)} places" if len(here) > 1 else ""
         title = f"best {values[best]:.3f} at x = {best[1] + left}, y = {best[0] + top}{found}"
         axes.set_title(f"{_plain(label)}: {title}" if label else title, fontsize=10, parse_math=False)
-        axes.set_xlabel("x of the window's first pixel")
+        note = "; grey: no score" if values.min() == -np.inf else ""
+        axes.set_xlabel(f"x of the window's first pixel{note}")
         axes.set_ylabel("y of the window's first pixel")
     return figure
 

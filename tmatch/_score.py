@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tmatch import _tiles
 from tmatch._borders import Array, is_finite
 from tmatch._checks import check_axis, check_name, check_numbers
-from tmatch._sums import Search, Sums, check_finite, prepare
+from tmatch._sums import PASSES, Search, Sums, check_finite, prepare
 from tmatch._tiles import Region
 
 Scores = NDArray[np.floating[Any]]
@@ -46,7 +46,6 @@ CENTRED, NORMALISED, BOUNDED = (
 )
 
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
-_PASSES = 100  # over a tile, that its scores cost about
 _STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
 _ROUNDING = 1e-9  # an overlap this much below the least one still counts
 
@@ -214,24 +213,33 @@ def score_with_validity(
 def _score_map(search: Search, metric: Metric) -> tuple[Scores, NDArray[np.bool_]]:
     """Score all places, and say which have a score."""
     tiling = _tiles.plan_tiles(search.shape, search.template[0].shape)
-    sum_block, exact = prepare(search, tiling)
+    with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
+        sum_block, exact = prepare(search, tiling)
     scores: Scores = np.empty(tiling.places, np.float32 if search.single else np.float64)
     valid = np.empty(tiling.places, bool)
     overlaps: list[float] = []
 
     def work(block: Region) -> None:
-        sums = sum_block(block)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = sum_block(block)
         overlaps.append(float(np.max(sums.weight)))
+        if sums.engine and metric == "zncc":
+            largest = sums.engine.normalise(
+                sums.product, sums.image_square, float(sums.template_square), scores[block], valid[block]
+            )
+            _check_bounds(-largest, largest, 1e-4 if search.single else _OVERSHOOT)
+            return
         valid[block] = sums.weight >= search.least
         if metric in NORMALISED:
             valid[block] &= (sums.image_square > 0) & (sums.template_square > 0)
         scores[block] = _scores(sums, search, metric, valid[block], exact=exact)
 
-    _tiles.run(_tiles.Job(work, tiling, _PASSES))
+    _tiles.run(_tiles.Job(work, tiling, PASSES))
     if max(overlaps) < search.least:
         msg = (
-            f"at no place does so much of the template as `min_overlap` asks for lie on existing pixels: at most "
-            f"{max(overlaps) / search.total:.2g} of it; lower `min_overlap`, or see `image_mask` and NaN in `image`"
+            f"at most {max(max(overlaps) / search.total, 0):.2g} of the template lies on existing pixels at any place, "
+            f"and `min_overlap` asks for {search.least / search.total:.2g}: lower it, use a smaller template, or see "
+            "which pixels of the image are missing"
         )
         raise ValueError(msg)
     if metric in ("ssd", "nssd") and not valid.all():
@@ -244,8 +252,13 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Make scores of sums; 0 where there is none."""
     product: Array = sums.product
+    if search.single and metric not in NORMALISED:
+        product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
     if metric in ("ssd", "nssd"):
-        product = np.minimum(2 * product - sums.image_square - sums.template_square, 0)
+        difference = sums.difference
+        if difference is None:
+            difference = sums.image_square + sums.template_square - 2 * product
+        product = np.minimum(-difference, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
         if metric == "nssd":
             norm: Array = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
@@ -259,8 +272,9 @@ def _scores(
             norm = np.broadcast_to(np.asarray(sums.factor, np.float64) * (weight / search.total), valid.shape)
         every: Any = True if valid.all() else valid
         scores = np.divide(product, norm, out=np.zeros(valid.shape), where=every)
-    if not is_finite(scores):
-        msg = f'"{metric}" scores pass the largest float64; scale `image` and `template` down'
+    dtype = np.float32 if search.single else np.float64
+    if not is_finite(scores) or max(scores.max(), -scores.min()) > np.finfo(dtype).max:
+        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
         raise ValueError(msg)
     if metric in BOUNDED and not exact and not search.single:
         # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
@@ -270,11 +284,15 @@ def _scores(
 
 def _bounded(scores: NDArray[np.float64], allowed: float) -> NDArray[np.float64]:
     """Take off the little by which rounding may pass 1; anything more is an error of ours."""
-    least, most = scores.min(), scores.max()
+    least, most = float(scores.min()), float(scores.max())
+    _check_bounds(least, most, allowed)
+    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
+
+
+def _check_bounds(least: float, most: float, allowed: float) -> None:
     if not (least >= -1 - allowed and most <= 1 + allowed):
         msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
         raise ArithmeticError(msg)
-    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
 
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -310,6 +328,9 @@ def _search(
     planes, sought = _channels("image", image, channel_axis), _channels("template", template, channel_axis)
     _check_pair(planes, sought, output)
     weights = _weights(mask, sought, channel_axis, channel_weights)
+    planes, sought = _without_offset(planes, sought, metric)
+    if metric == "nssd":
+        planes, sought = _scaled_together(planes, sought)
     sought = [
         t if w.all() else np.where(w > 0, t, t.dtype.type(0)) for t, w in zip(sought, weights, strict=True)
     ]
@@ -319,6 +340,8 @@ def _search(
         reach = np.ones(planes[0].shape, bool) if exists is None and output != "valid" else exists
         planes, exists = _directions(planes, reach, border=output != "valid")
         sought, weights = _directions_of_template(sought, weights)
+    if metric in NORMALISED:
+        weights = _near_one(weights)
     total = float(sum(w.sum(dtype=np.float64) for w in weights))
     sides = sought[0].shape
     margins = {
@@ -329,11 +352,47 @@ def _search(
     joint = channel_means == "joint" and len(planes) > 1
     search = Search(
         planes, exists, sought, weights, margins, least=total * min_overlap * (1 - _ROUNDING),
-        centred=metric in CENTRED, joint=joint and metric in CENTRED, scale_free=metric in BOUNDED,
+        centred=metric in CENTRED, joint=joint and metric in CENTRED, differs=metric in ("ssd", "nssd"),
+        scale_free=metric in BOUNDED,
         single=precision == "single",
     )  # fmt: skip
     _check_contrast(search, metric)
     return search
+
+
+def _without_offset(
+    image: list[Array], template: list[Array], metric: Metric
+) -> tuple[list[Array], list[Array]]:
+    """Take a common offset off integers that have more digits than float64, where scores do not change by it."""
+    if metric in ("zncc", "zcc", "orientation"):
+        return _about_least(image), _about_least(template)
+    if metric != "ssd" or image[0].dtype.kind not in "iu" or template[0].dtype.kind not in "iu":
+        return image, template
+    both = _about_least([*image, *template])
+    return both[: len(image)], both[len(image) :]
+
+
+def _about_least(channels: list[Array]) -> list[Array]:
+    """Subtract the least of all values from 64-bit integers that float64 could not hold; nothing wraps round."""
+    if not all(c.dtype.kind in "iu" and c.dtype.itemsize == 8 for c in channels):
+        return channels
+    low, high = min(int(c.min()) for c in channels), max(int(c.max()) for c in channels)
+    if max(-low, high) < 2**53 or high - low >= 2**63:
+        return channels
+    return [(c.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.int64) for c in channels]
+
+
+def _scaled_together(image: list[Array], template: list[Array]) -> tuple[list[Array], list[Array]]:
+    """Multiply both by one power of two where squares would not fit; "nssd" does not change by it."""
+    if image[0].dtype.kind != "f" and template[0].dtype.kind != "f":
+        return image, template
+    with np.errstate(invalid="ignore"):
+        tops = [float(np.nanmax(np.abs(c), initial=0)) for c in (*image, *template)]
+    exponent = int(np.frexp(max(tops))[1]) if np.isfinite(tops).all() else 0
+    if abs(exponent) < 100:
+        return image, template
+    scaled = [np.ldexp(c, -exponent, dtype=np.float64) for c in (*image, *template)]
+    return scaled[: len(image)], scaled[len(image) :]
 
 
 def _channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Array]:
@@ -379,7 +438,8 @@ def _check_contrast(search: Search, metric: Metric) -> None:
         if search.joint:
             counted = [np.concatenate(counted)]
         if all((t == t[0]).all() for t in counted):
-            msg = "`template` is constant: every window would fit as well; use one with some contrast"
+            where = "" if all(w.all() for w in search.weights) else " where its mask counts"
+            msg = f"`template` is constant{where}: every window would fit as well; use one with some contrast"
             raise ValueError(msg)
     elif metric in NORMALISED and not any(t.any() for t in counted):
         what = "no gradient" if metric == "orientation" else "no pixel that is not 0"
@@ -424,6 +484,15 @@ def _weights(
 def _with_channels(shape: tuple[int, ...], channel_axis: int, count: int) -> tuple[int, ...]:
     axis = channel_axis % (len(shape) + 1)
     return (*shape[:axis], count, *shape[axis:])
+
+
+def _near_one(weights: list[Array]) -> list[Array]:
+    """Bring weights near 1 if they are far from it; normalised scores do not change."""
+    exponent = int(np.frexp(max(float(w.max()) for w in weights))[1])
+    if abs(exponent) < 30:
+        return weights
+    near = {id(w): np.ldexp(w.astype(np.float64), -exponent) for w in weights}
+    return [near[id(w)] for w in weights]
 
 
 def _as_bool(weights: Array) -> Array:

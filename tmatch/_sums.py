@@ -8,15 +8,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch import _core
+from tmatch import _core, _engine
 from tmatch._borders import Array, Extended, is_finite
 from tmatch._tiles import Region, Shape, Tiling
 
+PASSES = 100  # over a tile, that its scores cost about
 _EPS = float(np.finfo(np.float64).eps)
 _TRUSTED = 3e-10  # a window whose score may be off by more is summed again by definition
 _TRUSTED_SINGLE = 5e-5  # where one in a tile may be off by more, the tile is done in double precision
@@ -30,8 +32,9 @@ class Search:
     `exists` says which pixels of the image there are, None for all. `weights` are those of the template's pixels, for
     each channel; `least` of their sum has to be seen. `margins` say how far windows reach beyond the image; no pixel
     exists there. With `centred`, values are taken about their mean over the window, of each channel or, if `joint`,
-    of all. `scale_free` scores stay the same when an image or a template is multiplied by a number. With `single`,
-    products go through transforms in single precision where that is good enough.
+    of all. With `differs`, sums of squared differences are wanted. `scale_free` scores stay the same when an image or
+    a template is multiplied by a number. With `single`, products go through transforms in single precision where that
+    is good enough.
     """
 
     image: list[Array]
@@ -42,6 +45,7 @@ class Search:
     least: float
     centred: bool
     joint: bool
+    differs: bool
     scale_free: bool
     single: bool
 
@@ -89,6 +93,9 @@ class Sums:
     template_square: Any
     factor: Any = 1
     error_single: float = 0.0
+    least_square: float = 0.0  # of those above 0, if an engine did the sums
+    engine: ModuleType | None = None
+    difference: Array | None = None  # sums of weight times squared difference, where they are wanted
 
 
 def check_finite(name: str, channels: Sequence[Array], corner: Sequence[int] = ()) -> None:
@@ -116,13 +123,20 @@ def prepare(search: Search, tiling: Tiling) -> tuple[SumBlock, bool]:
 
     def sum_double_where_needed(block: Region) -> Sums:
         sums = sum_block(block, search.single)
-        return sum_block(block, False) if search.single and _too_coarse(search, sums) else sums  # noqa: FBT003
+        if not search.single:
+            return sums
+        if _too_coarse(search, sums):
+            return sum_block(block, False)  # noqa: FBT003
+        return sums
 
     return sum_double_where_needed, exact is not None and not search.single
 
 
 def _too_coarse(search: Search, sums: Sums) -> bool:
     """Tell whether sums in single precision leave some score of the tile in doubt."""
+    if sums.engine:
+        norm = math.sqrt(sums.least_square * float(sums.template_square))
+        return norm < sums.error_single * float(sums.factor) / _TRUSTED_SINGLE
     squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
     norms = np.sqrt(np.maximum(squares[0], 0)) * np.sqrt(np.maximum(squares[1], 0))
     counts = (norms > 0) & (sums.weight >= search.least)
@@ -136,21 +150,27 @@ def _too_coarse(search: Search, sums: Sums) -> bool:
 
 @dataclass
 class _Tile:
-    """Values of a tile, with their spectrum where it is needed."""
+    """Values of a tile; their spectrum is kept if it is needed more than once."""
 
     values: Array
     tiling: Tiling
+    reused: bool = False
+    _kept: Array | None = None
 
-    @cached_property
     def spectrum(self) -> Array:
-        return _core.transform(self.values, self.tiling)
-
-    def spectrum_single(self, exponent: int) -> Array:
-        return _core.transform(np.ldexp(self.values, -exponent).astype(np.float32), self.tiling)
+        if self._kept is not None:
+            return self._kept
+        spectrum = _core.transform(self.values, self.tiling)
+        self._kept = spectrum if self.reused else None
+        return spectrum
 
     @cached_property
     def norm(self) -> float:
         return _norm(self.values)
+
+    def single(self, exponent: int) -> Array:
+        """Give the values in single precision, smaller by a power of two."""
+        return (np.ldexp(self.values, -exponent) if exponent else self.values).astype(np.float32)
 
 
 @dataclass
@@ -202,7 +222,8 @@ def _correlate(tiles: Sequence[_Tile], weights: Sequence[_Weights]) -> tuple[Arr
         return sum(sums[1:], sums[0]), 0.0
     pairs = list(zip(tiles, weights, strict=True))
     places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
-    total = _core.correlate_spectra(((t.spectrum, w.spectrum) for t, w in pairs), tiling, places)
+    spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
+    total = _core.correlate_spectra(spectra, tiling, places, overwrite=not any(t.reused for t in tiles))
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
     return total, sum(_core.rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
@@ -211,31 +232,32 @@ def _correlate(tiles: Sequence[_Tile], weights: Sequence[_Weights]) -> tuple[Arr
 def _correlate_single(tiles: Sequence[_Tile], weights: Sequence[_Weights]) -> tuple[Array, float]:
     """Do the same through transforms in single precision.
 
-    Its error is spread evenly: some roundings (measured: at most 3) of the root mean square of the result.
+    Their error is spread evenly over the result: some roundings (measured: at most 3) of its root mean square, or of
+    what that would be if tile and template had the same frequencies.
     """
-    places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiles[0].tiling.window, strict=True))
-    scale = _exponent(
-        [t.values for t in tiles]
-    )  # single precision has little room for large and small numbers
+    tiling = tiles[0].tiling
+    places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
+    # Single precision has little room for large and small numbers; integers that come here are neither.
+    whole = tiles[0].values.dtype.kind != "f"
+    scale = 0 if whole else _exponent([t.values for t in tiles])
     others = max(w.exponent for w in weights)
-    pairs = (
-        (t.spectrum_single(scale), w.spectrum_single * np.float32(2.0 ** (w.exponent - others)))
-        for t, w in zip(tiles, weights, strict=True)
+    factors = [np.float32(2.0 ** max(w.exponent - others, -60)) for w in weights]
+    small = [t.single(scale) for t in tiles]
+    spectra = (_core.transform(s, tiling) for s in small)
+    kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
+    total = _core.correlate_spectra(zip(spectra, kernels, strict=True), tiling, places)
+    expected = sum(
+        np.square(s).sum(dtype=np.float64) * math.ldexp(w.norm, -others) ** 2
+        for s, w in zip(small, weights, strict=True)
     )
-    total = np.ldexp(
-        _core.correlate_spectra(pairs, tiles[0].tiling, places).astype(np.float64), scale + others
-    )
-    return total, 10 * float(np.finfo(np.float32).eps) * _root_mean_square(total)
+    spread = np.square(total).mean(dtype=np.float64) + expected / math.prod(tiling.fft_shape)
+    error = 10 * float(np.finfo(np.float32).eps) * math.sqrt(spread)
+    return np.ldexp(total, scale + others, dtype=np.float64), math.ldexp(error, scale + others)
 
 
 def _exponent(arrays: Sequence[Array]) -> int:
     """Power of two just above the largest magnitude."""
     return int(np.frexp(max(float(np.abs(a).max()) for a in arrays))[1])
-
-
-def _root_mean_square(values: Array) -> float:
-    largest = float(np.abs(values).max())
-    return largest * float(np.sqrt(np.mean(np.square(values / largest)))) if largest else 0.0
 
 
 @dataclass
@@ -282,7 +304,6 @@ def _sum_parts(
     search: Search,
     template: _Template,
     channels: list[_Tile],
-    squares: list[_Tile],
     there: _Tile | None,
     keep: Callable[[Array], Array],
     *,
@@ -290,11 +311,15 @@ def _sum_parts(
 ) -> _Parts:
     """Sum over all windows of a tile: up to six correlations for each channel."""
     parts = _Parts()
+    for tile, weight in zip(channels, template.weights, strict=True):
+        tile.reused = search.centred and weight.constant is None  # for their sum, below
     if single:
         parts.product = parts.note("single", _correlate_single(channels, template.values), lambda sums: sums)
     else:
         parts.product = parts.note("product", _correlate(channels, template.values), keep)
+    squares = [_Tile(tile.values * tile.values, tile.tiling) for tile in channels]
     parts.image_square = parts.note("image_square", _correlate(squares, template.weights), keep)
+    del squares
     if search.centred:
         parts.image = [
             parts.note("image", _correlate([c], [w]), keep)
@@ -321,9 +346,12 @@ def _sum_parts(
 
 @dataclass(frozen=True)
 class _Whole:
-    """How integers are held: what is taken off each channel, and types wide enough for tiles and for sums."""
+    """How integers are held: what is taken off each channel, and types wide enough for tiles and for sums.
 
-    centres: tuple[int, ...]
+    No centres: each tile's own mean. Single precision, with few digits, asks for it.
+    """
+
+    centres: tuple[int, ...] | None
     middles: tuple[int, ...]
     narrow: Any
     wide: Any
@@ -340,6 +368,9 @@ class _Whole:
         own = search.centred and not search.joint  # else all channels must be about one value
         centres, spreads = zip(*(_middle(c, about=own) for c in search.image), strict=True)
         middles, others = zip(*(_middle(c, about=own) for c in search.template), strict=True)
+        if search.single and own:
+            middles = tuple(round(float(t.mean())) for t in search.template)
+            spreads, others = tuple(2 * s for s in spreads), tuple(2 * s for s in others)
         count = weights[0].size * (channels if search.joint else 1)
         spread = max(1, *spreads, *others)
         largest = 2 * channels * (count * spread**2) * (count if search.centred else 2)
@@ -348,7 +379,8 @@ class _Whole:
         if largest >= 2**63 or rounding >= 0.25:
             return None
         narrow = np.int32 if count * spread**2 < 2**31 else np.int64
-        return cls(centres, middles, narrow, np.float64 if largest < 2**53 else np.int64)
+        wide = np.float64 if largest < 2**53 else np.int64
+        return cls(None if search.single and own else centres, middles, narrow, wide)
 
     def keep(self, sums: Array) -> Array:
         """Round what came from transforms, and give it room."""
@@ -366,15 +398,21 @@ def _prepare_exact(search: Search, tiling: Tiling) -> Callable[[Region, bool], S
     values = [_about(t, m).astype(np.int64) for t, m in zip(search.template, whole.middles, strict=True)]
     weights = {id(w): w.astype(np.int64) for w in search.weights}
     template = _Template.of(values, [weights[id(w)] for w in search.weights], tiling)
+    plain = search.centred and not search.joint and len(search.shape) == 2
+    plain = plain and all(w.constant == 1 for w in template.weights)
+    engine = _engine.compiled(PASSES * math.prod(tiling.places)) if plain else None
 
     def sum_block(block: Region, single: bool) -> Sums:  # noqa: FBT001
         raw, there = search.read(tiling.needs(block))
-        tiles = [_about(c, m).astype(narrow, copy=False) for c, m in zip(raw, whole.centres, strict=True)]
+        centres = whole.centres or [round(float(c.mean() if there is None else c[there].mean())) for c in raw]
+        tiles = [_about(c, m).astype(narrow, copy=False) for c, m in zip(raw, centres, strict=True)]
+        if engine and there is None:
+            return _sum_compiled(engine, template, [_Tile(t, tiling) for t in tiles], whole, single=single)
         if there is not None:
             tiles = [np.where(there, tile, narrow(0)) for tile in tiles]
-        exists = None if there is None else _Tile(there.astype(narrow), tiling)
-        planes, squares = [_Tile(t, tiling) for t in tiles], [_Tile(t * t, tiling) for t in tiles]
-        parts = _sum_parts(search, template, planes, squares, exists, whole.keep, single=single)
+        exists = None if there is None else _Tile(there.astype(narrow), tiling, reused=True)
+        planes = [_Tile(t, tiling) for t in tiles]
+        parts = _sum_parts(search, template, planes, exists, whole.keep, single=single)
         weight = search.groups([np.asarray(w).astype(wide) for w in parts.weight])
         seen = sum(weight[1:], weight[0])
         if not search.centred:
@@ -391,6 +429,29 @@ def _prepare_exact(search: Search, tiling: Tiling) -> Callable[[Region, bool], S
         return Sums(seen, product, image_square, template_square, factor, parts.error_single)
 
     return sum_block
+
+
+def _sum_compiled(
+    engine: ModuleType, template: _Template, channels: list[_Tile], whole: _Whole, *, single: bool
+) -> Sums:
+    """Do the same where all pixels count alike: after the product all is done in one go, channel by channel."""
+    height, width = channels[0].tiling.window
+    count, error = height * width, 0.0
+    if single:
+        product, error = _correlate_single(channels, template.values)
+    else:
+        product = whole.keep(_correlate(channels, template.values)[0])
+    product = product * whole.wide(count)
+    image_square, least = np.zeros(product.shape, whole.wide), 0.0
+    template_square = count * int(template.squares.values.sum())
+    for channel, values in zip(channels, template.values, strict=True):
+        total = int(values.values.sum())
+        template_square -= total * total
+        least = engine.take_means_off(channel.values, height, width, count, total, product, image_square)
+    weight = whole.wide(count * len(channels))
+    factor = whole.wide(count)
+    norms = image_square, whole.wide(template_square)
+    return Sums(weight, product, *norms, factor, error, engine=engine, least_square=least)
 
 
 def _middle(channel: Array, *, about: bool) -> tuple[int, int]:
@@ -419,7 +480,7 @@ def _prepare_floats(search: Search, tiling: Tiling) -> Callable[[Region, bool], 
     """Sum in float64; centred ones about the mean of the tile."""
     weights = {id(w): w.astype(np.float64) for w in search.weights}
     weighted = [weights[id(w)] for w in search.weights]
-    floats = [_as_float(t, about=search.centred and not search.joint)[None] for t in search.template]
+    floats = [_as_float(t)[None] for t in search.template]
     values = [v[0] for v in _centred(search, floats, [w[None] for w in weighted])]
     template = _Template.of(values, weighted, tiling)
     largest = max(float(np.abs(v).max()) for v in values)
@@ -427,13 +488,12 @@ def _prepare_floats(search: Search, tiling: Tiling) -> Callable[[Region, bool], 
 
     def sum_block(block: Region, single: bool) -> Sums:  # noqa: FBT001
         raw, there = search.read(tiling.needs(block))
-        floats = [_as_float(c, about=search.centred and not search.joint) for c in raw]
+        floats = [_as_float(c) for c in raw]
         seen = None if there is None else [there[None]] * len(raw)
         tiles = [c[0] for c in _centred(search, [c[None] for c in floats], seen)]
         planes = [_Tile(tile, tiling) for tile in tiles]
-        squares = [_Tile(tile * tile, tiling) for tile in tiles]
-        exists = None if there is None else _Tile(there.astype(np.float64), tiling)
-        parts = _sum_parts(search, template, planes, squares, exists, lambda sums: sums, single=single)
+        exists = None if there is None else _Tile(there.astype(np.float64), tiling, reused=True)
+        parts = _sum_parts(search, template, planes, exists, lambda sums: sums, single=single)
         sums = _about_means(search, parts)
         top = max(float(np.abs(tile).max()) for tile in tiles)
         unsure = _unsure(sums, parts, relative, (top, largest))
@@ -442,9 +502,10 @@ def _prepare_floats(search: Search, tiling: Tiling) -> Callable[[Region, bool], 
                 [n < 1e-6 * w.values.sum() for n, w in zip(parts.weight, template.weights, strict=True)]
             )
         enough = sums.weight >= search.least
-        _sum_again(
-            search, sums, _Unsure(unsure.image & enough, unsure.template & enough), floats, there, values
-        )
+        unsure = _Unsure(unsure.image & enough, unsure.template & enough)
+        _sum_again(search, sums, unsure, floats, there, values)
+        if search.differs:
+            sums.difference = _differences(search, sums, enough, floats, there)
         return sums
 
     return sum_block
@@ -483,7 +544,7 @@ def _unsure(sums: Sums, parts: _Parts, relative: float, tops: tuple[float, float
     product = (errors.get("product", 0.0) + a * template + b * image + a * b * weight) / _TRUSTED
     image_square = (errors["image_square"] + 2 * a * image + a * a * weight) / _TRUSTED
     of_image = sums.image_square <= parts.image_square * relative + image_square
-    of_image |= sums.image_square * sums.template_square <= product**2
+    of_image |= sums.image_square * sums.template_square <= np.square(np.float64(product))
     if np.ndim(sums.template_square) == 0:
         return _Unsure(of_image, np.zeros((), bool))
     template_square = (errors["template_square"] + 2 * b * template + b * b * weight) / _TRUSTED
@@ -522,6 +583,22 @@ def _sum_again(
             sums.template_square[at] = _total(others, others, weights)
         sums.product[at] = _total(windows, others, weights)
         sums.image_square[at] = _total(windows, windows, weights)
+
+
+def _differences(search: Search, sums: Sums, enough: Any, tiles: list[Array], there: Array | None) -> Array:
+    """Sum squared differences; where hardly any is left of the squares one by one, so that copies differ by nothing."""
+    squares = sums.image_square + sums.template_square
+    differences = np.asarray(squares - 2 * sums.product)
+    shape = search.template[0].shape
+    views = [np.lib.stride_tricks.sliding_window_view(t, shape) for t in tiles]
+    exists = None if there is None else np.lib.stride_tricks.sliding_window_view(there, shape)
+    for place in map(tuple, np.argwhere(enough & (differences <= 1e-9 * squares))):
+        seen: Any = True if exists is None else exists[place]
+        differences[place] = sum(
+            (w * seen * np.square(view[place] - _as_float(t))).sum()
+            for view, t, w in zip(views, search.template, search.weights, strict=True)
+        )
+    return differences
 
 
 def _varied(search: Search, tiles: list[Array], there: Array | None, shape: Shape) -> NDArray[np.bool_]:
@@ -598,10 +675,8 @@ def _spread(
     return [low < high for low, high in zip(least, most, strict=True)]
 
 
-def _as_float(array: Array, *, about: bool) -> Array:
-    """Convert to float64 or wider; 64-bit integers, if possible, about their least value: no digit is lost."""
-    if about and array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        return np.asarray(array.astype(np.uint64) - array.min().astype(np.uint64), np.float64)
+def _as_float(array: Array) -> Array:
+    """Convert to float64 or wider."""
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 

@@ -17,7 +17,7 @@ import tmatch
 from tmatch import _io
 from tmatch._borders import Border
 from tmatch._filter import Output, RangeRule, filter_with_scipy
-from tmatch._locate import ScoreMap, check_threshold, pick, pick_best, score_each
+from tmatch._locate import ScoreMap, check_threshold, heights, pick, pick_best, score_each
 from tmatch._plot import plot_filters, plot_kernel
 from tmatch._score import Metric
 from tmatch._score import Output as ScoreOutput
@@ -109,7 +109,10 @@ MetricName = Annotated[
 ]
 MaskFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A picture: what is black in it does not count in the template."),
+    typer.Option(
+        metavar="FILE",
+        help="A picture: what is black in it does not count in the template; nor does what is transparent there.",
+    ),
 ]
 ImageMaskFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A picture: where it is black, IMAGE has no pixels.")
@@ -119,7 +122,7 @@ AlphaRule = Annotated[
     typer.Option(
         "--alpha",
         help="What counts in a transparent template: opaque pixels, each as much as it is opaque, all that is not "
-        "black, or everything.",
+        "black, or everything. Transparent parts of IMAGE are missing, unless everything counts.",
     ),
 ]
 MinOverlap = Annotated[
@@ -196,7 +199,7 @@ def locate(
     _io.check_targets(
         [image, *templates, *masks], [p for p in (overlay, heatmap) if p], [scores] if scores else []
     )
-    picture = _io.read_picture(image)
+    picture = _io.read_picture(image, alpha)
     part = _region(region, pixel_ratio, picture[0].shape)
     pair = _io.read_pair(picture, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     with _working("matching"):
@@ -221,8 +224,10 @@ def locate(
 
 def _region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Read a region of a picture, in units of so many pixels; the whole picture if there is none."""
-    if not 0 < pixel_ratio < float("inf"):
-        msg = f"--pixel-ratio is {pixel_ratio:g}; it must be above 0, as 2 where a unit is two pixels"
+    if not 0.01 <= pixel_ratio <= 100:
+        msg = (
+            f"--pixel-ratio is {pixel_ratio:g}; it must be from 0.01 to 100, as 2 where a unit is two pixels"
+        )
         raise ValueError(msg)
     if text is None:
         return slice(0, shape[0]), slice(0, shape[1])
@@ -251,7 +256,7 @@ def _score_part(pair: _io.Pair, part: tuple[slice, slice], **scoring: Any) -> li
 
 def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
     first = {each.label: each.first for each in maps}
-    return tmatch.plot_heatmap({each.label: each.scores for each in maps}, matches, first=first)
+    return tmatch.plot_heatmap({each.label: heights(each) for each in maps}, matches, first=first)
 
 
 def _print_matches(
@@ -313,7 +318,7 @@ def heatmap(
 ) -> None:
     """Draw how well TEMPLATE fits at every place of IMAGE."""
     _io.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
-    picture = _io.read_picture(image)
+    picture = _io.read_picture(image, alpha)
     pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     with _working("matching"):
         whole = _region(None, 1, pair.image.shape)
@@ -474,4 +479,6 @@ def main() -> None:
     """Run the command line."""
     if sys.stderr is None:  # closed by the caller: words have nowhere to go, data still do
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     app(prog_name="tmatch")
