@@ -641,3 +641,19 @@ def test_what_opencv_refuses_is_refused(image, templ, method, mask, error, words
 def test_a_line_is_refused():
     with pytest.raises(ValueError, match=r"`image` has shape \(4,\); it must be \(H, W\)"):
         like_cv2.matchTemplate(U1[0], U1[0], 0)
+
+
+# --- found by attack ------------------------------------------------------------------------------------
+
+
+def test_a_constant_template_does_not_hide_bad_arrays_from_scikit_image_s_door():
+    with pytest.raises(ValueError, match="`image` has NaN"):
+        like_skimage.match_template(np.full((4, 4), np.nan), np.ones((2, 2)))
+    with pytest.raises(TypeError, match="`image` has dtype <U1"):
+        like_skimage.match_template(np.array([["a", "b"]]), np.array([["a"]]))
+
+
+def test_scores_beyond_float32_are_refused_at_opencv_s_door():
+    image = np.arange(20, dtype=np.float32).reshape(4, 5) * np.float32(1e30)
+    with pytest.raises(ValueError, match="pass the largest float32"):
+        like_cv2.matchTemplate(image, image[:2, :2], like_cv2.TM_SQDIFF)

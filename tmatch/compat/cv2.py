@@ -128,6 +128,9 @@ def matchTemplate(  # noqa: N802
         scores = _scores(pixels, sought, method, weights)
     except (ValueError, TypeError) as error:
         raise type(error)(str(error).replace("`template`", "`templ`")) from error
+    if max(scores.max(), -scores.min()) > np.finfo(np.float32).max:
+        msg = "scores pass the largest float32; scale `image` and `templ` down"
+        raise ValueError(msg)
     if isinstance(result, np.ndarray) and result.shape == scores.shape and result.dtype == np.float32:
         result[...] = scores
         return result

@@ -88,6 +88,9 @@ def match_template(
     if pad_input:
         pixels = _padded(pixels.astype(dtype), sought.shape, mode, constant_values)
     if (sought == sought.flat[0]).all():
+        if not np.isfinite(pixels).all():
+            msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
+            raise ValueError(msg)
         return np.zeros([n - k + 1 for n, k in zip(pixels.shape, sought.shape, strict=True)], dtype)
     return _match_template(pixels, sought).astype(dtype)
 
@@ -101,6 +104,9 @@ def _check(image: NDArray[Any], template: NDArray[Any]) -> None:
         if array.dtype.kind == "c":
             msg = f"`{name}` has dtype {array.dtype}; it must hold real numbers"
             raise ValueError(msg)
+        if array.dtype.kind not in "biuf":
+            msg = f"`{name}` has dtype {array.dtype}; it must hold real numbers (bool, integers or floats)"
+            raise TypeError(msg)
     if image.ndim not in (2, 3):
         msg = f"`image` has shape {image.shape}; it must have 2 or 3 axes: tmatch.match_template takes any number"
         raise ValueError(msg)
