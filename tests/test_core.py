@@ -3,6 +3,7 @@ import functools
 import itertools
 import math
 import signal
+import threading
 import time
 
 import numpy as np
@@ -321,6 +322,21 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
 
     with pytest.raises(ValueError, match="in the tile at 0, 0"):
         _tiles.run(_tiles.Job(work, TILING, MANY))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
+    monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
+    seen = set()
+
+    def work(_):
+        seen.add(threading.get_ident())
+        time.sleep(0.001)
+
+    _tiles.run(_tiles.Job(work, TILING, MANY), workers=workers)
+    assert len(seen) <= workers
+    assert (len(seen) > 1) == (workers > 1)
+    assert workers > 1 or seen == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("cores", [1, 3])

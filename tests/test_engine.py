@@ -1,12 +1,15 @@
+import importlib.metadata
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import tmatch
 from tmatch import _engine
+from tmatch.cli import app
 
 AROUND = "import sys, numpy as np, tmatch; a = np.ones((64, 64)); "
 LOADED = "print('tmatch._core_numba' in sys.modules, 'numba' in sys.modules)"
@@ -63,6 +66,27 @@ def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeyp
         ImportError, match=r"TMATCH_ENGINE is numba, which cannot be loaded \(.*\); try pip install"
     ):
         tmatch.convolve(np.eye(5), np.eye(3))
+
+
+@pytest.mark.parametrize("wanted", ["auto", "numpy", "numba"])
+def test_info_tells_the_engine_and_why(monkeypatch, wanted):
+    monkeypatch.setenv("TMATCH_ENGINE", wanted)
+    version = pytest.importorskip("numba").__version__
+    told = CliRunner().invoke(app, ["info"]).stdout
+    assert {
+        "auto": f"engine: NumPy and SciPy, and numba {version} once there is work enough",
+        "numpy": f"engine: NumPy and SciPy, because TMATCH_ENGINE is numpy; numba {version} is there",
+        "numba": f"engine: NumPy and SciPy, and numba {version} from the start",
+    }[wanted] in told
+    assert f"tmatch {tmatch.__version__}, Python 3." in told
+
+
+def test_info_says_how_to_get_the_compiled_engine(monkeypatch):
+    def missing(_):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert "pip install 'tmatch[fast]'" in _engine.describe()
 
 
 def test_unknown_engine_is_refused(monkeypatch):

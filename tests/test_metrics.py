@@ -1035,3 +1035,21 @@ def test_long_doubles_beyond_float64_are_scored_or_refused():
     assert best_place(tmatch.match_template(image, [1, 2.0, 4], metric="ncc")) == (0,)
     with pytest.raises(ValueError, match="pass the largest float64"):
         tmatch.match_template(image, [1, 2.0, 4], metric="cc")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_do_not_change_a_bit(monkeypatch, draw, workers):
+    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
+    image, template = draw((300, 310), "f4"), draw((9, 8), "f4", 1)
+    expected = tmatch.match_template(image, template)
+    np.testing.assert_array_equal(tmatch.match_template(image, template, workers=workers), expected)
+    filtered = tmatch.convolve(image, template, workers=workers)
+    np.testing.assert_array_equal(filtered, tmatch.convolve(image, template))
+    assert tmatch.best_match(image, template, workers=workers) == tmatch.best_match(image, template)
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+def test_numbers_of_workers_that_cannot_be_are_refused(workers):
+    for call in (tmatch.match_template, tmatch.convolve, tmatch.locate):
+        with pytest.raises(ValueError, match="`workers` is .*; it must be a whole number of at least 1"):
+            call(np.eye(5), np.eye(3), workers=workers)

@@ -35,7 +35,9 @@ def correlate_valid(image: Array | Extended, kernel: Array, *, out: Array | None
     return out
 
 
-def correlate_planes(images: Sequence[Extended], kernels: Sequence[Array], outs: Sequence[Array]) -> None:
+def correlate_planes(
+    images: Sequence[Extended], kernels: Sequence[Array], outs: Sequence[Array], *, workers: int | None = None
+) -> None:
     """Correlate images of one shape and dtype, all with one kernel or each with its own."""
     jobs: list[Job] = []
     shared = len(kernels) == 1
@@ -46,7 +48,7 @@ def correlate_planes(images: Sequence[Extended], kernels: Sequence[Array], outs:
             jobs += _plan(members, -kernel.imag, [out.imag for out in targets])
         else:
             jobs += _plan(members, np.conj(kernel), targets)
-    _tiles.run(*jobs)
+    _tiles.run(*jobs, workers=workers)
 
 
 def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:

@@ -1,6 +1,7 @@
 """Which engine does the work: NumPy and SciPy, always there, or compiled code, where numba is installed."""
 
 import importlib
+import importlib.metadata
 import math
 import os
 from types import ModuleType
@@ -36,3 +37,18 @@ def compiled(work: float) -> ModuleType | None:
                     msg = f"TMATCH_ENGINE is numba, which cannot be loaded ({error}); try pip install 'tmatch[fast]'"
                     raise ImportError(msg) from error
     return _compiled
+
+
+def describe() -> str:
+    """Say which engine will do the work, and why."""
+    wanted = os.environ.get("TMATCH_ENGINE") or "auto"
+    try:
+        version = importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:
+        return (
+            "NumPy and SciPy; small kernels and score maps are faster with numba: pip install 'tmatch[fast]'"
+        )
+    if wanted == "numpy":
+        return f"NumPy and SciPy, because TMATCH_ENGINE is numpy; numba {version} is there"
+    when = "from the start" if wanted == "numba" else "once there is work enough to pay for loading it"
+    return f"NumPy and SciPy, and numba {version} {when}"

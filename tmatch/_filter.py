@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from tmatch import _core
 from tmatch._borders import Array, Border, Extended
 from tmatch._checks import check_axis, check_name, check_numbers
+from tmatch._match import check_count
 from tmatch._tiles import Shape
 
 Output = Literal["same", "valid", "full"]
@@ -29,6 +30,7 @@ def correlate(
     anchor: Sequence[int] | None = None,
     channel_axis: int | None = None,
     dtype: DTypeLike | None = None,
+    workers: int | None = None,
 ) -> Array:
     """Lay a kernel on every pixel, as it is, and sum pixel times weight.
 
@@ -58,6 +60,8 @@ def correlate(
     dtype : dtype or None
         float32 or float64, complex64 or complex128 if an input is complex: the result's, and the precision of
         the work. None for float64 (complex128), but float32 (complex64) if the image is of that type.
+    workers : int or None
+        At most so many threads; None for as many as this process may use cores. 1 starts none.
 
     Returns
     -------
@@ -93,7 +97,9 @@ def correlate(
     >>> tmatch.correlate([[1, 2, 3]], [[1, 0, 0]])
     array([[0., 1., 2.]])
     """
-    return _filter(image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, flip=False)
+    return _filter(
+        image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, workers, flip=False
+    )
 
 
 def convolve(
@@ -108,6 +114,7 @@ def convolve(
     anchor: Sequence[int] | None = None,
     channel_axis: int | None = None,
     dtype: DTypeLike | None = None,
+    workers: int | None = None,
 ) -> Array:
     """Lay a kernel on every pixel, flipped on every axis, and sum pixel times weight.
 
@@ -117,7 +124,7 @@ def convolve(
         Finite values only.
     kernel : array of numbers, of the image's dimension (not counting channels)
         The weights, not conjugated. With `channel_axis` it may have that axis too.
-    border, fill_value, output, stride, anchor, channel_axis, dtype
+    border, fill_value, output, stride, anchor, channel_axis, dtype, workers
         As in `correlate`. The anchor is an element of the kernel as given, before flipping.
 
     Returns
@@ -147,7 +154,9 @@ def convolve(
     >>> tmatch.convolve([[1, 2, 3]], [[1, 0, 0]])
     array([[2., 3., 0.]])
     """
-    return _filter(image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, flip=True)
+    return _filter(
+        image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, workers, flip=True
+    )
 
 
 def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike = np.uint8) -> NDArray[Any]:
@@ -220,6 +229,7 @@ def _filter(
     anchor: Sequence[int] | None,
     channel_axis: int | None,
     dtype: DTypeLike | None,
+    workers: int | None,
     *,
     flip: bool,
 ) -> Array:
@@ -236,6 +246,7 @@ def _filter(
         kernels = list(np.moveaxis(weights, axis, 0))
     _check_shapes(pixels, planes, kernels, output)
     _check_fill(fill_value, border)
+    check_count("workers", workers)
     steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
@@ -248,7 +259,7 @@ def _filter(
     parts = [result] if axis is None else np.moveaxis(result, axis, 0)
     # Correlating conjugates and convolving does not.
     laid = [np.conj(np.flip(k)) if flip else k for k in kernels]
-    _core.correlate_planes(sources, laid, list(parts))
+    _core.correlate_planes(sources, laid, list(parts), workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 
 

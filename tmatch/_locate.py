@@ -48,7 +48,7 @@ def locate(
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
         How fit is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
-        `channel_weights`, `channel_means` as in `match_template`.
+        `channel_weights`, `channel_means`, `workers` as in `match_template`.
 
     Returns
     -------

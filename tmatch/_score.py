@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tmatch import _tiles
 from tmatch._borders import Array, is_finite
 from tmatch._checks import check_axis, check_name, check_numbers
+from tmatch._match import check_count
 from tmatch._sums import PASSES, Search, Sums, check_finite, prepare
 from tmatch._tiles import Region
 
@@ -21,9 +22,7 @@ Means = Literal["separate", "joint"]
 Precision = Literal["double", "single"]
 
 
-class Scoring(TypedDict, total=False):
-    """How places are scored, told at `match_template`."""
-
+class _Options(TypedDict, total=False):
     metric: Metric
     image_mask: ArrayLike | None
     missing: Missing
@@ -34,7 +33,13 @@ class Scoring(TypedDict, total=False):
     channel_means: Means
 
 
-class _Options(Scoring, total=False):
+class Scoring(_Options, total=False):
+    """How places are scored, told at `match_template`."""
+
+    workers: int | None
+
+
+class _AllOptions(_Options, total=False):
     mask: ArrayLike | None
     precision: Precision
 
@@ -65,6 +70,7 @@ def match_template(
     channel_weights: Sequence[float] | None = None,
     channel_means: Means = "separate",
     precision: Precision = "double",
+    workers: int | None = None,
 ) -> Scores:
     """Score how well a template fits at every place of an image.
 
@@ -96,6 +102,8 @@ def match_template(
     precision : {"double", "single"}
         "single" is faster and gives float32, whose error stays below 1e-4 (of 1, or of the product of both norms):
         parts of an image where it would not, of much less contrast than what is around them, are done in double.
+    workers : int or None
+        At most so many threads; None for as many as this process may use cores. 1 starts none. Results are the same.
 
     Returns
     -------
@@ -161,7 +169,7 @@ def match_template(
     return score_with_validity(
         image, template, metric=metric, mask=mask, image_mask=image_mask, missing=missing, min_overlap=min_overlap,
         output=output, channel_axis=channel_axis, channel_weights=channel_weights, channel_means=channel_means,
-        precision=precision,
+        precision=precision, workers=workers,
     )[0]  # fmt: skip
 
 
@@ -176,7 +184,7 @@ def score_validity(
         As in `match_template`.
     **scoring
         `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
-        `channel_means` as in `match_template`.
+        `channel_means`, `workers` as in `match_template`.
 
     Returns
     -------
@@ -202,15 +210,16 @@ def score_validity(
 
 
 def score_with_validity(
-    image: ArrayLike, template: ArrayLike, **options: Unpack[_Options]
+    image: ArrayLike, template: ArrayLike, *, workers: int | None = None, **options: Unpack[_AllOptions]
 ) -> tuple[Scores, NDArray[np.bool_], tuple[int, ...]]:
     """Score all places, say which have a score, and where the first window begins."""
+    check_count("workers", workers)
     search = _search(image, template, **options)
     first = tuple(-before for before, _ in search.margins)
-    return *_score_map(search, options.get("metric", "zncc")), first
+    return *_score_map(search, options.get("metric", "zncc"), workers), first
 
 
-def _score_map(search: Search, metric: Metric) -> tuple[Scores, NDArray[np.bool_]]:
+def _score_map(search: Search, metric: Metric, workers: int | None) -> tuple[Scores, NDArray[np.bool_]]:
     """Score all places, and say which have a score."""
     tiling = _tiles.plan_tiles(search.shape, search.template[0].shape)
     with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
@@ -234,7 +243,7 @@ def _score_map(search: Search, metric: Metric) -> tuple[Scores, NDArray[np.bool_
             valid[block] &= (sums.image_square > 0) & (sums.template_square > 0)
         scores[block] = _scores(sums, search, metric, valid[block], exact=exact)
 
-    _tiles.run(_tiles.Job(work, tiling, PASSES))
+    _tiles.run(_tiles.Job(work, tiling, PASSES), workers=workers)
     if max(overlaps) < search.least:
         msg = (
             f"at most {max(max(overlaps) / search.total, 0):.2g} of the template lies on existing pixels at any place, "

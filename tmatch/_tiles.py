@@ -103,8 +103,8 @@ class Job:
     passes: float
 
 
-def run(*jobs: Job) -> None:
-    """Do the jobs block by block, on a thread per core if that is worth it."""
+def run(*jobs: Job, workers: int | None = None) -> None:
+    """Do the jobs block by block, on so many threads (None: one per core) if that is worth it."""
     blocks = ((job.work, block) for job in jobs for block in job.tiling.blocks())
     pending = collections.deque(enumerate(blocks))
     errors: list[tuple[int, BaseException]] = []
@@ -122,7 +122,8 @@ def run(*jobs: Job) -> None:
                 errors.append((number, error))
 
     many = sum(job.passes * math.prod(job.tiling.places) for job in jobs) > _THREAD_WORK
-    ends = [_start(drain) for _ in range(min(len(pending), available_cores()) - 1 if many else 0)]
+    threads = min(len(pending), workers or available_cores()) if many else 1
+    ends = [_start(drain) for _ in range(threads - 1)]
     drain()
     try:
         for end in ends:

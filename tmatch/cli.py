@@ -16,11 +16,13 @@ from typer.core import TyperGroup
 import tmatch
 from tmatch import _io
 from tmatch._borders import Border
+from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
 from tmatch._locate import ScoreMap, check_threshold, heights, pick, pick_best, score_each
 from tmatch._plot import plot_filters, plot_kernel
 from tmatch._score import Metric
 from tmatch._score import Output as ScoreOutput
+from tmatch._tiles import available_cores
 
 FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -469,6 +471,18 @@ def filter_image(
         else:
             _io.write_image(out, tmatch.to_range(next(iter(results.values())), how=how, dtype=depth))
     _say(f"written: {out}")
+
+
+@app.command()
+def info() -> None:
+    """Tell what tmatch works with here: versions, engine, threads."""
+    import platform  # noqa: PLC0415
+    from importlib.metadata import version  # noqa: PLC0415
+
+    print(f"tmatch {tmatch.__version__}, Python {platform.python_version()}")
+    print(f"transforms: scipy.fft of SciPy {version('scipy')}; arrays: NumPy {version('numpy')}")
+    print(f"engine: {describe()}")
+    print(f"threads: {available_cores()}, the cores this process may use")
 
 
 def _real(result: Any) -> Any:
