@@ -8,9 +8,10 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._inputs import BOUNDED, Metric
 from tmatch._match import Box, Match, non_max_suppression
 from tmatch._peaks import find_peaks
-from tmatch._score import BOUNDED, Metric, Scores, Scoring, score_with_validity
+from tmatch._score import Scores, Scoring, score_with_validity
 
 Labelled = ArrayLike | Mapping[str, ArrayLike]
 

@@ -18,10 +18,10 @@ from tmatch import _io
 from tmatch._borders import Border
 from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
+from tmatch._inputs import Metric
+from tmatch._inputs import Output as ScoreOutput
 from tmatch._locate import ScoreMap, check_threshold, heights, pick, pick_best, score_each
 from tmatch._plot import plot_filters, plot_kernel
-from tmatch._score import Metric
-from tmatch._score import Output as ScoreOutput
 from tmatch._tiles import available_cores
 
 FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141

@@ -34,7 +34,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._filter import correlate
-from tmatch._score import Metric, match_template, score_validity
+from tmatch._inputs import Metric
+from tmatch._score import match_template, score_validity
 
 __all__ = [
     "TM_CCOEFF", "TM_CCOEFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_SQDIFF", "TM_SQDIFF_NORMED", "matchTemplate",

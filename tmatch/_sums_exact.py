@@ -1,0 +1,152 @@
+"""The sums of integers: no rounding anywhere."""
+
+import math
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tmatch import _core, _engine
+from tmatch._borders import Array
+from tmatch._sums import (
+    PASSES,
+    Search,
+    SumBlock,
+    Sums,
+    Template,
+    Tile,
+    correlate,
+    correlate_single,
+    sum_parts,
+)
+from tmatch._tiles import Region, Tiling
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """How integers are held: what is taken off each channel, and types wide enough for tiles and for sums.
+
+    No centres: each tile's own mean. Single precision, with few digits, asks for it.
+    """
+
+    centres: tuple[int, ...] | None
+    middles: tuple[int, ...]
+    narrow: Any
+    wide: Any
+
+    @classmethod
+    def of(cls, search: Search, tiling: Tiling) -> "_Whole | None":
+        """Find that; None for floats, if a value could pass 2**63, or transforms could be off by half a unit."""
+        weights, channels = search.weights, len(search.weights)
+        alike = search.joint or not search.centred or all(w is weights[0] for w in weights)
+        if weights[0].dtype != bool or not alike:
+            return None
+        if any(c.dtype.kind not in "biu" for c in (*search.image, *search.template)):
+            return None
+        own = search.centred and not search.joint  # else all channels must be about one value
+        centres, spreads = zip(*(_middle(c, about=own) for c in search.image), strict=True)
+        middles, others = zip(*(_middle(c, about=own) for c in search.template), strict=True)
+        if search.single and own:
+            middles = tuple(round(float(t.mean())) for t in search.template)
+            spreads, others = tuple(2 * s for s in spreads), tuple(2 * s for s in others)
+        count = weights[0].size * (channels if search.joint else 1)
+        spread = max(1, *spreads, *others)
+        largest = 2 * channels * (count * spread**2) * (count if search.centred else 2)
+        points = math.prod(tiling.fft_shape) * channels
+        rounding = _core.rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
+        if largest >= 2**63 or rounding >= 0.25:
+            return None
+        narrow = np.int32 if count * spread**2 < 2**31 else np.int64
+        wide = np.float64 if largest < 2**53 else np.int64
+        return cls(None if search.single and own else centres, middles, narrow, wide)
+
+    def keep(self, sums: Array) -> Array:
+        """Round what came from transforms, and give it room."""
+        if sums.dtype.kind == "f":
+            np.rint(sums, out=sums)
+        return sums.astype(self.wide, copy=False)
+
+
+def prepare_exact(search: Search, tiling: Tiling) -> SumBlock | None:
+    """Sum integers exactly: times the weight, sums about a mean are integers too. None if that cannot be."""
+    whole = _Whole.of(search, tiling)
+    if whole is None:
+        return None
+    narrow, wide = whole.narrow, whole.wide
+    values = [_about(t, m).astype(np.int64) for t, m in zip(search.template, whole.middles, strict=True)]
+    weights = {id(w): w.astype(np.int64) for w in search.weights}
+    template = Template.of(values, [weights[id(w)] for w in search.weights], tiling)
+    plain = search.centred and not search.joint and len(search.shape) == 2
+    plain = plain and all(w.constant == 1 for w in template.weights)
+    engine = _engine.compiled(PASSES * math.prod(tiling.places)) if plain else None
+
+    def sum_block(block: Region, single: bool) -> Sums:  # noqa: FBT001
+        raw, there = search.read(tiling.needs(block))
+        centres = whole.centres or [round(float(c.mean() if there is None else c[there].mean())) for c in raw]
+        tiles = [_about(c, m).astype(narrow, copy=False) for c, m in zip(raw, centres, strict=True)]
+        if engine and there is None:
+            return _sum_compiled(engine, template, [Tile(t, tiling) for t in tiles], whole, single=single)
+        if there is not None:
+            tiles = [np.where(there, tile, narrow(0)) for tile in tiles]
+        exists = None if there is None else Tile(there.astype(narrow), tiling, reused=True)
+        planes = [Tile(t, tiling) for t in tiles]
+        parts = sum_parts(search, template, planes, exists, whole.keep, single=single)
+        weight = search.groups([np.asarray(w).astype(wide) for w in parts.weight])
+        seen = sum(weight[1:], weight[0])
+        if not search.centred:
+            return Sums(seen, parts.product, parts.image_square, parts.template_square, 1, parts.error_single)
+        factor, product, image_square = weight[0], parts.product, parts.image_square
+        product *= factor
+        image_square *= factor
+        template_square = np.asarray(parts.template_square).astype(wide) * factor
+        others = search.groups([np.asarray(t).astype(wide) for t in parts.template])
+        for i, t in zip(search.groups(parts.image), others, strict=True):
+            product -= i * t
+            image_square -= i * i
+            template_square = template_square - t * t
+        return Sums(seen, product, image_square, template_square, factor, parts.error_single)
+
+    return sum_block
+
+
+def _sum_compiled(
+    engine: ModuleType, template: Template, channels: list[Tile], whole: _Whole, *, single: bool
+) -> Sums:
+    """Do the same where all pixels count alike: after the product all is done in one go, channel by channel."""
+    height, width = channels[0].tiling.window
+    count, error = height * width, 0.0
+    if single:
+        product, error = correlate_single(channels, template.values)
+    else:
+        product = whole.keep(correlate(channels, template.values)[0])
+    product = product * whole.wide(count)
+    image_square, least = np.zeros(product.shape, whole.wide), 0.0
+    template_square = count * int(template.squares.values.sum())
+    for channel, values in zip(channels, template.values, strict=True):
+        total = int(values.values.sum())
+        template_square -= total * total
+        least = engine.take_means_off(channel.values, height, width, count, total, product, image_square)
+    weight = whole.wide(count * len(channels))
+    factor = whole.wide(count)
+    norms = image_square, whole.wide(template_square)
+    return Sums(weight, product, *norms, factor, error, engine=engine, least_square=least)
+
+
+def _middle(channel: Array, *, about: bool) -> tuple[int, int]:
+    """Give a middle value, or 0, and how far others can lie from it; sums of squares stay small about it."""
+    if channel.dtype.kind == "b":
+        return 0, 1
+    if channel.dtype.itemsize <= 2:
+        low, high = int(np.iinfo(channel.dtype).min), int(np.iinfo(channel.dtype).max)
+    else:
+        low, high = int(channel.min()), int(channel.max())
+    middle = (low + high + 1) // 2 if about else 0
+    return middle, max(high - middle, middle - low)
+
+
+def _about(array: Array, middle: int) -> Array:
+    """Subtract a middle value from integers, none of which wraps round."""
+    if array.dtype.itemsize <= 2:
+        return array.astype(np.int32) - np.int32(middle)
+    return (array.astype(np.uint64) - np.uint64(middle % 2**64)).astype(np.int64)  # two's complement
