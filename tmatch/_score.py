@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch import _tiles
-from tmatch._borders import Array, is_finite
 from tmatch._inputs import BOUNDED, NORMALISED, Means, Metric, Missing, Output, Precision, make_search
 from tmatch._match import check_count
 from tmatch._sums import PASSES, Search, Sums
@@ -280,7 +279,7 @@ def _scores(
     sums: Sums, search: Search, metric: Metric, valid: NDArray[np.bool_], *, exact: bool
 ) -> NDArray[np.float64]:
     """Make scores of sums; 0 where there is none."""
-    product: Array = sums.product
+    product = sums.product
     if search.single and metric not in NORMALISED:
         product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
     if metric in ("ssd", "nssd"):
@@ -290,35 +289,37 @@ def _scores(
         product = np.minimum(-difference, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
         if metric == "nssd":
-            norm: Array = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
+            norm = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
         elif metric in NORMALISED:
-            norm = sums.image_square.astype(np.float64, copy=False) * np.asarray(
-                sums.template_square, np.float64
-            )
+            squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
+            norm = np.multiply(*squares)
             np.sqrt(norm, out=norm)
         else:
             weight = np.asarray(sums.weight, np.float64)
             norm = np.broadcast_to(np.asarray(sums.factor, np.float64) * (weight / search.total), valid.shape)
-        every: Any = True if valid.all() else valid
-        scores = np.divide(product, norm, out=np.zeros(valid.shape), where=every)
-    dtype = np.float32 if search.single else np.float64
-    if not is_finite(scores) or max(scores.max(), -scores.min()) > np.finfo(dtype).max:
-        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
-        raise ValueError(msg)
+        scores: NDArray[np.float64]
+        if valid.all():
+            scores = np.divide(product, norm)
+        else:
+            scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
     if metric in BOUNDED and not exact and not search.single:
         # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
-        scores = np.rint(scores * _STEPS) / _STEPS
-    return _bounded(scores, 1e-4 if search.single else _OVERSHOOT) if metric in BOUNDED else scores
-
-
-def _bounded(scores: NDArray[np.float64], allowed: float) -> NDArray[np.float64]:
-    """Take off the little by which rounding may pass 1; anything more is an error of ours."""
+        scores *= _STEPS
+        np.rint(scores, out=scores)
+        scores /= _STEPS
     least, most = float(scores.min()), float(scores.max())
-    _check_bounds(least, most, allowed)
-    return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
+    if metric in BOUNDED:
+        _check_bounds(least, most, 1e-4 if search.single else _OVERSHOOT)
+        return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
+    dtype = np.float32 if search.single else np.float64
+    if not max(most, -least) <= float(np.finfo(dtype).max):
+        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
+        raise ValueError(msg)
+    return scores
 
 
 def _check_bounds(least: float, most: float, allowed: float) -> None:
+    """Allow for the little by which rounding may pass 1; anything more, and NaN, is an error of ours."""
     if not (least >= -1 - allowed and most <= 1 + allowed):
         msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
         raise ArithmeticError(msg)

@@ -103,8 +103,8 @@ def prepare_exact(search: Search, tiling: Tiling) -> SumBlock | None:
         others = search.groups([np.asarray(t).astype(wide) for t in parts.template])
         for i, t in zip(search.groups(parts.image), others, strict=True):
             product -= i * t
-            image_square -= i * i
             template_square = template_square - t * t
+            image_square -= np.square(i, out=i)
         return Sums(seen, product, image_square, template_square, factor, parts.error_single)
 
     return sum_block
