@@ -269,6 +269,8 @@ def test_a_region_is_searched_alone_and_told_in_the_picture_s_own_pixels(badge):
     assert heat.exists()
     assert over.exists()
     assert places(run("locate", *pair, "--region", "0,0,40,40", "--format", "json")) == [(12, 8, 1.0)]
+    drawn = run("heatmap", *pair, "--region", "50,30,40,40", "-o", heat)
+    assert "best score 1.000 at x=60, y=40" in drawn.stderr
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "coco", "table"])
@@ -348,6 +350,7 @@ def test_other_metrics_need_thresholds_of_their_own(pair):
         (["--image-mask", "mask.png"], 'mask.png" is 21 x 21 pixels, but the image is 90 x 70 pixels'),
         (["--min-overlap", "0"], "`min_overlap` is 0.0; it must be above 0 and at most 1"),
         (["--metric", "zcc2"], "zcc2"),
+        (["--scores", "map.txt"], 'map.txt": --scores writes arrays; use the ending .npy'),
     ],
 )
 def test_masks_and_regions_that_cannot_be_are_refused(badge, options, sentence):

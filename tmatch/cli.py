@@ -197,6 +197,9 @@ def locate(
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
+    if scores and scores.suffix.lower() != ".npy":
+        msg = f'cannot write "{scores}": --scores writes arrays; use the ending .npy'
+        raise ValueError(msg)
     masks = [path for path in (mask, image_mask) if path]
     _io.check_targets(
         [image, *templates, *masks], [p for p in (overlay, heatmap) if p], [scores] if scores else []
@@ -317,14 +320,15 @@ def heatmap(
     alpha: AlphaRule = "opaque",
     min_overlap: MinOverlap = MIN_OVERLAP,
     output: Places = PLACES,
+    region: RegionText = None,
 ) -> None:
     """Draw how well TEMPLATE fits at every place of IMAGE."""
     _io.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     picture = _io.read_picture(image, alpha)
     pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     with _working("matching"):
-        whole = _region(None, 1, pair.image.shape)
-        maps = _score_part(pair, whole, metric=metric, min_overlap=min_overlap, output=output)
+        part = _region(region, 1, pair.image.shape)
+        maps = _score_part(pair, part, metric=metric, min_overlap=min_overlap, output=output)
         best = pick_best(maps)
         _io.write_figure(out, _draw_maps(maps, [best]))
     x, y, _, _ = best.box.xywh
