@@ -5,6 +5,7 @@ from tmatch._filter import convolve, correlate, to_range
 from tmatch._io import read_image
 from tmatch._locate import best_match, locate
 from tmatch._match import Box, Match, iou, non_max_suppression
+from tmatch._matcher import Matcher
 from tmatch._peaks import find_peaks
 from tmatch._plot import plot_heatmap, plot_matches
 from tmatch._score import match_template, score_validity
@@ -13,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Box",
     "Match",
+    "Matcher",
     "best_match",
     "convolve",
     "correlate",

@@ -335,17 +335,17 @@ def sliding_sum(array: Array, shape: Shape) -> Array:
     Integers are added as integers, in the narrowest type that holds any sum, so they are exact. Floats are added in
     float64 pairwise (sums of 1, 2, 4, ... pixels), so the error grows with the logarithm of the window.
     """
-    return _doubling(array.astype(_sum_dtype(array, math.prod(shape)), copy=False), shape, np.add)
+    return sliding(array.astype(_sum_dtype(array, math.prod(shape)), copy=False), shape, np.add)
 
 
 def sliding_max(array: Array, shape: Shape) -> Array:
     """Find the maximum of every window of the given shape."""
-    return _doubling(array, shape, np.maximum)
+    return sliding(array, shape, np.maximum)
 
 
 def sliding_min(array: Array, shape: Shape) -> Array:
     """Find the minimum of every window of the given shape."""
-    return _doubling(array, shape, np.minimum)
+    return sliding(array, shape, np.minimum)
 
 
 def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
@@ -360,7 +360,8 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
     return np.dtype(np.float64)  # only 64-bit integers can come here
 
 
-def _doubling(array: Array, shape: Shape, combine: np.ufunc) -> Array:
+def sliding(array: Array, shape: Shape, combine: np.ufunc) -> Array:
+    """Combine the values of every window of the given shape, in the array's own type."""
     line = np.ascontiguousarray(array).ravel()
     with np.errstate(over="ignore", invalid="ignore"):  # of sums across rows, which lie outside the result
         for length, step in zip(shape, _steps(array.shape), strict=True):

@@ -15,13 +15,17 @@ from tmatch._borders import Array
 _CHUNK = 1024  # results summed at a time, so that they stay in the nearest cache
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken.
-    compiled = functools.partial(numba.njit, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _compile(function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)) -> Callable[..., Any]:
+    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
+    compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
     try:
         return compiled(cache=True)(function)
     except RuntimeError:  # no folder can be written to
         return compiled()(function)
+
+
+# With "reassoc" sums are added in any order, which is faster; only an estimate of an error is made of such.
+_compile_sums = functools.partial(_compile, liberties=("contract", "reassoc"))
 
 
 _inline = numba.njit(
@@ -113,64 +117,146 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
     return broken
 
 
-@_compile
-def take_means_off(
-    tile: Array, height: int, width: int, count: int, template_sum: int, product: Array, image_square: Array
-) -> float:
-    """Sum integers over all windows of a tile, and with these take means off sums of products and of squares.
+# --- plain searches; `_core_numpy` has the same functions ------------------------------------------
 
-    ``product`` becomes ``product - sum(w) * template_sum``, ``image_square`` grows by ``count * sum(w^2) - sum(w)^2``.
-    Sums run down the columns and along the rows: one value comes in, one goes out. Gives the least square above 0.
-    """
-    least = np.inf
-    rows, columns = product.shape
-    sums = np.zeros(tile.shape[1], np.int64)
-    squares = np.zeros(tile.shape[1], np.int64)
-    for y in range(height - 1):
-        for x in range(tile.shape[1]):
-            value = np.int64(tile[y, x])
-            sums[x] += value
-            squares[x] += value * value
+
+@_compile
+def load(tile: Array, out: Array) -> float:
+    """Copy integers less their mean into the corner of `out`, zeros elsewhere; give the sum of their squares."""
+    rows, columns = tile.shape
+    total, square = np.int64(0), np.int64(0)
     for y in range(rows):
-        for x in range(tile.shape[1]):
-            value = np.int64(tile[y + height - 1, x])
-            sums[x] += value
-            squares[x] += value * value
-        total, square = np.int64(0), np.int64(0)
-        for x in range(width - 1):
-            total += sums[x]
-            square += squares[x]
+        row = tile[y]
         for x in range(columns):
-            total += sums[x + width - 1]
-            square += squares[x + width - 1]
-            product[y, x] -= total * template_sum
-            image_square[y, x] += count * square - total * total
-            total -= sums[x]
-            square -= squares[x]
+            value = np.int64(row[x])
+            total += value
+            square += value * value
+    mean = total / tile.size
+    for y in range(rows):
+        row, target = tile[y], out[y]
         for x in range(columns):
-            if 0 < image_square[y, x] < least:
-                least = float(image_square[y, x])
-        for x in range(tile.shape[1]):
-            value = np.int64(tile[y, x])
-            sums[x] -= value
-            squares[x] -= value * value
-    return least
+            target[x] = np.float32(row[x]) - np.float32(mean)
+        target[columns:] = 0
+    out[rows:] = 0
+    return float(square) - mean * float(total)
+
+
+@_inline
+def _enter(row: Array, centre: int, sums: Array, squares: Array) -> None:
+    for x in range(row.size):
+        value = row[x] - centre
+        sums[x] += value
+        squares[x] += value * value
+
+
+@_inline
+def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -> None:
+    for x in range(new.size):
+        come, gone = new[x] - centre, old[x] - centre
+        sums[x] += come - gone
+        squares[x] += come * come - gone * gone
+
+
+@_inline
+def _add_along(down: Array, squares: Array, width: int, across: Array, across_squares: Array) -> None:
+    total, square = np.int64(0), np.int64(0)  # two chains side by side
+    for x in range(width - 1):
+        total += down[x]
+        square += squares[x]
+    for x in range(across.size):
+        total += down[x + width - 1]
+        square += squares[x + width - 1]
+        across[x], across_squares[x] = total, square
+        total -= down[x]
+        square -= squares[x]
 
 
 @_compile
-def normalise(
-    product: Array, image_square: Array, template_square: float, scores: Array, valid: Array
-) -> float:
-    """Divide products by both norms; where a window has none the score is 0 and not valid. Gives the largest score.
+def add_moments(
+    tile: Array, height: int, width: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
+) -> None:
+    """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
 
-    Scores are cut at -1 and 1: the caller judges by the largest whether only rounding went beyond.
+    Additions are done in the type of `work`, four rows of zeros, after `centre` was taken off; multiplications in that
+    of `zero`. Sums run down the columns and along the rows: one value comes in, one goes out.
     """
-    largest = 0.0
-    for y in range(product.shape[0]):
-        for x in range(product.shape[1]):
-            square = float(image_square[y, x])
-            score = float(product[y, x]) / np.sqrt(square * template_square) if square > 0 else 0.0
-            largest = max(largest, abs(score))
-            scores[y, x] = min(max(score, -1.0), 1.0)
-            valid[y, x] = square > 0
-    return largest
+    count = height * width + zero
+    down, squares, across, across_squares = work[0], work[1], work[2], work[3]
+    across, across_squares = across[: variance.shape[1]], across_squares[: variance.shape[1]]
+    for y in range(height):
+        _enter(tile[y], centre, down, squares)
+    for y in range(variance.shape[0]):
+        if y > 0:
+            _replace(tile[y - 1], tile[y + height - 1], centre, down, squares)
+        _add_along(down, squares, width, across, across_squares)
+        target = variance[y]
+        for x in range(target.size):
+            total = across[x] + zero
+            target[x] += across_squares[x] * count - total * total
+        if sums.size:
+            target = sums[y]
+            for x in range(target.size):
+                target[x] = across[x]
+
+
+@_compile
+def invert(variance: Array) -> float:
+    """Put the inverse root in place of each variance above 0; give the largest."""
+    bits = variance.view(
+        np.int32
+    )  # floats above 0 are ordered as their bits are, and integers compared faster
+    largest = np.zeros(1, np.int32)
+    for y in range(variance.shape[0]):
+        row, row_bits = variance[y], bits[y]
+        for x in range(row.size):
+            value = row[x]
+            row[x] = np.float32(1) / np.sqrt(value) if value > 0 else np.float32(0)
+        for x in range(row.size):
+            largest[0] = max(largest[0], row_bits[x])
+    return float(largest.view(np.float32)[0])
+
+
+@_compile_sums
+def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[float, int, int]:
+    """Make scores of products in the corner of an array, in place, cut at -1 and 1.
+
+    Gives the sum of the squared products, how many scores reach the floor, and how many pass 1 by more than rounding.
+    """
+    energy, high, broken = 0.0, 0, 0
+    for y in range(inverse.shape[0]):
+        row, by = product[y], inverse[y]
+        for x in range(by.size):
+            energy += row[x] * row[x]
+        for x in range(by.size):
+            score = row[x] * np.float32(factor) * by[x]
+            broken += not abs(score) <= np.float32(1.0001)
+            high += score >= np.float32(floor)
+            row[x] = min(max(score, np.float32(-1)), np.float32(1))
+    return energy, high, broken
+
+
+@_compile
+def score_exactly(
+    product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
+) -> int:
+    """Round sums of products, take the means off, and divide by both norms; 0 where the window has none.
+
+    In place, in the corner of an array. Gives how many scores pass 1 by more than rounding.
+    """
+    broken = 0
+    whole = np.empty(variance.shape[1], variance.dtype)
+    for y in range(variance.shape[0]):
+        row, square = product[y], variance[y]
+        for x in range(whole.size):
+            whole[x] = np.rint(row[x])
+            whole[x] *= count
+        for channel in range(len(sums)):
+            off, factor = sums[channel, y], sums_of_template[channel]
+            for x in range(whole.size):
+                whole[x] -= off[x] * factor
+        for x in range(whole.size):
+            norm = float(square[x]) * template
+            score = float(whole[x]) / np.sqrt(norm) if norm > 0 else 0.0
+            broken += not abs(score) <= 1 + 1e-9
+            row[x] = min(max(score, -1.0), 1.0)
+    return broken

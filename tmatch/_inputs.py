@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,6 +40,7 @@ def make_search(
     channel_weights: Sequence[float] | None = None,
     channel_means: Means = "separate",
     precision: Precision = "double",
+    memory: dict[Any, Any] | None = None,
 ) -> Search:
     """Check everything and take it apart into channels."""
     for option, value, known in (
@@ -79,10 +80,10 @@ def make_search(
     }[output]
     joint = channel_means == "joint" and len(planes) > 1
     search = Search(
-        planes, exists, sought, weights, margins, least=total * min_overlap * (1 - _ROUNDING),
+        metric, planes, exists, sought, weights, margins, least=total * min_overlap * (1 - _ROUNDING),
         centred=metric in CENTRED, joint=joint and metric in CENTRED, differs=metric in ("ssd", "nssd"),
         scale_free=metric in BOUNDED,
-        single=precision == "single",
+        single=precision == "single", memory={} if memory is None else memory,
     )  # fmt: skip
     _check_contrast(search, metric)
     return search

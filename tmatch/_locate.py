@@ -1,19 +1,12 @@
-"""Locate templates in an image: score, peaks, decision, matches, suppression."""
+"""Locate templates in one image."""
 
-import numbers
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from tmatch._inputs import BOUNDED, Metric
-from tmatch._match import Box, Match, non_max_suppression
-from tmatch._peaks import find_peaks
-from tmatch._score import Scores, Scoring, score_with_validity
-
-Labelled = ArrayLike | Mapping[str, ArrayLike]
+from tmatch._match import Match
+from tmatch._matcher import Labelled, Matcher, check_options
+from tmatch._score import Scoring
 
 
 def locate(
@@ -49,7 +42,7 @@ def locate(
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
         How fit is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
-        `channel_weights`, `channel_means`, `workers` as in `match_template`.
+        `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
 
     Returns
     -------
@@ -73,11 +66,11 @@ def locate(
     >>> tmatch.locate(image, {"patch": image[20:30, 40:52]})
     [Match(box=Box(start=(20, 40), shape=(10, 12)), score=1.0, label='patch', offset=())]
     """
-    check_threshold(threshold, scoring.get("metric", "zncc"))
-    maps = score_each(image, templates, masks, scoring)
-    return pick(
-        maps, threshold=threshold, max_count=max_count, max_overlap=max_overlap, min_distance=min_distance
-    )
+    matcher, image_options = _prepare(templates, masks, scoring)
+    return matcher.locate(
+        image, threshold=threshold, max_count=max_count, max_overlap=max_overlap, min_distance=min_distance,
+        **image_options,
+    )  # fmt: skip
 
 
 def best_match(
@@ -111,124 +104,14 @@ def best_match(
     >>> tmatch.best_match([[0, 1, 0, 0], [5, 9, 0, 3]], [[1, 2]]).box.start
     (0, 0)
     """
-    return pick_best(score_each(image, templates, masks, scoring))
+    matcher, image_options = _prepare(templates, masks, scoring)
+    return matcher.best(image, **image_options)
 
 
-# --- the steps, for those who want the score maps too ------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ScoreMap:
-    """The scores of one template, which of them mean something, and where its first and last places lie."""
-
-    label: str
-    scores: Scores
-    valid: NDArray[np.bool_]
-    first: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    def match(self, place: Sequence[int]) -> Match:
-        """Make a match of a place on the map."""
-        start = tuple(int(p) + f for p, f in zip(place, self.first, strict=True))
-        return Match(Box(start, self.shape), float(self.scores[tuple(place)]), self.label)
-
-
-def check_threshold(threshold: float, metric: Metric) -> None:
-    """Refuse a threshold that no score could reach, or that is none."""
-    low, high = (-1.0, 1.0) if metric in BOUNDED else (-np.inf, np.inf)
-    if metric in ("ssd", "nssd"):
-        high = 0.0
-    if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
-        bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
-        known = bounds.get((low, high), "finite numbers")
-        msg = (
-            f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
-        )
-        raise ValueError(msg)
-
-
-def score_each(
-    image: ArrayLike, templates: Labelled, masks: Labelled | None, scoring: Scoring
-) -> list[ScoreMap]:
-    """Score each template; what is wrong with one is told with its label."""
-    strange = set(scoring) - set(Scoring.__annotations__)
-    if strange:
-        hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
-        known = ", ".join(Scoring.__annotations__)
-        msg = f"there is no option {', '.join(sorted(strange))} here; those of scoring are {known}{hint}"
-        raise TypeError(msg)
-    named, maps = _by_label(templates), []
-    for label, template in named.items():
-        mask = _by_label(masks, "masks", named).get(label) if masks is not None else None
-        try:
-            scores, valid, first = score_with_validity(image, template, mask=mask, **scoring)
-        except (ValueError, TypeError) as error:
-            if not label:
-                raise
-            text = (
-                str(error)
-                .replace("`template`", f'template "{label}"')
-                .replace("`mask`", f'the mask of "{label}"')
-            )
-            raise type(error)(text) from error
-        maps.append(ScoreMap(label, scores, valid, first, _sides(template, scoring.get("channel_axis"))))
-    return maps
-
-
-def pick(
-    maps: list[ScoreMap],
-    *,
-    threshold: float,
-    max_count: int | None,
-    max_overlap: float,
-    min_distance: int = 1,
-) -> list[Match]:
-    """Make matches of the peaks that reach the threshold, and drop those that overlap better ones."""
-    matches = []
-    for each in maps:
-        peaks = find_peaks(heights(each), threshold=threshold, min_distance=min_distance)
-        matches += [each.match(place) for place in peaks.tolist()]
-    return non_max_suppression(matches, max_overlap=max_overlap, max_count=max_count)
-
-
-def pick_best(maps: list[ScoreMap]) -> Match:
-    """Make a match of the best place of all."""
-    best = []
-    for each in maps:
-        scores = heights(each) if each.valid.any() else each.scores
-        best.append(each.match(np.unravel_index(scores.argmax(), scores.shape)))  # type: ignore[arg-type]
-    return non_max_suppression(best, max_count=1)[0]
-
-
-def heights(each: ScoreMap) -> Scores:
-    """Give the scores, and minus infinity where there is none."""
-    return each.scores if each.valid.all() else np.where(each.valid, each.scores, -np.inf)
-
-
-def _by_label(
-    arrays: Labelled, name: str = "templates", known: Mapping[str, ArrayLike] | None = None
-) -> Mapping[str, ArrayLike]:
-    if not isinstance(arrays, Mapping):
-        if known is not None and list(known) != [""]:
-            msg = f"`{name}` is one array, but `templates` has labels; give a mapping with these labels"
-            raise ValueError(msg)
-        return {"": arrays}
-    if not arrays and known is None:
-        msg = f"`{name}` is an empty mapping; it must hold at least one template"
-        raise ValueError(msg)
-    if not all(isinstance(label, str) for label in arrays):
-        msg = f"`{name}` has the labels {list(arrays)}; they must be strings"
-        raise TypeError(msg)
-    strange = [label for label in arrays if known is not None and label not in known]
-    if strange and known is not None:
-        msg = f"`{name}` has the labels {strange}, which `templates` has not; its labels are {list(known)}"
-        raise ValueError(msg)
-    return arrays
-
-
-def _sides(template: Any, channel_axis: int | None) -> tuple[int, ...]:
-    """Shape of a template without its channels."""
-    shape = list(np.shape(template))
-    if channel_axis is not None:
-        del shape[channel_axis]
-    return tuple(shape)
+def _prepare(templates: Labelled, masks: Labelled | None, scoring: Scoring) -> tuple[Matcher, dict[str, Any]]:
+    """Make a matcher, and give the options that go with the image."""
+    check_options(scoring, Scoring.__annotations__)
+    options = cast("dict[str, Any]", dict(scoring))
+    of_image = ("image_mask", "workers", "progress")
+    image_options: dict[str, Any] = {name: options.pop(name) for name in of_image if name in options}
+    return Matcher(templates, masks=masks, **options), image_options

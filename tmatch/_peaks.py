@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 from tmatch._borders import Array
 from tmatch._match import check_count
 
+LOWEST = -float(np.finfo(np.float64).max)  # lower than any score, but not minus infinity, which is none
+
 
 def find_peaks(
     scores: ArrayLike,
@@ -57,11 +59,11 @@ def find_peaks(
     _check(array, threshold)
     check_count("max_count", max_count)
     check_count("min_distance", min_distance)
-    above = np.argwhere(array > -np.inf if threshold is None else array >= threshold)
     heights = _heights(array)
-    places = _local_maxima(heights, above)
-    places = places[np.argsort(-heights[tuple(places.T)], kind="stable")]
-    return _spaced(places, array.shape, min_distance)[:max_count]
+    places = candidates(heights, LOWEST if threshold is None else threshold)
+    tops, around = heights_at(heights, places)
+    places = places[settle(places, tops, around)]
+    return by_height(places, heights[tuple(places.T)], min_distance)[:max_count]
 
 
 def _check(array: Array, threshold: float | None) -> None:
@@ -86,57 +88,90 @@ def _heights(array: Array) -> Array:
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
-def _local_maxima(heights: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Of the chosen places those with no higher neighbour, plateaus reduced to their middle, in row-major order."""
+def shifts(ndim: int) -> NDArray[np.intp]:
+    """Give the way to each neighbour, in row-major order: (3**ndim - 1, ndim)."""
+    around = np.indices((3,) * ndim).reshape(ndim, -1).T - 1
+    return np.delete(around, len(around) // 2, axis=0)
+
+
+def candidates(heights: Array, floor: float, slack: float = 0) -> NDArray[np.intp]:
+    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
+    chosen = np.argwhere(heights >= floor)
     if not len(chosen):
         return chosen
-    padded = np.pad(heights, 1, constant_values=-np.inf)
-    line = padded.ravel()
-    at = np.asarray(np.ravel_multi_index(tuple(chosen.T + 1), padded.shape))
-    neighbours = np.indices((3,) * heights.ndim).reshape(heights.ndim, -1)
-    shifts = np.asarray(np.ravel_multi_index(tuple(neighbours), padded.shape))
-    shifts = np.delete(shifts - shifts[len(shifts) // 2], len(shifts) // 2)
-    for shift in shifts:  # most places drop out at the first neighbours
-        at = at[line[at + shift] <= line[at]]
-    level = np.zeros(len(at), bool)
-    for shift in shifts:
-        level |= line[at + shift] == line[at]
-    single, plateau = at[~level], at[level]
-    if len(plateau):
-        single = np.concatenate([single, _plateau_middles(line, plateau, shifts, padded.shape)])
-    return np.stack(np.unravel_index(np.sort(single), padded.shape), axis=1) - 1
+    line, at, steps = _line(heights, chosen)
+    for step in steps:  # most places drop out at the first neighbours
+        at = at[line[at + step] <= line[at] + slack]
+    return np.stack(np.unravel_index(at, tuple(n + 2 for n in heights.shape)), axis=1) - 1
 
 
-def _plateau_middles(line: Array, at: Array, shifts: Array, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """One place for each plateau that no higher place touches: the one nearest to its centroid."""
-    from scipy.ndimage import label  # noqa: PLC0415
+def heights_at(heights: Array, places: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Give the height of each place, and those of its neighbours; minus infinity outside."""
+    line, at, steps = _line(heights, places)
+    return line[at], line[at[:, None] + steps]
 
-    marked = np.zeros(line.size, bool)
-    marked[at] = True
-    labels = label(marked.reshape(shape), np.ones((3,) * len(shape)))[0].ravel()[at]
-    # A neighbour of equal score that is no maximum itself touches something higher: a slope's terrace.
-    terrace = np.zeros(len(at), bool)
-    for shift in shifts:
-        terrace |= (line[at + shift] == line[at]) & ~marked[at + shift]
-    sloping = np.zeros(labels.max() + 1, bool)
-    sloping[labels[terrace]] = True
-    places = np.stack(np.unravel_index(at, shape), axis=1)
+
+def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+    """Give an array with a rim of minus infinity as one line, and places and ways to neighbours on it."""
+    padded = np.pad(np.ascontiguousarray(heights), 1, constant_values=-np.inf)
+    at = np.asarray(np.ravel_multi_index(tuple(places.T + 1), padded.shape))
+    steps = shifts(heights.ndim) @ (np.array(padded.strides) // padded.itemsize)
+    return padded.ravel(), at, steps
+
+
+def settle(places: NDArray[np.intp], heights: Array, around: Array) -> NDArray[np.intp]:
+    """Choose those places, which are all in row-major order, that are peaks: plateaus reduced to their middle.
+
+    All places that no neighbour is higher than must be among them; `around` holds the heights of the neighbours.
+    """
+    highest: Array = np.all(around <= heights[:, None], axis=1)
+    level = (around == heights[:, None]) & highest[:, None]
+    flat = level.any(axis=1)
+    alone = np.flatnonzero(highest & ~flat)
+    if not flat.any():
+        return alone
+    middles = np.flatnonzero(flat)[_plateau_middles(places[flat], level[flat])]
+    return np.sort(np.concatenate([alone, middles]))
+
+
+def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Choose one place for each plateau that no higher place touches: the one nearest to its centroid.
+
+    `level` says which neighbours of a place are as high as it is.
+    """
+    from scipy.sparse import coo_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    corner, room = places.min(axis=0) - 1, np.ptp(places, axis=0) + 3
+    keys = np.ravel_multi_index(tuple((places - corner).T), tuple(room))
+    one, way = np.nonzero(level)
+    wanted = np.ravel_multi_index(tuple((places[one] + shifts(places.shape[1])[way] - corner).T), tuple(room))
+    other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    known = keys[other] == wanted
+    links = coo_array((known[known], (one[known], other[known])), shape=(len(places),) * 2)
+    count, labels = connected_components(links, directed=False)
+    # A neighbour of equal height that is no highest place itself touches something higher: a slope's terrace.
+    sloping = np.zeros(count, bool)
+    sloping[labels[one[~known]]] = True
     middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in places.T]
     distance = np.square(places - np.stack(middles, axis=1)).sum(axis=1).round(9)  # equal ones stay equal
-    order = np.lexsort((at, distance, labels))
+    order = np.lexsort((np.arange(len(places)), distance, labels))
     first = order[np.unique(labels[order], return_index=True)[1]]
-    return np.asarray(at[first[~sloping[labels[first]]]])
+    return np.asarray(first[~sloping[labels[first]]])
 
 
-def _spaced(places: NDArray[np.intp], shape: tuple[int, ...], min_distance: int) -> NDArray[np.intp]:
-    """Go through the places, best first, and leave out those too near to one already taken."""
-    if min_distance == 1 or not len(places):
+def by_height(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
+    """Sort peaks, best first, and leave out those too near to one already taken."""
+    places = places[np.argsort(-heights, kind="stable")]
+    if min_distance == 1:
         return places
-    taken = np.zeros(shape, bool)
-    reach = min(min_distance, max(shape)) - 1
+    taken: dict[tuple[int, ...], NDArray[np.intp]] = {}  # cells hold no two peaks that are far enough apart
+    around = np.vstack([np.zeros((1, places.shape[1]), np.intp), shifts(places.shape[1])])
     kept = []
-    for i, place in enumerate(map(tuple, places)):
-        if not taken[place]:
+    for i, place in enumerate(places):
+        cells = map(tuple, (place // min_distance + around).tolist())
+        near = [taken[cell] for cell in cells if cell in taken]
+        if all(np.abs(place - other).max() >= min_distance for other in near):
+            taken[tuple((place // min_distance).tolist())] = place
             kept.append(i)
-            taken[tuple(slice(max(p - reach, 0), p + reach + 1) for p in place)] = True
     return places[kept]

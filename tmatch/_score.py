@@ -1,26 +1,26 @@
 """Score maps: how well a template fits at every place of an image."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch import _tiles
-from tmatch._inputs import BOUNDED, NORMALISED, Means, Metric, Missing, Output, Precision, make_search
+from tmatch._general import General
+from tmatch._inputs import Means, Metric, Missing, Output, Precision, make_search
 from tmatch._match import check_count
-from tmatch._sums import PASSES, Search, Sums
-from tmatch._sums_exact import prepare_exact
-from tmatch._sums_floats import prepare_floats
-from tmatch._tiles import Region, Tiling
+from tmatch._plain import Plain, gather
+from tmatch._sums import Search
+from tmatch._tiles import Progress, Region
 
 Scores = NDArray[np.floating[Any]]
 
 
 class _Options(TypedDict, total=False):
     metric: Metric
-    image_mask: ArrayLike | None
     missing: Missing
     min_overlap: float
     output: Output
@@ -29,20 +29,23 @@ class _Options(TypedDict, total=False):
     channel_means: Means
 
 
-class Scoring(_Options, total=False):
-    """How places are scored, told at `match_template`."""
+class Preparing(_Options, total=False):
+    """How templates are to be scored, told at `match_template`."""
 
-    workers: int | None
-
-
-class _AllOptions(_Options, total=False):
-    mask: ArrayLike | None
     precision: Precision
 
 
-_OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
-_TRUSTED_SINGLE = 5e-5  # where one in a tile may be off by more, the tile is done in double precision
-_STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
+class Scoring(_Options, total=False):
+    """How places of one image are scored, told at `match_template`."""
+
+    image_mask: ArrayLike | None
+    workers: int | None
+    progress: Progress | None
+
+
+class _AllOptions(Scoring, total=False):
+    mask: ArrayLike | None
+    precision: Precision
 
 
 def match_template(
@@ -60,7 +63,9 @@ def match_template(
     channel_weights: Sequence[float] | None = None,
     channel_means: Means = "separate",
     precision: Precision = "double",
+    out: Scores | None = None,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Score how well a template fits at every place of an image.
 
@@ -92,8 +97,12 @@ def match_template(
     precision : {"double", "single"}
         "single" is faster and gives float32, whose error stays below 1e-4 (of 1, or of the product of both norms):
         parts of an image where it would not, of much less contrast than what is around them, are done in double.
+    out : array or None
+        Where to write the scores: an array of the dtype and shape that the result has, a `numpy.memmap` too.
     workers : int or None
         At most so many threads; None for as many as this process may use cores. 1 starts none. Results are the same.
+    progress : callable or None
+        Called with the share of the work that is done, a float in (0, 1], as it grows; by any thread, one at a time.
 
     Returns
     -------
@@ -156,11 +165,15 @@ def match_template(
     >>> np.argwhere(scores > 0.999)
     array([[2, 3]])
     """
-    return score_with_validity(
+    work = Work.of(workers, progress)
+    search = make_search(
         image, template, metric=metric, mask=mask, image_mask=image_mask, missing=missing, min_overlap=min_overlap,
         output=output, channel_axis=channel_axis, channel_weights=channel_weights, channel_means=channel_means,
-        precision=precision, workers=workers,
-    )[0]  # fmt: skip
+        precision=precision,
+    )  # fmt: skip
+    scores = empty_map(search, out)
+    fill_maps([search], [scores], [None], work)
+    return scores
 
 
 def score_validity(
@@ -174,7 +187,7 @@ def score_validity(
         As in `match_template`.
     **scoring
         `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
-        `channel_means`, `workers` as in `match_template`.
+        `channel_means`, `workers`, `progress` as in `match_template`.
 
     Returns
     -------
@@ -200,126 +213,80 @@ def score_validity(
 
 
 def score_with_validity(
-    image: ArrayLike, template: ArrayLike, *, workers: int | None = None, **options: Unpack[_AllOptions]
-) -> tuple[Scores, NDArray[np.bool_], tuple[int, ...]]:
-    """Score all places, say which have a score, and where the first window begins."""
-    check_count("workers", workers)
-    search = make_search(image, template, **options)
-    first = tuple(-before for before, _ in search.margins)
-    return *_score_map(search, options.get("metric", "zncc"), workers), first
-
-
-def _score_map(search: Search, metric: Metric, workers: int | None) -> tuple[Scores, NDArray[np.bool_]]:
+    image: ArrayLike, template: ArrayLike, **options: Unpack[_AllOptions]
+) -> tuple[Scores, NDArray[np.bool_]]:
     """Score all places, and say which have a score."""
-    tiling = _tiles.plan_tiles(search.shape, search.template[0].shape)
-    with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
-        sum_block, exact = _prepare(search, tiling)
-    scores: Scores = np.empty(tiling.places, np.float32 if search.single else np.float64)
-    valid = np.empty(tiling.places, bool)
-    overlaps: list[float] = []
-
-    def work(block: Region) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = sum_block(block)
-        overlaps.append(float(np.max(sums.weight)))
-        if sums.engine and metric == "zncc":
-            largest = sums.engine.normalise(
-                sums.product, sums.image_square, float(sums.template_square), scores[block], valid[block]
-            )
-            _check_bounds(-largest, largest, 1e-4 if search.single else _OVERSHOOT)
-            return
-        valid[block] = sums.weight >= search.least
-        if metric in NORMALISED:
-            valid[block] &= (sums.image_square > 0) & (sums.template_square > 0)
-        scores[block] = _scores(sums, search, metric, valid[block], exact=exact)
-
-    _tiles.run(_tiles.Job(work, tiling, PASSES), workers=workers)
-    if max(overlaps) < search.least:
-        msg = (
-            f"at most {max(max(overlaps) / search.total, 0):.2g} of the template lies on existing pixels at any place, "
-            f"and `min_overlap` asks for {search.least / search.total:.2g}: lower it, use a smaller template, or see "
-            "which pixels of the image are missing"
-        )
-        raise ValueError(msg)
-    if metric in ("ssd", "nssd") and not valid.all():
-        scores[~valid] = scores[valid].min(initial=-1 if metric == "nssd" else 0)
+    work = Work.of(options.pop("workers", None), options.pop("progress", None))
+    search = make_search(image, template, **options)  # type: ignore[misc]
+    scores, valid = empty_map(search), np.empty(places_of(search), bool)
+    fill_maps([search], [scores], [valid], work)
     return scores, valid
 
 
-def _prepare(search: Search, tiling: Tiling) -> tuple[Callable[[Region], Sums], bool]:
-    """Prepare the sums over a block of places, and say whether they are exact."""
-    exact = prepare_exact(search, tiling)
-    sum_block = exact or prepare_floats(search, tiling)
+@dataclass
+class Work:
+    """How work is done: on how many threads, and whom to tell how much of it is done."""
 
-    def sum_double_where_needed(block: Region) -> Sums:
-        sums = sum_block(block, search.single)
-        if not search.single:
-            return sums
-        if _too_coarse(search, sums):
-            return sum_block(block, False)  # noqa: FBT003
-        return sums
+    workers: int | None = None
+    progress: Progress | None = None
 
-    return sum_double_where_needed, exact is not None and not search.single
-
-
-def _too_coarse(search: Search, sums: Sums) -> bool:
-    """Tell whether sums in single precision leave some score of the tile in doubt."""
-    if sums.engine:
-        norm = math.sqrt(sums.least_square * float(sums.template_square))
-        return norm < sums.error_single * float(sums.factor) / _TRUSTED_SINGLE
-    squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
-    norms = np.sqrt(np.maximum(squares[0], 0)) * np.sqrt(np.maximum(squares[1], 0))
-    counts = (norms > 0) & (sums.weight >= search.least)
-    return bool(
-        (counts & (norms < sums.error_single * np.asarray(sums.factor, float) / _TRUSTED_SINGLE)).any()
-    )
+    @classmethod
+    def of(cls, workers: int | None, progress: Progress | None) -> "Work":
+        """Check both."""
+        check_count("workers", workers)
+        if progress is not None and not callable(progress):
+            msg = f"`progress` is {progress!r}; it must be a function of one number, as `bar.update`, or None"
+            raise TypeError(msg)
+        return cls(workers, progress)
 
 
-def _scores(
-    sums: Sums, search: Search, metric: Metric, valid: NDArray[np.bool_], *, exact: bool
-) -> NDArray[np.float64]:
-    """Make scores of sums; 0 where there is none."""
-    product = sums.product
-    if search.single and metric not in NORMALISED:
-        product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
-    if metric in ("ssd", "nssd"):
-        difference = sums.difference
-        if difference is None:
-            difference = sums.image_square + sums.template_square - 2 * product
-        product = np.minimum(-difference, 0)
-    with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
-        if metric == "nssd":
-            norm = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
-        elif metric in NORMALISED:
-            squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
-            norm = np.multiply(*squares)
-            np.sqrt(norm, out=norm)
-        else:
-            weight = np.asarray(sums.weight, np.float64)
-            norm = np.broadcast_to(np.asarray(sums.factor, np.float64) * (weight / search.total), valid.shape)
-        scores: NDArray[np.float64]
-        if valid.all():
-            scores = np.divide(product, norm)
-        else:
-            scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
-    if metric in BOUNDED and not exact and not search.single:
-        # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
-        scores *= _STEPS
-        np.rint(scores, out=scores)
-        scores /= _STEPS
-    least, most = float(scores.min()), float(scores.max())
-    if metric in BOUNDED:
-        _check_bounds(least, most, 1e-4 if search.single else _OVERSHOOT)
-        return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
-    dtype = np.float32 if search.single else np.float64
-    if not max(most, -least) <= float(np.finfo(dtype).max):
-        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
+def plan(searches: Sequence[Search]) -> list[Plain | General]:
+    """Find who scores which of some searches in one image."""
+    plain = gather(searches)
+    known = {number for group in plain for number, _ in group.patterns}
+    return [*plain, *(General(i, search) for i, search in enumerate(searches) if i not in known)]
+
+
+def fill_maps(
+    searches: Sequence[Search], maps: Sequence[Scores], valid: Sequence[NDArray[np.bool_] | None], work: Work
+) -> None:
+    """Score all places into `maps`, and tell in `valid`, where that is wanted, which have a score."""
+    valid = [
+        np.empty(m.shape, bool) if search.differs and v is None else v
+        for search, m, v in zip(searches, maps, valid, strict=True)
+    ]
+    scorers = plan(searches)
+
+    def fill(scorer: Plain | General, block: Region) -> None:
+        for number, part, scores, norms, *_ in scorer.score(block):
+            maps[number][part] = scores
+            told = valid[number]
+            if told is not None:
+                np.greater(norms, 0, out=told[part])
+
+    jobs = [_tiles.Job(partial(fill, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
+    _tiles.run(*jobs, workers=work.workers, progress=work.progress)
+    for scorer in scorers:
+        scorer.check()
+    for search, scores, told in zip(searches, maps, valid, strict=True):
+        if search.differs and told is not None and not told.all():
+            np.copyto(
+                scores, scores.min(initial=-1 if search.metric == "nssd" else 0, where=told), where=~told
+            )
+
+
+def places_of(search: Search) -> tuple[int, ...]:
+    """Give the shape of a search's score map."""
+    return tuple(n - k + 1 for n, k in zip(search.shape, search.template[0].shape, strict=True))
+
+
+def empty_map(search: Search, out: Scores | None = None) -> Scores:
+    """Make room for a score map, or check the room there is."""
+    shape, dtype = places_of(search), np.dtype(np.float32 if search.single else np.float64)
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        msg = f"`out` is {what}; it must be an array of {dtype} with shape {shape} that can be written to"
         raise ValueError(msg)
-    return scores
-
-
-def _check_bounds(least: float, most: float, allowed: float) -> None:
-    """Allow for the little by which rounding may pass 1; anything more, and NaN, is an error of ours."""
-    if not (least >= -1 - allowed and most <= 1 + allowed):
-        msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
-        raise ArithmeticError(msg)
+    return out

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from tmatch._borders import Array, Extended, is_finite
 from tmatch._tiles import Region, Shape, Tiling
 
 PASSES = 100  # over a tile, that its scores cost about
+TRUSTED_SINGLE = 5e-5  # where a score in single precision may be off by more, the tile is done in double
+_REMEMBERED = 16  # things made of one template
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Search:
     exists there. With `centred`, values are taken about their mean over the window, of each channel or, if `joint`,
     of all. With `differs`, sums of squared differences are wanted. `scale_free` scores stay the same when an image or
     a template is multiplied by a number. With `single`, products go through transforms in single precision where that
-    is good enough.
+    is good enough. `memory` is for what is made of the template alone; it outlives the search if its caller keeps it.
     """
 
+    metric: str
     image: list[Array]
     exists: Array | None
     template: list[Array]
@@ -39,6 +41,7 @@ class Search:
     differs: bool
     scale_free: bool
     single: bool
+    memory: dict[Any, Any]
 
     @cached_property
     def shape(self) -> Shape:
@@ -49,6 +52,17 @@ class Search:
     def total(self) -> float:
         """Weight of the whole template."""
         return float(sum(np.sum(w, dtype=np.float64) for w in self.weights))
+
+    def remember(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Give what was made of the template before, or make it."""
+        try:
+            return self.memory[key]
+        except KeyError:
+            made = make()
+            if len(self.memory) >= _REMEMBERED:
+                self.memory.clear()
+            self.memory[key] = made
+            return made
 
     def read(self, region: Region) -> tuple[list[Array], Array | None]:
         """Read a tile: its channels, 0 where no pixel exists, and where one does; None for everywhere."""
@@ -84,8 +98,6 @@ class Sums:
     template_square: Any
     factor: Any = 1
     error_single: float = 0.0
-    least_square: float = 0.0  # of those above 0, if an engine did the sums
-    engine: ModuleType | None = None
     difference: Array | None = None  # sums of weight times squared difference, where they are wanted
 
 
@@ -213,8 +225,12 @@ def correlate_single(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple
         for s, w in zip(small, weights, strict=True)
     )
     spread = np.square(total).mean(dtype=np.float64) + expected / math.prod(tiling.fft_shape)
-    error = 10 * float(np.finfo(np.float32).eps) * math.sqrt(spread)
-    return np.ldexp(total, scale + others, dtype=np.float64), math.ldexp(error, scale + others)
+    return np.ldexp(total, scale + others, dtype=np.float64), math.ldexp(single_error(spread), scale + others)
+
+
+def single_error(spread: float) -> float:
+    """Estimate the largest error of transforms in single precision from the mean square of what they give."""
+    return 10 * float(np.finfo(np.float32).eps) * math.sqrt(spread)
 
 
 def _exponent(arrays: Sequence[Array]) -> int:

@@ -2,29 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tmatch import _core, _engine
+from tmatch import _core
 from tmatch._borders import Array
 from tmatch._sums import (
-    PASSES,
     Search,
     SumBlock,
     Sums,
     Template,
     Tile,
-    correlate,
-    correlate_single,
     sum_parts,
 )
 from tmatch._tiles import Region, Tiling
 
 
 @dataclass(frozen=True)
-class _Whole:
+class Whole:
     """How integers are held: what is taken off each channel, and types wide enough for tiles and for sums.
 
     No centres: each tile's own mean. Single precision, with few digits, asks for it.
@@ -36,7 +32,7 @@ class _Whole:
     wide: Any
 
     @classmethod
-    def of(cls, search: Search, tiling: Tiling) -> "_Whole | None":
+    def of(cls, search: Search, tiling: Tiling) -> "Whole | None":
         """Find that; None for floats, if a value could pass 2**63, or transforms could be off by half a unit."""
         weights, channels = search.weights, len(search.weights)
         alike = search.joint or not search.centred or all(w is weights[0] for w in weights)
@@ -70,23 +66,18 @@ class _Whole:
 
 def prepare_exact(search: Search, tiling: Tiling) -> SumBlock | None:
     """Sum integers exactly: times the weight, sums about a mean are integers too. None if that cannot be."""
-    whole = _Whole.of(search, tiling)
+    whole = Whole.of(search, tiling)
     if whole is None:
         return None
     narrow, wide = whole.narrow, whole.wide
-    values = [_about(t, m).astype(np.int64) for t, m in zip(search.template, whole.middles, strict=True)]
+    values = [about(t, m).astype(np.int64) for t, m in zip(search.template, whole.middles, strict=True)]
     weights = {id(w): w.astype(np.int64) for w in search.weights}
     template = Template.of(values, [weights[id(w)] for w in search.weights], tiling)
-    plain = search.centred and not search.joint and len(search.shape) == 2
-    plain = plain and all(w.constant == 1 for w in template.weights)
-    engine = _engine.compiled(PASSES * math.prod(tiling.places)) if plain else None
 
     def sum_block(block: Region, single: bool) -> Sums:  # noqa: FBT001
         raw, there = search.read(tiling.needs(block))
         centres = whole.centres or [round(float(c.mean() if there is None else c[there].mean())) for c in raw]
-        tiles = [_about(c, m).astype(narrow, copy=False) for c, m in zip(raw, centres, strict=True)]
-        if engine and there is None:
-            return _sum_compiled(engine, template, [Tile(t, tiling) for t in tiles], whole, single=single)
+        tiles = [about(c, m).astype(narrow, copy=False) for c, m in zip(raw, centres, strict=True)]
         if there is not None:
             tiles = [np.where(there, tile, narrow(0)) for tile in tiles]
         exists = None if there is None else Tile(there.astype(narrow), tiling, reused=True)
@@ -110,29 +101,6 @@ def prepare_exact(search: Search, tiling: Tiling) -> SumBlock | None:
     return sum_block
 
 
-def _sum_compiled(
-    engine: ModuleType, template: Template, channels: list[Tile], whole: _Whole, *, single: bool
-) -> Sums:
-    """Do the same where all pixels count alike: after the product all is done in one go, channel by channel."""
-    height, width = channels[0].tiling.window
-    count, error = height * width, 0.0
-    if single:
-        product, error = correlate_single(channels, template.values)
-    else:
-        product = whole.keep(correlate(channels, template.values)[0])
-    product = product * whole.wide(count)
-    image_square, least = np.zeros(product.shape, whole.wide), 0.0
-    template_square = count * int(template.squares.values.sum())
-    for channel, values in zip(channels, template.values, strict=True):
-        total = int(values.values.sum())
-        template_square -= total * total
-        least = engine.take_means_off(channel.values, height, width, count, total, product, image_square)
-    weight = whole.wide(count * len(channels))
-    factor = whole.wide(count)
-    norms = image_square, whole.wide(template_square)
-    return Sums(weight, product, *norms, factor, error, engine=engine, least_square=least)
-
-
 def _middle(channel: Array, *, about: bool) -> tuple[int, int]:
     """Give a middle value, or 0, and how far others can lie from it; sums of squares stay small about it."""
     if channel.dtype.kind == "b":
@@ -145,7 +113,7 @@ def _middle(channel: Array, *, about: bool) -> tuple[int, int]:
     return middle, max(high - middle, middle - low)
 
 
-def _about(array: Array, middle: int) -> Array:
+def about(array: Array, middle: int) -> Array:
     """Subtract a middle value from integers, none of which wraps round."""
     if array.dtype.itemsize <= 2:
         return array.astype(np.int32) - np.int32(middle)

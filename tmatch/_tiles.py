@@ -10,10 +10,12 @@ import itertools
 import math
 import operator
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+Progress = Callable[[float], object]
 Region = tuple[slice, ...]
 
 _CACHE_POINTS = 190_000  # points of one transform that still stay near the core
@@ -43,11 +45,14 @@ class Tiling:
             yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
 
     @property
+    def counts(self) -> Shape:
+        """How many blocks there are along each axis."""
+        return tuple(-(-n // b) for n, b in zip(self.places, self.block, strict=True))
+
+    @property
     def work(self) -> int:
         """Points transformed in all."""
-        return math.prod(self.fft_shape) * math.prod(
-            -(-n // b) for n, b in zip(self.places, self.block, strict=True)
-        )
+        return math.prod(self.fft_shape) * math.prod(self.counts)
 
     def needs(self, block: Region) -> Region:
         """Give the region of the image that the results of `block` are computed from."""
@@ -101,12 +106,42 @@ class Job:
     work: Callable[[Region], None]
     tiling: Tiling
     passes: float
+    blocks: Sequence[Region] | None = None  # some of them only
+
+    @property
+    def places(self) -> int:
+        """Count the places there are to work on."""
+        if self.blocks is None:
+            return math.prod(self.tiling.places)
+        return sum(math.prod(s.stop - s.start for s in block) for block in self.blocks)
 
 
-def run(*jobs: Job, workers: int | None = None) -> None:
+class Meter:
+    """Tells how much of some work is done, as a share that never shrinks."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._tell, self.total = progress, total
+        self._done, self._told, self._lock = 0, 0.0, threading.Lock()
+
+    def advance(self) -> None:
+        """Count one more piece of work."""
+        if self._tell is None:
+            return
+        with self._lock:
+            self._done += 1
+            share = min(self._done / self.total, 1.0)
+            if share > self._told:
+                self._told = share
+                self._tell(share)
+
+
+def run(
+    *jobs: Job, workers: int | None = None, progress: Progress | None = None, meter: Meter | None = None
+) -> None:
     """Do the jobs block by block, on so many threads (None: one per core) if that is worth it."""
-    blocks = ((job.work, block) for job in jobs for block in job.tiling.blocks())
+    blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
     pending = collections.deque(enumerate(blocks))
+    meter = meter or Meter(progress, len(pending))
     errors: list[tuple[int, BaseException]] = []
 
     def drain() -> None:
@@ -117,11 +152,12 @@ def run(*jobs: Job, workers: int | None = None) -> None:
                 return
             try:
                 work(block)
+                meter.advance()
             except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
                 pending.clear()
                 errors.append((number, error))
 
-    many = sum(job.passes * math.prod(job.tiling.places) for job in jobs) > _THREAD_WORK
+    many = sum(job.passes * job.places for job in jobs) > _THREAD_WORK
     threads = min(len(pending), workers or available_cores()) if many else 1
     ends = [_start(drain) for _ in range(threads - 1)]
     drain()

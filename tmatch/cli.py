@@ -5,6 +5,7 @@ import inspect
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
 from tmatch._inputs import Metric
 from tmatch._inputs import Output as ScoreOutput
-from tmatch._locate import ScoreMap, check_threshold, heights, pick, pick_best, score_each
+from tmatch._matcher import Matcher, ScoreMap, check_threshold, score_with_validity
 from tmatch._plot import plot_filters, plot_kernel
 from tmatch._tiles import available_cores
 
@@ -78,6 +79,33 @@ def _working(on: str) -> Iterator[None]:
 
     with Console(stderr=True).status(on):
         yield
+
+
+@contextlib.contextmanager
+def _progress(on: str) -> Iterator[Callable[[float], None] | None]:
+    """Give a function that draws how much is done, from the second second on, if a person is looking."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: list[Any] = []
+    begin = time.monotonic()
+
+    def draw(share: float) -> None:
+        if not bars and time.monotonic() - begin > 1:
+            from rich.console import Console  # noqa: PLC0415
+            from rich.progress import Progress  # noqa: PLC0415
+
+            bars.append(Progress(console=Console(stderr=True), transient=True))
+            bars[0].add_task(on, total=1.0)
+            bars[0].start()
+        for bar in bars:
+            bar.update(bar.task_ids[0], completed=share)
+
+    try:
+        yield draw
+    finally:
+        for bar in bars:
+            bar.stop()
 
 
 def _table_width() -> int:
@@ -207,16 +235,28 @@ def locate(
     picture = _io.read_picture(image, alpha)
     part = _region(region, pixel_ratio, picture[0].shape)
     pair = _io.read_pair(picture, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    with _working("matching"):
-        maps = _score_part(pair, part, metric=metric, min_overlap=min_overlap, output=output)
-        matches = pick(maps, threshold=threshold, max_count=max_count, max_overlap=max_overlap)
-        best = None if matches else pick_best(maps)
+    matcher = _matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
+    searched, searched_mask = _part_of(pair, part)
+    with _progress("searching") as progress:
+        matches = matcher.locate(
+            searched, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+            image_mask=searched_mask, progress=progress,
+        )  # fmt: skip
+    best = None
+    if not matches:
+        with _progress("looking for the best place") as progress:
+            best = _moved(matcher.best(searched, image_mask=searched_mask, progress=progress), part)
+    matches = [_moved(match, part) for match in matches]
+    maps = []
+    if heatmap or scores:
+        with _progress("scoring every place") as progress:
+            maps = score_with_validity(matcher, searched, searched_mask, progress)
     _print_matches(matches, form, str(image), pair.image.shape[:2], threshold, pixel_ratio)
     with _working("writing pictures"):
         if overlay:
             _io.write_figure(overlay, tmatch.plot_matches(picture[0], matches, rejected=best))
         if heatmap:
-            _io.write_figure(heatmap, _draw_maps(maps, matches))
+            _io.write_figure(heatmap, _draw_maps(maps, matches, part))
         if scores:
             _io.write_array(scores, maps[0].scores)
     written = ", ".join(str(path) for path in (overlay, heatmap, scores) if path)
@@ -250,18 +290,24 @@ def _region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tup
     return slice(y, y + height), slice(x, x + width)
 
 
-def _score_part(pair: _io.Pair, part: tuple[slice, slice], **scoring: Any) -> list[ScoreMap]:
-    """Score the templates over a part of a picture; places are those in the picture."""
-    scoring["image_mask"] = None if pair.image_mask is None else pair.image_mask[part]
-    scoring["channel_axis"] = pair.channel_axis
-    corner = [axis.start for axis in part]
-    maps = score_each(pair.image[part], pair.templates, pair.masks, scoring)  # type: ignore[arg-type]
-    return [replace(m, first=tuple(f + c for f, c in zip(m.first, corner, strict=True))) for m in maps]
+def _matcher_of(pair: _io.Pair, **preparing: Any) -> Matcher:
+    return Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
 
 
-def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
-    first = {each.label: each.first for each in maps}
-    return tmatch.plot_heatmap({each.label: heights(each) for each in maps}, matches, first=first)
+def _part_of(pair: _io.Pair, part: tuple[slice, slice]) -> tuple[Any, Any]:
+    """Cut a part out of the picture and its mask."""
+    return pair.image[part], None if pair.image_mask is None else pair.image_mask[part]
+
+
+def _moved(match: tmatch.Match, part: tuple[slice, slice]) -> tmatch.Match:
+    """Tell the place in the picture of a match in a part of it."""
+    start = tuple(s + p.start for s, p in zip(match.box.start, part, strict=True))
+    return replace(match, box=replace(match.box, start=start))
+
+
+def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match], part: tuple[slice, slice]) -> Any:
+    first = {m.label: tuple(f + p.start for f, p in zip(m.first, part, strict=True)) for m in maps}
+    return tmatch.plot_heatmap({m.label: m.heights for m in maps}, matches, first=first)
 
 
 def _print_matches(
@@ -326,11 +372,14 @@ def heatmap(
     _io.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     picture = _io.read_picture(image, alpha)
     pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    with _working("matching"):
-        part = _region(region, 1, pair.image.shape)
-        maps = _score_part(pair, part, metric=metric, min_overlap=min_overlap, output=output)
-        best = pick_best(maps)
-        _io.write_figure(out, _draw_maps(maps, [best]))
+    part = _region(region, 1, pair.image.shape)
+    matcher = _matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
+    searched, searched_mask = _part_of(pair, part)
+    with _progress("scoring every place") as progress:
+        maps = score_with_validity(matcher, searched, searched_mask, progress)
+    with _working("writing pictures"):
+        best = _moved(maps[0].best, part)
+        _io.write_figure(out, _draw_maps(maps, [best], part))
     x, y, _, _ = best.box.xywh
     _say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
 

@@ -1,0 +1,80 @@
+"""What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results."""
+
+from typing import Any
+
+import numpy as np
+
+from tmatch._borders import Array
+from tmatch._core import sliding
+
+
+def load(tile: Array, out: Array) -> float:
+    """Copy integers less their mean into the corner of `out`, zeros elsewhere; give the sum of their squares."""
+    rows, columns = tile.shape
+    part = out[:rows, :columns]
+    part[...] = tile
+    part -= part.mean(dtype=np.float64).astype(np.float32)
+    out[rows:], out[:rows, columns:] = 0, 0
+    return float(np.square(part).sum(dtype=np.float64))
+
+
+def add_moments(
+    tile: Array, height: int, width: int, centre: int, work: Array, sums: Array, variance: Array, zero: Any
+) -> None:
+    """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
+
+    Additions are done in the type of `work`, after `centre` was taken off; multiplications in that of `zero`.
+    """
+    values = tile.astype(work.dtype)
+    values -= values.dtype.type(centre)
+    squares = sliding(values * values, (height, width), np.add).astype(zero.dtype)
+    squares *= height * width
+    total = sliding(values, (height, width), np.add).astype(zero.dtype)
+    if sums.size:
+        sums[...] = total
+    squares -= np.square(total, out=total)
+    variance += squares
+
+
+def invert(variance: Array) -> float:
+    """Put the inverse root in place of each variance above 0; give the largest."""
+    np.sqrt(variance, out=variance)
+    np.divide(1, variance, out=variance, where=variance > 0)
+    return float(variance.max())
+
+
+def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[float, int, int]:
+    """Make scores of products in the corner of an array, in place, cut at -1 and 1.
+
+    Gives the sum of the squared products, how many scores reach the floor, and how many pass 1 by more than rounding.
+    """
+    scores = product[: inverse.shape[0], : inverse.shape[1]]
+    energy = float(np.square(scores).sum(dtype=np.float64))
+    scores *= inverse
+    scores *= np.float32(factor)
+    top = float(scores.max())
+    broken = not (top <= 1.0001 and scores.min() >= -1.0001)
+    np.clip(scores, -1, 1, out=scores)
+    return energy, int(top >= np.float32(floor)), int(broken)
+
+
+def score_exactly(
+    product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
+) -> int:
+    """Round sums of products, take the means off, and divide by both norms; 0 where the window has none.
+
+    In place, in the corner of an array. Gives whether a score passes 1 by more than rounding.
+    """
+    scores = product[: variance.shape[0], : variance.shape[1]]
+    whole = np.rint(scores).astype(variance.dtype)
+    whole *= count
+    for off, factor in zip(sums, sums_of_template, strict=True):
+        whole -= off * factor
+    norm = variance.astype(np.float64)
+    norm *= template
+    np.sqrt(norm, out=norm)
+    scores[...] = 0
+    np.divide(whole, norm, out=scores, where=norm > 0)
+    broken = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
+    np.clip(scores, -1, 1, out=scores)
+    return int(broken)

@@ -1,0 +1,335 @@
+"""Matcher: templates made ready once, for any number of images."""
+
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch._candidates import find, find_best
+from tmatch._checks import check_numbers
+from tmatch._inputs import BOUNDED, make_search
+from tmatch._match import Box, Match, check_count, non_max_suppression
+from tmatch._peaks import by_height
+from tmatch._score import Preparing, Scores, Work, empty_map, fill_maps
+from tmatch._sums import Search
+from tmatch._tiles import Progress
+
+Labelled = ArrayLike | Mapping[str, ArrayLike]
+
+
+class Matcher:
+    """One template or several, made ready to be sought in any number of images.
+
+    What is made of a template, its spectra and norms, is kept for images of sizes that were seen before. What is
+    made of an image is shared by all templates. The results are those of `match_template` and `locate`.
+
+    Parameters
+    ----------
+    templates : array of real numbers, or mapping of str to such arrays
+        The array sought, or several with a label each. They are copied.
+    masks : array of bool or of weights, mapping of str to such arrays, or None
+        The template's mask, see `match_template`; with several templates those of some or all, by label.
+    **preparing
+        How fit is measured: `metric`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
+        `channel_means`, `precision` as in `match_template`. `precision` is that of score maps.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `match_template`, if a template could not be found in any image.
+
+    See Also
+    --------
+    locate : the same for one image.
+
+    Notes
+    -----
+    A matcher may be used by several threads at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> frames = np.random.default_rng(0).integers(0, 256, (3, 60, 80), dtype=np.uint8)
+    >>> matcher = tmatch.Matcher(frames[1, 20:30, 40:52])
+    >>> [len(matcher.locate(frame)) for frame in frames]
+    [0, 1, 0]
+    """
+
+    def __init__(
+        self, templates: Labelled, /, *, masks: Labelled | None = None, **preparing: Unpack[Preparing]
+    ) -> None:
+        check_options(preparing, Preparing.__annotations__)
+        named = _by_label(templates)
+        told = {} if masks is None else _by_label(masks, "masks", named)
+        self._single = not isinstance(templates, Mapping)
+        self._options = preparing
+        self._metric = preparing.get("metric", "zncc")
+        self._prepared = [
+            _named(label, _prepare, label, template, told.get(label), preparing)
+            for label, template in named.items()
+        ]
+
+    def score(
+        self,
+        image: ArrayLike,
+        /,
+        *,
+        image_mask: ArrayLike | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> Scores | dict[str, Scores]:
+        """Score how well the templates fit at every place of an image.
+
+        Parameters
+        ----------
+        image, image_mask, workers, progress
+            As in `match_template`.
+
+        Returns
+        -------
+        array, or dict of str to array
+            The score map; maps by label if the templates have labels. Of one precision, but in "single" the last
+            digits may depend on which templates are sought together.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `match_template`.
+
+        Examples
+        --------
+        >>> import tmatch
+        >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
+        array([0., 0., 1., 1.])
+        """
+        searches = self._searches(image, image_mask)
+        maps = [empty_map(search) for search in searches]
+        fill_maps(searches, maps, [None] * len(maps), Work.of(workers, progress))
+        labels = (each.label for each in self._prepared)
+        return maps[0] if self._single else dict(zip(labels, maps, strict=True))
+
+    def locate(
+        self,
+        image: ArrayLike,
+        /,
+        *,
+        threshold: float = 0.8,
+        max_count: int | None = None,
+        max_overlap: float = 0.3,
+        min_distance: int = 1,
+        image_mask: ArrayLike | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Match]:
+        """Find every place of an image where a template fits.
+
+        Parameters
+        ----------
+        image, threshold, max_count, max_overlap, min_distance, image_mask, workers, progress
+            As in `locate`.
+
+        Returns
+        -------
+        list of Match
+            As from `locate`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `locate`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tmatch
+        >>> image = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
+        >>> parts = {"left": image[20:30, 5:15], "right": image[40:50, 60:70]}
+        >>> [match.label for match in tmatch.Matcher(parts).locate(image)]
+        ['left', 'right']
+        """
+        check_threshold(threshold, self._metric)
+        check_count("min_distance", min_distance)
+        non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
+        searches = self._searches(image, image_mask)
+        matches = []
+        found = find(searches, threshold, Work.of(workers, progress))
+        for each, search, peaks in zip(self._prepared, searches, found, strict=True):
+            scores = dict(zip(map(tuple, peaks.places.tolist()), peaks.scores.tolist(), strict=True))
+            places = by_height(peaks.places, peaks.scores, min_distance).tolist()
+            matches += [match_at(search, place, scores[tuple(place)], each.label) for place in places]
+        return non_max_suppression(matches, max_overlap=max_overlap, max_count=max_count)
+
+    def best(
+        self,
+        image: ArrayLike,
+        /,
+        *,
+        image_mask: ArrayLike | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> Match:
+        """Find the one place that fits best, however badly it does.
+
+        Parameters
+        ----------
+        image, image_mask, workers, progress
+            As in `match_template`.
+
+        Returns
+        -------
+        Match
+            The best; of equal ones the first in row-major order.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `locate`.
+
+        Examples
+        --------
+        >>> import tmatch
+        >>> tmatch.Matcher([[1, 2]]).best([[0, 1, 0, 0], [5, 9, 0, 3]]).box.start
+        (0, 0)
+        """
+        searches = self._searches(image, image_mask)
+        best = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
+        matches = [match_at(search, place, score, each.label) for each, search, (place, score) in best]
+        return non_max_suppression(matches, max_count=1)[0]
+
+    def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
+        return [
+            _named(
+                each.label, make_search, image, each.template, mask=each.mask, image_mask=image_mask,
+                memory=each.memory, **self._options,
+            )
+            for each in self._prepared
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """The scores of one template, and which of them mean something."""
+
+    label: str
+    search: Search
+    scores: Scores
+    valid: NDArray[np.bool_]
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Where the first window begins."""
+        return tuple(-before for before, _ in self.search.margins)
+
+    @property
+    def heights(self) -> Scores:
+        """The scores, and minus infinity where there is none."""
+        return np.where(self.valid, self.scores, -np.inf)
+
+    @property
+    def best(self) -> Match:
+        """The place with the highest score, the first of equal ones."""
+        heights = self.heights if self.valid.any() else self.scores
+        place = tuple(int(i) for i in np.unravel_index(heights.argmax(), heights.shape))
+        return match_at(self.search, place, float(self.scores[place]), self.label)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A template, and what was made of it."""
+
+    label: str
+    template: NDArray[Any]
+    mask: NDArray[Any] | None
+    memory: dict[Any, Any]
+
+
+def score_with_validity(
+    matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None, progress: Progress | None
+) -> list[ScoreMap]:
+    """Score all places, and say which have a score; for heatmaps."""
+    searches = matcher._searches(image, image_mask)  # noqa: SLF001
+    maps = [empty_map(search) for search in searches]
+    valid = [np.empty(m.shape, bool) for m in maps]
+    fill_maps(searches, maps, valid, Work(None, progress))
+    parts = zip(matcher._prepared, searches, maps, valid, strict=True)  # noqa: SLF001
+    return [ScoreMap(each.label, search, scores, v) for each, search, scores, v in parts]
+
+
+def _prepare(label: str, template: ArrayLike, mask: ArrayLike | None, preparing: Preparing) -> _Prepared:
+    """Copy a template, and refuse one that cannot be sought in an empty image as large as itself."""
+    copy, own_mask = _copy("template", template), _copy("mask", mask)
+    make_search(np.zeros([max(n, 1) for n in copy.shape or (1,)]), copy, mask=own_mask, **preparing)
+    return _Prepared(label, copy, own_mask, {})
+
+
+def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:
+    """Make a match of a place on a score map."""
+    start = tuple(int(p) - before for p, (before, _) in zip(place, search.margins, strict=True))
+    return Match(Box(start, search.template[0].shape), score, label)
+
+
+def check_threshold(threshold: float, metric: str) -> None:
+    """Refuse a threshold that no score could reach, or that is none."""
+    low, high = (-1.0, 1.0) if metric in BOUNDED else (-np.inf, np.inf)
+    if metric in ("ssd", "nssd"):
+        high = 0.0
+    if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
+        bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
+        known = bounds.get((low, high), "finite numbers")
+        msg = (
+            f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
+        )
+        raise ValueError(msg)
+
+
+def _copy(name: str, values: ArrayLike | None) -> Any:
+    return None if values is None else np.array(check_numbers(name, values, finite=False))
+
+
+def _named(label: str, function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
+    """Call a function, and tell what is wrong with a template with its label."""
+    try:
+        return function(*arrays, **options)
+    except (ValueError, TypeError) as error:
+        if not label:
+            raise
+        text = (
+            str(error)
+            .replace("`template`", f'template "{label}"')
+            .replace("`mask`", f'the mask of "{label}"')
+        )
+        raise type(error)(text) from error
+
+
+def check_options(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse options that are not known."""
+    strange = set(given) - set(known)
+    if strange:
+        hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
+        msg = f"there is no option {', '.join(sorted(strange))} here; those of scoring are {', '.join(known)}{hint}"
+        raise TypeError(msg)
+
+
+def _by_label(
+    arrays: Labelled, name: str = "templates", known: Mapping[str, ArrayLike] | None = None
+) -> Mapping[str, ArrayLike]:
+    if not isinstance(arrays, Mapping):
+        if known is not None and list(known) != [""]:
+            msg = f"`{name}` is one array, but `templates` has labels; give a mapping with these labels"
+            raise ValueError(msg)
+        return {"": arrays}
+    if not arrays and known is None:
+        msg = f"`{name}` is an empty mapping; it must hold at least one template"
+        raise ValueError(msg)
+    if not all(isinstance(label, str) for label in arrays):
+        msg = f"`{name}` has the labels {list(arrays)}; they must be strings"
+        raise TypeError(msg)
+    strange = [label for label in arrays if known is not None and label not in known]
+    if strange and known is not None:
+        msg = f"`{name}` has the labels {strange}, which `templates` has not; its labels are {list(known)}"
+        raise ValueError(msg)
+    return arrays

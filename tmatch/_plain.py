@@ -1,0 +1,219 @@
+"""Plain searches, the commonest: zncc of pictures of small integers, every pixel of which counts.
+
+Many templates are sought at a time: the spectra and the window sums of a tile are made once for all of them.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tmatch import _core, _core_numpy, _engine, _tiles
+from tmatch._borders import Array
+from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
+from tmatch._sums_exact import Whole, about
+from tmatch._tiles import Region, Shape, Tiling
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A template of a plain search, ready for the tiles of one tiling."""
+
+    values: list[Array]
+    whole: Whole
+    tiling: Tiling
+
+    @classmethod
+    def of(cls, search: Search, tiling: Tiling) -> "Pattern | None":
+        """Make it, and remember it with the template; None if its sums could pass the largest integers."""
+
+        def make() -> "Pattern | None":
+            whole = Whole.of(replace(search, single=False), tiling)
+            if whole is None:
+                return None
+            pairs = zip(search.template, whole.middles, strict=True)
+            return cls([about(t, m).astype(np.int64) for t, m in pairs], whole, tiling)
+
+        pattern: Pattern | None = search.remember(("pattern", tiling, search.image[0].dtype), make)
+        return pattern
+
+    @property
+    def window(self) -> Shape:
+        return self.values[0].shape
+
+    @property
+    def count(self) -> int:
+        return self.values[0].size
+
+    @cached_property
+    def sums(self) -> list[int]:
+        return [int(v.sum()) for v in self.values]
+
+    @cached_property
+    def variance(self) -> int:
+        """``n sum(t^2) - sum(t)^2``, added up over the channels."""
+        return self.count * sum(int(np.square(v).sum()) for v in self.values) - sum(s * s for s in self.sums)
+
+    @cached_property
+    def spectra(self) -> list[Array]:
+        return [_core.tile_spectrum(v.astype(np.float64), self.tiling) for v in self.values]
+
+    @cached_property
+    def spectra_single(self) -> list[Array]:
+        """Of the template about its means and of norm 1."""
+        norm = math.sqrt(self.variance / self.count)
+        around = [(v - v.mean()) / norm for v in self.values]
+        return [_core.tile_spectrum(v.astype(np.float32), self.tiling) for v in around]
+
+
+class Plain:
+    """Plain searches in one image, all done on the same tiles. `patterns` go with the numbers of their searches."""
+
+    def __init__(
+        self, image: Sequence[Array], patterns: Sequence[tuple[int, Pattern]], *, single: bool
+    ) -> None:
+        self.image, self.single = image, single
+        # Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
+        self.patterns = sorted(patterns, key=lambda p: (p[1].window, p[1].whole.narrow.__name__, p[0]))
+        self.tiling = self.patterns[0][1].tiling
+        self.passes = PASSES * (0.5 + 0.5 * len(patterns))
+        self.engine: Any = _engine.compiled(self.passes * math.prod(self.tiling.places)) or _core_numpy
+
+    def places(self, window: Shape) -> Shape:
+        """Give the shape of a score map."""
+        return tuple(n - k + 1 for n, k in zip(self.image[0].shape, window, strict=True))
+
+    def score(self, block: Region, *, floor: float = 2) -> Iterator[tuple[int, Region, Array, Array, bool]]:
+        """Score a block of places, template by template: its number, its part of the block, scores, norms.
+
+        A score means something where the norm is above 0. The last tells whether some score may reach the floor.
+        """
+        needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
+        region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
+        native = self.image[0].dtype.newbyteorder("=")
+        tile = _Tile(self, [channel[region].astype(native, order="C") for channel in self.image])
+        for number, pattern in self.patterns:
+            limits = zip(block, self.places(pattern.window), strict=True)
+            part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)
+            if all(s.start < s.stop for s in part):
+                scored = tile.score_single(pattern, floor) if self.single else None
+                scores, norms, high = scored or tile.score_exactly(pattern)
+                shape = tuple(slice(s.stop - s.start) for s in part)
+                yield number, part, scores[shape], norms[shape], high
+
+    def check(self) -> None:
+        """Accept: every place of a plain search has a score or lacks contrast."""
+
+
+class _Tile:
+    """A tile of an image, and what several templates want to know of it."""
+
+    def __init__(self, plain: Plain, channels: list[Array]) -> None:
+        self.channels, self.tiling, self.engine = channels, plain.tiling, plain.engine
+        self.shape = channels[0].shape
+        self.centres = plain.patterns[0][1].whole.centres
+        self._moments: dict[object, Any] = {}
+
+    def score_single(self, pattern: Pattern, floor: float) -> tuple[Array, Array, bool] | None:
+        """Score by transforms in single precision; give nothing where some score may be off by too much."""
+        inverse, largest = self.moments(pattern, single=True)
+        spectra, energy = self.spectra_single
+        factor = math.sqrt(pattern.count)
+        expected = energy / math.prod(self.tiling.fft_shape)
+        if single_error(expected) * factor * largest > TRUSTED_SINGLE:
+            return None
+        pairs = zip(spectra, pattern.spectra_single, strict=True)
+        product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
+        squares, high, broken = self.engine.scale(product, inverse, factor, floor)
+        if single_error(squares / inverse.size + expected) * factor * largest > TRUSTED_SINGLE:
+            return None
+        _check(broken)
+        return product, inverse, high > 0
+
+    def score_exactly(self, pattern: Pattern) -> tuple[Array, Array, bool]:
+        """Score without rounding but for the last steps."""
+        sums, variance = self.moments(pattern, single=False)
+        pairs = zip(self.spectra, pattern.spectra, strict=True)
+        product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
+        own = np.array(pattern.sums, variance.dtype)
+        _check(
+            self.engine.score_exactly(product, sums, own, variance, float(pattern.variance), pattern.count)
+        )
+        return product, variance, True
+
+    def moments(self, pattern: Pattern, *, single: bool) -> Any:
+        """Give the windows' inverse norms and the largest of them, or their sums and their squares about the mean.
+
+        They are kept until another shape is asked for.
+        """
+        key = pattern.window, pattern.whole.narrow, pattern.whole.wide
+        if (key, single) not in self._moments:
+            if (key, not single) not in self._moments:
+                self._moments = {}
+            self._moments[key, single] = self._sum(*key, single=single)
+        return self._moments[key, single]
+
+    def _sum(self, window: Shape, narrow: Any, wide: Any, *, single: bool) -> Any:
+        shape = tuple(n - k + 1 for n, k in zip(self.shape, window, strict=True))
+        variance = np.zeros(shape, np.float32 if single else wide)
+        sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
+        for channel, centre, own in zip(self.channels, self.centres or (), sums, strict=True):
+            work = np.zeros((4, self.shape[-1]), narrow)
+            self.engine.add_moments(channel, *window, centre, work, own, variance, wide(0))
+        return (variance, self.engine.invert(variance)) if single else (sums, variance)
+
+    @cached_property
+    def spectra_single(self) -> tuple[list[Array], float]:
+        """Of the channels about their means, whose squares are added up."""
+        spectra, energy = [], 0.0
+        for channel in self.channels:
+            values = np.empty(self.tiling.fft_shape, np.float32)
+            energy += self.engine.load(channel, values)
+            spectra.append(_core.transform(values, self.tiling))
+        return spectra, energy
+
+    @cached_property
+    def spectra(self) -> list[Array]:
+        pairs = zip(self.channels, self.centres or (), strict=True)
+        return [_core.transform(channel - np.float64(centre), self.tiling) for channel, centre in pairs]
+
+
+def _check(broken: int) -> None:
+    if broken:
+        msg = f"{broken} scores are outside [-1, 1]: this is a bug in tmatch, please report it"
+        raise ArithmeticError(msg)
+
+
+def gather(searches: Sequence[Search]) -> list[Plain]:
+    """Put the plain ones of some searches in one image together, those of similar size; leave out the others."""
+    alike = defaultdict(list)
+    for number, search in enumerate(searches):
+        if _is_plain(search):
+            alike[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
+    groups = []
+    for members in alike.values():
+        windows = [search.template[0].shape for _, search in members]
+        largest, least = (tuple(map(f, zip(*windows, strict=True))) for f in (max, min))
+        image = members[0][1].image
+        shape = tuple(n + a - b for n, a, b in zip(image[0].shape, largest, least, strict=True))
+        tiling = _tiles.plan_tiles(shape, largest)
+        ready = [(number, Pattern.of(search, tiling)) for number, search in members]
+        if patterns := [(number, pattern) for number, pattern in ready if pattern]:
+            groups.append(Plain(image, patterns, single=members[0][1].single))
+    return groups
+
+
+def _is_plain(search: Search) -> bool:
+    return (
+        search.metric == "zncc"
+        and not search.joint
+        and len(search.shape) == 2
+        and search.exists is None
+        and not any(map(any, search.margins))
+        and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
+        and all(w.dtype == bool and w.all() for w in search.weights)
+    )
