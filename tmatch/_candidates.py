@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
         places = _candidates(group, threshold, work, meter)
         for number, pattern in group.patterns:
             if number in places:
-                found[number] = _settle(group.image, pattern, places[number], threshold)
+                found[number] = _settle(group, pattern, places[number], threshold)
             else:  # so many that it is better to score all places in double
                 scorer = Plain(group.image, [(number, pattern)], single=False)
                 meter.total += math.prod(scorer.tiling.counts)
@@ -103,44 +102,39 @@ def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dic
     return {number: np.concatenate(places) for number, places in kept.items() if number not in crowded}
 
 
-def _settle(image: Sequence[Array], pattern: Pattern, places: Places, threshold: float) -> Found:
+def _settle(group: Plain, pattern: Pattern, places: Places, threshold: float) -> Found:
     """Score candidates and the places around them by definition, and choose the peaks."""
     places = places[np.lexsort(places.T[::-1])]
-    scores = _score_exactly(image, pattern, places)
+    scores = _score_exactly(group, pattern, places)
     places, scores = places[scores >= threshold], scores[scores >= threshold]
-    shape = tuple(n - k + 1 for n, k in zip(image[0].shape, pattern.window, strict=True))
     near = places[:, None] + _peaks.shifts(2)
-    inside = ((near >= 0) & (near < shape)).all(axis=-1)
+    inside = ((near >= 0) & (near < group.places(pattern.window))).all(axis=-1)
     around = np.full(inside.shape, -np.inf)
     unique, which = np.unique(near[inside], axis=0, return_inverse=True)
-    around[inside] = _score_exactly(image, pattern, unique)[which.ravel()]
+    around[inside] = _score_exactly(group, pattern, unique)[which.ravel()]
     peaks = _peaks.settle(places, scores, around)
     return Found(places[peaks], scores[peaks])
 
 
-def _score_exactly(image: Sequence[Array], pattern: Pattern, places: Places) -> Array:
+def _score_exactly(group: Plain, pattern: Pattern, places: Places) -> Array:
     """Score single places; minus infinity where a window has no contrast."""
     scores = np.full(len(places), -np.inf)
-    group = max(1, _GROUP_PIXELS // pattern.count)
-    views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in image]
-    for start in range(0, len(places), group):
-        at = tuple(places[start : start + group].T)
-        product: Any = 0
-        variance: Any = 0
+    many = max(1, _GROUP_PIXELS // pattern.count)
+    views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in group.image]
+    for start in range(0, len(places), many):
+        part = scores[start : start + many]
+        at = tuple(places[start : start + many].T)
+        product, variance = np.zeros((2, len(part)), pattern.whole.wide)
         terms = zip(views, pattern.whole.centres or (), pattern.values, pattern.sums, strict=True)
         for view, centre, values, own in terms:
-            windows = view[at].astype(np.float64)  # whole numbers, and all sums of them, stay below 2**53
-            windows -= centre
-            sums = windows.sum(axis=(1, 2)).astype(pattern.whole.wide)
-            squares = np.einsum("kij,kij->k", windows, windows).astype(pattern.whole.wide)
-            products = np.einsum("kij,ij->k", windows, values.astype(np.float64)).astype(pattern.whole.wide)
-            product = product + products * pattern.count - sums * own
-            variance = variance + squares * pattern.count - sums * sums
-        norm = np.sqrt(np.asarray(variance, np.float64) * float(pattern.variance))
-        there = norm > 0
-        part = scores[start : start + group]
-        np.divide(product, norm, out=part, where=there)
-        np.clip(part, -1, 1, out=part, where=there)
+            windows = np.ascontiguousarray(view[at], group.native)
+            found = group.engine.sum_windows(windows, values.astype(np.float64), float(centre))
+            sums, squares, products = found.astype(pattern.whole.wide)
+            product += products * pattern.count - sums * own
+            variance += squares * pattern.count - sums * sums
+        norm = np.sqrt(variance.astype(np.float64) * float(pattern.variance))
+        np.divide(product, norm, out=part, where=norm > 0)
+        np.clip(part, -1, 1, out=part, where=norm > 0)
     return scores
 
 

@@ -235,6 +235,26 @@ def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[
     return energy, high, broken
 
 
+@_compile_sums
+def sum_windows(windows: Array, values: Array, centre: float) -> Array:
+    """Sum over each window, less the centre: its values, their squares, and their products with `values`.
+
+    All are whole numbers below 2**53, so that the order of additions does not matter.
+    """
+    out = np.zeros((3, len(windows)))
+    for i in range(len(windows)):
+        total = square = product = 0.0
+        for y in range(values.shape[0]):
+            row, weights = windows[i, y], values[y]
+            for x in range(weights.size):
+                value = float(row[x]) - centre
+                total += value
+                square += value * value
+                product += value * weights[x]
+        out[0, i], out[1, i], out[2, i] = total, square, product
+    return out
+
+
 @_compile
 def score_exactly(
     product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int

@@ -58,6 +58,13 @@ def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[
     return energy, int(top >= np.float32(floor)), int(broken)
 
 
+def sum_windows(windows: Array, values: Array, centre: float) -> Array:
+    """Sum over each window, less the centre: its values, their squares, and their products with `values`."""
+    around = windows - np.float64(centre)
+    squares = np.einsum("kij,kij->k", around, around)
+    return np.stack([around.sum(axis=(1, 2)), squares, np.einsum("kij,ij->k", around, values)])
+
+
 def score_exactly(
     product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
 ) -> int:

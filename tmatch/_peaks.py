@@ -96,25 +96,31 @@ def shifts(ndim: int) -> NDArray[np.intp]:
 
 def candidates(heights: Array, floor: float, slack: float = 0) -> NDArray[np.intp]:
     """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
-    chosen = np.argwhere(heights >= floor)
-    if not len(chosen):
-        return chosen
-    line, at, steps = _line(heights, chosen)
+    high = np.flatnonzero(heights >= floor)  # much faster than np.argwhere
+    places = np.stack(np.unravel_index(high, heights.shape), axis=1)
+    if not len(places):
+        return places
+    line, at, steps = _line(heights, places)
+    left = np.arange(len(at))
     for step in steps:  # most places drop out at the first neighbours
-        at = at[line[at + step] <= line[at] + slack]
-    return np.stack(np.unravel_index(at, tuple(n + 2 for n in heights.shape)), axis=1) - 1
+        left = left[line[at[left] + step] <= line[at[left]] + slack]
+    return places[left]
 
 
 def heights_at(heights: Array, places: NDArray[np.intp]) -> tuple[Array, Array]:
     """Give the height of each place, and those of its neighbours; minus infinity outside."""
+    if not len(places):
+        return np.empty(0), np.empty((0, 3**heights.ndim - 1))
     line, at, steps = _line(heights, places)
     return line[at], line[at[:, None] + steps]
 
 
 def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
-    """Give an array with a rim of minus infinity as one line, and places and ways to neighbours on it."""
-    padded = np.pad(np.ascontiguousarray(heights), 1, constant_values=-np.inf)
-    at = np.asarray(np.ravel_multi_index(tuple(places.T + 1), padded.shape))
+    """Give what is around places, with a rim of minus infinity, as one line; places and ways to neighbours on it."""
+    first, last = np.maximum(places.min(axis=0) - 1, 0), places.max(axis=0) + 2
+    part = heights[tuple(map(slice, first, last))]
+    padded = np.pad(np.ascontiguousarray(part), 1, constant_values=-np.inf)
+    at = np.asarray(np.ravel_multi_index(tuple((places - first + 1).T), padded.shape))
     steps = shifts(heights.ndim) @ (np.array(padded.strides) // padded.itemsize)
     return padded.ravel(), at, steps
 

@@ -77,6 +77,7 @@ class Plain:
         self, image: Sequence[Array], patterns: Sequence[tuple[int, Pattern]], *, single: bool
     ) -> None:
         self.image, self.single = image, single
+        self.native = image[0].dtype.newbyteorder("=")
         # Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
         self.patterns = sorted(patterns, key=lambda p: (p[1].window, p[1].whole.narrow.__name__, p[0]))
         self.tiling = self.patterns[0][1].tiling
@@ -94,8 +95,7 @@ class Plain:
         """
         needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
         region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
-        native = self.image[0].dtype.newbyteorder("=")
-        tile = _Tile(self, [channel[region].astype(native, order="C") for channel in self.image])
+        tile = _Tile(self, [channel[region].astype(self.native, order="C") for channel in self.image])
         for number, pattern in self.patterns:
             limits = zip(block, self.places(pattern.window), strict=True)
             part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 Shape = tuple[int, ...]
 Progress = Callable[[float], object]
 Region = tuple[slice, ...]
@@ -21,8 +23,10 @@ Region = tuple[slice, ...]
 _CACHE_POINTS = 190_000  # points of one transform that still stay near the core
 _BLOCK_POINTS = 2**17  # of one block that is added up without transforms
 _ROW_OVERHEAD = 32  # what starting one more row costs, as points
-_TILE_OVERHEAD = 20_000  # what starting one more tile costs, as points of a transform
-_FAIR_SHARE = 4  # tiles come in multiples of this, so that few cores stay idle at the end
+_TILE_OVERHEAD = 40_000  # what starting one more tile costs, as points of a transform
+_CHOICES = 4000  # ways to cut that are compared
+_TRANSFORM_WORK = 100  # passes over a tile that come with a transform, at least about
+_FAIR_SHARE = 2  # tiles come in multiples of this, so that few cores stay idle at the end
 _THREAD_WORK = (
     10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
 )
@@ -65,25 +69,34 @@ def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
     from scipy.fft import next_fast_len  # noqa: PLC0415
 
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
-    options = []
+    most = max(2, int(_CHOICES ** (1 / len(window))))  # for each axis
+    axes = []
     for n, k in zip(places, window, strict=True):
         counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
-        blocks = [-(-n // count) for count in counts if -(-n // count) >= min(n, k // 2 + 1, 64)]
-        options.append(sorted({(b, next_fast_len(b + k - 1, real=True), -(-n // b)) for b in blocks}))
+        blocks = [b for count in counts if (b := -(-n // count)) >= min(n, k // 2 + 1, 64)]
+        sizes = [next_fast_len(b + k - 1, real=True) for b in blocks[:: -(-len(blocks) // most)]]
+        options = {(min(n, size - k + 1), size) for size in sizes}
+        axes.append(sorted((-(-n // -(-n // b)), size, -(-n // b)) for b, size in options))
+    size, count = (np.ix_(*(np.array(axis)[:, i] for axis in axes)) for i in (1, 2))
+    points, number = math.prod(size), math.prod(count)
+    beyond = np.maximum(0, np.log2(points / _CACHE_POINTS))
+    effort = sum(np.vectorize(_effort)(sides) for sides in size) / len(size)
+    each = points * effort * (1 + 0.25 * beyond**2) + _ROW_OVERHEAD * points / size[-1] + _TILE_OVERHEAD
+    small = _TRANSFORM_WORK * math.prod(image_shape) < _THREAD_WORK  # all on one thread
+    cost = each * (number if small else -(-number // _FAIR_SHARE))
+    best = np.unravel_index(np.argmin(cost), cost.shape)
+    chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
+    return Tiling(places, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
 
-    def cost(choice: Sequence[tuple[int, int, int]]) -> float:
-        points = math.prod(size for _, size, _ in choice)
-        beyond = max(0.0, math.log2(points / _CACHE_POINTS))
-        count = math.prod(count for _, _, count in choice)
-        rows = points / choice[-1][1]
-        each = points * (1 + 0.25 * beyond) + _ROW_OVERHEAD * rows + _TILE_OVERHEAD
-        return each * -(-count // _FAIR_SHARE)
 
-    # Axis by axis, twice round: a full product would be too long in many dimensions.
-    best = [axis[len(axis) // 2] for axis in options]
-    for axis in (*range(len(window)), *range(len(window))):
-        best[axis] = min(options[axis], key=lambda o, a=axis: (cost([*best[:a], o, *best[a + 1 :]]), o))  # type: ignore[misc]
-    return Tiling(places, window, tuple(b for b, _, _ in best), tuple(size for _, size, _ in best))
+def _effort(side: int) -> float:
+    """Tell how much longer a transform of this length takes than powers of 2 would, measured."""
+    effort, rest = 0.0, side
+    for factor, each in ((2, 1.0), (3, 1.2), (5, 1.25), (7, 1.4), (11, 1.6)):
+        while rest % factor == 0:
+            rest //= factor
+            effort += each * math.log2(factor)
+    return effort / math.log2(side) if side > 1 else 1.0
 
 
 def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
@@ -139,6 +152,7 @@ def run(
     *jobs: Job, workers: int | None = None, progress: Progress | None = None, meter: Meter | None = None
 ) -> None:
     """Do the jobs block by block, on so many threads (None: one per core) if that is worth it."""
+    _keep_memory()
     blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
     pending = collections.deque(enumerate(blocks))
     meter = meter or Meter(progress, len(pending))
@@ -168,6 +182,15 @@ def run(
         pending.clear()
     if errors:  # the first tile's, whichever thread was first
         raise min(errors, key=operator.itemgetter(0))[1]
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Let the allocator keep the memory of tiles: to get it from the system again takes longer than a transform.
+
+    glibc does so for blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3).
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def _start(work: Callable[[], None]) -> _thread.LockType:
