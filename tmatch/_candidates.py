@@ -49,7 +49,7 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
             if number in places:
                 found[number] = _settle(group, pattern, places[number], threshold)
             else:  # so many that it is better to score all places in double
-                scorer = Plain(group.image, [(number, pattern)], single=False)
+                scorer = Plain(group.image, [(number, pattern)], group.engine, single=False)
                 meter.total += math.prod(scorer.tiling.counts)
                 found[number] = _find_in_bands(scorer, threshold, work, meter)
     for each in general:
@@ -120,6 +120,7 @@ def _score_exactly(group: Plain, pattern: Pattern, places: Places) -> Array:
     """Score single places; minus infinity where a window has no contrast."""
     scores = np.full(len(places), -np.inf)
     many = max(1, _GROUP_PIXELS // pattern.count)
+    mask = np.ones(pattern.window) if pattern.mask is None else pattern.mask.astype(np.float64)
     views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in group.image]
     for start in range(0, len(places), many):
         part = scores[start : start + many]
@@ -128,7 +129,7 @@ def _score_exactly(group: Plain, pattern: Pattern, places: Places) -> Array:
         terms = zip(views, pattern.whole.centres or (), pattern.values, pattern.sums, strict=True)
         for view, centre, values, own in terms:
             windows = np.ascontiguousarray(view[at], group.native)
-            found = group.engine.sum_windows(windows, values.astype(np.float64), float(centre))
+            found = group.engine.sum_windows(windows, mask, values.astype(np.float64), float(centre))
             sums, squares, products = found.astype(pattern.whole.wide)
             product += products * pattern.count - sums * own
             variance += squares * pattern.count - sums * sums

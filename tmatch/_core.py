@@ -71,7 +71,9 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
         # Float32 holds integers below 2**24, in half the memory.
         work = np.dtype(np.float32 if small else np.float64)
     tiling = _tiles.plan_blocks(shape, weights.shape)
-    passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
+    passes, sum_tile, direct = _choose_sums(
+        weights, work, math.prod(tiling.places) * len(images), whole=whole
+    )
     if passes > _TRANSFORM_PASSES:  # transforms cost at least that
         tiles = _tiles.plan_tiles(shape, weights.shape)
         transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
@@ -84,12 +86,12 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             work = np.dtype(np.float64) if whole else work
             spectrum = tile_spectrum(np.conj(weights).astype(work), tiles)
             passes, tiling = transforms, tiles
-            sum_tile = functools.partial(_sum_by_transform, spectrum, tiling, whole)
+            sum_tile, direct = functools.partial(_sum_by_transform, spectrum, tiling, whole), False
 
     full = bool(weights.all())
 
     def compute(image: Extended, out: Array, block: Region) -> None:
-        tile, part = image.read(tiling.needs(block), work), out[block]
+        tile, part = image.tile(tiling.needs(block), work), out[block]
         # Sums across the ends of rows may overflow, but lie outside the result.
         with np.errstate(over="ignore", invalid="ignore"):
             finite = sum_tile(tile, part)
@@ -100,13 +102,23 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
 
-    return [Job(functools.partial(compute, *pair), tiling, passes) for pair in zip(images, outs, strict=True)]
+    blocks = list(tiling.blocks())
+    if direct:  # cut so that most blocks see the image itself, and only a thin rim is copied
+        inside = images[0].inside(weights.shape)
+        blocks = list(_tiles.cut_rim(tiling, inside)) if all(s.start < s.stop for s in inside) else blocks
+    return [
+        Job(functools.partial(compute, *pair), tiling, passes, blocks)
+        for pair in zip(images, outs, strict=True)
+    ]
 
 
 def _choose_sums(
     weights: Array, work: np.dtype[Any], places: int, *, whole: bool
-) -> tuple[float, Callable[[Array, Array], bool]]:
-    """Choose between all taps at once and axis after axis, and the engine; say how many passes over a tile it takes."""
+) -> tuple[float, Callable[[Array, Array], bool], bool]:
+    """Choose between all taps at once and axis after axis, and the engine.
+
+    Say how many passes over a tile it takes, and whether it reads a tile's rows from the image as they lie.
+    """
     single = work in (np.float32, np.complex64)
     factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
     ways = [[weights], *([factors] if factors else [])]
@@ -120,10 +132,9 @@ def _choose_sums(
             key=operator.itemgetter(0),
         )
         if sparing < passes:
-            return sparing, functools.partial(
-                _sum_compiled, engine.sum_shifted, [w.astype(work) for w in way]
-            )
-    return passes, functools.partial(_sum_by_numpy, best)
+            parts = [w.astype(work) for w in way]
+            return sparing, functools.partial(_sum_compiled, engine.sum_shifted, parts), len(way) == 1
+    return passes, functools.partial(_sum_by_numpy, best), False
 
 
 def _passes(weights: Array, *, single: bool) -> float:
@@ -233,11 +244,15 @@ def _reach(shape: Shape, steps: Sequence[int]) -> int:
 
 def _sum_compiled(sum_shifted: Callable[..., int], parts: Sequence[Array], tile: Array, out: Array) -> bool:
     """Correlate with one kernel after another: lines as NumPy does, but the last one row by row into `out`."""
-    line, steps = tile.ravel(), _steps(tile.shape)
+    tile = np.ascontiguousarray(tile) if len(parts) > 1 else tile
+    steps = [step // tile.itemsize for step in tile.strides]
+    size = 1 + _reach(tile.shape, steps)
+    line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)
     for weights in parts[:-1]:
         sums = np.empty((1, line.size - _reach(weights.shape, steps)), line.dtype)
         sum_shifted(line, 0, *_taps(weights, steps), sums)
         line = sums[0]
+        line.flags.writeable = False  # else it would be compiled for that type too
     shifts, taps = _taps(parts[-1], steps)
     rows = out if out.ndim > 1 else out[None]
     starts = (
@@ -245,7 +260,7 @@ def _sum_compiled(sum_shifted: Callable[..., int], parts: Sequence[Array], tile:
     )
     broken = 0
     for start, lead in zip(starts, np.ndindex(rows.shape[:-2]), strict=True):
-        broken += sum_shifted(line[start:], tile.shape[-1], shifts, taps, rows[lead])
+        broken += sum_shifted(line[start:], steps[-2] if len(steps) > 1 else 0, shifts, taps, rows[lead])
     return broken == 0
 
 

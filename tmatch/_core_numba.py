@@ -44,6 +44,27 @@ def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
 
 
 @_inline
+def _set_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
+    size = row.size
+    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
+    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
+    s4, s5 = line[shifts[4] : shifts[4] + size], line[shifts[5] : shifts[5] + size]
+    s6, s7 = line[shifts[6] : shifts[6] + size], line[shifts[7] : shifts[7] + size]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    w4, w5, w6, w7 = weights[4], weights[5], weights[6], weights[7]
+    for x in range(size):
+        total = w0 * s0[x]
+        total += w1 * s1[x]
+        total += w2 * s2[x]
+        total += w3 * s3[x]
+        total += w4 * s4[x]
+        total += w5 * s5[x]
+        total += w6 * s6[x]
+        total += w7 * s7[x]
+        row[x] = total
+
+
+@_inline
 def _add_1(row: Array, line: Array, shift: int, weight: float) -> None:
     source = line[shift : shift + row.size]
     for x in range(row.size):
@@ -100,8 +121,12 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
             size = min(_CHUNK, out.shape[1] - first)
             base = y * row_step + first
             row = sums[:size]
-            _set_first(row, line[base:], shifts, weights)
-            i = 1
+            if shifts.size >= 8:
+                _set_8(row, line[base:], shifts, weights)
+                i = 8
+            else:
+                _set_first(row, line[base:], shifts, weights)
+                i = 1
             while i + 8 <= shifts.size:  # so many at a time that the sums are seldom read and written
                 _add_8(row, line[base:], shifts[i : i + 8], weights[i : i + 8])
                 i += 8
@@ -112,7 +137,7 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
                 _add_1(row, line[base:], shifts[i], weights[i])
                 i += 1
             for x in range(size):
-                broken += not np.isfinite(row[x])
+                broken += row[x] - row[x] != 0  # faster than np.isfinite
             out[y, first : first + size] = row
     return broken
 
@@ -189,14 +214,76 @@ def add_moments(
         if y > 0:
             _replace(tile[y - 1], tile[y + height - 1], centre, down, squares)
         _add_along(down, squares, width, across, across_squares)
-        target = variance[y]
-        for x in range(target.size):
-            total = across[x] + zero
-            target[x] += across_squares[x] * count - total * total
+        _take_means_off(across, across_squares, count, zero, variance[y])
         if sums.size:
-            target = sums[y]
-            for x in range(target.size):
-                target[x] = across[x]
+            _copy(across, sums[y])
+
+
+@_inline
+def _take_means_off(sums: Array, squares: Array, count: float, zero: float, variance: Array) -> None:
+    for x in range(variance.size):
+        total = sums[x] + zero
+        variance[x] += squares[x] * count - total * total
+
+
+@_inline
+def _copy(source: Array, target: Array) -> None:
+    for x in range(target.size):
+        target[x] = source[x]
+
+
+@_inline
+def _add_run(before: Array, start: int, stop: int, out: Array) -> None:
+    first, last = before[start : start + out.size], before[stop : stop + out.size]
+    for x in range(out.size):
+        out[x] += last[x] - first[x]
+
+
+@_inline
+def _add_4_runs(before: Array, runs: Array, out: Array) -> None:
+    size = out.size
+    rows = before[runs[0, 0]], before[runs[1, 0]], before[runs[2, 0]], before[runs[3, 0]]
+    a0, b0 = rows[0][runs[0, 1] : runs[0, 1] + size], rows[0][runs[0, 2] : runs[0, 2] + size]
+    a1, b1 = rows[1][runs[1, 1] : runs[1, 1] + size], rows[1][runs[1, 2] : runs[1, 2] + size]
+    a2, b2 = rows[2][runs[2, 1] : runs[2, 1] + size], rows[2][runs[2, 2] : runs[2, 2] + size]
+    a3, b3 = rows[3][runs[3, 1] : runs[3, 1] + size], rows[3][runs[3, 2] : runs[3, 2] + size]
+    for x in range(size):
+        out[x] += b0[x] - a0[x] + (b1[x] - a1[x]) + (b2[x] - a2[x]) + (b3[x] - a3[x])
+
+
+@_compile
+def add_masked_moments(
+    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
+) -> None:
+    """Do as `add_moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
+
+    `work` are two tables of zeros, one column wider than the tile.
+    """
+    before, before_squares = work[0], work[1]  # sums of a row before each column
+    for y in range(tile.shape[0]):
+        row, sums_before, squares_before = tile[y], before[y], before_squares[y]
+        total, square = np.int64(0), np.int64(0)
+        for x in range(row.size):
+            value = np.int64(row[x]) - centre
+            total += value
+            square += value * value
+            sums_before[x + 1], squares_before[x + 1] = total, square
+    across, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
+    for y in range(variance.shape[0]):
+        across[:] = 0
+        squares[:] = 0
+        i = 0
+        while i + 4 <= len(runs):
+            _add_4_runs(before[y:], runs[i : i + 4], across)
+            _add_4_runs(before_squares[y:], runs[i : i + 4], squares)
+            i += 4
+        while i < len(runs):
+            _add_run(before[y + runs[i, 0]], runs[i, 1], runs[i, 2], across)
+            _add_run(before_squares[y + runs[i, 0]], runs[i, 1], runs[i, 2], squares)
+            i += 1
+        _take_means_off(across, squares, count + zero, zero, variance[y])
+        if sums.size:
+            _copy(across, sums[y])
 
 
 @_compile
@@ -236,8 +323,8 @@ def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[
 
 
 @_compile_sums
-def sum_windows(windows: Array, values: Array, centre: float) -> Array:
-    """Sum over each window, less the centre: its values, their squares, and their products with `values`.
+def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Array:
+    """Sum over each window, less the centre, where the mask is 1: its values, squares, and products with `values`.
 
     All are whole numbers below 2**53, so that the order of additions does not matter.
     """
@@ -245,9 +332,9 @@ def sum_windows(windows: Array, values: Array, centre: float) -> Array:
     for i in range(len(windows)):
         total = square = product = 0.0
         for y in range(values.shape[0]):
-            row, weights = windows[i, y], values[y]
+            row, counts, weights = windows[i, y], mask[y], values[y]
             for x in range(weights.size):
-                value = float(row[x]) - centre
+                value = (float(row[x]) - centre) * counts[x]
                 total += value
                 square += value * value
                 product += value * weights[x]

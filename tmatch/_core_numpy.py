@@ -36,6 +36,31 @@ def add_moments(
     variance += squares
 
 
+def add_masked_moments(
+    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array, zero: Any
+) -> None:
+    """Do as `add_moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
+
+    `work` are two tables of zeros, one column wider than the tile.
+    """
+    values = tile.astype(work.dtype)
+    values -= values.dtype.type(centre)
+    np.cumsum(values, axis=1, out=work[0, :, 1:])
+    np.cumsum(np.square(values, out=values), axis=1, out=work[1, :, 1:])
+    rows, columns = variance.shape
+    totals = np.zeros((2, rows, columns), work.dtype)
+    for lead, start, stop in runs.tolist():
+        below = work[:, lead : lead + rows]
+        totals += below[..., stop : stop + columns]
+        totals -= below[..., start : start + columns]
+    total, squares = totals.astype(zero.dtype)
+    if sums.size:
+        sums[...] = total
+    squares *= count
+    squares -= np.square(total, out=total)
+    variance += squares
+
+
 def invert(variance: Array) -> float:
     """Put the inverse root in place of each variance above 0; give the largest."""
     np.sqrt(variance, out=variance)
@@ -58,9 +83,9 @@ def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[
     return energy, int(top >= np.float32(floor)), int(broken)
 
 
-def sum_windows(windows: Array, values: Array, centre: float) -> Array:
-    """Sum over each window, less the centre: its values, their squares, and their products with `values`."""
-    around = windows - np.float64(centre)
+def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Array:
+    """Sum over each window, less the centre, where the mask is 1: its values, squares, and products with `values`."""
+    around = (windows - np.float64(centre)) * mask
     squares = np.einsum("kij,kij->k", around, around)
     return np.stack([around.sum(axis=(1, 2)), squares, np.einsum("kij,ij->k", around, values)])
 

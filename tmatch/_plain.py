@@ -1,4 +1,4 @@
-"""Plain searches, the commonest: zncc of pictures of small integers, every pixel of which counts.
+"""Plain searches, the commonest: zncc of pictures of small integers, all pixels there, masks of simple shape.
 
 Many templates are sought at a time: the spectra and the window sums of a tile are made once for all of them.
 """
@@ -18,12 +18,15 @@ from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
 from tmatch._sums_exact import Whole, about
 from tmatch._tiles import Region, Shape, Tiling
 
+_MOST_RUNS = 300  # of pixels in the rows of a mask, beyond which transforms are faster
+
 
 @dataclass(frozen=True)
 class Pattern:
     """A template of a plain search, ready for the tiles of one tiling."""
 
     values: list[Array]
+    mask: Array | None
     whole: Whole
     tiling: Tiling
 
@@ -35,8 +38,10 @@ class Pattern:
             whole = Whole.of(replace(search, single=False), tiling)
             if whole is None:
                 return None
+            mask = search.weights[0]
             pairs = zip(search.template, whole.middles, strict=True)
-            return cls([about(t, m).astype(np.int64) for t, m in pairs], whole, tiling)
+            values = [np.where(mask, about(t, m), 0).astype(np.int64) for t, m in pairs]
+            return cls(values, None if mask.all() else mask, whole, tiling)
 
         pattern: Pattern | None = search.remember(("pattern", tiling, search.image[0].dtype), make)
         return pattern
@@ -47,7 +52,18 @@ class Pattern:
 
     @property
     def count(self) -> int:
-        return self.values[0].size
+        """How many pixels of each channel are compared."""
+        return self.values[0].size if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def shape(self) -> object:
+        """What windows are summed over."""
+        return self.window if self.mask is None else (self.window, self.mask.tobytes())
+
+    @cached_property
+    def runs(self) -> Array:
+        """Where the mask begins and ends to count: row, first column, and the one after the last."""
+        return _runs(np.ones(self.window, bool) if self.mask is None else self.mask)
 
     @cached_property
     def sums(self) -> list[int]:
@@ -66,7 +82,9 @@ class Pattern:
     def spectra_single(self) -> list[Array]:
         """Of the template about its means and of norm 1."""
         norm = math.sqrt(self.variance / self.count)
-        around = [(v - v.mean()) / norm for v in self.values]
+        around = [(v - v.sum() / self.count) / norm for v in self.values]
+        if self.mask is not None:
+            around = [np.where(self.mask, v, 0) for v in around]
         return [_core.tile_spectrum(v.astype(np.float32), self.tiling) for v in around]
 
 
@@ -74,15 +92,15 @@ class Plain:
     """Plain searches in one image, all done on the same tiles. `patterns` go with the numbers of their searches."""
 
     def __init__(
-        self, image: Sequence[Array], patterns: Sequence[tuple[int, Pattern]], *, single: bool
+        self, image: Sequence[Array], patterns: Sequence[tuple[int, Pattern]], engine: Any, *, single: bool
     ) -> None:
         self.image, self.single = image, single
         self.native = image[0].dtype.newbyteorder("=")
         # Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
-        self.patterns = sorted(patterns, key=lambda p: (p[1].window, p[1].whole.narrow.__name__, p[0]))
+        self.patterns = sorted(patterns, key=lambda p: (repr(p[1].shape), p[1].whole.narrow.__name__, p[0]))
         self.tiling = self.patterns[0][1].tiling
         self.passes = PASSES * (0.5 + 0.5 * len(patterns))
-        self.engine: Any = _engine.compiled(self.passes * math.prod(self.tiling.places)) or _core_numpy
+        self.engine = engine
 
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
@@ -150,20 +168,26 @@ class _Tile:
 
         They are kept until another shape is asked for.
         """
-        key = pattern.window, pattern.whole.narrow, pattern.whole.wide
+        key = pattern.shape, pattern.whole.narrow, pattern.whole.wide
         if (key, single) not in self._moments:
             if (key, not single) not in self._moments:
                 self._moments = {}
-            self._moments[key, single] = self._sum(*key, single=single)
+            self._moments[key, single] = self._sum(pattern, single=single)
         return self._moments[key, single]
 
-    def _sum(self, window: Shape, narrow: Any, wide: Any, *, single: bool) -> Any:
-        shape = tuple(n - k + 1 for n, k in zip(self.shape, window, strict=True))
+    def _sum(self, pattern: Pattern, *, single: bool) -> Any:
+        narrow, wide = pattern.whole.narrow, pattern.whole.wide
+        shape = tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
         variance = np.zeros(shape, np.float32 if single else wide)
         sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
         for channel, centre, own in zip(self.channels, self.centres or (), sums, strict=True):
-            work = np.zeros((4, self.shape[-1]), narrow)
-            self.engine.add_moments(channel, *window, centre, work, own, variance, wide(0))
+            if pattern.mask is None:
+                work = np.zeros((4, self.shape[1]), narrow)
+                self.engine.add_moments(channel, *pattern.window, centre, work, own, variance, wide(0))
+            else:
+                work = np.zeros((2, self.shape[0], self.shape[1] + 1), narrow)
+                args = channel, pattern.runs, pattern.count, centre, work, own, variance, wide(0)
+                self.engine.add_masked_moments(*args)
         return (variance, self.engine.invert(variance)) if single else (sums, variance)
 
     @cached_property
@@ -190,9 +214,11 @@ def _check(broken: int) -> None:
 
 def gather(searches: Sequence[Search]) -> list[Plain]:
     """Put the plain ones of some searches in one image together, those of similar size; leave out the others."""
+    plain = [(number, search) for number, search in enumerate(searches) if _is_plain(search)]
+    engine = plain and _engine.compiled(sum(PASSES * math.prod(search.shape) for _, search in plain))
     alike = defaultdict(list)
-    for number, search in enumerate(searches):
-        if _is_plain(search):
+    for number, search in plain:
+        if engine or search.weights[0].all():  # masks take NumPy more passes than transforms do
             alike[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
     groups = []
     for members in alike.values():
@@ -203,8 +229,14 @@ def gather(searches: Sequence[Search]) -> list[Plain]:
         tiling = _tiles.plan_tiles(shape, largest)
         ready = [(number, Pattern.of(search, tiling)) for number, search in members]
         if patterns := [(number, pattern) for number, pattern in ready if pattern]:
-            groups.append(Plain(image, patterns, single=members[0][1].single))
+            groups.append(Plain(image, patterns, engine or _core_numpy, single=members[0][1].single))
     return groups
+
+
+def _runs(mask: Array) -> Array:
+    edges = np.diff(np.pad(mask.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
+    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]))
 
 
 def _is_plain(search: Search) -> bool:
@@ -215,5 +247,7 @@ def _is_plain(search: Search) -> bool:
         and search.exists is None
         and not any(map(any, search.margins))
         and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
-        and all(w.dtype == bool and w.all() for w in search.weights)
+        and all(w is search.weights[0] for w in search.weights)
+        and search.weights[0].dtype == bool
+        and (bool(search.weights[0].all()) or len(_runs(search.weights[0])) <= _MOST_RUNS)
     )

@@ -252,7 +252,7 @@ def locate(
         with _progress("scoring every place") as progress:
             maps = score_with_validity(matcher, searched, searched_mask, progress)
     _print_matches(matches, form, str(image), pair.image.shape[:2], threshold, pixel_ratio)
-    with _working("writing pictures"):
+    with _working("writing pictures") if overlay or heatmap else contextlib.nullcontext():
         if overlay:
             _io.write_figure(overlay, tmatch.plot_matches(picture[0], matches, rejected=best))
         if heatmap:
