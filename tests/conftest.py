@@ -34,6 +34,7 @@ BY_BOTH_ENGINES = [
     "test_published_cases",
     "test_score",
     "test_precision",
+    "test_matcher",
 ]
 
 

@@ -1,6 +1,7 @@
 """Peaks found tile by tile: of the scores only those are kept that could be a peak."""
 
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +12,13 @@ from numpy.typing import NDArray
 from tmatch import _peaks, _tiles
 from tmatch._borders import Array
 from tmatch._general import General
-from tmatch._plain import Pattern, Plain, gather
+from tmatch._plain import Pattern, Plain, gather, score_places
 from tmatch._score import Work
 from tmatch._sums import Search
 from tmatch._tiles import Meter, Region
 
 _SINGLE = 1e-4  # what `match_template` promises for single precision
 _BAND_PLACES = 2**22  # at least so many are scored before peaks are looked for
-_GROUP_PIXELS = 2**20  # of windows scored together one by one
 
 Places = NDArray[np.intp]
 
@@ -50,7 +50,6 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
                 found[number] = _settle(group, pattern, places[number], threshold)
             else:  # so many that it is better to score all places in double
                 scorer = Plain(group.image, [(number, pattern)], group.engine, single=False)
-                meter.total += math.prod(scorer.tiling.counts)
                 found[number] = _find_in_bands(scorer, threshold, work, meter)
     for each in general:
         found[each.number] = _find_in_bands(each, threshold, work, meter)
@@ -59,7 +58,7 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
 
 def find_best(searches: Sequence[Search], work: Work) -> list[tuple[tuple[int, ...], float]]:
     """Find the best place of each search, the first of equal ones, and its score."""
-    best = []
+    best: list[tuple[tuple[int, ...], float]] = []
     scorers: list[Plain | General] = []
     for i, search in enumerate(searches):
         groups = gather([_double(search)])
@@ -71,7 +70,8 @@ def find_best(searches: Sequence[Search], work: Work) -> list[tuple[tuple[int, .
             here = np.unravel_index(heights.argmax(), heights.shape)
             if heights[here] > top:
                 top, place = float(heights[here]), (int(here[0]) + first, *map(int, here[1:]))
-        best.append((place, top if top > -np.inf else 0.0))
+        nothing = -1.0 if searches[len(best)].metric == "nssd" else 0.0
+        best.append((place, top if top > -np.inf else nothing))
     return best
 
 
@@ -87,7 +87,7 @@ def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dic
     floor = threshold - _SINGLE
     room = {number: 2 * math.prod(group.places(p.window)) // p.count for number, p in group.patterns}
     kept: dict[int, list[Places]] = {number: [np.empty((0, 2), np.intp)] for number in room}
-    crowded = set()
+    crowded, lock = set(), threading.Lock()
 
     def look(block: Region) -> None:
         for number, part, scores, norms, high in group.score(block, floor=floor):
@@ -95,8 +95,10 @@ def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dic
                 heights = np.where(norms > 0, scores, -np.inf) if floor <= 0 else scores
                 places = _peaks.candidates(heights, floor, 2 * _SINGLE)
                 kept[number].append(places + [s.start for s in part])
-                if sum(map(len, kept[number])) > room[number]:
-                    crowded.add(number)
+                with lock:
+                    if sum(map(len, kept[number])) > room[number] and number not in crowded:
+                        crowded.add(number)
+                        meter.total += math.prod(group.tiling.counts)  # all is to be done again
 
     _tiles.run(_tiles.Job(look, group.tiling, group.passes), workers=work.workers, meter=meter)
     return {number: np.concatenate(places) for number, places in kept.items() if number not in crowded}
@@ -105,38 +107,17 @@ def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dic
 def _settle(group: Plain, pattern: Pattern, places: Places, threshold: float) -> Found:
     """Score candidates and the places around them by definition, and choose the peaks."""
     places = places[np.lexsort(places.T[::-1])]
-    scores = _score_exactly(group, pattern, places)
+    scores = score_places(group.image, pattern, places, group.engine)
     places, scores = places[scores >= threshold], scores[scores >= threshold]
     near = places[:, None] + _peaks.shifts(2)
-    inside = ((near >= 0) & (near < group.places(pattern.window))).all(axis=-1)
+    shape = group.places(pattern.window)
+    inside = ((near >= 0) & (near < shape)).all(axis=-1)
     around = np.full(inside.shape, -np.inf)
-    unique, which = np.unique(near[inside], axis=0, return_inverse=True)
-    around[inside] = _score_exactly(group, pattern, unique)[which.ravel()]
+    unique, which = np.unique(np.ravel_multi_index(tuple(near[inside].T), shape), return_inverse=True)
+    near = np.stack(np.unravel_index(unique, shape), axis=1)
+    around[inside] = score_places(group.image, pattern, near, group.engine)[which]
     peaks = _peaks.settle(places, scores, around)
     return Found(places[peaks], scores[peaks])
-
-
-def _score_exactly(group: Plain, pattern: Pattern, places: Places) -> Array:
-    """Score single places; minus infinity where a window has no contrast."""
-    scores = np.full(len(places), -np.inf)
-    many = max(1, _GROUP_PIXELS // pattern.count)
-    mask = np.ones(pattern.window) if pattern.mask is None else pattern.mask.astype(np.float64)
-    views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in group.image]
-    for start in range(0, len(places), many):
-        part = scores[start : start + many]
-        at = tuple(places[start : start + many].T)
-        product, variance = np.zeros((2, len(part)), pattern.whole.wide)
-        terms = zip(views, pattern.whole.centres or (), pattern.values, pattern.sums, strict=True)
-        for view, centre, values, own in terms:
-            windows = np.ascontiguousarray(view[at], group.native)
-            found = group.engine.sum_windows(windows, mask, values.astype(np.float64), float(centre))
-            sums, squares, products = found.astype(pattern.whole.wide)
-            product += products * pattern.count - sums * own
-            variance += squares * pattern.count - sums * sums
-        norm = np.sqrt(variance.astype(np.float64) * float(pattern.variance))
-        np.divide(product, norm, out=part, where=norm > 0)
-        np.clip(part, -1, 1, out=part, where=norm > 0)
-    return scores
 
 
 # --- all others -----------------------------------------------------------------------------------
@@ -178,7 +159,7 @@ def _bands(scorer: Plain | General, work: Work, meter: Meter) -> Iterator[tuple[
         shape = (stop - first, *scorer.tiling.places[1:])
         if math.prod(shape) < _BAND_PLACES and stop < scorer.tiling.places[0]:
             continue
-        heights = np.empty(shape)
+        heights = np.full(shape, -np.inf)  # a template sought together with smaller ones has fewer places
 
         def fill(block: Region, heights: Array = heights, first: int = first) -> None:
             for _, (lead, *others), scores, norms, *_ in scorer.score(block):

@@ -145,25 +145,32 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
 # --- plain searches; `_core_numpy` has the same functions ------------------------------------------
 
 
-@_compile
+@_compile_sums
 def load(tile: Array, out: Array) -> float:
-    """Copy integers less their mean into the corner of `out`, zeros elsewhere; give the sum of their squares."""
+    """Copy integers less their mean into the corner of `out`, zeros elsewhere.
+
+    Give the largest sum of squares of a row or a column, for an estimate of errors.
+    """
     rows, columns = tile.shape
-    total, square = np.int64(0), np.int64(0)
+    total, largest = np.int64(0), np.float64(0)
     for y in range(rows):
         row = tile[y]
         for x in range(columns):
-            value = np.int64(row[x])
-            total += value
-            square += value * value
-    mean = total / tile.size
+            total += row[x]
+    mean = np.float32(total / tile.size)
+    down = np.zeros(columns, np.float32)
     for y in range(rows):
-        row, target = tile[y], out[y]
+        row, target, along = tile[y], out[y], np.float64(0)
         for x in range(columns):
-            target[x] = np.float32(row[x]) - np.float32(mean)
+            value = np.float32(row[x]) - mean
+            target[x] = value
+            square = value * value
+            along += square
+            down[x] += square
         target[columns:] = 0
+        largest = max(largest, along)
     out[rows:] = 0
-    return float(square) - mean * float(total)
+    return max(largest, float(down.max()))
 
 
 @_inline
@@ -304,22 +311,27 @@ def invert(variance: Array) -> float:
 
 
 @_compile_sums
-def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[float, int, int]:
+def scale(product: Array, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Make scores of products in the corner of an array, in place, cut at -1 and 1.
 
-    Gives the sum of the squared products, how many scores reach the floor, and how many pass 1 by more than rounding.
+    Give the largest sum of squared products of a row or a column, how many scores reach the floor, and how many pass 1
+    by more than rounding.
     """
-    energy, high, broken = 0.0, 0, 0
+    largest, high, broken = np.float64(0), 0, 0
+    down = np.zeros(inverse.shape[1], np.float32)
     for y in range(inverse.shape[0]):
-        row, by = product[y], inverse[y]
+        row, by, along = product[y], inverse[y], np.float64(0)
         for x in range(by.size):
-            energy += row[x] * row[x]
+            square = row[x] * row[x]
+            along += square
+            down[x] += square
         for x in range(by.size):
-            score = row[x] * np.float32(factor) * by[x]
+            score = row[x] * by[x]
             broken += not abs(score) <= np.float32(1.0001)
             high += score >= np.float32(floor)
             row[x] = min(max(score, np.float32(-1)), np.float32(1))
-    return energy, high, broken
+        largest = max(largest, along)
+    return max(largest, float(down.max())), high, broken
 
 
 @_compile_sums
@@ -334,7 +346,7 @@ def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Ar
         for y in range(values.shape[0]):
             row, counts, weights = windows[i, y], mask[y], values[y]
             for x in range(weights.size):
-                value = (float(row[x]) - centre) * counts[x]
+                value = (row[x] - centre) * counts[x]
                 total += value
                 square += value * value
                 product += value * weights[x]

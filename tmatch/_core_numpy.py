@@ -9,13 +9,21 @@ from tmatch._core import sliding
 
 
 def load(tile: Array, out: Array) -> float:
-    """Copy integers less their mean into the corner of `out`, zeros elsewhere; give the sum of their squares."""
+    """Copy integers less their mean into the corner of `out`, zeros elsewhere.
+
+    Give the largest sum of squares of a row or a column, for an estimate of errors.
+    """
     rows, columns = tile.shape
     part = out[:rows, :columns]
     part[...] = tile
-    part -= part.mean(dtype=np.float64).astype(np.float32)
+    part -= part.mean()  # it need not be exact
     out[rows:], out[:rows, columns:] = 0, 0
-    return float(np.square(part).sum(dtype=np.float64))
+    return _largest_line(part)
+
+
+def _largest_line(values: Array) -> float:
+    lines = np.einsum("yx,yx->y", values, values), np.einsum("yx,yx->x", values, values)
+    return float(max(line.max() for line in lines))
 
 
 def add_moments(
@@ -68,19 +76,20 @@ def invert(variance: Array) -> float:
     return float(variance.max())
 
 
-def scale(product: Array, inverse: Array, factor: float, floor: float) -> tuple[float, int, int]:
+def scale(product: Array, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Make scores of products in the corner of an array, in place, cut at -1 and 1.
 
-    Gives the sum of the squared products, how many scores reach the floor, and how many pass 1 by more than rounding.
+    Give the largest sum of squared products of a row or a column, whether a score reaches the floor, and whether one
+    passes 1 by more than rounding.
     """
     scores = product[: inverse.shape[0], : inverse.shape[1]]
-    energy = float(np.square(scores).sum(dtype=np.float64))
+    largest = _largest_line(scores)
     scores *= inverse
-    scores *= np.float32(factor)
-    top = float(scores.max())
-    broken = not (top <= 1.0001 and scores.min() >= -1.0001)
-    np.clip(scores, -1, 1, out=scores)
-    return energy, int(top >= np.float32(floor)), int(broken)
+    top, least = float(scores.max()), float(scores.min())
+    broken = not (top <= 1.0001 and least >= -1.0001)
+    if top > 1 or least < -1:
+        np.clip(scores, -1, 1, out=scores)
+    return largest, int(top >= np.float32(floor)), int(broken)
 
 
 def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Array:

@@ -18,6 +18,9 @@ from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
 from tmatch._sums_exact import Whole, about
 from tmatch._tiles import Region, Shape, Tiling
 
+_GROUP_PIXELS = 2**20  # of windows scored together one by one
+_SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
+_FAINT_SHARE = 10  # pixels of such windows for each place of a tile; beyond, double precision is faster
 _MOST_RUNS = 300  # of pixels in the rows of a mask, beyond which transforms are faster
 
 
@@ -80,8 +83,8 @@ class Pattern:
 
     @cached_property
     def spectra_single(self) -> list[Array]:
-        """Of the template about its means and of norm 1."""
-        norm = math.sqrt(self.variance / self.count)
+        """Of the template about its means, such that times `inverse` the products are scores."""
+        norm = math.sqrt(self.variance) / self.count
         around = [(v - v.sum() / self.count) / norm for v in self.values]
         if self.mask is not None:
             around = [np.where(self.mask, v, 0) for v in around]
@@ -137,20 +140,42 @@ class _Tile:
         self._moments: dict[object, Any] = {}
 
     def score_single(self, pattern: Pattern, floor: float) -> tuple[Array, Array, bool] | None:
-        """Score by transforms in single precision; give nothing where some score may be off by too much."""
+        """Score by transforms in single precision; give nothing if double precision is called for."""
         inverse, largest = self.moments(pattern, single=True)
-        spectra, energy = self.spectra_single
-        factor = math.sqrt(pattern.count)
-        expected = energy / math.prod(self.tiling.fft_shape)
-        if single_error(expected) * factor * largest > TRUSTED_SINGLE:
+        spectra, squares = self.spectra_single
+        lines = math.sqrt(squares * pattern.count)
+        if single_error(lines) * largest > TRUSTED_SINGLE and self._faint(pattern, inverse, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
         product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
-        squares, high, broken = self.engine.scale(product, inverse, factor, floor)
-        if single_error(squares / inverse.size + expected) * factor * largest > TRUSTED_SINGLE:
+        squares, high, broken = self.engine.scale(product, inverse, floor)
+        lines += math.sqrt(squares)
+        if single_error(lines) * largest <= TRUSTED_SINGLE:
+            _check(broken)
+        elif not self._mend(pattern, product, inverse, lines):
             return None
-        _check(broken)
-        return product, inverse, high > 0
+        return product, inverse, high > 0 or single_error(lines) * largest > TRUSTED_SINGLE
+
+    def _faint(self, pattern: Pattern, inverse: Array, lines: float) -> Array | None:
+        """Find windows too faint for single precision; None if to score them one by one takes too long."""
+        faint = np.flatnonzero(inverse > TRUSTED_SINGLE / (_SELDOM * single_error(lines)))
+        return faint if len(faint) * pattern.count <= _FAINT_SHARE * inverse.size else None
+
+    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> bool:
+        """Score faint windows one by one; tell whether others in doubt, as far as a sample shows, are good enough."""
+        faint = self._faint(pattern, inverse, lines)
+        if faint is None:
+            return False
+        doubtful = np.flatnonzero(inverse > TRUSTED_SINGLE / single_error(lines))
+        sample = doubtful[:: 1 + len(doubtful) // max(8, min(64, 2**17 // pattern.count))]
+        scores = product[: inverse.shape[0], : inverse.shape[1]]
+        for chosen in (faint, sample):  # what is mended is no longer wrong
+            at = np.unravel_index(chosen, inverse.shape)
+            exact = score_places(self.channels, pattern, np.stack(at, axis=1), self.engine)
+            if chosen is sample and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 8).all():
+                return False
+            scores[at] = exact
+        return True
 
     def score_exactly(self, pattern: Pattern) -> tuple[Array, Array, bool]:
         """Score without rounding but for the last steps."""
@@ -192,18 +217,41 @@ class _Tile:
 
     @cached_property
     def spectra_single(self) -> tuple[list[Array], float]:
-        """Of the channels about their means, whose squares are added up."""
-        spectra, energy = [], 0.0
+        """Of the channels about their means, and the largest sum of squares of a row or a column, added up."""
+        spectra, squares = [], 0.0
         for channel in self.channels:
             values = np.empty(self.tiling.fft_shape, np.float32)
-            energy += self.engine.load(channel, values)
+            squares += self.engine.load(channel, values)
             spectra.append(_core.transform(values, self.tiling))
-        return spectra, energy
+        return spectra, squares
 
     @cached_property
     def spectra(self) -> list[Array]:
         pairs = zip(self.channels, self.centres or (), strict=True)
         return [_core.transform(channel - np.float64(centre), self.tiling) for channel, centre in pairs]
+
+
+def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, engine: Any) -> Array:
+    """Score single places by definition; minus infinity where a window has no contrast."""
+    scores = np.full(len(places), -np.inf)
+    many = max(1, _GROUP_PIXELS // pattern.count)
+    mask = np.ones(pattern.window) if pattern.mask is None else pattern.mask.astype(np.float64)
+    views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in channels]
+    for start in range(0, len(places), many):
+        part = scores[start : start + many]
+        at = tuple(places[start : start + many].T)
+        product, variance = np.zeros((2, len(part)), pattern.whole.wide)
+        terms = zip(views, pattern.whole.centres or (), pattern.values, pattern.sums, strict=True)
+        for view, centre, values, own in terms:
+            windows = np.ascontiguousarray(view[at], view.dtype.newbyteorder("="))
+            found = engine.sum_windows(windows, mask, values.astype(np.float64), float(centre))
+            sums, squares, products = found.astype(pattern.whole.wide)
+            product += products * pattern.count - sums * own
+            variance += squares * pattern.count - sums * sums
+        norm = np.sqrt(variance.astype(np.float64) * float(pattern.variance))
+        np.divide(product, norm, out=part, where=norm > 0)
+        np.clip(part, -1, 1, out=part, where=norm > 0)
+    return scores
 
 
 def _check(broken: int) -> None:

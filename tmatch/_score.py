@@ -289,4 +289,7 @@ def empty_map(search: Search, out: Scores | None = None) -> Scores:
         what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         msg = f"`out` is {what}; it must be an array of {dtype} with shape {shape} that can be written to"
         raise ValueError(msg)
+    if any(np.may_share_memory(out, array) for array in (*search.image, *search.template)):
+        msg = "`out` shares memory with `image` or `template`, which are read while it is written; give another array"
+        raise ValueError(msg)
     return out
