@@ -59,9 +59,9 @@ class Pattern:
         return self.values[0].size if self.mask is None else int(np.count_nonzero(self.mask))
 
     @cached_property
-    def shape(self) -> object:
+    def shape(self) -> tuple[Shape, bytes]:
         """What windows are summed over."""
-        return self.window if self.mask is None else (self.window, self.mask.tobytes())
+        return self.window, b"" if self.mask is None else self.mask.tobytes()
 
     @cached_property
     def runs(self) -> Array:
@@ -100,7 +100,7 @@ class Plain:
         self.image, self.single = image, single
         self.native = image[0].dtype.newbyteorder("=")
         # Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
-        self.patterns = sorted(patterns, key=lambda p: (repr(p[1].shape), p[1].whole.narrow.__name__, p[0]))
+        self.patterns = sorted(patterns, key=lambda p: (p[1].shape, p[1].whole.narrow.__name__, p[0]))
         self.tiling = self.patterns[0][1].tiling
         self.passes = PASSES * (0.5 + 0.5 * len(patterns))
         self.engine = engine
@@ -144,7 +144,7 @@ class _Tile:
         inverse, largest = self.moments(pattern, single=True)
         spectra, squares = self.spectra_single
         lines = math.sqrt(squares * pattern.count)
-        if single_error(lines) * largest > TRUSTED_SINGLE and self._faint(pattern, inverse, lines) is None:
+        if self._faint(pattern, inverse, largest, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
         product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
@@ -152,18 +152,21 @@ class _Tile:
         lines += math.sqrt(squares)
         if single_error(lines) * largest <= TRUSTED_SINGLE:
             _check(broken)
-        elif not self._mend(pattern, product, inverse, lines):
+        elif not self._mend(pattern, product, inverse, largest, lines):
             return None
         return product, inverse, high > 0 or single_error(lines) * largest > TRUSTED_SINGLE
 
-    def _faint(self, pattern: Pattern, inverse: Array, lines: float) -> Array | None:
+    def _faint(self, pattern: Pattern, inverse: Array, largest: float, lines: float) -> Array | None:
         """Find windows too faint for single precision; None if to score them one by one takes too long."""
-        faint = np.flatnonzero(inverse > TRUSTED_SINGLE / (_SELDOM * single_error(lines)))
+        error = _SELDOM * single_error(lines)
+        if error * largest <= TRUSTED_SINGLE:
+            return np.empty(0, np.intp)
+        faint = np.flatnonzero(inverse > TRUSTED_SINGLE / error)
         return faint if len(faint) * pattern.count <= _FAINT_SHARE * inverse.size else None
 
-    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> bool:
+    def _mend(self, pattern: Pattern, product: Array, inverse: Array, largest: float, lines: float) -> bool:
         """Score faint windows one by one; tell whether others in doubt, as far as a sample shows, are good enough."""
-        faint = self._faint(pattern, inverse, lines)
+        faint = self._faint(pattern, inverse, largest, lines)
         if faint is None:
             return False
         doubtful = np.flatnonzero(inverse > TRUSTED_SINGLE / single_error(lines))
