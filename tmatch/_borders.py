@@ -30,11 +30,6 @@ class Extended:
         """Largest magnitude the pixels, being integers, can have."""
         return max(largest_magnitude(self.image), abs(int(self.fill)))
 
-    def inside(self, window: Sequence[int]) -> Region:
-        """Give the places at which a window lies inside the image, on all axes."""
-        sides = zip(self.margins, self.image.shape, window, strict=True)
-        return tuple(slice(before, max(before, before + n - k + 1)) for (before, _), n, k in sides)
-
     def tile(self, region: Region, dtype: np.dtype[Any]) -> Array:
         """Give a tile to look at: a part of the image where that will do, or else a copy."""
         starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]

@@ -71,9 +71,7 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
         # Float32 holds integers below 2**24, in half the memory.
         work = np.dtype(np.float32 if small else np.float64)
     tiling = _tiles.plan_blocks(shape, weights.shape)
-    passes, sum_tile, direct = _choose_sums(
-        weights, work, math.prod(tiling.places) * len(images), whole=whole
-    )
+    passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
     if passes > _TRANSFORM_PASSES:  # transforms cost at least that
         tiles = _tiles.plan_tiles(shape, weights.shape)
         transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
@@ -86,7 +84,7 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             work = np.dtype(np.float64) if whole else work
             spectrum = tile_spectrum(np.conj(weights).astype(work), tiles)
             passes, tiling = transforms, tiles
-            sum_tile, direct = functools.partial(_sum_by_transform, spectrum, tiling, whole), False
+            sum_tile = functools.partial(_sum_by_transform, spectrum, tiling, whole)
 
     full = bool(weights.all())
 
@@ -102,23 +100,13 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
 
-    blocks = list(tiling.blocks())
-    if direct:  # cut so that most blocks see the image itself, and only a thin rim is copied
-        inside = images[0].inside(weights.shape)
-        blocks = list(_tiles.cut_rim(tiling, inside)) if all(s.start < s.stop for s in inside) else blocks
-    return [
-        Job(functools.partial(compute, *pair), tiling, passes, blocks)
-        for pair in zip(images, outs, strict=True)
-    ]
+    return [Job(functools.partial(compute, *pair), tiling, passes) for pair in zip(images, outs, strict=True)]
 
 
 def _choose_sums(
     weights: Array, work: np.dtype[Any], places: int, *, whole: bool
-) -> tuple[float, Callable[[Array, Array], bool], bool]:
-    """Choose between all taps at once and axis after axis, and the engine.
-
-    Say how many passes over a tile it takes, and whether it reads a tile's rows from the image as they lie.
-    """
+) -> tuple[float, Callable[[Array, Array], bool]]:
+    """Choose between all taps at once and axis after axis, and the engine; say how many passes over a tile it takes."""
     single = work in (np.float32, np.complex64)
     factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
     ways = [[weights], *([factors] if factors else [])]
@@ -133,8 +121,8 @@ def _choose_sums(
         )
         if sparing < passes:
             parts = [w.astype(work) for w in way]
-            return sparing, functools.partial(_sum_compiled, engine.sum_shifted, parts), len(way) == 1
-    return passes, functools.partial(_sum_by_numpy, best), False
+            return sparing, functools.partial(_sum_compiled, engine.sum_shifted, parts)
+    return passes, functools.partial(_sum_by_numpy, best)
 
 
 def _passes(weights: Array, *, single: bool) -> float:

@@ -12,7 +12,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -110,20 +110,6 @@ def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
         block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
         points = max(1.0, points / size)
     return Tiling(places, window, tuple(block), ())
-
-
-def cut_rim(tiling: Tiling, inside: Region) -> Iterator[Region]:
-    """Cut the places into blocks of those inside, and, axis by axis, the rim before and after."""
-    for axis, part in enumerate(inside):
-        for start, stop in ((0, part.start), (part.stop, tiling.places[axis])):
-            if start < stop:
-                rest = (slice(0, n) for n in tiling.places[axis + 1 :])
-                yield (*inside[:axis], slice(start, stop), *rest)
-    shape = tuple(part.stop - part.start for part in inside)
-    for block in replace(tiling, places=shape).blocks():
-        yield tuple(
-            slice(b.start + part.start, b.stop + part.start) for b, part in zip(block, inside, strict=True)
-        )
 
 
 @dataclass(frozen=True, slots=True)
