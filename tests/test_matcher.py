@@ -602,3 +602,13 @@ def test_a_search_in_a_large_file_keeps_no_map_of_it(tmp_path, draw):
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert told["found"] == [[[4000, 5000], 1.0]]
     assert told["grown"] < 200  # a map would take 285, in single precision 142 more than the 36 of the file
+
+
+def test_a_matcher_tells_what_it_seeks(draw):
+    told = repr(tmatch.Matcher({"eye": draw((3, 4)), "nose": draw((5, 6))}, metric="ncc"))
+    assert told == "Matcher(eye (3, 4), nose (5, 6); ncc)"
+
+
+def test_no_template_is_refused():
+    with pytest.raises(TypeError, match="`template` has dtype object; it must hold real numbers"):
+        tmatch.Matcher(None)

@@ -73,6 +73,10 @@ class Matcher:
             for label, template in named.items()
         ]
 
+    def __repr__(self) -> str:
+        shapes = (f"{each.label or 'template'} {each.template.shape}" for each in self._prepared)
+        return f"Matcher({', '.join(shapes)}; {self._metric})"
+
     def score(
         self,
         image: ArrayLike,
@@ -261,7 +265,7 @@ def score_with_validity(
 
 def _prepare(label: str, template: ArrayLike, mask: ArrayLike | None, preparing: Preparing) -> _Prepared:
     """Copy a template, and refuse one that cannot be sought in an empty image as large as itself."""
-    copy, own_mask = _copy("template", template), _copy("mask", mask)
+    copy, own_mask = _copy("template", template), None if mask is None else _copy("mask", mask)
     make_search(np.zeros([max(n, 1) for n in copy.shape or (1,)]), copy, mask=own_mask, **preparing)
     return _Prepared(label, copy, own_mask, {})
 
@@ -286,8 +290,8 @@ def check_threshold(threshold: float, metric: str) -> None:
         raise ValueError(msg)
 
 
-def _copy(name: str, values: ArrayLike | None) -> Any:
-    return None if values is None else np.array(check_numbers(name, values, finite=False))
+def _copy(name: str, values: ArrayLike) -> NDArray[Any]:
+    return np.array(check_numbers(name, values, finite=False))
 
 
 def _named(label: str, function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
