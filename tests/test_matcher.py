@@ -496,7 +496,7 @@ def test_an_error_in_progress_ends_the_search_and_comes_out(draw, call, error, w
     patience = time.monotonic() + 5
     while _thread._count() > running and time.monotonic() < patience:
         time.sleep(0.001)
-    assert _thread._count() == running
+    assert _thread._count() <= running
 
 
 # --- refusals -------------------------------------------------------------------------------------

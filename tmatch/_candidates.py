@@ -17,7 +17,7 @@ from tmatch._score import Work
 from tmatch._sums import Search
 from tmatch._tiles import Meter, Region
 
-_SINGLE = 1e-4  # what `match_template` promises for single precision
+_SINGLE = 2e-4  # twice what `match_template` promises for single precision
 _BAND_PLACES = 2**22  # at least so many are scored before peaks are looked for
 
 Places = NDArray[np.intp]

@@ -170,12 +170,12 @@ class _Tile:
         if faint is None:
             return False
         doubtful = np.flatnonzero(inverse > TRUSTED_SINGLE / single_error(lines))
-        sample = doubtful[:: 1 + len(doubtful) // max(8, min(64, 2**17 // pattern.count))]
+        sample = doubtful[:: 1 + len(doubtful) // max(8, min(256, 2**17 // pattern.count))]
         scores = product[: inverse.shape[0], : inverse.shape[1]]
         for chosen in (faint, sample):  # what is mended is no longer wrong
             at = np.unravel_index(chosen, inverse.shape)
             exact = score_places(self.channels, pattern, np.stack(at, axis=1), self.engine)
-            if chosen is sample and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 8).all():
+            if chosen is sample and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 16).all():
                 return False
             scores[at] = exact
         return True
