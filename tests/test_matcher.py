@@ -612,3 +612,11 @@ def test_a_matcher_tells_what_it_seeks(draw):
 def test_no_template_is_refused():
     with pytest.raises(TypeError, match="`template` has dtype object; it must hold real numbers"):
         tmatch.Matcher(None)
+
+
+def test_channel_weights_are_copied(draw):
+    image, weights = draw((20, 25, 3)), [1.0, 2.0, 0.5]
+    matcher = tmatch.Matcher(image[3:9, 4:12], channel_axis=2, channel_weights=weights)
+    before = matcher.score(image)
+    weights[0] = 100.0
+    np.testing.assert_array_equal(matcher.score(image), before)

@@ -1,5 +1,6 @@
 """Matcher: templates made ready once, for any number of images."""
 
+import copy
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Matcher:
         named = _by_label(templates)
         told = {} if masks is None else _by_label(masks, "masks", named)
         self._single = not isinstance(templates, Mapping)
-        self._options = preparing
+        self._options = copy.deepcopy(preparing)
         self._metric = preparing.get("metric", "zncc")
         self._prepared = [
             _named(label, _prepare, label, template, told.get(label), preparing)
@@ -265,9 +266,9 @@ def score_with_validity(
 
 def _prepare(label: str, template: ArrayLike, mask: ArrayLike | None, preparing: Preparing) -> _Prepared:
     """Copy a template, and refuse one that cannot be sought in an empty image as large as itself."""
-    copy, own_mask = _copy("template", template), None if mask is None else _copy("mask", mask)
-    make_search(np.zeros([max(n, 1) for n in copy.shape or (1,)]), copy, mask=own_mask, **preparing)
-    return _Prepared(label, copy, own_mask, {})
+    own, own_mask = _copy("template", template), None if mask is None else _copy("mask", mask)
+    make_search(np.zeros([max(n, 1) for n in own.shape or (1,)]), own, mask=own_mask, **preparing)
+    return _Prepared(label, own, own_mask, {})
 
 
 def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:

@@ -170,7 +170,11 @@ class _Tile:
         if faint is None:
             return False
         doubtful = np.flatnonzero(inverse > TRUSTED_SINGLE / single_error(lines))
-        sample = doubtful[:: 1 + len(doubtful) // max(8, min(256, 2**17 // pattern.count))]
+        many = max(8, min(128, 2**16 // pattern.count))
+        sample = doubtful
+        if len(doubtful) > many:  # the faintest, and some from everywhere
+            order = np.argpartition(inverse.ravel()[doubtful], -many)
+            sample = np.concatenate([doubtful[order[-many:]], doubtful[:: 1 + len(doubtful) // many]])
         scores = product[: inverse.shape[0], : inverse.shape[1]]
         for chosen in (faint, sample):  # what is mended is no longer wrong
             at = np.unravel_index(chosen, inverse.shape)

@@ -173,12 +173,12 @@ def run(
 
     many = sum(job.passes * job.places for job in jobs) > _THREAD_WORK
     threads = min(len(pending), workers or available_cores()) if many else 1
-    ends = [_start(drain) for _ in range(threads - 1)]
-    drain()
     try:
+        ends = [_start(drain) for _ in range(threads - 1)]
+        drain()
         for end in ends:
             end.acquire()
-    finally:  # Ctrl-C while waiting: the others stop after the tile at hand
+    finally:  # Ctrl-C out here: the others stop after the tile at hand
         pending.clear()
     if errors:  # the first tile's, whichever thread was first
         raise min(errors, key=operator.itemgetter(0))[1]
