@@ -95,8 +95,8 @@ def match_template(
     channel_means : {"separate", "joint"}
         Whether each channel has its own mean, so that a colour cast does not hurt, or all have one.
     precision : {"double", "single"}
-        "single" is faster and gives float32, whose error stays below 1e-4 (of 1, or of the product of both norms):
-        parts of an image where it would not, of much less contrast than what is around them, are done in double.
+        "single" is faster and gives float32, whose error is to stay below 1e-4 (of 1, or of the product of both norms):
+        parts of an image where an estimate says it may not, as they are faint beside others, are done in double.
     out : array or None
         Where to write the scores: an array of the dtype and shape that the result has, a `numpy.memmap` too.
     workers : int or None
