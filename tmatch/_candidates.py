@@ -13,7 +13,7 @@ from tmatch import _peaks, _tiles
 from tmatch._borders import Array
 from tmatch._general import General
 from tmatch._plain import Pattern, Plain, gather, score_places
-from tmatch._score import Work
+from tmatch._score import Work, plan
 from tmatch._sums import Search
 from tmatch._tiles import Meter, Region
 
@@ -37,22 +37,20 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
     Plain searches are scored in single precision first. Scores of what may be a peak, and of the places around it,
     are made anew by definition, so that the result is that of double precision.
     """
-    plain = gather([replace(search, single=True) for search in searches])
-    known = {number for group in plain for number, _ in group.patterns}
-    general = [General(i, _double(s)) for i, s in enumerate(searches) if i not in known]
-    scorers: list[Plain | General] = [*plain, *general]
-    meter = Meter(work.progress, sum(math.prod(s.tiling.counts) for s in scorers))
+    scorers = plan([_double(search) for search in searches])
+    meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
     found: dict[int, Found] = {}
-    for group in plain:
-        places = _candidates(group, threshold, work, meter)
-        for number, pattern in group.patterns:
+    for scorer in scorers:
+        if isinstance(scorer, General):
+            found[scorer.number] = _find_in_bands(scorer, threshold, work, meter)
+            continue
+        places = _candidates(replace(scorer, single=True), threshold, work, meter)
+        for number, pattern in scorer.patterns:
             if number in places:
-                found[number] = _settle(group, pattern, places[number], threshold)
+                found[number] = _settle(scorer, pattern, places[number], threshold)
             else:  # so many that it is better to score all places in double
-                scorer = Plain(group.image, [(number, pattern)], group.engine, single=False)
-                found[number] = _find_in_bands(scorer, threshold, work, meter)
-    for each in general:
-        found[each.number] = _find_in_bands(each, threshold, work, meter)
+                alone = replace(scorer, patterns=[(number, pattern)])
+                found[number] = _find_in_bands(alone, threshold, work, meter)
     return [found[i] for i in range(len(searches))]
 
 
@@ -63,7 +61,7 @@ def find_best(searches: Sequence[Search], work: Work) -> list[tuple[tuple[int, .
     for i, search in enumerate(searches):
         groups = gather([_double(search)])
         scorers.append(groups[0] if groups else General(i, _double(search)))
-    meter = Meter(work.progress, sum(math.prod(s.tiling.counts) for s in scorers))
+    meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
     for scorer in scorers:
         top, place = -np.inf, (0,) * len(scorer.tiling.places)
         for first, heights in _bands(scorer, work, meter):
@@ -93,12 +91,12 @@ def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dic
         for number, part, scores, norms, high in group.score(block, floor=floor):
             if high and number not in crowded:
                 heights = np.where(norms > 0, scores, -np.inf) if floor <= 0 else scores
-                places = _peaks.candidates(heights, floor, 2 * _SINGLE)
+                places, *_ = _peaks.candidates(heights, floor, 2 * _SINGLE)
                 kept[number].append(places + [s.start for s in part])
                 with lock:
                     if sum(map(len, kept[number])) > room[number] and number not in crowded:
                         crowded.add(number)
-                        meter.total += math.prod(group.tiling.counts)  # all is to be done again
+                        meter.total += group.tiling.count  # all is to be done again
 
     _tiles.run(_tiles.Job(look, group.tiling, group.passes), workers=work.workers, meter=meter)
     return {number: np.concatenate(places) for number, places in kept.items() if number not in crowded}
@@ -131,15 +129,14 @@ def _find_in_bands(scorer: Plain | General, threshold: float, work: Work, meter:
     for first, band in _bands(scorer, work, meter):
         heights = np.concatenate([before, band])
         start = first - len(before)
-        places = _peaks.candidates(heights, threshold)
+        places, top, around = _peaks.candidates(heights, threshold)
         last = first + len(band) == rows
         fresh = places[:, 0] >= max(len(before) - 1, 0)
-        places = places[fresh & (last | (places[:, 0] < len(heights) - 1))]
-        top, around = _peaks.heights_at(heights, places)
+        known = fresh & (last | (places[:, 0] < len(heights) - 1))
         places[:, 0] += start
-        found.append(places)
-        tops.append(top)
-        arounds.append(around)
+        found.append(places[known])
+        tops.append(top[known])
+        arounds.append(around[known])
         before = heights[-2:].copy()
     places, heights = np.concatenate(found).reshape(-1, ndim), np.concatenate(tops)
     peaks = _peaks.settle(places, heights, np.concatenate(arounds))

@@ -44,27 +44,6 @@ def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
 
 
 @_inline
-def _set_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
-    size = row.size
-    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
-    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
-    s4, s5 = line[shifts[4] : shifts[4] + size], line[shifts[5] : shifts[5] + size]
-    s6, s7 = line[shifts[6] : shifts[6] + size], line[shifts[7] : shifts[7] + size]
-    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
-    w4, w5, w6, w7 = weights[4], weights[5], weights[6], weights[7]
-    for x in range(size):
-        total = w0 * s0[x]
-        total += w1 * s1[x]
-        total += w2 * s2[x]
-        total += w3 * s3[x]
-        total += w4 * s4[x]
-        total += w5 * s5[x]
-        total += w6 * s6[x]
-        total += w7 * s7[x]
-        row[x] = total
-
-
-@_inline
 def _add_1(row: Array, line: Array, shift: int, weight: float) -> None:
     source = line[shift : shift + row.size]
     for x in range(row.size):
@@ -121,12 +100,8 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
             size = min(_CHUNK, out.shape[1] - first)
             base = y * row_step + first
             row = sums[:size]
-            if shifts.size >= 8:
-                _set_8(row, line[base:], shifts, weights)
-                i = 8
-            else:
-                _set_first(row, line[base:], shifts, weights)
-                i = 1
+            _set_first(row, line[base:], shifts, weights)
+            i = 1
             while i + 8 <= shifts.size:  # so many at a time that the sums are seldom read and written
                 _add_8(row, line[base:], shifts[i : i + 8], weights[i : i + 8])
                 i += 8

@@ -163,9 +163,9 @@ class Matcher:
         matches = []
         found = find(searches, threshold, Work.of(workers, progress))
         for each, search, peaks in zip(self._prepared, searches, found, strict=True):
-            scores = dict(zip(map(tuple, peaks.places.tolist()), peaks.scores.tolist(), strict=True))
-            places = by_height(peaks.places, peaks.scores, min_distance).tolist()
-            matches += [match_at(search, place, scores[tuple(place)], each.label) for place in places]
+            order = by_height(peaks.places, peaks.scores, min_distance)
+            pairs = zip(peaks.places[order].tolist(), peaks.scores[order].tolist(), strict=True)
+            matches += [match_at(search, place, score, each.label) for place, score in pairs]
         return non_max_suppression(matches, max_overlap=max_overlap, max_count=max_count)
 
     def best(

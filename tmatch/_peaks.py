@@ -60,10 +60,10 @@ def find_peaks(
     check_count("max_count", max_count)
     check_count("min_distance", min_distance)
     heights = _heights(array)
-    places = candidates(heights, LOWEST if threshold is None else threshold)
-    tops, around = heights_at(heights, places)
-    places = places[settle(places, tops, around)]
-    return by_height(places, heights[tuple(places.T)], min_distance)[:max_count]
+    places, tops, around = candidates(heights, LOWEST if threshold is None else threshold)
+    peaks = settle(places, tops, around)
+    peaks = peaks[by_height(places[peaks], tops[peaks], min_distance)]
+    return places[peaks][:max_count]
 
 
 def _check(array: Array, threshold: float | None) -> None:
@@ -94,25 +94,20 @@ def shifts(ndim: int) -> NDArray[np.intp]:
     return np.delete(around, len(around) // 2, axis=0)
 
 
-def candidates(heights: Array, floor: float, slack: float = 0) -> NDArray[np.intp]:
-    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
+def candidates(heights: Array, floor: float, slack: float = 0) -> tuple[NDArray[np.intp], Array, Array]:
+    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order.
+
+    Give them with their heights, and those of their neighbours; minus infinity outside.
+    """
     high = np.flatnonzero(heights >= floor)  # much faster than np.argwhere
     places = np.stack(np.unravel_index(high, heights.shape), axis=1)
     if not len(places):
-        return places
+        return places, np.empty(0), np.empty((0, 3**heights.ndim - 1))
     line, at, steps = _line(heights, places)
     left = np.arange(len(at))
     for step in steps:  # most places drop out at the first neighbours
         left = left[line[at[left] + step] <= line[at[left]] + slack]
-    return places[left]
-
-
-def heights_at(heights: Array, places: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Give the height of each place, and those of its neighbours; minus infinity outside."""
-    if not len(places):
-        return np.empty(0), np.empty((0, 3**heights.ndim - 1))
-    line, at, steps = _line(heights, places)
-    return line[at], line[at[:, None] + steps]
+    return places[left], line[at[left]], line[at[left, None] + steps]
 
 
 def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
@@ -167,17 +162,18 @@ def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDAr
 
 
 def by_height(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
-    """Sort peaks, best first, and leave out those too near to one already taken."""
-    places = places[np.argsort(-heights, kind="stable")]
+    """Give the order of peaks, best first, without those too near to one already taken."""
+    order = np.argsort(-heights, kind="stable")
     if min_distance == 1:
-        return places
+        return order
     taken: dict[tuple[int, ...], NDArray[np.intp]] = {}  # cells hold no two peaks that are far enough apart
     around = np.vstack([np.zeros((1, places.shape[1]), np.intp), shifts(places.shape[1])])
     kept = []
-    for i, place in enumerate(places):
+    for i in order:
+        place = places[i]
         cells = map(tuple, (place // min_distance + around).tolist())
         near = [taken[cell] for cell in cells if cell in taken]
         if all(np.abs(place - other).max() >= min_distance for other in near):
             taken[tuple((place // min_distance).tolist())] = place
             kept.append(i)
-    return places[kept]
+    return np.array(kept, np.intp)

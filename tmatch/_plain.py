@@ -53,7 +53,7 @@ class Pattern:
     def window(self) -> Shape:
         return self.values[0].shape
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many pixels of each channel are compared."""
         return self.values[0].size if self.mask is None else int(np.count_nonzero(self.mask))
@@ -66,7 +66,17 @@ class Pattern:
     @cached_property
     def runs(self) -> Array:
         """Where the mask begins and ends to count: row, first column, and the one after the last."""
-        return _runs(np.ones(self.window, bool) if self.mask is None else self.mask)
+        return _runs(self.counted)
+
+    @property
+    def counted(self) -> Array:
+        """Which pixels are compared."""
+        return np.ones(self.window, bool) if self.mask is None else self.mask
+
+    @cached_property
+    def floats(self) -> tuple[Array, list[Array]]:
+        """Give which pixels are compared, and the values, for sums over single windows."""
+        return self.counted.astype(np.float64), [v.astype(np.float64) for v in self.values]
 
     @cached_property
     def sums(self) -> list[int]:
@@ -91,19 +101,25 @@ class Pattern:
         return [_core.tile_spectrum(v.astype(np.float32), self.tiling) for v in around]
 
 
+@dataclass(frozen=True)
 class Plain:
-    """Plain searches in one image, all done on the same tiles. `patterns` go with the numbers of their searches."""
+    """Plain searches in one image, all done on the same tiles. `patterns` go with the numbers of their searches.
 
-    def __init__(
-        self, image: Sequence[Array], patterns: Sequence[tuple[int, Pattern]], engine: Any, *, single: bool
-    ) -> None:
-        self.image, self.single = image, single
-        self.native = image[0].dtype.newbyteorder("=")
-        # Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
-        self.patterns = sorted(patterns, key=lambda p: (p[1].shape, p[1].whole.narrow.__name__, p[0]))
-        self.tiling = self.patterns[0][1].tiling
-        self.passes = PASSES * (0.5 + 0.5 * len(patterns))
-        self.engine = engine
+    Those of one shape follow each other, so that a tile's window sums are made once and then forgotten.
+    """
+
+    image: Sequence[Array]
+    patterns: Sequence[tuple[int, Pattern]]
+    engine: Any
+    single: bool
+
+    @property
+    def tiling(self) -> Tiling:
+        return self.patterns[0][1].tiling
+
+    @property
+    def passes(self) -> float:
+        return PASSES * (0.5 + 0.5 * len(self.patterns))
 
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
@@ -116,7 +132,8 @@ class Plain:
         """
         needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
         region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
-        tile = _Tile(self, [channel[region].astype(self.native, order="C") for channel in self.image])
+        native = self.image[0].dtype.newbyteorder("=")
+        tile = _Tile(self, [channel[region].astype(native, order="C") for channel in self.image])
         for number, pattern in self.patterns:
             limits = zip(block, self.places(pattern.window), strict=True)
             part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)
@@ -150,11 +167,12 @@ class _Tile:
         product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
         squares, high, broken = self.engine.scale(product, inverse, floor)
         lines += math.sqrt(squares)
-        if single_error(lines) * largest <= TRUSTED_SINGLE:
+        sure = single_error(lines) * largest <= TRUSTED_SINGLE
+        if sure:
             _check(broken)
         elif not self._mend(pattern, product, inverse, largest, lines):
             return None
-        return product, inverse, high > 0 or single_error(lines) * largest > TRUSTED_SINGLE
+        return product, inverse, high > 0 or not sure
 
     def _faint(self, pattern: Pattern, inverse: Array, largest: float, lines: float) -> Array | None:
         """Find windows too faint for single precision; None if to score them one by one takes too long."""
@@ -242,16 +260,16 @@ def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, eng
     """Score single places by definition; minus infinity where a window has no contrast."""
     scores = np.full(len(places), -np.inf)
     many = max(1, _GROUP_PIXELS // pattern.count)
-    mask = np.ones(pattern.window) if pattern.mask is None else pattern.mask.astype(np.float64)
+    mask, floats = pattern.floats
     views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in channels]
     for start in range(0, len(places), many):
         part = scores[start : start + many]
         at = tuple(places[start : start + many].T)
         product, variance = np.zeros((2, len(part)), pattern.whole.wide)
-        terms = zip(views, pattern.whole.centres or (), pattern.values, pattern.sums, strict=True)
+        terms = zip(views, pattern.whole.centres or (), floats, pattern.sums, strict=True)
         for view, centre, values, own in terms:
             windows = np.ascontiguousarray(view[at], view.dtype.newbyteorder("="))
-            found = engine.sum_windows(windows, mask, values.astype(np.float64), float(centre))
+            found = engine.sum_windows(windows, mask, values, float(centre))
             sums, squares, products = found.astype(pattern.whole.wide)
             product += products * pattern.count - sums * own
             variance += squares * pattern.count - sums * sums
@@ -284,7 +302,8 @@ def gather(searches: Sequence[Search]) -> list[Plain]:
         tiling = _tiles.plan_tiles(shape, largest)
         ready = [(number, Pattern.of(search, tiling)) for number, search in members]
         if patterns := [(number, pattern) for number, pattern in ready if pattern]:
-            groups.append(Plain(image, patterns, engine or _core_numpy, single=members[0][1].single))
+            patterns.sort(key=lambda p: (p[1].shape, p[1].whole.narrow.__name__, p[0]))
+            groups.append(Plain(image, patterns, engine or _core_numpy, members[0][1].single))
     return groups
 
 

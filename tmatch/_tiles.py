@@ -49,14 +49,14 @@ class Tiling:
             yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
 
     @property
-    def counts(self) -> Shape:
-        """How many blocks there are along each axis."""
-        return tuple(-(-n // b) for n, b in zip(self.places, self.block, strict=True))
+    def count(self) -> int:
+        """How many blocks there are."""
+        return math.prod(-(-n // b) for n, b in zip(self.places, self.block, strict=True))
 
     @property
     def work(self) -> int:
         """Points transformed in all."""
-        return math.prod(self.fft_shape) * math.prod(self.counts)
+        return math.prod(self.fft_shape) * self.count
 
     def needs(self, block: Region) -> Region:
         """Give the region of the image that the results of `block` are computed from."""
