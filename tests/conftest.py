@@ -35,6 +35,7 @@ BY_BOTH_ENGINES = [
     "test_score",
     "test_precision",
     "test_matcher",
+    "test_significance",
 ]
 
 

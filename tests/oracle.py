@@ -306,3 +306,55 @@ def suppress(matches, max_overlap):
         if all(iou(match.box, other.box) <= max_overlap for other in kept):
             kept.append(match)
     return kept
+
+
+# --- false alarms ---------------------------------------------------------------------------------
+
+
+def evidence(score, usual):
+    """How unlikely a score is where scores have this mean square."""
+    score = min(max(score, 0), 1 - 1e-9)
+    return -(1 - usual) / (2 * usual) * np.log(1 - score**2)
+
+
+def chance(scores, valid, window):
+    """A function of place and score that gives the false alarms; the map must have enough peaks to learn from."""
+    size = [max(1, round(n / 4)) for n in window]
+    cells = {}
+    for place in np.ndindex(scores.shape):
+        cell = tuple(p // n for p, n in zip(place, size, strict=True))
+        cells.setdefault(cell, [])
+        if valid[place]:
+            cells[cell].append(float(scores[place]))
+    around = {
+        cell: [
+            near
+            for step in np.ndindex((3,) * scores.ndim)
+            if (near := tuple(np.add(cell, step) - 1)) in cells
+        ]
+        for cell in cells
+    }
+    squares = {cell: [score**2 for near in around[cell] for score in cells[near]] for cell in cells}
+    everywhere = np.mean([score**2 for cell in cells.values() for score in cell])
+    usual = {cell: (np.mean(squares[cell] or [0]) + everywhere) / 2 for cell in cells}
+
+    def tops(sign):
+        found = {c: evidence(max([0, *(sign * score for score in cells[c])]), usual[c]) for c in cells}
+        return [
+            c for c in cells if found[c] > 0 and all(found[c] >= found[near] for near in around[c])
+        ], found
+
+    (peaks, height), (hollows, depth) = tops(1), tops(-1)
+    peaks, hollows = sorted((height[c] for c in peaks), reverse=True), [depth[c] for c in hollows]
+    pool = sorted([q**0.7 for q in [*peaks[1:], *hollows]], reverse=True)
+    k = max(20, int(0.03 * len(pool)))
+    u, b = pool[k], np.mean(pool[:k]) - pool[k]
+
+    def false_alarms(place, score):
+        beyond = (
+            evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.7 - u
+        ) / b
+        expected = k / 2 * (1 + beyond / k) ** -k if beyond > 0 else k / 2 * np.exp(-beyond)
+        return min(expected, len(cells))
+
+    return false_alarms

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tmatch.cli import app
 ROOT = Path(__file__).parents[1]
 RACCOON = ROOT / "datasets" / "raccoon"
 NOISY, EYE = str(RACCOON / "noisy.png"), str(RACCOON / "eye.png")
+COIN = ROOT / "datasets" / "coins" / "big.png"
 SCREEN = ROOT / "datasets" / "screenshot"
 
 
@@ -43,16 +45,36 @@ def test_the_eye_is_found_in_the_noisy_photo_as_json():
     assert result.exit_code == 0
     (match,) = json.loads(result.stdout)["matches"]
     score = pytest.approx(0.79, abs=0.005)
-    assert match == {"label": "eye", "x": 670, "y": 300, "width": 80, "height": 65, "score": score}
+    sure = {"false_alarms": pytest.approx(0.0049, rel=0.1), "second_best": pytest.approx(0.735, abs=0.01)}
+    assert match == {"label": "eye", "x": 670, "y": 300, "width": 80, "height": 65, "score": score, **sure}
     assert result.stderr == ""
 
 
 def test_a_miss_tells_the_best_score_and_its_place_and_exits_with_1():
-    result = run("locate", NOISY, EYE, "--format", "json")
+    result = run("locate", NOISY, EYE, "--threshold", 0.8, "--format", "json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["matches"] == []
     assert 'no score reached 0.8; the best score was 0.79 of "eye" at x=670, y=300' in result.stderr
     assert "lower --threshold below that score" in result.stderr
+
+
+def test_without_a_threshold_the_noisy_eye_is_the_one_match_and_a_coin_is_none():
+    (match,) = json.loads(run("locate", NOISY, EYE, "--format", "json").stdout)["matches"]
+    assert (match["x"], match["y"]) == (670, 300)
+    assert match["false_alarms"] <= 0.01
+    assert 0.5 < match["second_best"] < 0.9
+    result = run("locate", NOISY, COIN)
+    assert result.exit_code == 1
+    told = r'the best score was 0.47 of "big" at x=543, y=224; chance gives \S+ as good in a search like this, and 0.01'
+    assert re.search(told, result.stderr)
+    assert "allow more --false-alarms, or decide by the score with --threshold" in result.stderr
+    assert run("locate", NOISY, COIN, "--false-alarms", 100).exit_code == 0
+
+
+def test_two_ways_to_decide_at_once_are_refused():
+    result = run("locate", NOISY, EYE, "--threshold", 0.7, "--false-alarms", 0.1)
+    assert result.exit_code == 2
+    assert "`false_alarms` is 0.1 and `threshold` is 0.7: two ways to decide, give one" in result.stderr
 
 
 def test_all_formats_tell_the_same_boxes(pair):
@@ -249,7 +271,7 @@ def test_what_is_transparent_in_a_template_does_not_count(badge, template, optio
     options = [badge / o if o.endswith(".png") else o for o in options]
     found = places(run("locate", badge / "image.png", badge / template, "--format", "json", *options))
     assert found == [(12, 8, 1.0), (60, 40, 1.0)]
-    plain = run("locate", badge / "image.png", badge / template, "--alpha", "ignore")
+    plain = run("locate", badge / "image.png", badge / template, "--alpha", "ignore", "--threshold", 0.8)
     assert plain.exit_code == 1
 
 
@@ -329,7 +351,7 @@ def test_a_template_that_hangs_over_the_border_is_found_on_request(badge):
 def test_other_metrics_need_thresholds_of_their_own(pair):
     result = run("locate", *pair, "--metric", "ssd")
     assert result.exit_code == 2
-    assert "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit: name one" in result.stderr
+    assert "chance gives is known for zncc and orientation only; give a `threshold`" in result.stderr
     found = places(run("locate", *pair, "--metric", "ssd", "--threshold", 0, "--format", "json"))
     assert found == [(8, 5, 0.0), (50, 30, 0.0)]
     assert (
@@ -593,7 +615,7 @@ def test_runs_as_a_module_and_writes_nothing_but_data_to_stdout():
     command = [sys.executable, "-m", "tmatch", "locate", NOISY, EYE, "--threshold", "0.7", "--format", "csv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     header, row = done.stdout.splitlines()
-    assert header == "image,label,x,y,width,height,score"
+    assert header == "image,label,x,y,width,height,score,false_alarms,second_best"
     assert row.startswith(f"{NOISY},eye,670,300,80,65,0.79")
     assert done.stderr == ""
 

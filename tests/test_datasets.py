@@ -44,6 +44,23 @@ def test_each_search_finds_the_true_boxes_and_nothing_else(picture, name):
         assert sum(tmatch.iou(box, match.box) >= 0.5 for match in matches) == 1
 
 
+def test_without_any_threshold_nearly_all_is_found_and_nothing_else(picture):
+    there = found = false = 0
+    for scene, search in SEARCHES.values():
+        image, template = picture(f"{scene}/{search['image']}"), picture(f"{scene}/{search['template']}")
+        in_colour = image.ndim == template.ndim == 3
+        if not in_colour:
+            image, template = grey(image), grey(template)
+        boxes = [m.box for m in tmatch.locate(image, template, channel_axis=2 if in_colour else None)]
+        truth = true_boxes(search)
+        hits = [any(tmatch.iou(box, other) >= 0.5 for other in boxes) for box in truth]
+        false_here = sum(not any(tmatch.iou(box, other) >= 0.5 for other in truth) for box in boxes)
+        assert truth or not boxes, scene
+        there, found, false = there + len(truth), found + sum(hits), false + false_here
+    assert found >= 0.9 * there
+    assert false <= 1
+
+
 def test_the_eye_of_the_raccoon_is_found_exactly_through_heavy_noise(picture):
     face, eye = picture("raccoon/face_gray.png"), picture("raccoon/eye.png")
     for seed in range(50):

@@ -273,19 +273,20 @@ MATCHES = [
 
 
 def test_matches_as_text_hold_the_same_facts():
-    about = {"image": "photo.png", "size": (20, 30), "threshold": 0.7}
+    about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
+    unknown = {"false_alarms": None, "second_best": None}
     rows = [
-        {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9},
-        {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8},
+        {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9, **unknown},
+        {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8, **unknown},
     ]
     whole = json.loads(_io.format_matches(MATCHES, "json", **about))
     assert whole == {"image": "photo.png", "width": 30, "height": 20, "threshold": 0.7, "matches": rows}
     lines = _io.format_matches(MATCHES, "jsonl", **about).splitlines()
     assert [json.loads(line) for line in lines] == [{"image": "photo.png", **row} for row in rows]
     assert _io.format_matches(MATCHES, "csv", **about).splitlines() == [
-        "image,label,x,y,width,height,score",
-        "photo.png,eye,4,3,6,5,0.9",
-        'photo.png,"a ""b"", c",1,0,6,5,0.8',
+        "image,label,x,y,width,height,score,false_alarms,second_best",
+        "photo.png,eye,4,3,6,5,0.9,,",
+        'photo.png,"a ""b"", c",1,0,6,5,0.8,,',
     ]
     coco = json.loads(_io.format_matches(MATCHES, "coco", **about))
     assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 30, "height": 20}]
@@ -297,8 +298,11 @@ def test_matches_as_text_hold_the_same_facts():
 
 
 def test_no_matches_are_still_valid_text():
-    about = {"image": "photo.png", "size": (20, 30), "threshold": 0.7}
+    about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
     assert json.loads(_io.format_matches([], "json", **about))["matches"] == []
     assert _io.format_matches([], "jsonl", **about) == ""
-    assert _io.format_matches([], "csv", **about) == "image,label,x,y,width,height,score"
+    assert (
+        _io.format_matches([], "csv", **about)
+        == "image,label,x,y,width,height,score,false_alarms,second_best"
+    )
     assert json.loads(_io.format_matches([], "coco", **about))["annotations"] == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tmatch
-from tmatch import Box, Match
+from tmatch import Box
 from tmatch.synthetic import make_clutter, make_scene
 
 PLACES = [(12, 20), (60, 8), (70, 100), (104, 136)]  # the last one in the corner
@@ -199,7 +199,9 @@ def test_of_equal_best_matches_the_first_in_row_major_order_is_taken():
     for templates in ({"b": np.eye(6), "a": np.eye(6)}, {"a": np.eye(6), "b": np.eye(6)}):
         best = tmatch.best_match(image, templates)
         assert (best.box.start, best.label) == ((9, 20), "a")
-    assert tmatch.best_match(np.zeros((9, 9)), np.eye(6)) == Match(Box((0, 0), (6, 6)), 0.0)
+    flat = tmatch.best_match(np.zeros((9, 9)), np.eye(6))
+    assert (flat.box, flat.score, flat.second_best) == (Box((0, 0), (6, 6)), 0, None)
+    assert flat.false_alarms >= 0.5
 
 
 def test_matches_are_built_in_types_and_json_as_they_stand(draw):
@@ -253,10 +255,44 @@ IMAGE = np.arange(30).reshape(5, 6)
         (
             IMAGE[:2],
             {"metric": "ssd"},
-            "`threshold` is 0.8; ssd scores are at most 0, for a perfect fit: name one that some place could reach",
+            '`metric` is "ssd", but what chance gives is known for zncc and orientation only; give a `threshold`',
+        ),
+        (
+            IMAGE[:2],
+            {"threshold": 0.5, "false_alarms": 1},
+            "`false_alarms` is 1 and `threshold` is 0.5: two ways to decide, give one",
+        ),
+        (
+            IMAGE[:2],
+            {"false_alarms": 0},
+            "`false_alarms` is 0; it must be a number above 0, as 0.01 for one false match in a hundred searches",
+        ),
+        (
+            IMAGE[:2],
+            {"prefilter": "whiten", "threshold": 0.5},
+            '`prefilter` is "whiten" and `threshold` is 0.5: filtered pictures are judged by zncc and `false_alarms`; '
+            'leave one of them out, or use "none"',
+        ),
+        (
+            IMAGE[:2],
+            {"prefilter": "blur"},
+            '`prefilter` is \'blur\'; it must be one of "none", "whiten", "bandpass", "auto"',
         ),
     ],
-    ids=["mapping", "constant", "nan", "threshold", "max_overlap", "max_count", "min_distance", "metric"],
+    ids=[
+        "mapping",
+        "constant",
+        "nan",
+        "threshold",
+        "max_overlap",
+        "max_count",
+        "min_distance",
+        "metric",
+        "two ways",
+        "false_alarms",
+        "prefilter",
+        "filter",
+    ],
 )
 def test_searches_that_cannot_be_are_refused(templates, options, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
@@ -272,7 +308,7 @@ def test_a_best_match_of_no_template_is_refused():
 @pytest.mark.parametrize("scale", [1, 1.0, 1 / 255])
 def test_rounding_does_not_split_a_plateau(scale):
     ramp = np.tile(np.arange(255, dtype=np.uint8), (60, 1)) * scale  # every place scores 1
-    assert len(tmatch.locate(ramp, ramp[10:20, 10:20])) == 1
+    assert len(tmatch.locate(ramp, ramp[10:20, 10:20], threshold=0.8)) == 1
 
 
 def test_exact_copies_of_floats_score_one():

@@ -137,6 +137,8 @@ def test_matches_are_json_as_they_stand():
         "score": 0.5,
         "label": "eye",
         "offset": [0.25, 0.0],
+        "false_alarms": None,
+        "second_best": None,
     }
 
 

@@ -2,6 +2,7 @@
 
 import _thread
 import concurrent.futures
+import dataclasses
 import json
 import re
 import subprocess
@@ -20,6 +21,11 @@ from tmatch import Box, Match, Matcher, _candidates, _tiles
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", ">u2"]  # those first scored in single precision
 THRESHOLDS = [-1, -0.2, 0, 0.3, 0.5, 0.8, 1]
+
+
+def bare(matches):
+    """Leave out what is not told by the score alone."""
+    return [dataclasses.replace(match, false_alarms=None, second_best=None) for match in matches]
 
 
 def by_maps(image, template, threshold, max_overlap=0.3, **options):
@@ -46,7 +52,7 @@ def assert_located(image, template, threshold, **options):
         wanted = by_maps(image, template, threshold, max_overlap, **options)
         whole = all(np.asarray(a).dtype.kind in "biu" for a in (image, template, options.get("mask", True)))
         if whole:
-            assert found == wanted
+            assert bare(found) == wanted
         else:
             assert [m.box for m in found] == [m.box for m in wanted]
             scores = [m.score for m in found], [m.score for m in wanted]
@@ -275,7 +281,7 @@ def test_templates_sought_together_give_what_each_alone_gives(images, templates,
             for match in by_maps(image, template, threshold, 1)
         ]
         together = Matcher(templates).locate(image, threshold=threshold, max_overlap=1)
-        assert together == tmatch.non_max_suppression(alone, max_overlap=1)
+        assert bare(together) == tmatch.non_max_suppression(alone, max_overlap=1)
         assert {m.label for m in together} >= {"(3, 3)", "(1, 2)"}
 
 
@@ -338,7 +344,9 @@ def test_images_may_be_mapped_files(tmp_path, images, templates):
 def test_the_best_of_places_that_have_no_score_is_as_bad_as_its_map_says(draw, metric):
     image, template = np.zeros((20, 21), np.uint8), draw((5, 6), "u1")
     best = tmatch.best_match(image, template, metric=metric)
-    assert best == Match(Box((0, 0), (5, 6)), tmatch.match_template(image, template, metric=metric)[0, 0])
+    assert bare([best])[0] == Match(
+        Box((0, 0), (5, 6)), tmatch.match_template(image, template, metric=metric)[0, 0]
+    )
 
 
 # --- workers --------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Peaks found tile by tile: of the scores only those are kept that could be a peak."""
+"""Peaks found tile by tile: of the scores only those are kept that could be a match."""
 
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +13,75 @@ from tmatch import _peaks, _tiles
 from tmatch._borders import Array
 from tmatch._general import General
 from tmatch._plain import Pattern, Plain, gather, score_places
-from tmatch._score import Work, plan
+from tmatch._prefilter import Prefilter, filtered
+from tmatch._score import Work, places_of, plan
+from tmatch._significance import Chance, Survey, effective_pixels, learn
 from tmatch._sums import Search
 from tmatch._tiles import Meter, Region
 
 _SINGLE = 2e-4  # twice what `match_template` promises for single precision
 _BAND_PLACES = 2**22  # at least so many are scored before peaks are looked for
+_KEPT_PLACES = 2**23  # no more scores are kept until it is known which are enough; others are made again
+_ROUNDED = 1.006  # false alarms are rounded to three digits
+JUDGED = ("zncc", "orientation")  # chance scores around 0
 
 Places = NDArray[np.intp]
+Band = tuple[int, Array]
 
 
 @dataclass(frozen=True)
 class Found:
-    """Peaks of one search, in row-major order, with their scores."""
+    """Peaks of one search, in row-major order, with their scores, those that they are judged by, and chance's."""
 
     places: Places
     scores: Array
+    chance: Chance | None
+    judged: Array = field(default_factory=lambda: np.empty(0))  # the scores, but for filtered pictures
+
+    def __post_init__(self) -> None:
+        if not self.judged.size:
+            object.__setattr__(self, "judged", self.scores)
+
+    def chosen(self, which: Array) -> "Found":
+        """Leave others out."""
+        return replace(self, places=self.places[which], scores=self.scores[which], judged=self.judged[which])
 
 
-def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found]:
-    """Find the peaks that reach the threshold.
+@dataclass(frozen=True)
+class Rule:
+    """Which peaks to find: those of a least score, or those of which chance would give no more than so many.
+
+    With `also`, those that reach this score are found besides.
+    """
+
+    threshold: float | None = None
+    false_alarms: float | None = None
+    also: float = math.inf
+
+    def choose(self, found: Found) -> Found:
+        """Choose among peaks that may be enough."""
+        if self.false_alarms is None or found.chance is None:
+            return found
+        return found.chosen(
+            (found.chance.false_alarms(found.places, found.judged) <= self.false_alarms)
+            | (found.judged >= self.also)
+        )
+
+    def floors(self, chance: Chance) -> Array:
+        """Give the scores that are enough in each cell, if only just; infinity where none is."""
+        if self.false_alarms is None:  # a threshold is known beforehand
+            raise AssertionError
+        floors = np.minimum(chance.least_scores(self.false_alarms * _ROUNDED), self.also)
+        return np.where(chance.cells.high >= floors - _SINGLE, floors, math.inf)
+
+
+def judges(search: Search) -> bool:
+    """Tell whether it is known how to learn what chance would give."""
+    return search.metric in JUDGED
+
+
+def find(searches: Sequence[Search], rule: Rule, work: Work) -> list[Found]:
+    """Find the peaks that the rule asks for.
 
     Plain searches are scored in single precision first. Scores of what may be a peak, and of the places around it,
     are made anew by definition, so that the result is that of double precision.
@@ -42,34 +91,65 @@ def find(searches: Sequence[Search], threshold: float, work: Work) -> list[Found
     found: dict[int, Found] = {}
     for scorer in scorers:
         if isinstance(scorer, General):
-            found[scorer.number] = _find_in_bands(scorer, threshold, work, meter)
+            found[scorer.number] = _find_in_bands(scorer, searches[scorer.number], rule, work, meter)
             continue
-        places = _candidates(replace(scorer, single=True), threshold, work, meter)
-        for number, pattern in scorer.patterns:
-            if number in places:
-                found[number] = _settle(scorer, pattern, places[number], threshold)
-            else:  # so many that it is better to score all places in double
+        hopes = [
+            _Hopes(scorer, pattern, searches[number], rule, meter) for number, pattern in scorer.patterns
+        ]
+        _look(replace(scorer, single=True), hopes, work, meter)
+        for (number, pattern), hope in zip(scorer.patterns, hopes, strict=True):
+            if hope.crowded:  # so many that it is better to score all places in double
                 alone = replace(scorer, patterns=[(number, pattern)])
-                found[number] = _find_in_bands(alone, threshold, work, meter)
+                found[number] = _find_in_bands(alone, searches[number], rule, work, meter)
+            else:
+                places = np.concatenate(hope.places)
+                found[number] = rule.choose(_settle(scorer, pattern, places, hope.floor, hope.chance))
     return [found[i] for i in range(len(searches))]
 
 
-def find_best(searches: Sequence[Search], work: Work) -> list[tuple[tuple[int, ...], float]]:
-    """Find the best place of each search, the first of equal ones, and its score."""
-    best: list[tuple[tuple[int, ...], float]] = []
+def find_filtered(searches: Sequence[Search], how: Prefilter, rule: Rule, work: Work) -> list[Found]:
+    """Find peaks in filtered pictures; their scores are those of the pictures as they are."""
+    if how == "none":
+        return find(searches, rule, work)
+    prepared = filtered(searches, how)
+    visible = [i for i, search in enumerate(prepared) if any(np.ptp(channel) for channel in search.template)]
+    nothing = np.empty((0, searches[0].image[0].ndim), np.intp)
+    results = [Found(nothing, np.empty(0), None) for _ in searches]
+    for i, found in zip(visible, find([prepared[i] for i in visible], rule, work), strict=True):
+        scores = _score_at(searches[i], found.places)
+        results[i] = Found(found.places, scores, found.chance, found.scores)
+    return results
+
+
+def _score_at(search: Search, places: Places) -> Array:
+    """Score some places of a search."""
+    scores = np.zeros(len(places))
+    if len(places):
+        [scorer] = plan([_double(search)])
+        for i, place in enumerate(places.tolist()):
+            [(_, _, score, *_)] = scorer.score(tuple(slice(p, p + 1) for p in place))
+            scores[i] = score.item()
+    return scores
+
+
+def find_best(searches: Sequence[Search], work: Work) -> list[Found]:
+    """Find the best place of each search, the first of equal ones."""
+    best: list[Found] = []
     scorers: list[Plain | General] = []
     for i, search in enumerate(searches):
         groups = gather([_double(search)])
         scorers.append(groups[0] if groups else General(i, _double(search)))
     meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
-    for scorer in scorers:
+    for scorer, search in zip(scorers, searches, strict=True):
         top, place = -np.inf, (0,) * len(scorer.tiling.places)
-        for first, heights in _bands(scorer, work, meter):
+        survey = _survey(search)
+        for first, heights in _surveyed(_bands(scorer, work, meter), survey):
             here = np.unravel_index(heights.argmax(), heights.shape)
             if heights[here] > top:
                 top, place = float(heights[here]), (int(here[0]) + first, *map(int, here[1:]))
-        nothing = -1.0 if searches[len(best)].metric == "nssd" else 0.0
-        best.append((place, top if top > -np.inf else nothing))
+        nothing = -1.0 if search.metric == "nssd" else 0.0
+        score = top if top > -np.inf else nothing
+        best.append(Found(np.array([place]), np.array([score]), _learn(survey, search)))
     return best
 
 
@@ -77,36 +157,115 @@ def _double(search: Search) -> Search:
     return replace(search, single=False)
 
 
+def _survey(search: Search) -> Survey | None:
+    return Survey(places_of(search), search.template[0].shape) if judges(search) else None
+
+
+def _learn(survey: Survey | None, search: Search) -> Chance | None:
+    if survey is None:
+        return None
+    weights = np.broadcast_to(search.weights[0], search.template[0].shape)
+    return learn(survey.cells(), lambda: effective_pixels(search.template, weights))
+
+
 # --- plain searches -------------------------------------------------------------------------------
 
 
-def _candidates(group: Plain, threshold: float, work: Work, meter: Meter) -> dict[int, Places]:
-    """Find what may be a peak; templates for which that is too much to look at one by one are left out."""
-    floor = threshold - _SINGLE
-    room = {number: 2 * math.prod(group.places(p.window)) // p.count for number, p in group.patterns}
-    kept: dict[int, list[Places]] = {number: [np.empty((0, 2), np.intp)] for number in room}
-    crowded, lock = set(), threading.Lock()
+class _Hopes:
+    """What may be a peak of one template, by scores of single precision."""
+
+    def __init__(self, group: Plain, pattern: Pattern, search: Search, rule: Rule, meter: Meter) -> None:
+        self._search, self._rule, self._meter = search, rule, meter
+        self._blocks, self._lock = group.tiling.count, threading.Lock()
+        self._room = 2 * math.prod(group.places(pattern.window)) // pattern.count
+        self._count = 0
+        self.places: list[Places] = [np.empty((0, 2), np.intp)]
+        self.crowded = False
+        self.survey = _survey(search)
+        self.chance: Chance | None = None
+        self.floor = (
+            math.inf if rule.threshold is None else rule.threshold
+        )  # what a score must reach at least
+        self._floors: Array | None = None
+
+    def learn(self) -> None:
+        """Learn from all scores what chance gives, and with it what is enough in each cell."""
+        self.chance = _learn(self.survey, self._search)
+        if self.chance is not None and self._rule.false_alarms is not None:
+            self._floors = self._rule.floors(self.chance)
+            self.floor = float(self._floors.min())
+
+    def may_be_in(self, part: Region) -> bool:
+        """Tell whether any place of a part of the map may be enough."""
+        return self._floors is None or bool((self._floors[self._cells_of(part)] < math.inf).any())
+
+    def look(self, part: Region, scores: Array, norms: Array | None = None) -> None:
+        """Find what may be a peak in a part of the map."""
+        if self.crowded or not self.may_be_in(part):
+            return
+        floor = self.floor if self._floors is None else float(self._floors[self._cells_of(part)].min())
+        floor -= _SINGLE
+        heights = np.where(norms > 0, scores, -np.inf) if floor <= 0 and norms is not None else scores
+        places, *_ = _peaks.candidates(heights, floor, 2 * _SINGLE)
+        with self._lock:
+            self.places.append(places + [s.start for s in part])
+            self._count += len(places)
+            if self._count > self._room and not self.crowded:
+                self.crowded = True
+                self._meter.total += self._blocks  # all is to be done again
+
+    def _cells_of(self, part: Region) -> Region:
+        size = self.chance.cells.size if self.chance else (1,) * len(part)
+        return tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
+
+
+def _look(group: Plain, hopes: Sequence[_Hopes], work: Work, meter: Meter) -> None:
+    """Look for what may be a peak: at once if a threshold is known, else when all scores are."""
+    decided = all(hope.floor < math.inf for hope in hopes)
+    few = sum(math.prod(group.places(pattern.window)) for _, pattern in group.patterns) <= _KEPT_PLACES
+    numbers = {number: i for i, (number, _) in enumerate(group.patterns)}
+    kept: list[tuple[_Hopes, Region, Array]] = []
+
+    def survey(block: Region) -> None:
+        floor = min(hope.floor for hope in hopes) - _SINGLE
+        for number, part, scores, norms, high in group.score(block, floor=floor):
+            hope = hopes[numbers[number]]
+            if hope.survey is not None:
+                hope.survey.add(part, scores, norms, group.engine)
+            if decided and high:
+                hope.look(part, scores, norms)
+            elif few and not decided:
+                kept.append((hope, part, scores.copy()))
+
+    _tiles.run(_tiles.Job(survey, group.tiling, group.passes), workers=work.workers, meter=meter)
+    for hope in hopes:
+        hope.learn()
+    for hope, part, scores in kept:
+        hope.look(part, scores)
+    if not decided and not few:
+        _look_again(group, {number: hopes[i] for number, i in numbers.items()}, work, meter)
+
+
+def _look_again(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -> None:
+    """Score once more where something may be enough."""
+    blocks = [
+        block for block in group.tiling.blocks() if any(hope.may_be_in(block) for hope in hopes.values())
+    ]
 
     def look(block: Region) -> None:
-        for number, part, scores, norms, high in group.score(block, floor=floor):
-            if high and number not in crowded:
-                heights = np.where(norms > 0, scores, -np.inf) if floor <= 0 else scores
-                places, *_ = _peaks.candidates(heights, floor, 2 * _SINGLE)
-                kept[number].append(places + [s.start for s in part])
-                with lock:
-                    if sum(map(len, kept[number])) > room[number] and number not in crowded:
-                        crowded.add(number)
-                        meter.total += group.tiling.count  # all is to be done again
+        for number, part, scores, *_ in group.score(block):
+            hopes[number].look(part, scores)
 
-    _tiles.run(_tiles.Job(look, group.tiling, group.passes), workers=work.workers, meter=meter)
-    return {number: np.concatenate(places) for number, places in kept.items() if number not in crowded}
+    if blocks:
+        meter.total += len(blocks)
+        _tiles.run(_tiles.Job(look, group.tiling, group.passes, blocks), workers=work.workers, meter=meter)
 
 
-def _settle(group: Plain, pattern: Pattern, places: Places, threshold: float) -> Found:
+def _settle(group: Plain, pattern: Pattern, places: Places, floor: float, chance: Chance | None) -> Found:
     """Score candidates and the places around them by definition, and choose the peaks."""
     places = places[np.lexsort(places.T[::-1])]
     scores = score_places(group.image, pattern, places, group.engine)
-    places, scores = places[scores >= threshold], scores[scores >= threshold]
+    places, scores = places[scores >= floor], scores[scores >= floor]
     near = places[:, None] + _peaks.shifts(2)
     shape = group.places(pattern.window)
     inside = ((near >= 0) & (near < shape)).all(axis=-1)
@@ -115,21 +274,42 @@ def _settle(group: Plain, pattern: Pattern, places: Places, threshold: float) ->
     near = np.stack(np.unravel_index(unique, shape), axis=1)
     around[inside] = score_places(group.image, pattern, near, group.engine)[which]
     peaks = _peaks.settle(places, scores, around)
-    return Found(places[peaks], scores[peaks])
+    return Found(places[peaks], scores[peaks], chance)
 
 
 # --- all others -----------------------------------------------------------------------------------
 
 
-def _find_in_bands(scorer: Plain | General, threshold: float, work: Work, meter: Meter) -> Found:
+def _find_in_bands(scorer: Plain | General, search: Search, rule: Rule, work: Work, meter: Meter) -> Found:
+    """Look for peaks in scores of double precision."""
+    survey = _survey(search)
+    bands = _surveyed(_bands(scorer, work, meter), survey)
+    if rule.threshold is not None:
+        places, scores = _peaks_of(bands, scorer.tiling.places, rule.threshold)
+        return Found(places, scores, _learn(survey, search))
+    few = math.prod(scorer.tiling.places) <= _KEPT_PLACES
+    kept = [band for band in bands if few]
+    chance = _learn(survey, search)
+    if chance is None:  # refused before
+        raise AssertionError
+    floor = float(rule.floors(chance).min())
+    if floor == math.inf:
+        return Found(np.empty((0, len(scorer.tiling.places)), np.intp), np.empty(0), chance)
+    if not few:
+        meter.total += scorer.tiling.count
+    places, scores = _peaks_of(kept or _bands(scorer, work, meter), scorer.tiling.places, floor)
+    return rule.choose(Found(places, scores, chance))
+
+
+def _peaks_of(bands: Iterable[Band], shape: tuple[int, ...], floor: float) -> tuple[Places, Array]:
     """Look for peaks band by band; a row is looked at once the next one is known."""
     found, tops, arounds = [], [], []
-    ndim, rows = len(scorer.tiling.places), scorer.tiling.places[0]
-    before = np.empty((0, *scorer.tiling.places[1:]))
-    for first, band in _bands(scorer, work, meter):
+    ndim, rows = len(shape), shape[0]
+    before = np.empty((0, *shape[1:]))
+    for first, band in bands:
         heights = np.concatenate([before, band])
         start = first - len(before)
-        places, top, around = _peaks.candidates(heights, threshold)
+        places, top, around = _peaks.candidates(heights, floor)
         last = first + len(band) == rows
         fresh = places[:, 0] >= max(len(before) - 1, 0)
         known = fresh & (last | (places[:, 0] < len(heights) - 1))
@@ -140,10 +320,22 @@ def _find_in_bands(scorer: Plain | General, threshold: float, work: Work, meter:
         before = heights[-2:].copy()
     places, heights = np.concatenate(found).reshape(-1, ndim), np.concatenate(tops)
     peaks = _peaks.settle(places, heights, np.concatenate(arounds))
-    return Found(places[peaks], heights[peaks])
+    return places[peaks], heights[peaks]
 
 
-def _bands(scorer: Plain | General, work: Work, meter: Meter) -> Iterator[tuple[int, Array]]:
+def _surveyed(bands: Iterable[Band], survey: Survey | None) -> Iterator[Band]:
+    """Take scores in as they pass."""
+    for first, heights in bands:
+        if survey is not None:
+            lead, *others = survey.places  # a template sought together with smaller ones has fewer
+            part = (slice(first, min(first + len(heights), lead)), *(slice(0, n) for n in others))
+            own = heights[(slice(0, part[0].stop - first), *part[1:])]
+            if own.size:
+                survey.add(part, own, own > -np.inf)
+        yield first, heights
+
+
+def _bands(scorer: Plain | General, work: Work, meter: Meter) -> Iterator[Band]:
     """Score a search band by band: each with its first row; minus infinity where there is no score."""
     rows: dict[int, list[Region]] = defaultdict(list)
     for block in scorer.tiling.blocks():

@@ -354,3 +354,42 @@ def score_exactly(
             broken += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
     return broken
+
+
+@_inline
+def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Array, count: Array) -> None:
+    zero, one = scores.dtype.type(0), scores.dtype.type(1)
+    for x in range(norms.size):
+        there = one if norms[x] > 0 else zero
+        score = scores[x] * there
+        count[x] += there
+        squares[x] += score * score
+        high[x] = score if score > high[x] else high[x]
+        low[x] = score if score < low[x] else low[x]
+
+
+@_compile_sums
+def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
+    """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
+
+    Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
+    """
+    height, width = norms.shape
+    down, across = (
+        (size[0] - leads[0]) % size[0],
+        (size[1] - leads[1]) % size[1],
+    )  # of the first cells, before these
+    out = np.zeros((4, -(-(height + down) // size[0]), -(-(width + across) // size[1])))
+    high, low = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
+    squares, count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
+    for i in range(out.shape[1]):
+        high[:], low[:], squares[:], count[:] = 0, 0, 0, 0
+        for y in range(max(i * size[0] - down, 0), min((i + 1) * size[0] - down, height)):
+            _take_in(scores[y], norms[y], high, low, squares, count)
+        for j in range(out.shape[2]):
+            for x in range(max(j * size[1] - across, 0), min((j + 1) * size[1] - across, width)):
+                out[0, i, j] = max(out[0, i, j], high[x])
+                out[1, i, j] = min(out[1, i, j], low[x])
+                out[2, i, j] += squares[x]
+                out[3, i, j] += count[x]
+    return out

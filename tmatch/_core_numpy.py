@@ -1,11 +1,13 @@
 """What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results."""
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from tmatch._borders import Array
 from tmatch._core import sliding
+from tmatch._tiles import Shape
 
 
 def load(tile: Array, out: Array) -> float:
@@ -119,3 +121,36 @@ def score_exactly(
     broken = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
     np.clip(scores, -1, 1, out=scores)
     return int(broken)
+
+
+def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
+    """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
+
+    Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
+    """
+    there = norms > 0
+    counted = scores if there.all() else np.where(there, scores, 0)
+    parts = [
+        (np.maximum, counted),
+        (np.minimum, counted),
+        (np.add, np.square(counted)),
+        (np.add, there.astype(np.float32)),
+    ]
+    out = np.stack([_gather(ufunc, values, leads, size).astype(np.float64) for ufunc, values in parts])
+    np.maximum(out[0], 0, out=out[0])
+    np.minimum(out[1], 0, out=out[1])
+    return out
+
+
+def _gather(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> Array:
+    """Put the values of each cell together; many times faster than `reduceat`."""
+    for axis, (lead, side) in enumerate(zip(leads, size, strict=True)):
+        line = np.moveaxis(values, axis, 0)
+        lead = min(lead, len(line))  # noqa: PLW2901
+        whole = lead + (len(line) - lead) // side * side
+        pieces = [line[lead:whole].reshape(-1, side, *line.shape[1:])]
+        pieces += [line[None, a:b] for a, b in ((0, lead), (whole, len(line))) if b > a]
+        done = [functools.reduce(ufunc, np.moveaxis(piece, 1, 0)) for piece in pieces if len(piece)]
+        order = [*done[1:2], done[0], *done[2:]] if lead and whole > lead else done
+        values = np.moveaxis(np.concatenate(order), 0, axis)
+    return values

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -378,36 +378,36 @@ def format_matches(
     matches: Sequence[Match],
     form: Format,
     *,
-    image: str,
+    about: Mapping[str, Any],
     size: tuple[int, int],
-    threshold: float,
     pixel_ratio: float = 1.0,
 ) -> str:
     """Write matches as text for other programs; `size` is the image's (height, width), in pixels like the boxes.
 
-    What is written is in units of `pixel_ratio` pixels.
+    `about` are the image's name and how was decided. What is written is in units of `pixel_ratio` pixels.
     """
     rows = [_row(match, pixel_ratio) for match in matches]
     size = (in_units(size[0], pixel_ratio), in_units(size[1], pixel_ratio))  # type: ignore[assignment]
     if form == "json":
-        about = {"image": image, "width": size[1], "height": size[0], "threshold": threshold}
-        return json.dumps({**about, "matches": rows}, indent=2)
+        image, *decision = about.items()
+        sides = {"width": size[1], "height": size[0]}
+        return json.dumps({**dict([image]), **sides, **dict(decision), "matches": rows}, indent=2)
     if form == "jsonl":
-        return "\n".join(json.dumps({"image": image, **row}) for row in rows)
+        return "\n".join(json.dumps({"image": about["image"], **row}) for row in rows)
     if form == "coco":
-        return json.dumps(_coco(rows, image, size), indent=2)
+        return json.dumps(_coco(rows, about["image"], size), indent=2)
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ["image", "label", "x", "y", "width", "height", "score"], lineterminator="\n"
-    )
+    names = ["image", "label", "x", "y", "width", "height", "score", "false_alarms", "second_best"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"image": image, **row} for row in rows)
+    writer.writerows({"image": about["image"], **row} for row in rows)
     return text.getvalue().rstrip("\n")
 
 
 def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     x, y, width, height = (in_units(value, pixel_ratio) for value in match.box.xywh)
-    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, "score": match.score}
+    judged = {"score": match.score, "false_alarms": match.false_alarms, "second_best": match.second_best}
+    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **judged}
 
 
 def in_units(pixels: int, pixel_ratio: float) -> int | float:

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from tmatch._match import Match
 from tmatch._matcher import Labelled, Matcher, check_options
+from tmatch._prefilter import Prefilter
 from tmatch._score import Scoring
 
 
@@ -14,10 +15,12 @@ def locate(
     templates: Labelled,
     /,
     *,
-    threshold: float = 0.8,
+    false_alarms: float | None = None,
+    threshold: float | None = None,
     max_count: int | None = None,
     max_overlap: float = 0.3,
     min_distance: int = 1,
+    prefilter: Prefilter = "auto",
     masks: Labelled | None = None,
     **scoring: Unpack[Scoring],
 ) -> list[Match]:
@@ -29,8 +32,11 @@ def locate(
         The array searched.
     templates : array of real numbers, or mapping of str to such arrays
         The array sought, or several with a label each.
-    threshold : float
-        Least score of a match.
+    false_alarms : float or None
+        How many matches chance may give in the whole search, on average, above 0. None: 0.01, one in a hundred
+        searches, unless a threshold is given. What chance gives is learnt from the image, see `estimate_chance`.
+    threshold : float or None
+        The least score of a match, to decide by that instead. Metrics other than "zncc" and "orientation" need it.
     max_count : int or None
         At most so many matches, the best ones; None for no limit.
     max_overlap : float
@@ -38,6 +44,11 @@ def locate(
         their labels. 1 switches this off.
     min_distance : int
         Least distance in pixels between two matches of one template; 1 for no limit.
+    prefilter : {"auto", "none", "whiten", "bandpass"}
+        How both are filtered before the search: not at all; such that all frequencies are equally strong in the image,
+        its noise included, so that what is rare counts; or such that neither the finest nor the coarse is left.
+        "auto": not at all, and if nothing is found, whitened, each with half the false alarms allowed. Scores are
+        those of the arrays as they are. With a threshold, or a metric other than "zncc", nothing is filtered.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
@@ -47,9 +58,9 @@ def locate(
     Returns
     -------
     list of Match
-        By score, best first; equal scores in row-major order of place. Empty if nothing reaches the
-        threshold. The order of `templates` does not matter. With ``output="same"`` or "full" boxes may reach
-        beyond the image.
+        By score, best first; equal scores in row-major order of place. Empty if there is none. The order of
+        `templates` does not matter: where boxes overlap, the match stays that chance would give less often.
+        With ``output="same"`` or "full" boxes may reach beyond the image.
 
     Raises
     ------
@@ -63,13 +74,14 @@ def locate(
     >>> import numpy as np
     >>> import tmatch
     >>> image = np.random.default_rng(0).normal(size=(60, 80))
-    >>> tmatch.locate(image, {"patch": image[20:30, 40:52]})
-    [Match(box=Box(start=(20, 40), shape=(10, 12)), score=1.0, label='patch', offset=())]
+    >>> [match] = tmatch.locate(image, {"patch": image[20:30, 40:52]})
+    >>> match.box.start, match.score, match.label, match.false_alarms < 1e-9
+    ((20, 40), 1.0, 'patch', True)
     """
     matcher, image_options = _prepare(templates, masks, scoring)
     return matcher.locate(
-        image, threshold=threshold, max_count=max_count, max_overlap=max_overlap, min_distance=min_distance,
-        **image_options,
+        image, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+        min_distance=min_distance, prefilter=prefilter, **image_options,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import itertools
 import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -95,6 +95,11 @@ class Match:
         Which template, when several were sought.
     offset : tuple of float
         Sub-pixel part of the place on each axis, in pixels; empty if none was computed.
+    false_alarms : float or None
+        How many matches as good as this one chance would give in the whole search; None if that is not known.
+    second_best : float or None
+        The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
+        the place is not the only one of its kind. None if that is not known.
 
     Examples
     --------
@@ -106,9 +111,13 @@ class Match:
     score: float
     label: str = ""
     offset: tuple[float, ...] = ()
+    false_alarms: float | None = None
+    second_best: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "score", float(self.score))  # NumPy's floats are no JSON
+        for name in ("score", "false_alarms", "second_best"):  # NumPy's floats are no JSON
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
 
     @property
     def center(self) -> tuple[float, ...]:
@@ -185,22 +194,36 @@ def non_max_suppression(
     if any(math.isnan(m.score) for m in matches) or len({len(m.box.start) for m in matches}) > 1:
         msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"
         raise ValueError(msg)
-    ordered = sorted(matches, key=lambda m: (-m.score, m.box.start, m.box.shape, m.label))
+    return keep_apart(sorted(matches, key=order_of), max_overlap=max_overlap, max_count=max_count)
+
+
+def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
+    """Sort by score, best first, then by place, shape and label."""
+    return -match.score, match.box.start, match.box.shape, match.label
+
+
+def keep_apart(ordered: Sequence[Match], *, max_overlap: float, max_count: int | None = None) -> list[Match]:
+    """Keep those that do not overlap one before them too much."""
+    kept = (match for match, by in zip(ordered, stronger(ordered, max_overlap), strict=False) if by is None)
+    return list(itertools.islice(kept, max_count))
+
+
+def stronger(ordered: Sequence[Match], max_overlap: float) -> Iterator[Match | None]:
+    """Tell for each match the one before it that it overlaps too much, None if it is to be kept."""
     if not ordered or max_overlap == 1:
-        return ordered[:max_count]
+        yield from itertools.repeat(None, len(ordered))
+        return
     # Boxes that overlap have their first pixels in the same or in neighbouring cells as large as the largest box.
     cell = [max(sides) for sides in zip(*(m.box.shape for m in ordered), strict=True)]
-    kept: list[Match] = []
-    taken: dict[tuple[int, ...], list[Box]] = {}
+    taken: dict[tuple[int, ...], list[Match]] = {}
     for match in ordered:
         place = tuple(s // c for s, c in zip(match.box.start, cell, strict=True))
         around = itertools.product(*((p - 1, p, p + 1) for p in place))
-        if all(_iou(box, match.box) <= max_overlap for near in around for box in taken.get(near, ())):
-            kept.append(match)
-            taken.setdefault(place, []).append(match.box)
-            if len(kept) == max_count:
-                break
-    return kept
+        others = (other for near in around for other in taken.get(near, ()))
+        by = next((other for other in others if _iou(other.box, match.box) > max_overlap), None)
+        if by is None:
+            taken.setdefault(place, []).append(match)
+        yield by
 
 
 def check_count(name: str, count: int | None) -> None:

@@ -1,22 +1,28 @@
 """Matcher: templates made ready once, for any number of images."""
 
 import copy
+import math
 import numbers
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._candidates import find, find_best
-from tmatch._checks import check_numbers
+from tmatch._candidates import JUDGED, Found, Rule, find_best, find_filtered
+from tmatch._checks import check_name, check_numbers
+from tmatch._competition import compete, evidence
 from tmatch._inputs import BOUNDED, make_search
-from tmatch._match import Box, Match, check_count, non_max_suppression
+from tmatch._match import Box, Match, check_count, keep_apart, non_max_suppression, order_of
 from tmatch._peaks import by_height
+from tmatch._prefilter import Prefilter
 from tmatch._score import Preparing, Scores, Work, empty_map, fill_maps
+from tmatch._significance import ALIKE
 from tmatch._sums import Search
 from tmatch._tiles import Progress
+
+FALSE_ALARMS = 0.01  # a match by chance in a hundred searches, where nothing else is asked for
 
 Labelled = ArrayLike | Mapping[str, ArrayLike]
 
@@ -122,10 +128,12 @@ class Matcher:
         image: ArrayLike,
         /,
         *,
-        threshold: float = 0.8,
+        false_alarms: float | None = None,
+        threshold: float | None = None,
         max_count: int | None = None,
         max_overlap: float = 0.3,
         min_distance: int = 1,
+        prefilter: Prefilter = "auto",
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -134,7 +142,8 @@ class Matcher:
 
         Parameters
         ----------
-        image, threshold, max_count, max_overlap, min_distance, image_mask, workers, progress
+        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, image_mask,
+        workers, progress
             As in `locate`.
 
         Returns
@@ -156,17 +165,35 @@ class Matcher:
         >>> [match.label for match in tmatch.Matcher(parts).locate(image)]
         ['left', 'right']
         """
-        check_threshold(threshold, self._metric)
+        check_decision(false_alarms, threshold, self._metric)
+        ways = ways_of(prefilter, threshold, self._metric)
         check_count("min_distance", min_distance)
         non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
-        searches = self._searches(image, image_mask)
-        matches = []
-        found = find(searches, threshold, Work.of(workers, progress))
-        for each, search, peaks in zip(self._prepared, searches, found, strict=True):
-            order = by_height(peaks.places, peaks.scores, min_distance)
-            pairs = zip(peaks.places[order].tolist(), peaks.scores[order].tolist(), strict=True)
-            matches += [match_at(search, place, score, each.label) for place, score in pairs]
-        return non_max_suppression(matches, max_overlap=max_overlap, max_count=max_count)
+        searches, work = self._searches(image, image_mask), Work.of(workers, progress)
+        shares = len(ways) * len(searches)
+        several = len(searches) > 1
+        rule = (
+            Rule(threshold)
+            if threshold is not None
+            else Rule(None, (false_alarms or FALSE_ALARMS) / shares, ALIKE if several else math.inf)
+        )
+        matches: dict[Match, float] = {}
+        for way in ways:
+            found = find_filtered(searches, way, rule, work)
+            if several and threshold is None:
+                boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
+                found = compete(boxes, found, rule, max_overlap)
+            for each, search, peaks in zip(self._prepared, searches, found, strict=True):
+                order = by_height(peaks.places, peaks.scores, min_distance)
+                own = dict(_judged(each, search, peaks.chosen(order), shares))
+                matches |= {
+                    match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
+                }
+            if matches:
+                break
+        # Where templates compete, a score of many pixels is worth more than the same one of few.
+        ordered = sorted(matches, key=lambda m: (-matches[m] if several else 0, *order_of(m)))
+        return sorted(keep_apart(ordered, max_overlap=max_overlap, max_count=max_count), key=order_of)
 
     def best(
         self,
@@ -201,8 +228,8 @@ class Matcher:
         (0, 0)
         """
         searches = self._searches(image, image_mask)
-        best = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
-        matches = [match_at(search, place, score, each.label) for each, search, (place, score) in best]
+        found = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
+        matches = [_judged(each, search, best, len(searches))[0][0] for each, search, best in found]
         return non_max_suppression(matches, max_count=1)[0]
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
@@ -271,10 +298,70 @@ def _prepare(label: str, template: ArrayLike, mask: ArrayLike | None, preparing:
     return _Prepared(label, own, own_mask, {})
 
 
+def _boxes(each: _Prepared, search: Search, found: Found) -> list[Match]:
+    """Make matches of places and scores."""
+    pairs = zip(found.places.tolist(), found.scores.tolist(), strict=True)
+    return [match_at(search, place, score, each.label) for place, score in pairs]
+
+
+def _judged(each: _Prepared, search: Search, found: Found, shares: int) -> list[tuple[Match, float]]:
+    """Make matches of what was found by one of so many ways, each with its weight beside other templates' matches."""
+    matches = _boxes(each, search, found)
+    if found.chance is not None:
+        expected = found.chance.false_alarms(found.places, found.judged) * shares
+        elsewhere = (found.chance.cells.best_elsewhere(tuple(place)) for place in found.places.tolist())
+        matches = [
+            replace(
+                match,
+                false_alarms=float(f"{number:.3g}"),
+                second_best=round(other / judged, 4) if judged > 0 else None,
+            )
+            for match, number, other, judged in zip(matches, expected, elsewhere, found.judged, strict=True)
+        ]
+    return list(zip(matches, evidence(found), strict=True))
+
+
+def ways_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Sequence[Prefilter]:
+    """Tell how pictures are filtered: one way after the other, until something is found."""
+    check_name("prefilter", prefilter, Prefilter)
+    if prefilter == "auto":
+        return ("none", "whiten") if threshold is None and metric == "zncc" else ("none",)
+    if prefilter != "none" and (threshold is not None or metric != "zncc"):
+        given = f"`threshold` is {threshold!r}" if threshold is not None else f'`metric` is "{metric}"'
+        msg = (
+            f'`prefilter` is "{prefilter}" and {given}: filtered pictures are judged by zncc and `false_alarms`; '
+            'leave one of them out, or use "none"'
+        )
+        raise ValueError(msg)
+    return (prefilter,)
+
+
 def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:
     """Make a match of a place on a score map."""
     start = tuple(int(p) - before for p, (before, _) in zip(place, search.margins, strict=True))
     return Match(Box(start, search.template[0].shape), score, label)
+
+
+def check_decision(false_alarms: float | None, threshold: float | None, metric: str) -> None:
+    """Refuse two ways to decide, and one that could not."""
+    if threshold is not None and false_alarms is not None:
+        msg = f"`false_alarms` is {false_alarms!r} and `threshold` is {threshold!r}: two ways to decide, give one"
+        raise ValueError(msg)
+    if threshold is not None:
+        check_threshold(threshold, metric)
+        return
+    if metric not in JUDGED:
+        known = " and ".join(JUDGED)
+        msg = f'`metric` is "{metric}", but what chance gives is known for {known} only; give a `threshold`'
+        raise ValueError(msg)
+    if false_alarms is not None and not (
+        isinstance(false_alarms, numbers.Real) and 0 < false_alarms < np.inf
+    ):
+        msg = (
+            f"`false_alarms` is {false_alarms!r}; it must be a number above 0, as 0.01 for one false match "
+            "in a hundred searches"
+        )
+        raise ValueError(msg)
 
 
 def check_threshold(threshold: float, metric: str) -> None:

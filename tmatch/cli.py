@@ -21,8 +21,9 @@ from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
 from tmatch._inputs import Metric
 from tmatch._inputs import Output as ScoreOutput
-from tmatch._matcher import Matcher, ScoreMap, check_threshold, score_with_validity
+from tmatch._matcher import FALSE_ALARMS, Matcher, ScoreMap, check_decision, score_with_validity, ways_of
 from tmatch._plot import plot_filters, plot_kernel
+from tmatch._prefilter import Prefilter
 from tmatch._tiles import available_cores
 
 FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -184,10 +185,21 @@ def locate(
         list[Path],
         typer.Argument(metavar="TEMPLATE", help="The pictures to find in it.", show_default=False),
     ],
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="How many false matches chance may give in the whole search, on average; 0.01 if neither this "
+            "nor --threshold is given.",
+        ),
+    ] = None,
     threshold: Annotated[
-        float,
-        typer.Option(metavar="F", help="Least score of a match, from -1 to 1; at most 0 for ssd and nssd."),
-    ] = _default(tmatch.locate, "threshold"),
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="Decide by the score instead: the least one of a match, from -1 to 1; at most 0 for ssd and nssd.",
+        ),
+    ] = None,
     max_count: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many matches, the best ones.")
     ] = None,
@@ -195,6 +207,12 @@ def locate(
         float,
         typer.Option(metavar="F", help="Of two boxes that overlap more (intersection over union), keep one."),
     ] = _default(tmatch.locate, "max_overlap"),
+    prefilter: Annotated[
+        Prefilter,
+        typer.Option(
+            help="Filter both pictures first; auto: search them as they are, then whitened if nothing was found."
+        ),
+    ] = _default(tmatch.locate, "prefilter"),
     gray: Gray = False,
     metric: MetricName = METRIC,
     mask: MaskFile = None,
@@ -221,7 +239,9 @@ def locate(
 
         tmatch locate photo.png eye.png --overlay found.png
     """
-    check_threshold(threshold, metric)
+    check_decision(false_alarms, threshold, metric)
+    ways_of(prefilter, threshold, metric)
+    allowed = FALSE_ALARMS if false_alarms is None and threshold is None else false_alarms
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
@@ -239,8 +259,8 @@ def locate(
     searched, searched_mask = _part_of(pair, part)
     with _progress("searching") as progress:
         matches = matcher.locate(
-            searched, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-            image_mask=searched_mask, progress=progress,
+            searched, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+            prefilter=prefilter, image_mask=searched_mask, progress=progress,
         )  # fmt: skip
     best = None
     if not matches:
@@ -251,7 +271,8 @@ def locate(
     if heatmap or scores:
         with _progress("scoring every place") as progress:
             maps = score_with_validity(matcher, searched, searched_mask, progress)
-    _print_matches(matches, form, str(image), pair.image.shape[:2], threshold, pixel_ratio)
+    about = {"image": str(image), **({"false_alarms": allowed} if allowed else {"threshold": threshold})}
+    _print_matches(matches, form, about, pair.image.shape[:2], pixel_ratio)
     with _working("writing pictures") if overlay or heatmap else contextlib.nullcontext():
         if overlay:
             _io.write_figure(overlay, tmatch.plot_matches(picture[0], matches, rejected=best))
@@ -263,7 +284,7 @@ def locate(
     if written:
         _say(f"written: {written}")
     if best is not None:
-        _say(_explain_none(best, threshold, pixel_ratio))
+        _say(_explain_none(best, allowed, threshold, pixel_ratio))
         raise typer.Exit(NONE_FOUND)
 
 
@@ -313,15 +334,12 @@ def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match], part: tuple[sl
 def _print_matches(
     matches: list[tmatch.Match],
     form: Any,
-    image: str,
+    about: dict[str, Any],
     size: tuple[int, int],
-    threshold: float,
     pixel_ratio: float,
 ) -> None:
     if form != "table":
-        text = _io.format_matches(
-            matches, form, image=image, size=size, threshold=threshold, pixel_ratio=pixel_ratio
-        )
+        text = _io.format_matches(matches, form, about=about, size=size, pixel_ratio=pixel_ratio)
         if text:
             print(text)
     elif matches:
@@ -330,22 +348,39 @@ def _print_matches(
         from rich.text import Text  # noqa: PLC0415
 
         numbers = (
-            Column(name, justify="right", no_wrap=True) for name in ("x", "y", "width", "height", "score")
+            Column(name, justify="right", no_wrap=True)
+            for name in ("x", "y", "width", "height", "score", "false alarms", "second best")
         )
         table = Table(Column("label", overflow="fold"), *numbers)
         for match in matches:
             numbers_of = (f"{_io.in_units(value, pixel_ratio):g}" for value in match.box.xywh)
-            table.add_row(Text(match.label), *numbers_of, f"{match.score:.3f}")
+            told = (
+                "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
+            )
+            table.add_row(Text(match.label), *numbers_of, f"{match.score:.3f}", *told)
         Console(width=_table_width()).print(table)
 
 
-def _explain_none(best: tmatch.Match, threshold: float, pixel_ratio: float) -> str:
+def _explain_none(
+    best: tmatch.Match, allowed: float | None, threshold: float | None, pixel_ratio: float
+) -> str:
     x, y, _, _ = (_io.in_units(value, pixel_ratio) for value in best.box.xywh)
-    digits = 2 if round(best.score, 2) < threshold else 6
+    if threshold is not None:
+        digits = 2 if round(best.score, 2) < threshold else 6
+        told = (
+            f"no score reached {threshold:g}; "
+            f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.'
+        )
+        remedy = "lower --threshold below that score"
+    else:
+        told = (
+            f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; chance gives '
+            f"{best.false_alarms:.2g} as good in a search like this, and {allowed:g} are allowed."
+        )
+        remedy = "allow more --false-alarms, or decide by the score with --threshold"
     return (
-        f"nothing found: no score reached {threshold:g}; "
-        f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.\n'
-        "Look at that place with --overlay or --heatmap; if it is right, lower --threshold below that score.\n"
+        f"nothing found: {told}\n"
+        f"Look at that place with --overlay or --heatmap; if it is right, {remedy}.\n"
         "If it is wrong, the object may be turned, of another size, or not there: try a template cut from this picture."
     )
 

@@ -1,0 +1,277 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+import oracle
+import tmatch
+from tmatch import Box, _tiles
+from tmatch.synthetic import make_clutter
+
+
+def noise_of(rng, shape, blur):
+    """Noise of one kind everywhere, as 8-bit pixels."""
+    noise = rng.normal(size=shape)
+    noise = ndimage.gaussian_filter(noise, blur, mode="wrap") if blur else noise
+    return np.clip(np.rint(128 + 30 * noise / noise.std()), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def noisy_map():
+    rng = np.random.default_rng(0)
+    image, template = (
+        rng.integers(0, 256, (150, 170), dtype=np.uint8),
+        rng.integers(0, 256, (13, 18), dtype=np.uint8),
+    )
+    return image, template, tmatch.match_template(image, template)
+
+
+# --- equals the oracle ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [((90, 100), (9, 14)), ((60, 61), (3, 5)), ((1500,), (20,)), ((30, 26, 28), (6, 5, 9))],
+    ids=str,
+)
+def test_false_alarms_equal_the_oracle(draw, shape, window):
+    image, template = draw(shape, "u1", 1), draw(window, "u1", 2)
+    scores = tmatch.match_template(image, template)
+    valid = np.random.default_rng(3).random(scores.shape) < 0.9
+    chance = tmatch.estimate_chance(np.where(valid, scores, 0), template, valid=valid)
+    expected = oracle.chance(scores, valid, window)
+    assert chance.learnt_from >= 40
+    rng = np.random.default_rng(4)
+    places = rng.integers(0, scores.shape, (50, len(shape)))
+    heights = rng.random(50)
+    wanted = [expected(place, height) for place, height in zip(places, heights, strict=True)]
+    np.testing.assert_allclose(chance.false_alarms(places, heights), wanted, rtol=6e-3)
+    assert min(wanted) < 1e-3
+    assert max(wanted) > 1
+
+
+@pytest.mark.parametrize("cut_to", [(16, 15), (40, 150), (500, 500)])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(monkeypatch, noisy_map, cut_to, dtype):
+    def plan(image_shape, window):
+        tiling = whole(image_shape, window)
+        block = tuple(min(b, n) for b, n in zip(cut_to, tiling.places, strict=True))
+        sides = tuple(b + k - 1 for b, k in zip(block, window, strict=True))
+        return _tiles.Tiling(tiling.places, window, block, sides)
+
+    whole = _tiles.plan_tiles
+    image, template, scores = noisy_map
+    image = np.array(image)
+    image[70:83, 100:118] = template
+    image[20:33, 30:48] = template
+    scores = tmatch.match_template(image, template)
+    chance = tmatch.estimate_chance(scores, template)
+    monkeypatch.setattr(_tiles, "plan_tiles", plan)
+    found = tmatch.locate(image.astype(dtype), template, prefilter="none")
+    assert {match.box.start for match in found} == {(70, 100), (20, 30)}
+    for match in found:
+        assert match.second_best == 1
+        assert match.false_alarms == pytest.approx(chance.false_alarms([match.box.start], [1])[0], rel=0.011)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_higher_scores_are_rarer(scores):
+    image = np.random.default_rng(1).normal(size=(80, 90))
+    template = np.random.default_rng(2).normal(size=(8, 11))
+    chance = tmatch.estimate_chance(tmatch.match_template(image, template), template)
+    found = chance.false_alarms([(30, 40)] * len(scores), np.sort(scores))
+    assert np.all(np.diff(found) <= 0)
+    assert found.min() >= 0
+
+
+@pytest.mark.parametrize("allowed", [1e-6, 0.01, 1, 5])
+def test_the_least_score_is_just_enough(noisy_map, allowed):
+    _, template, scores = noisy_map
+    chance = tmatch.estimate_chance(scores, template)
+    least = chance.least_scores(allowed)
+    assert chance.cell_shape == (3, 4)
+    assert least.shape == tuple(-(-n // k) for n, k in zip(scores.shape, chance.cell_shape, strict=True))
+    for cell in np.ndindex(least.shape):
+        if cell[0] % 7 == 0:
+            place = np.multiply(cell, chance.cell_shape)
+            assert chance.false_alarms([place], [least[cell]])[0] == pytest.approx(allowed, rel=0.01)
+
+
+def test_gain_and_offset_change_nothing_and_inversion_hardly_anything(noisy_map):
+    image, template, _ = noisy_map
+    image, template = image.astype(np.int64), template.astype(np.int64)
+    found = tmatch.best_match(image, template)
+    assert tmatch.best_match(3 * image + 7, 5 * template - 9) == found
+    scores = -tmatch.match_template(image, template)
+    chance = tmatch.estimate_chance(scores, template)
+    other = tmatch.estimate_chance(-scores, template)
+    assert 0.5 < chance.least_scores(0.01).mean() / other.least_scores(0.01).mean() < 2
+
+
+def test_many_templates_share_what_is_allowed(draw):
+    image = draw((200, 220), "u1", 1)
+    template = image[50:60, 70:83]
+    alone = tmatch.locate(image, {"a": template}, prefilter="none")[0]
+    others = {f"other {n}": draw((10, 13), "u1", n) for n in range(2, 11)}
+    [together] = tmatch.locate(image, {"a": template, **others}, prefilter="none")
+    assert together.false_alarms == pytest.approx(10 * alone.false_alarms, rel=0.02)
+
+
+# --- planted truth --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blur", [0, 1, 2])
+@pytest.mark.parametrize("side", [7, 15, 31])
+def test_noise_gives_about_as_many_false_alarms_as_are_allowed(blur, side):
+    rng = np.random.default_rng([blur, side])
+    counts = []
+    for _ in range(40):
+        image, template = (
+            noise_of(rng, (256, 256), blur),
+            noise_of(rng, (64, 64), blur)[9 : 9 + side, 9 : 9 + side],
+        )
+        counts.append(len(tmatch.locate(image, template, false_alarms=1, prefilter="none")))
+    assert 0.4 <= np.mean(counts) <= 1.8  # 0.5 to 1.5 over 150 runs, see tests/benchmarks/detection.py
+
+
+def test_what_is_not_there_is_not_reported(picture):
+    names = [
+        "astronaut/image.png",
+        "camera/image.png",
+        "coins/image.png",
+        "raccoon/face_gray.png",
+        "cell/image.png",
+    ]
+    pictures = [picture(name) for name in names]
+    greys = [p @ np.array([0.2125, 0.7154, 0.0721]) if p.ndim == 3 else p for p in pictures]
+    rng, reports = np.random.default_rng(0), 0
+    for _ in range(60):
+        image, source = (greys[i] for i in rng.permutation(len(greys))[:2])
+        height, width = rng.integers(16, 65, 2)
+        y, x = (rng.integers(n - k) for n, k in zip(source.shape, (height, width), strict=True))
+        template = source[y : y + height, x : x + width]
+        if template.std() >= 8:
+            reports += bool(tmatch.locate(image[:300, :300], template, false_alarms=0.05))
+    assert reports <= 6  # 3 are allowed on average
+
+
+def test_a_slope_in_a_smooth_picture_is_no_find():
+    y, x = np.mgrid[:240, :300]
+    rng = np.random.default_rng(0)
+    sky = 150 + 60 * np.sin(y / 60 + 1) + 20 * np.sin(x / 45) + rng.normal(0, 1, y.shape)
+    slope = np.add.outer(np.arange(24.0), 0.3 * np.arange(30.0)) + rng.normal(0, 1, (24, 30))
+    assert tmatch.best_match(sky, slope).score > 0.9
+    assert tmatch.locate(sky, slope) == []
+
+
+def test_copies_do_not_spoil_what_chance_is_thought_to_give():
+    rng = np.random.default_rng(1)
+    template = make_clutter((24, 20), rng=rng)
+    for many in (1, 2, 10, 60):
+        image = make_clutter((300, 320), rng=rng)
+        cells = [(y, x) for y in range(2, 270, 30) for x in range(3, 290, 28)]
+        places = {cells[i] for i in rng.permutation(len(cells))[:many]}
+        for y, x in places:
+            image[y : y + 24, x : x + 20] = template
+        noisy = tmatch.to_range(image + rng.normal(0, 12, image.shape))
+        assert {match.box.start for match in tmatch.locate(noisy, template)} == places
+
+
+def test_equal_areas_of_a_screen_say_nothing():
+    screen = np.full((300, 400), 240, np.uint8)
+    screen[::40] = 200
+    screen[40:80, 60:160] = 90
+    icon = np.random.default_rng(2).integers(0, 256, (16, 16), dtype=np.uint8)
+    assert tmatch.locate(screen, icon) == []
+    screen[203:219, 301:317] = icon
+    [match] = tmatch.locate(screen, icon)
+    assert match.box == Box((203, 301), (16, 16))
+
+
+@pytest.mark.parametrize("shape", [(40, 44), (26, 30), (24, 25)])
+def test_tiny_images_have_a_rule_of_their_own(shape):
+    rng = np.random.default_rng(3)
+    image, other = (make_clutter(shape, rng=rng).astype(np.uint8) for _ in "ab")
+    template = image[2:22, 3:21]
+    assert tmatch.estimate_chance(tmatch.match_template(image, template), template).learnt_from == 0
+    assert [match.box.start for match in tmatch.locate(image, template)] == [(2, 3)]
+    assert tmatch.locate(other, template) == []
+
+
+@pytest.mark.parametrize("shape", [(3000,), (50, 40, 45)])
+def test_signals_and_volumes_are_decided_like_pictures(shape):
+    rng = np.random.default_rng(4)
+    image = ndimage.gaussian_filter(rng.normal(size=shape), 1)
+    start = tuple(n // 3 for n in shape)
+    part = tuple(slice(s, s + (60 if len(shape) == 1 else 9)) for s in start)
+    noisy = image + rng.normal(0, image.std() / 2, shape)
+    assert [match.box.start for match in tmatch.locate(noisy, image[part])] == [start]
+    assert tmatch.locate(noisy, image[part][::-1]) == []
+
+
+def test_masks_and_missing_pixels_keep_their_decision(picture):
+    noisy, eye = picture("raccoon/noisy.png"), picture("raccoon/eye.png")
+    disc = np.hypot(*np.mgrid[-32:33, -39.5:40]) < 33
+    assert [m.box.start for m in tmatch.locate(noisy, eye, masks=disc)] == [(300, 670)]
+    there = np.arange(noisy.shape[1]) % 9 > 0
+    broken = np.where(there, noisy, np.nan)
+    assert [m.box.start for m in tmatch.locate(broken, eye, missing="ignore")] == [(300, 670)]
+    assert tmatch.locate(broken, eye[::-1].copy(), missing="ignore") == []
+
+
+def test_directions_of_edges_are_decided_too(picture):
+    face, eye = picture("raccoon/face_gray.png"), picture("raccoon/eye.png")
+    assert [m.box.start for m in tmatch.locate(face, eye, metric="orientation")] == [(300, 670)]
+    assert tmatch.locate(face, picture("coins/big.png"), metric="orientation") == []
+
+
+def test_a_large_template_wins_over_a_small_one_that_fits_as_well():
+    rng = np.random.default_rng(6)
+    big = rng.integers(0, 256, (90, 90), dtype=np.uint8)
+    image = tmatch.to_range(rng.normal(128, 40, (400, 400)))
+    image[100:190, 150:240] = tmatch.to_range(big * 0.5 + 64 + rng.normal(0, 25, big.shape))
+    small = image[101:190:10, 151:240:10].copy()  # 9 x 9, of which no copy is there
+    image[110:119, 160:169] = small  # but one inside the big one
+    found = tmatch.locate(image, {"small": small, "big": big}, max_overlap=0.005)
+    assert [match.label for match in found] == ["big"]
+    score = {m.label: m.score for m in tmatch.locate(image, {"small": small, "big": big}, max_overlap=1)}
+    assert score["small"] > score["big"] > 0.6
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "template", "options", "sentence"),
+    [
+        (
+            [[0.5, 2.0]],
+            [[1, 2]],
+            {},
+            "`scores` has shape (1, 2) and values from 0 to 2; it must be a map of scores in [-1, 1] with the axes of "
+            "the template",
+        ),
+        (
+            [0.5, 0.1],
+            [[1, 2]],
+            {},
+            "`scores` has shape (2,) and values from 0 to 0.5; it must be a map of scores in [-1, 1] with the axes of "
+            "the template",
+        ),
+        (
+            [0.5, 0.1],
+            [1, 2],
+            {"valid": [True]},
+            "`valid` has shape (1,); it must have that of `scores`, (2,)",
+        ),
+    ],
+)
+def test_maps_that_are_none_are_refused(scores, template, options, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        tmatch.estimate_chance(scores, template, **options)

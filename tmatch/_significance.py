@@ -1,0 +1,413 @@
+"""How many matches as good as one chance would give, learnt from the score map itself."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch import _core_numpy
+from tmatch._borders import Array
+from tmatch._checks import check_numbers
+from tmatch._tiles import Region, Shape
+
+# All these were chosen on searches for templates that were not there, see `tests/benchmarks/detection.py`.
+_CELLS = 4  # to a template's side
+_MOST_CELLS = 2**20
+_POWER = 0.7  # between 1, for noise, and 0.5, for pictures in which the unlikely is less rare than in noise
+_LOCAL = 0.5  # how much the surroundings of a place count for what is usual there, beside the whole map
+_TAIL = 0.03  # share of the peaks that the tail is learnt from
+_LEAST_TAIL = 20  # peaks
+_OUTLIER = 1e-4  # false alarms of peaks that are taken for matches, and not learnt from
+ALIKE = 0.7  # least score of such peaks: half of what is seen is the template's
+_APART = 3.0  # how far they stand out from all others, in scales of the tail
+_USUAL = 1e-9, 0.999  # bounds of a mean square that is divided by
+_NEARLY_1 = 1 - 1e-9  # scores above count as this one
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A score map summed up in cells: the highest and the lowest score, the sum of squares, the number of scores."""
+
+    size: Shape
+    high: Array
+    low: Array
+    squares: Array
+    count: Array
+
+    def of(self, places: Places) -> tuple[Array, ...]:
+        """Tell the cell of each place."""
+        return tuple((places // self.size).T)
+
+    def mean_square(self) -> Array:
+        """Average the squared scores of each cell and those around it."""
+        squares, count = (_with_neighbours(np.add, part) for part in (self.squares, self.count))
+        return np.divide(squares, count, out=np.zeros_like(squares), where=count > 0)
+
+    @functools.cached_property
+    def _first(self) -> tuple[Places, Array]:
+        """The cells with the highest scores, and these: one more than are near to any place."""
+        few = min((2 * (_CELLS // 2) + 1) ** self.high.ndim + 1, self.high.size)
+        flat = self.high.ravel()
+        order = np.argpartition(-flat, few - 1)[:few]
+        order = order[np.lexsort((order, -flat[order]))]
+        return np.stack(np.unravel_index(order, self.high.shape), axis=1), flat[order]
+
+    def best_elsewhere(self, place: tuple[int, ...]) -> float:
+        """Give the highest score some half a template's side away, or more; 0 if none is above."""
+        cells, scores = self._first
+        away = np.abs(cells - np.array(place) // self.size).max(axis=1) > _CELLS // 2
+        return float(scores[away.argmax()]) if away.any() else 0.0
+
+
+class Survey:
+    """What is kept of a score map while its blocks are scored, in any order."""
+
+    def __init__(self, places: Shape, window: Shape) -> None:
+        coarse = max(
+            1.0, (math.prod(places) / math.prod(map(_cell, window)) / _MOST_CELLS) ** (1 / len(places))
+        )
+        self.places, self._size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
+        self._parts: dict[Shape, list[Array]] = {}
+
+    def add(self, part: Region, scores: Array, norms: Array, engine: object = _core_numpy) -> None:
+        """Take the scores of a block in; those whose norm is not above 0 mean nothing."""
+        leads = tuple(-s.start % n for s, n in zip(part, self._size, strict=True))
+        summed = engine.summarise(scores, norms, leads, self._size)  # type: ignore[attr-defined]
+        self._parts[tuple(s.start for s in part)] = [*summed]
+
+    def cells(self) -> Cells:
+        """Put the blocks together, in their own order, so that sums are the same each time."""
+        shape = [-(-n // size) for n, size in zip(self.places, self._size, strict=True)]
+        high, low, squares, count = (np.zeros(shape, kind) for kind in (np.float32, np.float32, float, float))
+        for start in sorted(self._parts):
+            parts = self._parts[start]
+            at = tuple(
+                slice(s // n, s // n + k) for s, n, k in zip(start, self._size, parts[0].shape, strict=True)
+            )
+            np.maximum(high[at], parts[0], out=high[at])
+            np.minimum(low[at], parts[1], out=low[at])
+            squares[at] += parts[2]
+            count[at] += parts[3]
+        return Cells(self._size, high, low, squares, count)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What chance gives in one search: how often it reaches a score at a place.
+
+    Made by `estimate_chance`.
+
+    Parameters
+    ----------
+    effective_pixels : float
+        Independent pixels that a score seems to be made of, from the mean square of all scores.
+    learnt_from : int
+        Number of peaks and hollows that were learnt from; 0 if there were too few, see `estimate_chance`.
+    cells, usual, tail, pixels
+        The map summed up in cells, the mean square of scores around each, and what was learnt.
+    """
+
+    effective_pixels: float
+    learnt_from: int
+    cells: Cells
+    usual: Array  # mean square of scores around each cell
+    tail: "_Learnt | _Reckoned"
+    pixels: Callable[[], float]
+
+    def false_alarms(self, places: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+        """Give the number of peaks as good as these that chance would give in the whole search.
+
+        Parameters
+        ----------
+        places : (N, ndim) array of int
+            Indices into the score map.
+        scores : (N,) array of real numbers
+            The scores there.
+
+        Returns
+        -------
+        (N,) array of float64
+            At most the number of cells that the map was cut into; rounded to three digits, as it is an estimate.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tmatch
+        >>> image = np.random.default_rng(0).normal(size=(200, 200))
+        >>> chance = tmatch.estimate_chance(tmatch.match_template(image, image[:12, :12]), image[:12, :12])
+        >>> chance.false_alarms([[50, 50], [50, 50]], [0.4, 1.0]) < [1, 1e-6]
+        array([ True,  True])
+        """
+        evidence = self.evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
+        found = self.tail.expect(evidence)
+        return _round(np.minimum(found, self.usual.size))
+
+    def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
+        """Give the scores that so many false alarms ask for, in each cell of the map; 1 where perhaps none is enough.
+
+        Parameters
+        ----------
+        false_alarms : float
+            The number that is allowed, above 0.
+
+        Returns
+        -------
+        array of float64
+            One for each cell of `cell_shape` places.
+        """
+        usual = np.clip(self.usual, *_USUAL)
+        exponent = 2 * self.tail.needed(false_alarms) * usual / (1 - usual)
+        least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
+        return least
+
+    def without(self, places: Places) -> "Chance":
+        """Learn once more, but not from these places."""
+        explained = np.zeros(self.usual.shape, bool)
+        explained[self.cells.of(places)] = True
+        return learn(self.cells, self.pixels, explained)
+
+    def evidence(self, places: Places, scores: Array) -> Array:
+        """Tell how unlikely scores are at places, the same way for all templates."""
+        return _evidence(scores, self.usual[self.cells.of(places)])
+
+    @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """Places in a cell, on each axis."""
+        return self.cells.size
+
+
+def estimate_chance(
+    scores: ArrayLike,
+    template: ArrayLike,
+    /,
+    *,
+    valid: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    channel_axis: int | None = None,
+) -> Chance:
+    """Learn from a score map what scores chance gives in it.
+
+    Parameters
+    ----------
+    scores : array of real numbers in [-1, 1]
+        A score map of "zncc" or "orientation".
+    template : array of real numbers
+        The template that was sought.
+    valid : array of bool or None
+        Which scores mean something, see `score_validity`; None: those that are not 0.
+    mask : array of bool or of weights, of the template's shape, or None
+        The template's mask.
+    channel_axis : int or None
+        The template's axis of channels.
+
+    Returns
+    -------
+    Chance
+        It tells how many false alarms a score at a place means, and which scores are enough.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not go together, or scores are outside [-1, 1].
+
+    Notes
+    -----
+    A score r is judged by its evidence ``q = -(1 - v) / (2 v) log(1 - r^2)``, where v is the mean square of the scores
+    around it, averaged with that of the whole map: 1 / v independent pixels would give such scores by chance, and q
+    is then the logarithm of how seldom they reach r. Surroundings in which scores are high anyway, as slopes and
+    other smooth things, thus count less.
+
+    What is rare in this very image is learnt from the peaks of the map, a cell of a quarter of the template's side
+    holding one at most, and from its hollows, which are the peaks of the inverted template: it is not there,
+    and no match can spoil what it tells. Of all the k most unlikely ones (3 %, at least 20), with u the least of them,
+    the mean of ``q^0.7 - u^0.7`` gives the scale b of the tail: ``k / 2 (1 + (q^0.7 - u^0.7) / (k b))^-k`` false
+    alarms. Peaks that the hollows call rarer than 1e-4, and the best one, are left out, as they may be matches.
+
+    Where there are fewer than 40 peaks and hollows, the score is taken for that of as many independent pixels as the
+    template has, by its autocorrelation (M. S. Bartlett, 1935), or 1 / v if less; false alarms are
+    then ``N P(R > r)`` for N places, and R^2 has the beta distribution of correlations of white noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> image = np.random.default_rng(0).normal(size=(200, 200))
+    >>> template = image[90:102, 40:52] + np.random.default_rng(1).normal(size=(12, 12))
+    >>> scores = tmatch.match_template(image, template)
+    >>> chance = tmatch.estimate_chance(scores, template)
+    >>> bool(chance.false_alarms([[90, 40]], scores[90:91, 40])[0] < 0.01)
+    True
+    """
+    values, sought = check_numbers("scores", scores), check_numbers("template", template)
+    window = np.delete(sought.shape, channel_axis) if channel_axis is not None else sought.shape
+    if values.size == 0 or len(window) != values.ndim or values.max() > 1 + 1e-6 or values.min() < -1 - 1e-6:
+        msg = (
+            f"`scores` has shape {values.shape} and values from {values.min(initial=0):.3g} to "
+            f"{values.max(initial=0):.3g}; it must be a map of scores in [-1, 1] with the axes of the template"
+        )
+        raise ValueError(msg)
+    told = values != 0 if valid is None else np.asarray(valid, bool)
+    if told.shape != values.shape:
+        msg = f"`valid` has shape {told.shape}; it must have that of `scores`, {values.shape}"
+        raise ValueError(msg)
+    channels = [sought] if channel_axis is None else [*np.moveaxis(sought, channel_axis, 0)]
+    weights = np.ones(channels[0].shape) if mask is None else np.asarray(mask, np.float64)
+    survey = Survey(values.shape, channels[0].shape)
+    survey.add(tuple(slice(0, n) for n in values.shape), values, told)
+    return learn(survey.cells(), lambda: effective_pixels(channels, weights))
+
+
+def learn(cells: Cells, pixels: Callable[[], float], explained: NDArray[np.bool_] | None = None) -> Chance:
+    """Learn from the cells of a score map.
+
+    `pixels` tells the template's own effective pixels, if that is needed. What is `explained` by another template is
+    not learnt from.
+    """
+    everywhere = float(cells.squares.sum() / max(cells.count.sum(), 1))
+    usual = _LOCAL * cells.mean_square() + (1 - _LOCAL) * everywhere
+    effective = 1 / max(everywhere, 1e-9)
+    tops = _tops(cells.high, usual)
+    if explained is not None:
+        tops &= ~explained
+    peaks, scores = _evidence(cells.high[tops], usual[tops]), cells.high[tops]
+    tops = _tops(-cells.low, usual)
+    hollows = _evidence(-cells.low[tops], usual[tops])
+    if len(hollows) >= _LEAST_TAIL:
+        rest = max(len(peaks) - _count_matches(peaks, scores, hollows), 0)
+        learnable = np.partition(peaks, max(rest - 1, 0))[:rest] if rest else peaks[:0]
+        both = np.concatenate([learnable, hollows])
+        if len(both) >= 2 * _LEAST_TAIL:
+            return Chance(effective, len(both), cells, usual, _Learnt.of(both), pixels)
+    return _reckon(cells, pixels)
+
+
+def _count_matches(peaks: Array, scores: Array, hollows: Array) -> int:
+    """Count the first peaks that are not to be learnt from: the best one, and those which can only be copies."""
+    if np.count_nonzero(scores >= ALIKE) < 2:
+        return 1
+    order = np.argsort(-peaks, kind="stable")
+    tail, heights = _Learnt.of(hollows), peaks[order] ** _POWER
+    copies = (2 * tail.expect(peaks[order]) < _OUTLIER) & (scores[order] >= ALIKE)
+    apart = heights - np.append(heights[1:], 0) > _APART * tail.scale
+    last = np.flatnonzero(np.logical_and.accumulate(copies) & apart)
+    return int(last[-1]) + 1 if len(last) else 1
+
+
+def _reckon(cells: Cells, pixels: Callable[[], float]) -> Chance:
+    """Where there is too little to learn from: as if of white noise with so many pixels."""
+    best = np.unravel_index(cells.high.argmax(), cells.high.shape)
+    far = np.ones(cells.high.shape, bool)
+    far[tuple(slice(max(b - 1, 0), b + 2) for b in best)] = False  # it may be a match
+    count = cells.count[far].sum()
+    usual = cells.squares[far].sum() / count if count else 0.0
+    effective = max(min(pixels(), 1 / max(usual, 1e-9)), 1.1)
+    tail = _Reckoned(max(float(cells.count.sum()), 1.0), effective)
+    return Chance(effective, 0, cells, np.full(cells.high.shape, 0.5), tail, pixels)
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """The tail of k heights, evidence to a power, among peaks and hollows; half of them are peaks.
+
+    Its scale is known from these only, so that what is to be expected is Pareto's tail.
+    """
+
+    k: int
+    least: float
+    scale: float
+
+    @classmethod
+    def of(cls, evidence: Array) -> "_Learnt":
+        """Fit it to the evidence of peaks and hollows."""
+        k = min(max(_LEAST_TAIL, int(_TAIL * len(evidence))), len(evidence) - 1)
+        heights = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** _POWER
+        return cls(k, float(heights[0]), max(float((heights[1:] - heights[0]).mean()), 1e-9))
+
+    def expect(self, evidence: Array) -> Array:
+        """Give how many peaks chance would give; below the tail, a bound."""
+        beyond = (evidence**_POWER - self.least) / self.scale
+        above = (1 + np.maximum(beyond, 0) / self.k) ** -self.k
+        result: Array = self.k / 2 * above * np.exp(np.clip(-beyond, 0, 500))
+        return result
+
+    def needed(self, false_alarms: float) -> float:
+        """Give the evidence for which chance would give so many."""
+        share = 2 * false_alarms / self.k
+        beyond = self.k * (share ** (-1 / self.k) - 1) if share < 1 else -math.log(share)
+        return float(max(self.least + self.scale * beyond, 0.0) ** (1 / _POWER))
+
+
+@dataclass(frozen=True)
+class _Reckoned:
+    """Correlations of white noise with so many pixels, at so many places; evidence is ``-log(1 - r^2) / 2``."""
+
+    places: float
+    pixels: float
+
+    def expect(self, evidence: Array) -> Array:
+        """Give how many places chance would give."""
+        from scipy.special import betainc  # noqa: PLC0415
+
+        result: Array = self.places / 2 * betainc((self.pixels - 1) / 2, 0.5, np.exp(-2 * evidence))
+        return result
+
+    def needed(self, false_alarms: float) -> float:
+        """Give the evidence for which chance would give so many."""
+        from scipy.special import betaincinv  # noqa: PLC0415
+
+        share = min(2 * false_alarms / self.places, 1.0)
+        return float(-0.5 * np.log(max(betaincinv((self.pixels - 1) / 2, 0.5, share), 1e-300)))
+
+
+def _evidence(scores: Array, usual: Array) -> Array:
+    """Tell how unlikely scores are, as the negative logarithm of a chance; 0 if they are not above 0."""
+    score = np.clip(scores, 0, _NEARLY_1, dtype=np.float64)
+    mean_square = np.clip(usual, *_USUAL)
+    result: Array = -(1 - mean_square) / (2 * mean_square) * np.log1p(-score * score)
+    return result
+
+
+def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
+    """Find the cells that hold no less evidence than their neighbours."""
+    score = np.clip(heights, 0, 1 - 2.0**-24, dtype=np.float32)
+    evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
+    top: NDArray[np.bool_] = (evidence > 0) & (evidence == _with_neighbours(np.maximum, evidence))
+    return top
+
+
+def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
+    """Count the independent pixels of a template: ``N / sum(a^2)`` with its autocorrelation a, 1 at shift 0."""
+    from scipy import fft  # noqa: PLC0415
+
+    values = [channel - float((weights * channel).sum() / weights.sum()) for channel in channels]
+    largest = max(float(np.abs(value).max()) for value in values) or 1.0
+    points = [fft.next_fast_len(2 * n - 1) for n in weights.shape]
+    power = sum(np.abs(fft.fftn(value / largest * weights, points)) ** 2 for value in values)
+    squares = np.mean(np.square(power)) / np.mean(power) ** 2  # by Parseval: of the autocorrelations
+    pixels = weights.sum() ** 2 / np.square(weights).sum()  # as many as count alike
+    return max(1.0, float(pixels / squares))
+
+
+def _cell(side: int) -> int:
+    return max(1, round(side / _CELLS))
+
+
+def _with_neighbours(ufunc: np.ufunc, values: Array) -> Array:
+    """Put each cell together with those around it."""
+    for axis in range(values.ndim):
+        line = np.moveaxis(values, axis, 0)
+        around = line.copy()
+        ufunc(around[1:], line[:-1], out=around[1:])
+        ufunc(around[:-1], line[1:], out=around[:-1])
+        values = np.moveaxis(around, 0, axis)
+    return values
+
+
+def _round(values: Array) -> NDArray[np.float64]:
+    """Round to three digits."""
+    return np.array([float(f"{value:.3g}") for value in values.tolist()])
