@@ -117,7 +117,8 @@ def find_filtered(searches: Sequence[Search], how: Prefilter, rule: Rule, work: 
     results = [Found(nothing, np.empty(0), None) for _ in searches]
     for i, found in zip(visible, find([prepared[i] for i in visible], rule, work), strict=True):
         scores = _score_at(searches[i], found.places)
-        results[i] = Found(found.places, scores, found.chance, found.scores)
+        alike = scores > 0  # what is not alike as it is was made so by the filter
+        results[i] = Found(found.places, scores, found.chance, found.scores).chosen(alike)
     return results
 
 
