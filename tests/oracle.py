@@ -339,9 +339,11 @@ def chance(scores, valid, window):
     usual = {cell: (np.mean(squares[cell] or [0]) + everywhere) / 2 for cell in cells}
 
     def tops(sign):
-        found = {c: evidence(max([0, *(sign * score for score in cells[c])]), usual[c]) for c in cells}
+        found = {
+            c: evidence(min(max([0, *(sign * s for s in cells[c])]), 1 - 2**-12), usual[c]) for c in cells
+        }
         return [
-            c for c in cells if found[c] > 0 and all(found[c] >= found[near] for near in around[c])
+            c for c in cells if found[c] > 0 and all(1.001 * found[c] >= found[near] for near in around[c])
         ], found
 
     (peaks, height), (hollows, depth) = tops(1), tops(-1)
@@ -354,7 +356,6 @@ def chance(scores, valid, window):
         beyond = (
             evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.7 - u
         ) / b
-        expected = k / 2 * (1 + beyond / k) ** -k if beyond > 0 else k / 2 * np.exp(-beyond)
-        return min(expected, len(cells))
+        return k / 2 * (1 + beyond / k) ** -k if beyond > 0 else k / 2 * np.exp(min(-beyond, 50))
 
     return false_alarms

@@ -223,7 +223,7 @@ def test_interrupt_is_no_miss(monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Matcher, "locate", interrupted)
+    monkeypatch.setattr(tmatch.Matcher, "locate", interrupted)
     result = run("locate", NOISY, EYE)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"

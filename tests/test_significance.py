@@ -77,6 +77,31 @@ def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(monkeypatch, no
         assert match.false_alarms == pytest.approx(chance.false_alarms([match.box.start], [1])[0], rel=0.011)
 
 
+@pytest.mark.parametrize("allowed", [0.01, 1, 10])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_locate_finds_the_peaks_of_the_map_that_chance_hardly_gives(ndim, allowed):
+    found = 0
+    for seed in range(12):
+        rng = np.random.default_rng([seed, ndim])
+        shape = rng.integers(6, {1: 400, 2: 70, 3: 16}[ndim], ndim)
+        window = [int(rng.integers(2, max(3, min(n, 25)))) for n in shape]
+        image = ndimage.gaussian_filter(rng.normal(size=shape), rng.choice([0, 0.7, 2]))
+        image = np.rint(255 * (image - image.min()) / np.ptp(image)).astype(rng.choice(["u1", "i2", "f4"]))
+        corner = [int(rng.integers(0, n - k + 1)) for n, k in zip(shape, window, strict=True)]
+        template = image[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))]
+        scores = tmatch.match_template(image, template)
+        chance = tmatch.estimate_chance(scores, template, valid=tmatch.score_validity(image, template))
+        peaks = tmatch.find_peaks(scores, threshold=1e-6)
+        expected = chance.false_alarms(peaks, scores[tuple(peaks.T)])
+        wanted = {tuple(peak.tolist()): n for peak, n in zip(peaks, expected, strict=True) if n <= allowed}
+        matches = tmatch.locate(image, template, false_alarms=allowed, prefilter="none", max_overlap=1)
+        assert [m.score for m in matches] == pytest.approx(sorted((scores[p] for p in wanted), reverse=True))
+        told = {match.box.start: match.false_alarms for match in matches}
+        assert told == pytest.approx(wanted, rel=0.011)
+        found += len(told)
+    assert found >= 10
+
+
 # --- laws -----------------------------------------------------------------------------------------
 
 

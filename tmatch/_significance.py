@@ -24,6 +24,10 @@ _OUTLIER = 1e-4  # false alarms of peaks that are taken for matches, and not lea
 ALIKE = 0.7  # least score of such peaks: half of what is seen is the template's
 _APART = 3.0  # how far they stand out from all others, in scales of the tail
 _USUAL = 1e-9, 0.999  # bounds of a mean square that is divided by
+_LEARNT = (
+    1 - 2.0**-12
+)  # higher scores are learnt from as if they were this, for those of single precision are not exact
+_EQUAL = 1.001  # nor do they tell which of equal peaks is the highest
 _NEARLY_1 = 1 - 1e-9  # scores above count as this one
 
 Places = NDArray[np.intp]
@@ -132,7 +136,7 @@ class Chance:
         Returns
         -------
         (N,) array of float64
-            At most the number of cells that the map was cut into; rounded to three digits, as it is an estimate.
+            Rounded to three digits, as it is an estimate. Large where a score is worth nothing.
 
         Examples
         --------
@@ -144,8 +148,7 @@ class Chance:
         array([ True,  True])
         """
         evidence = self.evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
-        found = self.tail.expect(evidence)
-        return _round(np.minimum(found, self.usual.size))
+        return _round(self.tail.expect(evidence))
 
     def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
         """Give the scores that so many false alarms ask for, in each cell of the map; 1 where perhaps none is enough.
@@ -274,9 +277,10 @@ def learn(cells: Cells, pixels: Callable[[], float], explained: NDArray[np.bool_
     tops = _tops(cells.high, usual)
     if explained is not None:
         tops &= ~explained
-    peaks, scores = _evidence(cells.high[tops], usual[tops]), cells.high[tops]
+    scores = np.minimum(cells.high[tops], _LEARNT)
+    peaks = _evidence(scores, usual[tops])
     tops = _tops(-cells.low, usual)
-    hollows = _evidence(-cells.low[tops], usual[tops])
+    hollows = _evidence(np.minimum(-cells.low[tops], _LEARNT), usual[tops])
     if len(hollows) >= _LEAST_TAIL:
         rest = max(len(peaks) - _count_matches(peaks, scores, hollows), 0)
         learnable = np.partition(peaks, max(rest - 1, 0))[:rest] if rest else peaks[:0]
@@ -332,7 +336,7 @@ class _Learnt:
         """Give how many peaks chance would give; below the tail, a bound."""
         beyond = (evidence**_POWER - self.least) / self.scale
         above = (1 + np.maximum(beyond, 0) / self.k) ** -self.k
-        result: Array = self.k / 2 * above * np.exp(np.clip(-beyond, 0, 500))
+        result: Array = self.k / 2 * above * np.exp(np.clip(-beyond, 0, 50))
         return result
 
     def needed(self, false_alarms: float) -> float:
@@ -374,9 +378,9 @@ def _evidence(scores: Array, usual: Array) -> Array:
 
 def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
     """Find the cells that hold no less evidence than their neighbours."""
-    score = np.clip(heights, 0, 1 - 2.0**-24, dtype=np.float32)
+    score = np.clip(heights, 0, _LEARNT, dtype=np.float32)
     evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
-    top: NDArray[np.bool_] = (evidence > 0) & (evidence == _with_neighbours(np.maximum, evidence))
+    top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(np.maximum, evidence))
     return top
 
 
@@ -388,6 +392,8 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     largest = max(float(np.abs(value).max()) for value in values) or 1.0
     points = [fft.next_fast_len(2 * n - 1) for n in weights.shape]
     power = sum(np.abs(fft.fftn(value / largest * weights, points)) ** 2 for value in values)
+    if not np.any(power):
+        return 1.0
     squares = np.mean(np.square(power)) / np.mean(power) ** 2  # by Parseval: of the autocorrelations
     pixels = weights.sum() ** 2 / np.square(weights).sum()  # as many as count alike
     return max(1.0, float(pixels / squares))

@@ -3,11 +3,7 @@
 import contextlib
 import inspect
 import os
-import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,18 +11,45 @@ import typer
 from typer.core import TyperGroup
 
 import tmatch
-from tmatch import _io
+from tmatch import _cli_studies, _io
 from tmatch._borders import Border
+from tmatch._cli_common import (
+    BAD_INPUT,
+    INTERRUPTED,
+    METRIC,
+    MIN_OVERLAP,
+    NONE_FOUND,
+    PIPE_CLOSED,
+    PLACES,
+    PREFILTER,
+    AlphaRule,
+    FalseAlarms,
+    Gray,
+    ImageFile,
+    ImageMaskFile,
+    MaskFile,
+    MetricName,
+    MinOverlap,
+    PixelRatio,
+    Places,
+    PrefilterName,
+    RegionText,
+    Threshold,
+    default_of,
+    matcher_of,
+    moved,
+    part_of,
+    read_region,
+    say,
+    show_progress,
+    show_working,
+    table_width,
+)
 from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
-from tmatch._inputs import Metric
-from tmatch._inputs import Output as ScoreOutput
-from tmatch._matcher import FALSE_ALARMS, Matcher, ScoreMap, check_decision, score_with_validity, ways_of
+from tmatch._matcher import FALSE_ALARMS, ScoreMap, check_decision, score_with_validity, ways_of
 from tmatch._plot import plot_filters, plot_kernel
-from tmatch._prefilter import Prefilter
 from tmatch._tiles import available_cores
-
-FOUND, NONE_FOUND, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 
 class _Commands(TyperGroup):
@@ -39,7 +62,7 @@ class _Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(PIPE_CLOSED) from None
         except KeyboardInterrupt:
-            _say("interrupted")
+            say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except (ValueError, TypeError, OSError, MemoryError) as error:
             if ctx.params.get("debug"):
@@ -49,7 +72,7 @@ class _Commands(TyperGroup):
                 if isinstance(error, MemoryError)
                 else str(error)
             )
-            _say("error: " + " ".join(text.split()))
+            say("error: " + " ".join(text.split()))
             raise typer.Exit(BAD_INPUT) from None
 
 
@@ -60,58 +83,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _default(function: Callable[..., Any], option: str) -> Any:
-    return inspect.signature(function).parameters[option].default
-
-
-@contextlib.contextmanager
-def _working(on: str) -> Iterator[None]:
-    """Show that something is going on, if a person is looking."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console  # noqa: PLC0415
-
-    with Console(stderr=True).status(on):
-        yield
-
-
-@contextlib.contextmanager
-def _progress(on: str) -> Iterator[Callable[[float], None] | None]:
-    """Give a function that draws how much is done, from the second second on, if a person is looking."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    bars: list[Any] = []
-    begin = time.monotonic()
-
-    def draw(share: float) -> None:
-        if not bars and time.monotonic() - begin > 1:
-            from rich.console import Console  # noqa: PLC0415
-            from rich.progress import Progress  # noqa: PLC0415
-
-            bars.append(Progress(console=Console(stderr=True), transient=True))
-            bars[0].add_task(on, total=1.0)
-            bars[0].start()
-        for bar in bars:
-            bar.update(bar.task_ids[0], completed=share)
-
-    try:
-        yield draw
-    finally:
-        for bar in bars:
-            bar.stop()
-
-
-def _table_width() -> int:
-    """Columns of the terminal, or enough of them where a file or another program reads."""
-    return max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 120
 
 
 def _print_version(wanted: bool) -> None:
@@ -131,53 +102,6 @@ def _options(
     """Find a small picture in a big one, show where, and say how sure that is."""
 
 
-ImageFile = Annotated[
-    Path, typer.Argument(metavar="IMAGE", help="The picture to search.", show_default=False)
-]
-Gray = Annotated[bool, typer.Option("--gray", help="Match grey levels even where both pictures have colour.")]
-MetricName = Annotated[
-    Metric, typer.Option(help="How fit is measured; `tmatch.match_template` tells the formulas.")
-]
-MaskFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="A picture: what is black in it does not count in the template; nor does what is transparent there.",
-    ),
-]
-ImageMaskFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A picture: where it is black, IMAGE has no pixels.")
-]
-AlphaRule = Annotated[
-    _io.Alpha,
-    typer.Option(
-        "--alpha",
-        help="What counts in a transparent template: opaque pixels, each as much as it is opaque, all that is not "
-        "black, or everything. Transparent parts of IMAGE are missing, unless everything counts.",
-    ),
-]
-MinOverlap = Annotated[
-    float, typer.Option(metavar="F", help="Share of the template that must lie on pixels there are.")
-]
-Places = Annotated[
-    ScoreOutput,
-    typer.Option(help="Templates inside the picture only, or with their centre in it, or just touching it."),
-]
-RegionText = Annotated[
-    str | None, typer.Option("--region", metavar="X,Y,W,H", help="Search this part of IMAGE only.")
-]
-PixelRatio = Annotated[
-    float,
-    typer.Option(
-        metavar="F",
-        help="Pixels of IMAGE in a unit of length, 2 on many screens: boxes and --region are in units.",
-    ),
-]
-METRIC, MIN_OVERLAP, PLACES = (
-    _default(tmatch.match_template, option) for option in ("metric", "min_overlap", "output")
-)
-
-
 @app.command(epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")
 def locate(
     image: ImageFile,
@@ -185,34 +109,16 @@ def locate(
         list[Path],
         typer.Argument(metavar="TEMPLATE", help="The pictures to find in it.", show_default=False),
     ],
-    false_alarms: Annotated[
-        float | None,
-        typer.Option(
-            metavar="F",
-            help="How many false matches chance may give in the whole search, on average; 0.01 if neither this "
-            "nor --threshold is given.",
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="F",
-            help="Decide by the score instead: the least one of a match, from -1 to 1; at most 0 for ssd and nssd.",
-        ),
-    ] = None,
+    false_alarms: FalseAlarms = None,
+    threshold: Threshold = None,
     max_count: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many matches, the best ones.")
     ] = None,
     max_overlap: Annotated[
         float,
         typer.Option(metavar="F", help="Of two boxes that overlap more (intersection over union), keep one."),
-    ] = _default(tmatch.locate, "max_overlap"),
-    prefilter: Annotated[
-        Prefilter,
-        typer.Option(
-            help="Filter both pictures first; auto: search them as they are, then whitened if nothing was found."
-        ),
-    ] = _default(tmatch.locate, "prefilter"),
+    ] = default_of(tmatch.locate, "max_overlap"),
+    prefilter: PrefilterName = PREFILTER,
     gray: Gray = False,
     metric: MetricName = METRIC,
     mask: MaskFile = None,
@@ -253,27 +159,27 @@ def locate(
         [image, *templates, *masks], [p for p in (overlay, heatmap) if p], [scores] if scores else []
     )
     picture = _io.read_picture(image, alpha)
-    part = _region(region, pixel_ratio, picture[0].shape)
+    part = read_region(region, pixel_ratio, picture[0].shape)
     pair = _io.read_pair(picture, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    matcher = _matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
-    searched, searched_mask = _part_of(pair, part)
-    with _progress("searching") as progress:
+    matcher = matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
+    searched, searched_mask = part_of(pair, part)
+    with show_progress("searching") as progress:
         matches = matcher.locate(
             searched, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
             prefilter=prefilter, image_mask=searched_mask, progress=progress,
         )  # fmt: skip
     best = None
     if not matches:
-        with _progress("looking for the best place") as progress:
-            best = _moved(matcher.best(searched, image_mask=searched_mask, progress=progress), part)
-    matches = [_moved(match, part) for match in matches]
+        with show_progress("looking for the best place") as progress:
+            best = moved(matcher.best(searched, image_mask=searched_mask, progress=progress), part)
+    matches = [moved(match, part) for match in matches]
     maps = []
     if heatmap or scores:
-        with _progress("scoring every place") as progress:
+        with show_progress("scoring every place") as progress:
             maps = score_with_validity(matcher, searched, searched_mask, progress)
     about = {"image": str(image), **({"false_alarms": allowed} if allowed else {"threshold": threshold})}
     _print_matches(matches, form, about, pair.image.shape[:2], pixel_ratio)
-    with _working("writing pictures") if overlay or heatmap else contextlib.nullcontext():
+    with show_working("writing pictures") if overlay or heatmap else contextlib.nullcontext():
         if overlay:
             _io.write_figure(overlay, tmatch.plot_matches(picture[0], matches, rejected=best))
         if heatmap:
@@ -282,48 +188,10 @@ def locate(
             _io.write_array(scores, maps[0].scores)
     written = ", ".join(str(path) for path in (overlay, heatmap, scores) if path)
     if written:
-        _say(f"written: {written}")
+        say(f"written: {written}")
     if best is not None:
-        _say(_explain_none(best, allowed, threshold, pixel_ratio))
+        say(_explain_none(best, allowed, threshold, pixel_ratio))
         raise typer.Exit(NONE_FOUND)
-
-
-def _region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Read a region of a picture, in units of so many pixels; the whole picture if there is none."""
-    if not 0.01 <= pixel_ratio <= 100:
-        msg = (
-            f"--pixel-ratio is {pixel_ratio:g}; it must be from 0.01 to 100, as 2 where a unit is two pixels"
-        )
-        raise ValueError(msg)
-    if text is None:
-        return slice(0, shape[0]), slice(0, shape[1])
-    try:
-        x, y, width, height = (round(float(number) * pixel_ratio) for number in text.split(","))
-    except (ValueError, OverflowError):
-        msg = f'--region is "{text}"; it must be four numbers with commas, as in 100,50,640,480: x, y, width, height'
-        raise ValueError(msg) from None
-    if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
-        msg = (
-            f"--region {text} is {width} x {height} pixels at x={x}, y={y}, which is not inside the picture of "
-            f"{shape[1]} x {shape[0]} pixels"
-        )
-        raise ValueError(msg)
-    return slice(y, y + height), slice(x, x + width)
-
-
-def _matcher_of(pair: _io.Pair, **preparing: Any) -> Matcher:
-    return Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
-
-
-def _part_of(pair: _io.Pair, part: tuple[slice, slice]) -> tuple[Any, Any]:
-    """Cut a part out of the picture and its mask."""
-    return pair.image[part], None if pair.image_mask is None else pair.image_mask[part]
-
-
-def _moved(match: tmatch.Match, part: tuple[slice, slice]) -> tmatch.Match:
-    """Tell the place in the picture of a match in a part of it."""
-    start = tuple(s + p.start for s, p in zip(match.box.start, part, strict=True))
-    return replace(match, box=replace(match.box, start=start))
 
 
 def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match], part: tuple[slice, slice]) -> Any:
@@ -358,7 +226,7 @@ def _print_matches(
                 "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
             )
             table.add_row(Text(match.label), *numbers_of, f"{match.score:.3f}", *told)
-        Console(width=_table_width()).print(table)
+        Console(width=table_width()).print(table)
 
 
 def _explain_none(
@@ -407,16 +275,16 @@ def heatmap(
     _io.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     picture = _io.read_picture(image, alpha)
     pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    part = _region(region, 1, pair.image.shape)
-    matcher = _matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
-    searched, searched_mask = _part_of(pair, part)
-    with _progress("scoring every place") as progress:
+    part = read_region(region, 1, pair.image.shape)
+    matcher = matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
+    searched, searched_mask = part_of(pair, part)
+    with show_progress("scoring every place") as progress:
         maps = score_with_validity(matcher, searched, searched_mask, progress)
-    with _working("writing pictures"):
-        best = _moved(maps[0].best, part)
+    with show_working("writing pictures"):
+        best = moved(maps[0].best, part)
         _io.write_figure(out, _draw_maps(maps, [best], part))
     x, y, _, _ = best.box.xywh
-    _say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
+    say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
 
 
 @app.command(epilog="Exit code: 0 done, 2 bad input or usage.")
@@ -435,7 +303,7 @@ def kernels(
         if plot:
             _io.check_targets([Path(name)], [plot])
             _io.write_figure(plot, plot_kernel(kernel, name))
-            _say(f"written: {plot}")
+            say(f"written: {plot}")
         print(_io.format_kernel(kernel))
         return
     if plot:
@@ -453,7 +321,7 @@ def kernels(
         summary = (inspect.getdoc(getattr(tmatch.kernels, known)) or "").splitlines()[0]
         weights = _io.format_kernel(kernel) if max(kernel.shape) <= 5 else f"tmatch kernels {known}"
         table.add_row(known, "x".join(map(str, kernel.shape)), summary, weights)
-    Console(width=_table_width()).print(table)
+    Console(width=table_width()).print(table)
 
 
 @app.command("filter", epilog="Exit code: 0 written, 2 bad input or usage.")
@@ -486,16 +354,16 @@ def filter_image(
     op: Annotated[
         Literal["convolve", "correlate"], typer.Option(help="With the kernel flipped, or as it is.")
     ] = "convolve",
-    border: Annotated[Border, typer.Option(help="How the picture goes on outside itself.")] = _default(
+    border: Annotated[Border, typer.Option(help="How the picture goes on outside itself.")] = default_of(
         tmatch.convolve, "border"
     ),
     output: Annotated[
         Output, typer.Option(help="As large as the picture, only full overlap, or any overlap.")
-    ] = _default(tmatch.convolve, "output"),
-    stride: Annotated[int, typer.Option(metavar="N", help="Keep every Nth result on each axis.")] = _default(
-        tmatch.convolve, "stride"
-    ),
-    how: Annotated[RangeRule, typer.Option("--range", help="How real numbers become pixels.")] = _default(
+    ] = default_of(tmatch.convolve, "output"),
+    stride: Annotated[
+        int, typer.Option(metavar="N", help="Keep every Nth result on each axis.")
+    ] = default_of(tmatch.convolve, "stride"),
+    how: Annotated[RangeRule, typer.Option("--range", help="How real numbers become pixels.")] = default_of(
         tmatch.to_range, "how"
     ),
     compare: Annotated[
@@ -537,7 +405,7 @@ def filter_image(
     bank_kernels = {source: _io.find_kernel(source) for source in sources}
     options: dict[str, Any] = {"border": border, "output": output, "stride": stride}
     options["channel_axis"] = 2 if pixels.ndim == 3 else None
-    with _working("filtering"):
+    with show_working("filtering"):
         run = tmatch.convolve if op == "convolve" else tmatch.correlate
         results = {source: _real(run(pixels, k, **options)) for source, k in bank_kernels.items()}
         if compare:
@@ -558,7 +426,7 @@ def filter_image(
             _io.write_array(out, next(iter(results.values())))
         else:
             _io.write_image(out, tmatch.to_range(next(iter(results.values())), how=how, dtype=depth))
-    _say(f"written: {out}")
+    say(f"written: {out}")
 
 
 @app.command()
@@ -571,6 +439,9 @@ def info() -> None:
     print(f"transforms: scipy.fft of SciPy {version('scipy')}; arrays: NumPy {version('numpy')}")
     print(f"engine: {describe()}")
     print(f"threads: {available_cores()}, the cores this process may use")
+
+
+app.command(epilog="Exit code: 0 done, 2 bad input or usage.")(_cli_studies.inspect)
 
 
 def _real(result: Any) -> Any:
