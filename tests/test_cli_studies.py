@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -62,3 +64,53 @@ def test_figures_go_where_they_can_and_overwrite_nothing_read(tmp_path, plot):
     assert result.exit_code == 2
     assert result.stdout == ""
     assert eye.read_bytes() == EYE.read_bytes()
+
+
+# --- robustness -----------------------------------------------------------------------------------
+
+STUDY = "robustness", DATASETS / "raccoon" / "face_gray.png", EYE, "--kinds", "noise,scale", "--trials", 2
+
+
+def test_what_a_template_stands_is_told_in_rows_and_drawn(tmp_path):
+    table = run(*STUDY, "--plot", tmp_path / "study.png")
+    assert table.exit_code == 0
+    lines = table.stdout.splitlines()
+    assert lines[0].split() == ["harm", "level", "found", "false", "off", "by", "score"]
+    assert lines[1].split() == ["noise,", "grey", "levels", "0", "1/1", "0", "0.0", "px", "1.000"]
+    assert lines[-1].split() == ["1.2", "0/1", "0", "-", "-"]
+    with Image.open(tmp_path / "study.png") as figure:
+        assert min(figure.size) > 300
+    assert table.stdout == run(*STUDY).stdout  # seeded
+    assert table.stdout != run(*STUDY, "--seed", 1).stdout
+
+
+def test_rows_are_csv_and_json_on_request():
+    rows = list(csv.DictReader(io.StringIO(run(*STUDY, "--format", "csv").stdout)))
+    same = json.loads(run(*STUDY, "--format", "json").stdout)
+    assert [(row["kind"], float(row["level"]), float(row["detection"])) for row in rows] == [
+        (row["kind"], row["level"], row["detection"]) for row in same
+    ]
+    placed = json.loads(run(*STUDY, "--at", "10,20", "--format", "json").stdout)
+    assert {row["detection"] for row in placed} == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--kinds", "fog"], "`kinds` is 'fog'; it must be one of \"noise\""),
+        (["--at", "3"], '--at is "3"; it must be two whole numbers with a comma, as in 670,300: x, y'),
+        (["--at", "5000,3"], "which is not all inside `image`"),
+        (["--trials", "0"], "`trials` is 0; it must be a whole number of at least 1"),
+        (["--threshold", "0.99999", "--false-alarms", "1"], "two ways to decide, give one"),
+    ],
+)
+def test_studies_that_cannot_be_are_refused(options, sentence):
+    result = run(*STUDY, *options)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_a_template_that_is_not_there_has_no_robustness():
+    result = run("robustness", DATASETS / "raccoon" / "face_gray.png", DATASETS / "coins" / "big.png")
+    assert result.exit_code == 2
+    assert "`template` is not found in `image` as it is" in result.stderr

@@ -36,7 +36,7 @@ def test_other_modules_are_private():
 
 
 # Many options, which do not touch each other.
-RICH = {"tmatch.match_template", "tmatch.locate", "tmatch.correlate", "tmatch.convolve"}
+RICH = {"tmatch.match_template", "tmatch.locate", "tmatch.robustness", "tmatch.explain", "tmatch.correlate", "tmatch.convolve"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -10,7 +10,9 @@ from tmatch._matcher import Matcher
 from tmatch._peaks import find_peaks
 from tmatch._plot import plot_heatmap, plot_matches
 from tmatch._plot_inspect import plot_inspection
+from tmatch._plot_robustness import plot_robustness
 from tmatch._prefilter import estimate_noise
+from tmatch._robustness import RobustnessRow, robustness
 from tmatch._score import match_template, score_validity
 from tmatch._significance import Chance, estimate_chance
 
@@ -21,6 +23,7 @@ __all__ = [
     "Inspection",
     "Match",
     "Matcher",
+    "RobustnessRow",
     "best_match",
     "convolve",
     "correlate",
@@ -36,7 +39,9 @@ __all__ = [
     "plot_heatmap",
     "plot_inspection",
     "plot_matches",
+    "plot_robustness",
     "read_image",
+    "robustness",
     "score_validity",
     "synthetic",
     "to_range",

@@ -109,6 +109,9 @@ Places = Annotated[
 RegionText = Annotated[
     str | None, typer.Option("--region", metavar="X,Y,W,H", help="Search this part of IMAGE only.")
 ]
+PlaceText = Annotated[
+    str | None, typer.Option("--at", metavar="X,Y", help="Where the top left corner of the template lies.")
+]
 PixelRatio = Annotated[
     float,
     typer.Option(
@@ -166,6 +169,18 @@ def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) ->
         )
         raise ValueError(msg)
     return slice(y, y + height), slice(x, x + width)
+
+
+def read_place(text: str | None) -> tuple[int, int] | None:
+    """Read x and y; give row and column."""
+    if text is None:
+        return None
+    try:
+        x, y = map(int, text.split(","))
+    except ValueError:
+        msg = f'--at is "{text}"; it must be two whole numbers with a comma, as in 670,300: x, y'
+        raise ValueError(msg) from None
+    return y, x
 
 
 def matcher_of(pair: _io.Pair, **preparing: Any) -> Matcher:

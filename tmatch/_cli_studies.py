@@ -3,23 +3,41 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 import tmatch
 from tmatch import _io
-from tmatch._cli_common import AlphaRule, Gray, MaskFile, say, show_working
+from tmatch._cli_common import (
+    PREFILTER,
+    AlphaRule,
+    FalseAlarms,
+    Gray,
+    ImageFile,
+    MaskFile,
+    PlaceText,
+    PrefilterName,
+    Threshold,
+    default_of,
+    read_place,
+    say,
+    show_progress,
+    show_working,
+)
+from tmatch._harms import HARMS, Kind
+from tmatch._robustness import format_rows
 
+TemplateFile = Annotated[
+    Path, typer.Argument(metavar="TEMPLATE", help="The picture to find.", show_default=False)
+]
 TextForm = Annotated[
     Literal["text", "json"], typer.Option("--format", help="Lines to read, or JSON for programs.")
 ]
 
 
 def inspect(
-    template: Annotated[
-        Path, typer.Argument(metavar="TEMPLATE", help="The picture to find.", show_default=False)
-    ],
+    template: TemplateFile,
     image: Annotated[
         Path | None, typer.Argument(metavar="[IMAGE]", help="Where it is to be found.", show_default=False)
     ] = None,
@@ -68,3 +86,64 @@ def _tell(found: tmatch.Inspection) -> str:
 
 def _at(place: tuple[int, ...]) -> str:
     return f" at x={place[1]}, y={place[0]}"
+
+
+def robustness(
+    image: ImageFile,
+    template: TemplateFile,
+    at: PlaceText = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help=f"Some of {', '.join(HARMS)}, with commas; all without."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="Searches for each level that leaves something to chance.")
+    ] = default_of(tmatch.robustness, "trials"),
+    seed: Annotated[int, typer.Option(metavar="N", help="Other numbers draw other noise and patches.")] = 0,
+    false_alarms: FalseAlarms = None,
+    threshold: Threshold = None,
+    prefilter: PrefilterName = PREFILTER,
+    gray: Gray = False,
+    mask: MaskFile = None,
+    alpha: AlphaRule = "opaque",
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How the rows are printed.")
+    ] = "table",
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the study.")] = None,
+) -> None:
+    """Find out what TEMPLATE can stand: IMAGE is harmed by and by, and TEMPLATE is sought each time.
+
+    The true place is that of the best match in IMAGE as it is, or that of --at.
+    """
+    _io.check_targets([path for path in (image, template, mask) if path], [plot] if plot else [])
+    pair = _io.read_pair(_io.read_picture(image, alpha), [template], gray=gray, alpha=alpha, mask=mask)
+    [(label, sought)] = pair.templates.items()
+    pictures = [
+        tmatch.to_range(p) if p.dtype.kind == "f" else p for p in (pair.image, sought)
+    ]  # grey of colours
+    corner = read_place(at)
+    with show_progress("harming and searching") as progress:
+        rows = tmatch.robustness(
+            *pictures, box=None if corner is None else tmatch.Box(corner, sought.shape[:2]),
+            kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials, false_alarms=false_alarms,
+            threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label), channel_axis=pair.channel_axis,
+            rng=seed, progress=progress,
+        )  # fmt: skip
+    if form == "json":
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        print(format_rows(rows).rstrip("\n") if form == "csv" else _lay_out(rows))
+    if plot:
+        _io.write_figure(plot, tmatch.plot_robustness(rows))
+        say(f"written: {plot}")
+
+
+def _lay_out(rows: list[tmatch.RobustnessRow]) -> str:
+    lines = [f"{'harm':28}{'level':>7}{'found':>8}{'false':>8}{'off by':>9}{'score':>8}"]
+    for before, row in zip([None, *rows], rows, strict=False):
+        name = "" if before is not None and before.kind == row.kind else f"{row.kind}, {row.unit}"
+        found = f"{round(row.detection * row.trials)}/{row.trials}"
+        off = "-" if row.error is None else f"{row.error:.1f} px"
+        score = "-" if row.score is None else f"{row.score:.3f}"
+        lines.append(f"{name:28}{row.level:>7g}{found:>8}{row.false_matches:>8.3g}{off:>9}{score:>8}")
+    return "\n".join(lines)

@@ -441,7 +441,8 @@ def info() -> None:
     print(f"threads: {available_cores()}, the cores this process may use")
 
 
-app.command(epilog="Exit code: 0 done, 2 bad input or usage.")(_cli_studies.inspect)
+for _study in (_cli_studies.inspect, _cli_studies.robustness):
+    app.command(epilog="Exit code: 0 done, 2 bad input or usage.")(_study)
 
 
 def _real(result: Any) -> Any:
