@@ -125,8 +125,8 @@ def robustness(
     with show_progress("harming and searching") as progress:
         rows = tmatch.robustness(
             *pictures, box=None if corner is None else tmatch.Box(corner, sought.shape[:2]),
-            kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials, false_alarms=false_alarms,
-            threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label), channel_axis=pair.channel_axis,
+            kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials,
+            false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label), channel_axis=pair.channel_axis,
             rng=seed, progress=progress,
         )  # fmt: skip
     if form == "json":
