@@ -348,13 +348,13 @@ def chance(scores, valid, window):
 
     (peaks, height), (hollows, depth) = tops(1), tops(-1)
     peaks, hollows = sorted((height[c] for c in peaks), reverse=True), [depth[c] for c in hollows]
-    pool = sorted([q**0.7 for q in [*peaks[1:], *hollows]], reverse=True)
+    pool = sorted([q**0.8 for q in [*peaks[1:], *hollows]], reverse=True)
     k = max(20, int(0.03 * len(pool)))
     u, b = pool[k], np.mean(pool[:k]) - pool[k]
 
     def false_alarms(place, score):
         beyond = (
-            evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.7 - u
+            evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.8 - u
         ) / b
         return k / 2 * (1 + beyond / k) ** -k if beyond > 0 else k / 2 * np.exp(min(-beyond, 50))
 

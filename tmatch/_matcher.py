@@ -170,15 +170,14 @@ class Matcher:
         check_count("min_distance", min_distance)
         non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
         searches, work = self._searches(image, image_mask), Work.of(workers, progress)
-        shares = len(ways) * len(searches)
+        allowed = FALSE_ALARMS if false_alarms is None else false_alarms
         several = len(searches) > 1
-        rule = (
-            Rule(threshold)
-            if threshold is not None
-            else Rule(None, (false_alarms or FALSE_ALARMS) / shares, ALIKE if several else math.inf)
-        )
         matches: dict[Match, float] = {}
-        for way in ways:
+        for n, way in enumerate(ways, 1):
+            shares = len(searches) * (len(ways) if n == len(ways) else 1)
+            rule = Rule(threshold)
+            if threshold is None:
+                rule = Rule(None, allowed / shares, ALIKE if several else math.inf)
             found = find_filtered(searches, way, rule, work)
             if several and threshold is None:
                 boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
@@ -189,6 +188,8 @@ class Matcher:
                 matches |= {
                     match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
                 }
+            if n < len(ways):
+                matches = _sure_enough(matches, allowed)
             if matches:
                 break
         # Where templates compete, a score of many pixels is worth more than the same one of few.
@@ -319,6 +320,21 @@ def _judged(each: _Prepared, search: Search, found: Found, shares: int) -> list[
             for match, number, other, judged in zip(matches, expected, elsewhere, found.judged, strict=True)
         ]
     return list(zip(matches, evidence(found), strict=True))
+
+
+def _sure_enough(matches: dict[Match, float], allowed: float) -> dict[Match, float]:
+    """Keep the matches of the first of two ways only if one of them takes up half of what is allowed, or less.
+
+    The second way has the other half, and if it is not needed, all matches of the first are welcome to it: as many
+    false alarms as are allowed are then expected in all. Each match is told the number at which it would be reported.
+    """
+    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf)
+    if 2 * least > allowed:
+        return {}
+    return {
+        replace(match, false_alarms=float(f"{max(match.false_alarms or 0.0, 2 * least):.3g}")): weight
+        for match, weight in matches.items()
+    }
 
 
 def ways_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Sequence[Prefilter]:

@@ -16,7 +16,7 @@ from tmatch._tiles import Region, Shape
 # All these were chosen on searches for templates that were not there, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # to a template's side
 _MOST_CELLS = 2**20
-_POWER = 0.7  # between 1, for noise, and 0.5, for pictures in which the unlikely is less rare than in noise
+_POWER = 0.8  # between 1, for noise, and 0.5, for pictures in which the unlikely is less rare than in noise
 _LOCAL = 0.5  # how much the surroundings of a place count for what is usual there, beside the whole map
 _TAIL = 0.03  # share of the peaks that the tail is learnt from
 _LEAST_TAIL = 20  # peaks
@@ -228,7 +228,7 @@ def estimate_chance(
     What is rare in this very image is learnt from the peaks of the map, a cell of a quarter of the template's side
     holding one at most, and from its hollows, which are the peaks of the inverted template: it is not there,
     and no match can spoil what it tells. Of all the k most unlikely ones (3 %, at least 20), with u the least of them,
-    the mean of ``q^0.7 - u^0.7`` gives the scale b of the tail: ``k / 2 (1 + (q^0.7 - u^0.7) / (k b))^-k`` false
+    the mean of ``q^0.8 - u^0.8`` gives the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false
     alarms. Peaks that the hollows call rarer than 1e-4, and the best one, are left out, as they may be matches.
 
     Where there are fewer than 40 peaks and hollows, the score is taken for that of as many independent pixels as the
