@@ -62,7 +62,7 @@ def test_without_a_threshold_the_noisy_eye_is_the_one_match_and_a_coin_is_none()
     (match,) = json.loads(run("locate", NOISY, EYE, "--format", "json").stdout)["matches"]
     assert (match["x"], match["y"]) == (670, 300)
     assert match["false_alarms"] <= 0.01
-    assert 0.5 < match["second_best"] < 0.9
+    assert 0.1 < match["second_best"] < 0.9
     result = run("locate", NOISY, COIN)
     assert result.exit_code == 1
     told = r'the best score was 0.47 of "big" at x=543, y=224; chance gives \S+ as good in a search like this, and 0.01'

@@ -87,12 +87,31 @@ def test_filters_find_what_noise_hides_and_tell_the_score_of_the_pictures_as_the
     assert match.false_alarms <= 0.01
 
 
-def test_auto_is_as_sure_as_half_of_the_pictures_as_they_are(picture):
-    noisy, eye = picture("raccoon/noisy.png"), picture("raccoon/eye.png")
-    [plain], [auto] = (tmatch.locate(noisy, eye, prefilter=how) for how in ("none", "auto"))
-    assert auto.false_alarms == pytest.approx(2 * plain.false_alarms, rel=0.01)
-    assert (auto.box, auto.score) == (plain.box, plain.score)
+def test_auto_needs_to_be_four_times_as_sure_of_the_pictures_as_they_are(picture):
+    face, noisy, eye = (picture(f"raccoon/{name}.png") for name in ("face_gray", "noisy", "eye"))
+    [plain], [auto] = (tmatch.locate(face, eye, prefilter=how) for how in ("none", "auto"))
+    assert auto.false_alarms == pytest.approx(4 * plain.false_alarms, rel=0.01)
+    [plain], [white] = (tmatch.locate(noisy, eye, prefilter=how) for how in ("none", "whiten"))
+    for allowed in (3 * plain.false_alarms, 5 * plain.false_alarms):
+        [auto] = tmatch.locate(noisy, eye, false_alarms=allowed)
+        by_whitening = allowed < 4 * plain.false_alarms
+        expected = white.false_alarms * 4 / 3 if by_whitening else plain.false_alarms * 4
+        assert auto.false_alarms == pytest.approx(expected, rel=0.01)
+        assert (auto.box, auto.score) == (plain.box, plain.score)
     assert tmatch.locate(noisy, picture("coins/big.png")) == []
+
+
+def test_once_something_is_found_all_that_is_allowed_is_used():
+    rng = np.random.default_rng(0)
+    image, template = make_clutter((200, 220), rng=rng), make_clutter((20, 22), rng=rng)
+    image[20:40, 30:52] = template
+    image[120:140, 130:152] = template + rng.normal(0, 1.2 * template.std(), template.shape)
+    [sure, faint] = tmatch.locate(image, template, prefilter="none")
+    allowed = 2 * faint.false_alarms
+    assert 4 * sure.false_alarms < allowed
+    both = tmatch.locate(image, template, false_alarms=allowed)
+    assert [match.box for match in both] == [sure.box, faint.box]
+    assert both[1].false_alarms == faint.false_alarms
 
 
 def test_colours_signals_volumes_and_borders_can_be_whitened(picture):

@@ -47,8 +47,8 @@ def locate(
     prefilter : {"auto", "none", "whiten", "bandpass"}
         How both are filtered before the search: not at all; such that all frequencies are equally strong in the image,
         its noise included, so that what is rare counts; or such that neither the finest nor the coarse is left.
-        "auto": not at all, and if nothing is found with half the false alarms allowed, whitened with the other half.
-        Scores are those of the arrays as they are. With a threshold, or a metric other than "zncc", nothing is filtered.
+        "auto": not at all, and if nothing is found with a quarter of the false alarms allowed, whitened with the rest.
+        Scores are those of the arrays as they are. With a threshold, or metrics other than "zncc", nothing is filtered.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring

@@ -22,6 +22,7 @@ from tmatch._significance import ALIKE
 from tmatch._sums import Search
 from tmatch._tiles import Progress
 
+FIRST = 1 / 4  # share of the false alarms allowed with which the first of two ways has to find something
 FALSE_ALARMS = 0.01  # a match by chance in a hundred searches, where nothing else is asked for
 
 Labelled = ArrayLike | Mapping[str, ArrayLike]
@@ -174,7 +175,8 @@ class Matcher:
         several = len(searches) > 1
         matches: dict[Match, float] = {}
         for n, way in enumerate(ways, 1):
-            shares = len(searches) * (len(ways) if n == len(ways) else 1)
+            last = n == len(ways)
+            shares = len(searches) / (1 - FIRST if last and len(ways) > 1 else 1)
             rule = Rule(threshold)
             if threshold is None:
                 rule = Rule(None, allowed / shares, ALIKE if several else math.inf)
@@ -188,7 +190,7 @@ class Matcher:
                 matches |= {
                     match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
                 }
-            if n < len(ways):
+            if not last:
                 matches = _sure_enough(matches, allowed)
             if matches:
                 break
@@ -305,7 +307,7 @@ def _boxes(each: _Prepared, search: Search, found: Found) -> list[Match]:
     return [match_at(search, place, score, each.label) for place, score in pairs]
 
 
-def _judged(each: _Prepared, search: Search, found: Found, shares: int) -> list[tuple[Match, float]]:
+def _judged(each: _Prepared, search: Search, found: Found, shares: float) -> list[tuple[Match, float]]:
     """Make matches of what was found by one of so many ways, each with its weight beside other templates' matches."""
     matches = _boxes(each, search, found)
     if found.chance is not None:
@@ -323,16 +325,16 @@ def _judged(each: _Prepared, search: Search, found: Found, shares: int) -> list[
 
 
 def _sure_enough(matches: dict[Match, float], allowed: float) -> dict[Match, float]:
-    """Keep the matches of the first of two ways only if one of them takes up half of what is allowed, or less.
+    """Keep the matches of the first of two ways only if one of them takes up no more than its share of what is allowed.
 
-    The second way has the other half, and if it is not needed, all matches of the first are welcome to it: as many
-    false alarms as are allowed are then expected in all. Each match is told the number at which it would be reported.
+    The second way has the rest, and if it is not needed, all matches of the first are welcome to it: as many false
+    alarms as are allowed are then expected in all. Each match is told the number at which it would be reported.
     """
-    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf)
-    if 2 * least > allowed:
+    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf) / FIRST
+    if least > allowed:
         return {}
     return {
-        replace(match, false_alarms=float(f"{max(match.false_alarms or 0.0, 2 * least):.3g}")): weight
+        replace(match, false_alarms=float(f"{max(match.false_alarms or 0.0, least):.3g}")): weight
         for match, weight in matches.items()
     }
 
