@@ -114,3 +114,42 @@ def test_a_template_that_is_not_there_has_no_robustness():
     result = run("robustness", DATASETS / "raccoon" / "face_gray.png", DATASETS / "coins" / "big.png")
     assert result.exit_code == 2
     assert "`template` is not found in `image` as it is" in result.stderr
+
+
+# --- explain --------------------------------------------------------------------------------------
+
+
+def test_a_place_and_a_miss_are_explained():
+    found, low = run("explain", NOISY, EYE), run("explain", NOISY, EYE, "--threshold", 0.8)
+    assert found.exit_code == low.exit_code == 0
+    assert found.stdout.startswith("x=670, y=300 is reported, match number 1 of 1: its score is 0.79")
+    assert low.stdout.startswith(
+        "x=670, y=300 is not reported: its score is 0.79 (the best peak), and 0.80 is enough"
+    )
+    other = run("explain", NOISY, EYE, "--at", "673,301").stdout
+    assert other.startswith("x=673, y=301 is not reported")
+    assert "A better peak is near. x=670, y=300 is reported" in other
+
+
+def test_explanations_are_json_on_request():
+    told = json.loads(run("explain", NOISY, DATASETS / "coins" / "big.png", "--format", "json").stdout)
+    assert (told["reported"], told["rule"], told["allowed"]) == (False, "false alarms", 0.01)
+    assert told["box"]["start"] == [224, 543]
+    assert told["noise"] == pytest.approx(46, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--at", "x,y"], '--at is "x,y"; it must be two whole numbers'),
+        (["--metric", "ssd"], "give a `threshold`"),
+        (
+            ["--prefilter", "whiten", "--threshold", "0.5"],
+            "filtered pictures are judged by zncc and `false_alarms`",
+        ),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(options, sentence):
+    result = run("explain", NOISY, EYE, *options)
+    assert result.exit_code == 2
+    assert sentence in result.stderr

@@ -1,6 +1,7 @@
 """Find a small picture in a big one by normalized cross-correlation, and say how sure that is."""
 
 from tmatch import kernels, synthetic
+from tmatch._explain import explain
 from tmatch._filter import convolve, correlate, to_range
 from tmatch._inspect import Inspection, inspect_template
 from tmatch._io import read_image
@@ -15,11 +16,13 @@ from tmatch._prefilter import estimate_noise
 from tmatch._robustness import RobustnessRow, robustness
 from tmatch._score import match_template, score_validity
 from tmatch._significance import Chance, estimate_chance
+from tmatch._verdict import Explanation
 
 __version__ = "0.1.0"
 __all__ = [
     "Box",
     "Chance",
+    "Explanation",
     "Inspection",
     "Match",
     "Matcher",
@@ -29,6 +32,7 @@ __all__ = [
     "correlate",
     "estimate_chance",
     "estimate_noise",
+    "explain",
     "find_peaks",
     "inspect_template",
     "iou",

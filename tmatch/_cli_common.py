@@ -145,7 +145,12 @@ METRIC, MIN_OVERLAP, PLACES = (
 )
 
 
-PREFILTER = default_of(tmatch.locate, "prefilter")
+MaxCount = Annotated[int | None, typer.Option(metavar="N", help="At most so many matches, the best ones.")]
+MaxOverlap = Annotated[
+    float,
+    typer.Option(metavar="F", help="Of two boxes that overlap more (intersection over union), keep one."),
+]
+PREFILTER, MAX_OVERLAP = (default_of(tmatch.locate, option) for option in ("prefilter", "max_overlap"))
 
 
 def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:

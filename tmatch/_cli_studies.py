@@ -10,12 +10,22 @@ import typer
 import tmatch
 from tmatch import _io
 from tmatch._cli_common import (
+    MAX_OVERLAP,
+    METRIC,
+    MIN_OVERLAP,
+    PLACES,
     PREFILTER,
     AlphaRule,
     FalseAlarms,
     Gray,
     ImageFile,
+    ImageMaskFile,
     MaskFile,
+    MaxCount,
+    MaxOverlap,
+    MetricName,
+    MinOverlap,
+    Places,
     PlaceText,
     PrefilterName,
     Threshold,
@@ -126,8 +136,8 @@ def robustness(
         rows = tmatch.robustness(
             *pictures, box=None if corner is None else tmatch.Box(corner, sought.shape[:2]),
             kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials,
-            false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label), channel_axis=pair.channel_axis,
-            rng=seed, progress=progress,
+            false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label),
+            channel_axis=pair.channel_axis, rng=seed, progress=progress,
         )  # fmt: skip
     if form == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -147,3 +157,39 @@ def _lay_out(rows: list[tmatch.RobustnessRow]) -> str:
         score = "-" if row.score is None else f"{row.score:.3f}"
         lines.append(f"{name:28}{row.level:>7g}{found:>8}{row.false_matches:>8.3g}{off:>9}{score:>8}")
     return "\n".join(lines)
+
+
+def explain(
+    image: ImageFile,
+    template: TemplateFile,
+    at: PlaceText = None,
+    false_alarms: FalseAlarms = None,
+    threshold: Threshold = None,
+    max_count: MaxCount = None,
+    max_overlap: MaxOverlap = MAX_OVERLAP,
+    prefilter: PrefilterName = PREFILTER,
+    gray: Gray = False,
+    metric: MetricName = METRIC,
+    mask: MaskFile = None,
+    image_mask: ImageMaskFile = None,
+    alpha: AlphaRule = "opaque",
+    min_overlap: MinOverlap = MIN_OVERLAP,
+    output: Places = PLACES,
+    form: TextForm = "text",
+) -> None:
+    """Tell why a place of IMAGE was reported by `tmatch locate` with the same options, or why not.
+
+    Without --at the best place is explained, and for a miss, whether another size or turn would do better.
+    """
+    pair = _io.read_pair(
+        _io.read_picture(image, alpha), [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask
+    )
+    [(label, sought)] = pair.templates.items()
+    with show_progress("looking for reasons") as progress:
+        told = tmatch.explain(
+            pair.image, sought, at=read_place(at), false_alarms=false_alarms, threshold=threshold,
+            max_count=max_count, max_overlap=max_overlap, prefilter=prefilter, metric=metric,
+            mask=pair.masks.get(label), image_mask=pair.image_mask, min_overlap=min_overlap, output=output,
+            channel_axis=pair.channel_axis, progress=progress,
+        )  # fmt: skip
+    print(json.dumps(asdict(told), indent=2) if form == "json" else told.text)

@@ -16,6 +16,7 @@ from tmatch._borders import Border
 from tmatch._cli_common import (
     BAD_INPUT,
     INTERRUPTED,
+    MAX_OVERLAP,
     METRIC,
     MIN_OVERLAP,
     NONE_FOUND,
@@ -28,6 +29,8 @@ from tmatch._cli_common import (
     ImageFile,
     ImageMaskFile,
     MaskFile,
+    MaxCount,
+    MaxOverlap,
     MetricName,
     MinOverlap,
     PixelRatio,
@@ -111,13 +114,8 @@ def locate(
     ],
     false_alarms: FalseAlarms = None,
     threshold: Threshold = None,
-    max_count: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many matches, the best ones.")
-    ] = None,
-    max_overlap: Annotated[
-        float,
-        typer.Option(metavar="F", help="Of two boxes that overlap more (intersection over union), keep one."),
-    ] = default_of(tmatch.locate, "max_overlap"),
+    max_count: MaxCount = None,
+    max_overlap: MaxOverlap = MAX_OVERLAP,
     prefilter: PrefilterName = PREFILTER,
     gray: Gray = False,
     metric: MetricName = METRIC,
@@ -441,7 +439,7 @@ def info() -> None:
     print(f"threads: {available_cores()}, the cores this process may use")
 
 
-for _study in (_cli_studies.inspect, _cli_studies.robustness):
+for _study in (_cli_studies.inspect, _cli_studies.robustness, _cli_studies.explain):
     app.command(epilog="Exit code: 0 done, 2 bad input or usage.")(_study)
 
 

@@ -1,0 +1,876 @@
+import dataclasses
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+import tmatch
+from tmatch import Box, Match, iou
+from tmatch._explain import _Judge, _success, explain
+from tmatch._explain_text import tell
+from tmatch._hints import FACTORS, TURNS, Changed, _resized, choose
+from tmatch._locate import _prepare
+from tmatch._verdict import PASSED, Explanation, Hint, Verdict
+from tmatch._view import Deciding
+from tmatch.synthetic import make_clutter, make_scene
+
+TEMPLATE = make_clutter((16, 24), rng=1)
+PLACES = [(12, 20), (60, 8), (70, 100)]
+
+
+def scene(seed=0, places=PLACES, noise=15, **options):
+    return make_scene(make_clutter((120, 160), rng=seed), TEMPLATE, places, rng=seed, noise=noise, **options)[
+        0
+    ]
+
+
+def found(image, template, **options):
+    return {match.box.start: match for match in tmatch.locate(image, template, **options)}
+
+
+# --- agrees with locate ---------------------------------------------------------------------------
+
+DECISIONS = st.fixed_dictionaries(
+    {
+        "max_count": st.sampled_from([None, 1, 3]),
+        "max_overlap": st.sampled_from([0.0, 0.3, 1.0]),
+        "min_distance": st.sampled_from([1, 2, 5]),
+    }
+).flatmap(
+    lambda fixed: st.one_of(
+        st.builds(lambda t: {**fixed, "threshold": t}, st.sampled_from([-1.0, 0.0, 0.4, 0.7])),
+        st.builds(
+            lambda f, p: {**fixed, "false_alarms": f, "prefilter": p},
+            st.sampled_from([1e-3, 0.1, 1.0, 30.0, 1e6]),
+            st.sampled_from(["auto", "none", "whiten", "bandpass"]),
+        ),
+    )
+)
+SCORINGS = st.sampled_from([{}, {"output": "same"}, {"output": "full"}, {"metric": "orientation"}])
+
+
+def small_scene(seed):
+    """An image with ties and flat parts, and a template that is there, or nearly, or not."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 4, rng.integers(10, 30, 2)).astype(np.uint8)
+    image[:8, :7] = 3
+    height, width = rng.integers(3, 7, 2)
+    template = rng.integers(0, 4, (height, width)).astype(np.uint8)
+    for _ in range(rng.integers(0, 4)):
+        y, x = (rng.integers(0, n - k + 1) for n, k in zip(image.shape, template.shape, strict=True))
+        image[y : y + height, x : x + width] = template
+    if np.ptp(template[1:-1, 1:-1]) == 0:
+        template[1:-1, 1:-1].flat[0] += 1
+    return image, template
+
+
+@given(st.integers(0, 10**6), DECISIONS, SCORINGS)
+@settings(max_examples=60)
+def test_every_place_is_judged_as_locate_does(seed, decision, scoring):
+    image, template = small_scene(seed)
+    if "metric" in scoring:
+        decision = {
+            "prefilter": "auto",
+            **decision,
+            **({"prefilter": "none"} if "prefilter" in decision else {}),
+        }
+    matches = found(image, template, **decision, **scoring)
+    whole = {"false_alarms": None, "threshold": None, "prefilter": "auto", **decision}
+    matcher, of_image = _prepare(template, None, scoring)
+    judge = _Judge(matcher, image, Deciding(**whole), of_image)
+    reached = [range(-k, n + 1) for n, k in zip(image.shape, template.shape, strict=True)]
+    verdicts = [judge.about((y, x)) for y in reached[0] for x in reached[1]]
+    assert {v.box.start for v in verdicts if v.rule == "reported"} == set(matches)
+    everything = {**decision, "max_count": None}
+    enough = [found(image, template, **everything, **scoring)]
+    enough += [found(image, template, **{**everything, "max_overlap": 1.0}, **scoring)]
+    enough += [found(image, template, **{**everything, "max_overlap": 1.0, "min_distance": 1}, **scoring)]
+    for verdict in verdicts:
+        stages = [verdict.box.start in each for each in (matches, *enough)]
+        rule = ("reported", "count", "overlap", "distance")[stages.index(True)] if any(stages) else None
+        assert (verdict.rule if verdict.rule in PASSED else None) == rule
+        assert verdict.reported == (verdict.rule == "reported") == (verdict.box.start in matches)
+        if rule in ("reported", "count"):
+            match = enough[0][verdict.box.start]
+            assert (verdict.score, verdict.false_alarms) == (match.score, match.false_alarms)
+            assert verdict.number == list(enough[0]).index(verdict.box.start) + 1
+
+
+@given(st.integers(0, 10**6), DECISIONS)
+@settings(max_examples=25)
+def test_peaks_and_others_that_are_asked_for_are_explained_as_locate_decides(seed, decision):
+    image, template = small_scene(seed)
+    matches = found(image, template, **decision)
+    scores = np.where(tmatch.score_validity(image, template), tmatch.match_template(image, template), -np.inf)
+    rng = np.random.default_rng(seed)
+    others = [tuple(rng.integers(0, scores.shape).tolist()) for _ in range(2)]
+    for place in [*matches, *map(tuple, tmatch.find_peaks(scores)[:3].tolist()), *others][:6]:
+        told = explain(image, template, at=place, **decision)
+        assert told.asked
+        assert told.box == Box(place, template.shape)
+        assert told.reported == (place in matches)
+        assert told.matches == len(matches)
+        assert {v.box.start for v in told.best if v.reported} <= set(matches)
+        assert told.nearest_peak is None or told.nearest_peak.reported == (
+            told.nearest_peak.box.start in matches
+        )
+
+
+@pytest.mark.parametrize("decision", [{}, {"threshold": 0.5}, {"prefilter": "whiten"}])
+def test_without_a_place_the_best_match_is_explained(decision):
+    image = scene()
+    [best, *_] = tmatch.locate(image, TEMPLATE, **decision)
+    told = explain(image, TEMPLATE, **decision)
+    assert (told.box, told.score, told.rule, told.number) == (best.box, best.score, "reported", 1)
+    assert told.false_alarms == best.false_alarms
+    assert not told.asked
+    assert told.tried == 0
+    assert {v.box.start for v in told.best if v.reported} == set(PLACES)
+
+
+def test_where_nothing_is_found_the_best_place_is_explained():
+    image, absent = scene(), make_clutter((16, 24), rng=7)
+    told = explain(image, absent)
+    assert told.box == tmatch.best_match(image, absent).box
+    assert (told.reported, told.rule, told.rank, told.number) == (False, "false alarms", 1, None)
+
+
+def test_memory_layout_and_byte_order_change_nothing(draw, layout):
+    image = draw((30, 40), "i8")
+    template = image[3:12, 4:15]
+    told = explain(layout(image), layout(template), at=(3, 5))
+    assert dataclasses.replace(told, noise=None, text="") == dataclasses.replace(
+        explain(image, template, at=(3, 5)), noise=None, text=""
+    )
+
+
+# --- each rule ------------------------------------------------------------------------------------
+
+
+def test_reported_with_all_that_is_known():
+    image = scene()
+    matches = found(image, TEMPLATE)
+    assert set(matches) == set(PLACES)
+    for number, (place, match) in enumerate(matches.items(), 1):
+        told = explain(image, TEMPLATE, at=place)
+        assert (told.rule, told.rank, told.number, told.score) == ("reported", number, number, match.score)
+        assert told.false_alarms == match.false_alarms <= told.allowed == 0.01
+        assert 0 < told.least_score < told.score
+        assert (
+            told.nearest_peak is told.removed_by is told.higher is told.scale_hint is told.turn_hint is None
+        )
+        y, x = place
+        assert told.text.startswith(f"x={x}, y={y} is reported, match number {number} of 3: its score is ")
+
+
+def test_least_score_is_what_the_allowed_false_alarms_ask_for():
+    image = scene()
+    chance = tmatch.estimate_chance(tmatch.match_template(image, TEMPLATE), TEMPLATE)
+    for place in [*PLACES, (0, 0), (40, 90)]:
+        told = explain(image, TEMPLATE, at=place, prefilter="none", false_alarms=0.2)
+        expected = chance.false_alarms([place, place], [told.least_score, told.score])
+        assert expected == pytest.approx([0.2, told.false_alarms], rel=0.02)
+
+
+def test_below_the_threshold():
+    image = scene()
+    [*_, match] = tmatch.locate(image, TEMPLATE, threshold=0.5)
+    threshold = match.score + 0.001
+    told = explain(image, TEMPLATE, at=match.box.start, threshold=threshold)
+    assert (told.rule, told.rank, told.score) == ("threshold", 3, match.score)
+    assert (told.least_score, told.threshold, told.allowed) == (threshold, threshold, None)
+    assert told.false_alarms == match.false_alarms < 0.01
+    assert "it is hardly an accident. Lower the threshold, or decide by false alarms." in told.text
+    assert explain(image, TEMPLATE, at=match.box.start, threshold=match.score).reported
+
+
+def test_below_the_threshold_by_accident():
+    image = scene()
+    place = next(
+        m.box.start for m in tmatch.locate(image, TEMPLATE, threshold=0.2) if m.box.start not in PLACES
+    )
+    told = explain(image, TEMPLATE, at=place, threshold=0.7)
+    assert (told.rule, told.false_alarms > 0.01) == ("threshold", True)
+    assert "a lower threshold would let accidents in." in told.text
+
+
+def test_too_many_false_alarms():
+    image = scene()
+    scores = tmatch.match_template(image, TEMPLATE)
+    fourth = tuple(tmatch.find_peaks(scores)[3].tolist())
+    told = explain(image, TEMPLATE, at=fourth, prefilter="none")
+    assert (told.rule, told.rank, told.score) == ("false alarms", 4, scores[fourth])
+    assert told.false_alarms > told.allowed == 0.01
+    assert told.score < told.least_score <= 1
+    assert (told.filtered_score, told.prefilter) == (None, "none")
+    assert (
+        f"its score is {told.score:.2f} (peak number 4), and {told.least_score:.2f} is enough there."
+        in told.text
+    )
+    assert explain(
+        image, TEMPLATE, at=fourth, prefilter="none", false_alarms=1.01 * told.false_alarms
+    ).reported
+
+
+def test_removed_by_a_better_match_that_it_overlaps():
+    image = scene(places=[(30, 40), (36, 46)], noise=1)  # the second one lies on the first
+    first, second = Box((30, 40), (16, 24)), Box((36, 46), (16, 24))
+    shared = iou(first, second)
+    options = {"threshold": 0.4, "max_overlap": 0.2}
+    told = explain(image, TEMPLATE, at=(30, 40), **options)
+    assert (told.rule, told.box, told.removed_by.box, told.iou) == ("overlap", first, second, shared)
+    assert told.removed_by.score == found(image, TEMPLATE, **options)[36, 46].score > told.score >= 0.4
+    assert f"it overlaps the better match at x=46, y=36 (score {told.removed_by.score:.2f})" in told.text
+    enough = float(re.search(r"Raise it to (\S+) to have both", told.text)[1])
+    assert shared <= enough < shared + 0.01
+    assert explain(image, TEMPLATE, at=(30, 40), threshold=0.4, max_overlap=enough).reported
+    assert told.tried == 0  # it is there, so no other size is looked for
+
+
+def test_too_near_to_a_better_match():
+    image = scene(places=[(30, 40), (36, 46)], noise=1)
+    options = {"threshold": 0.4, "max_overlap": 1.0}
+    told = explain(image, TEMPLATE, at=(30, 40), min_distance=7, **options)
+    assert (told.rule, told.removed_by.box.start, told.iou) == ("distance", (36, 46), None)
+    assert told.removed_by.score == found(image, TEMPLATE, **options)[36, 46].score
+    assert "is 6 pixels away, and min_distance is more. Lower it to 6 to have both." in told.text
+    assert explain(image, TEMPLATE, at=(30, 40), min_distance=6, **options).reported
+
+
+def test_after_the_first_max_count():
+    image = scene()
+    third = tmatch.locate(image, TEMPLATE)[2]
+    told = explain(image, TEMPLATE, at=third.box.start, max_count=2)
+    assert (told.rule, told.number, told.matches) == ("count", 3, 2)
+    assert (told.score, told.false_alarms) == (third.score, third.false_alarms)
+    assert "match number 3, and max_count is 2. Raise max_count to 3 to have it." in told.text
+
+
+def test_no_peak_but_near_one():
+    image = scene()
+    scores = tmatch.match_template(image, TEMPLATE)
+    told = explain(image, TEMPLATE, at=(14, 17))  # a quarter of the template is 4 x 6 pixels
+    around = scores[13:16, 16:19]
+    highest = tuple((np.argwhere(around == around.max())[0] + (13, 16)).tolist())
+    assert (told.rule, told.reported, told.rank, told.score) == ("not a peak", False, None, scores[14, 17])
+    assert (told.higher.box.start, told.higher.score) == (highest, around.max())
+    near = told.nearest_peak
+    assert (near.box.start, near.reported, near.rule, near.score) == (
+        (12, 20),
+        True,
+        "reported",
+        scores[12, 20],
+    )
+    assert "A better peak is near. x=20, y=12 is reported" in told.text
+    assert told.tried == 0
+    assert explain(image, TEMPLATE, at=(12, 27)).nearest_peak is None or (
+        explain(image, TEMPLATE, at=(12, 27)).nearest_peak.box.start != (12, 20)
+    )
+
+
+def test_a_peak_near_a_better_one_is_told_of_both():
+    texture = np.random.default_rng(1).normal(128, 30, (16, 24))
+    image, _ = make_scene(make_clutter((120, 160), rng=0), texture, [(30, 40), (33, 44)], noise=1, rng=0)
+    told = explain(image, texture, at=(30, 40), threshold=0.99)
+    assert (told.rule, told.nearest_peak.rule) == ("threshold", "reported")
+    assert told.nearest_peak.box.start == (33, 44)
+    assert told.nearest_peak.score > told.score
+    assert (told.nearest_peak.rank, told.rank) == (1, 2)
+    assert told.tried == 0
+
+
+@pytest.mark.parametrize("output", ["valid", "full"])
+def test_the_nearest_peak_is_the_best_within_reach(output):
+    image = scene()
+    scores = tmatch.match_template(image, TEMPLATE, output=output)
+    scores[~tmatch.score_validity(image, TEMPLATE, output=output)] = -np.inf
+    peaks = tmatch.find_peaks(scores)
+    shift = 0 if output == "valid" else np.array(TEMPLATE.shape) - 1
+    rng, seen = np.random.default_rng(0), set()
+    matcher, of_image = _prepare(TEMPLATE, None, {"output": output})
+    judge = _Judge(matcher, image, Deciding(None, 0.9, None, 0.3, 1, "auto"), of_image)
+    for place in [*rng.integers(0, scores.shape, (300, 2)), *peaks[3:100]]:
+        near = peaks[(np.abs(peaks - place) <= (4, 6)).all(axis=1)]
+        higher = [p for p in near if scores[tuple(p)] > scores[tuple(place)]]
+        told = judge.nearest_peak(judge.about(tuple((place - shift).tolist())))
+        assert (told is None) == (not higher)
+        if told is not None:
+            assert told.box.start == tuple((higher[0] - shift).tolist())
+        seen.add((len(near) > 0, told is not None))
+    assert seen == {(True, True), (True, False), (False, False)}
+
+
+def test_of_equal_peaks_none_is_better():
+    image = np.tile([0.0, 3, 1, 2], 8)
+    told = explain(image, image[:16], at=(4,), max_count=1, max_overlap=1, threshold=0.9)
+    assert (told.rule, told.rank, told.score, told.nearest_peak) == ("count", 2, 1.0, None)
+
+
+def test_what_is_reported_is_told_of_no_other_peak():
+    texture = np.random.default_rng(1).normal(128, 30, (16, 24))
+    image, _ = make_scene(make_clutter((120, 160), rng=0), texture, [(30, 40), (33, 44)], noise=1, rng=0)
+    told = explain(image, texture, at=(30, 40), threshold=0.2, max_overlap=1)
+    assert (told.rule, told.rank, told.nearest_peak) == ("reported", 2, None)
+
+
+def test_the_match_that_is_nearer_than_allowed_is_told():
+    heights = np.zeros(12)
+    heights[[0, 5, 8]] = 9, 5, 7
+    told = explain(heights, [1.0], at=(5,), metric="cc", threshold=1, min_distance=5)
+    assert (told.rule, told.removed_by.box.start, told.removed_by.score) == ("distance", (8,), 7)
+
+
+def test_of_a_plateau_the_middle_is_the_peak():
+    ramp = np.arange(8.0)
+    image = np.concatenate([ramp, [0, 9, 0, 9]])  # six windows score 1
+    told = explain(image, [0.0, 1.0, 2.0], at=[1], threshold=0.9)
+    assert (told.rule, told.score, told.higher.score) == ("not a peak", 1.0, 1.0)
+    assert (told.nearest_peak.box.start, told.nearest_peak.rule) == ((2,), "reported")
+    assert "(1,) is not reported: its neighbour (0,) has the same score, 1.00," in told.text
+
+
+@pytest.mark.parametrize("place", [(-1, 0), (0, -20), (105, 0), (0, 137), (500, 500)])
+def test_outside(place):
+    told = explain(scene(), TEMPLATE, at=place)
+    assert (told.rule, told.score, told.rank, told.false_alarms) == ("outside", None, None, None)
+    assert told.box.start == place
+    assert "the template of 24 x 16 pixels reaches beyond the image" in told.text
+
+
+def test_what_the_border_cuts_is_outside_unless_it_is_searched():
+    image = scene()[14:, 24:]  # a part of the first copy is gone
+    assert explain(image, TEMPLATE, at=(-2, -4)).rule == "outside"
+    told = explain(image, TEMPLATE, at=(-2, -4), output="full")
+    assert (told.rule, told.box.start) == ("reported", (-2, -4))
+    near = explain(image, TEMPLATE, at=(-30, -4), output="full")
+    assert (near.rule, near.nearest_peak) == ("outside", None)
+
+
+def test_a_click_just_outside_finds_the_peak():
+    image = scene(places=[(0, 20)])
+    told = explain(image, TEMPLATE, at=(-2, 22))
+    assert (told.rule, told.nearest_peak.rule, told.nearest_peak.box.start) == (
+        "outside",
+        "reported",
+        (0, 20),
+    )
+
+
+def test_a_flat_window_has_no_score():
+    image = scene()
+    image[80:, :60] = 7
+    told = explain(image, TEMPLATE, at=(90, 10))
+    assert (told.rule, told.lacks, told.seen, told.score) == ("no score", "contrast", 1, None)
+    assert (told.rank, told.false_alarms) == (None, None)
+    assert "the image is flat there" in told.text
+
+
+def test_a_window_that_is_hardly_seen_has_no_score():
+    image = scene()
+    there = np.ones(image.shape, bool)
+    there[12:28, 20:39] = False  # 19 of 24 columns
+    options = {"image_mask": there, "at": (12, 20)}
+    told = explain(image, TEMPLATE, **options)
+    assert (told.rule, told.lacks, told.seen) == ("no score", "overlap", 5 / 24)
+    assert "only 21 % of the template lies on pixels that exist" in told.text
+    enough = explain(image, TEMPLATE, min_overlap=5 / 24, **options)
+    assert enough.score is not None
+
+
+def test_what_is_seen_of_the_template_counts_by_its_mask():
+    image, mask = scene(), np.zeros(TEMPLATE.shape)
+    mask[:, :12], mask[:, 12:18] = 1, 0.5
+    missing = image.copy()
+    missing[12:28, 20:31] = np.nan
+    told = explain(missing, TEMPLATE, at=(12, 20), mask=mask, missing="ignore")
+    assert (told.lacks, told.noise) == ("overlap", None)
+    assert told.seen == pytest.approx((1 + 6 * 0.5) / 15)
+
+
+def test_a_flat_image_has_no_place_to_tell_of():
+    told = explain(np.zeros((30, 40)), TEMPLATE)
+    assert (told.rule, told.lacks, told.box.start, told.best) == ("no score", "contrast", (0, 0), ())
+
+
+# --- filtered -------------------------------------------------------------------------------------
+
+
+def hidden():
+    """Fine texture on a strong and coarse ground: only whitened it is found."""
+    rng = np.random.default_rng(0)
+    template = rng.normal(size=(16, 20))
+    ground = gaussian_filter(rng.normal(size=(160, 200)), 4)
+    image = ground * (12 / ground.std()) + rng.normal(0, 0.3, ground.shape)
+    image[60:76, 90:110] += template
+    return image, template
+
+
+def test_found_in_the_whitened_image():
+    image, template = hidden()
+    [match] = tmatch.locate(image, template)
+    told = explain(image, template)
+    assert (told.rule, told.prefilter, told.box) == ("reported", "whiten", match.box)
+    assert (told.score, told.false_alarms) == (match.score, match.false_alarms)
+    assert told.score < 0.3 < told.least_score < told.filtered_score
+    assert {verdict.prefilter for verdict in told.best} == {"whiten"}
+    scores = [verdict.filtered_score for verdict in told.best]
+    assert scores == sorted(scores, reverse=True)
+    assert f"in the whitened image, which decides, its score is {told.filtered_score:.2f}" in told.text
+
+
+def test_what_nearly_is_a_match_in_the_whitened_image_is_the_best_place():
+    image, template = hidden()
+    told = explain(image, template, false_alarms=1e-30)
+    assert (told.rule, told.prefilter, told.box.start) == ("false alarms", "whiten", (60, 90))
+    assert told.false_alarms < 1e-6
+    assert told.score < told.filtered_score < told.least_score
+
+
+def test_not_found_where_nothing_is_filtered():
+    image, template = hidden()
+    told = explain(image, template, at=(60, 90), prefilter="none")
+    assert (told.reported, told.prefilter, told.filtered_score) == (False, "none", None)
+
+
+def test_no_peak_of_the_whitened_image():
+    image, template = hidden()
+    told = explain(image, template, at=(61, 90), prefilter="whiten")
+    assert (told.rule, told.higher.box.start, told.nearest_peak.rule) == ("not a peak", (60, 90), "reported")
+    assert "in the whitened image, which decides, its neighbour x=90, y=60 does better." in told.text
+
+
+def test_good_when_whitened_but_not_at_all_alike():
+    rng = np.random.default_rng(0)
+    texture, coarse = rng.normal(size=(16, 20)), 8 * np.hypot(*np.mgrid[-1:1:16j, -1:1:20j])
+    image, _ = hidden()
+    image[60:76, 90:110] = texture - coarse
+    told = explain(image, texture + coarse, at=(60, 90), prefilter="whiten")
+    assert (told.rule, told.rank, told.number) == ("unlike", 1, None)
+    assert told.score < 0 < told.least_score < told.filtered_score
+    assert told.false_alarms < told.allowed
+    assert tmatch.locate(image, texture + coarse, prefilter="whiten") == []
+    assert f"in the image as it is its score is {told.score:.2f}, and must be above 0." in told.text
+
+
+def test_where_only_the_whitened_image_has_a_score():
+    image = scene()
+    image[80:, :60] = 7
+    assert explain(image, TEMPLATE, at=(81, 20), prefilter="none").rule == "no score"
+    told = explain(image, TEMPLATE, at=(81, 20), prefilter="whiten")
+    assert told.rule in ("not a peak", "false alarms")
+    assert (told.score, told.filtered_score is None) == (0.0, False)
+
+
+def test_of_several_ways_the_one_is_told_in_which_a_place_did_best():
+    def verdict(rule, false_alarms):
+        return Verdict(box=Box((0,), (3,)), reported=False, rule=rule, false_alarms=false_alarms)
+
+    ordered = [
+        verdict("not a peak", None),
+        verdict("false alarms", 0.09),
+        verdict("not a peak", 1e-5),
+        verdict("overlap", 3.0),
+        verdict("overlap", 0.01),
+        verdict("count", 0.01),
+    ]
+    backwards = ordered[::-1]
+    assert sorted(backwards, key=_success) == ordered
+    assert _success(verdict("false alarms", 0.2)) == _success(verdict("not a peak", 500.0))
+
+
+# --- hints ----------------------------------------------------------------------------------------
+
+
+def halved(array):
+    return array.reshape(array.shape[0] // 2, 2, array.shape[1] // 2, 2, *array.shape[2:]).mean(axis=(1, 3))
+
+
+BIG = make_clutter((40, 52), rng=5)
+
+
+@pytest.mark.parametrize("noise", [0, 10])
+def test_a_template_twice_as_large_is_found_at_half_its_size(noise):
+    image, _ = make_scene(make_clutter((120, 160), rng=0), halved(BIG), [(33, 71)], noise=noise, rng=0)
+    told = explain(image, BIG)
+    hint = told.scale_hint
+    assert not told.reported
+    assert (hint.factor, hint.turn, hint.match.box) == (0.5, "", Box((33, 71), (20, 26)))
+    assert hint.match.score > told.score
+    assert hint.match.false_alarms * 10 <= told.false_alarms
+    assert told.turn_hint is None
+    assert told.tried == len(FACTORS) + len(TURNS)
+    assert "The template does much better at 0.5 times its size" in told.text
+    assert "at x=71, y=33" in told.text
+
+
+@pytest.mark.parametrize("factor", [factor for factor in FACTORS if factor != 0.9])
+def test_each_size_that_is_tried_can_be_found(factor):
+    from skimage.transform import resize
+
+    sides = [round(n * factor) for n in BIG.shape]
+    there = resize(BIG, sides, anti_aliasing=factor < 1, mode="edge")
+    image, _ = make_scene(make_clutter((150, 160), rng=0), there, [(33, 41)], noise=3, rng=0)
+    told = explain(image, BIG, threshold=0.99)
+    assert (told.scale_hint.factor, told.scale_hint.match.box) == (factor, Box((33, 41), tuple(sides)))
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_turned_or_mirrored_template_gets_a_hint(turn):
+    ways = {
+        "turned 90": np.rot90(BIG, 1),
+        "turned 180": BIG[::-1, ::-1],
+        "turned 270": np.rot90(BIG, 3),
+        "mirrored left-right": BIG[:, ::-1],
+        "mirrored up-down": BIG[::-1],
+    }
+    image, [box] = make_scene(make_clutter((120, 160), rng=0), ways[turn], [(33, 71)], noise=5, rng=0)
+    told = explain(image, BIG)
+    assert (told.turn_hint.turn, told.turn_hint.factor, told.turn_hint.match.box) == (turn, 1.0, box)
+    assert (told.reported, told.scale_hint) == (False, None)
+    assert f"The template does much better {turn}" in told.text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_hint_for_what_is_not_there(seed):
+    told = explain(scene(seed), make_clutter((16, 24), rng=100 + seed))
+    assert (told.reported, told.scale_hint, told.turn_hint) == (False, None, None)
+    assert told.tried == len(FACTORS) + len(TURNS)
+    assert "No other size from half to twice, no right-angle turn and no mirror image" in told.text
+
+
+def test_a_hint_for_a_place_lies_there():
+    image, _ = make_scene(make_clutter((120, 160), rng=0), halved(BIG), [(33, 71)], rng=0)
+    near, away = explain(image, BIG, at=(30, 60)), explain(image, BIG, at=(70, 10))
+    assert near.scale_hint.match.box.start == (33, 71)
+    assert (away.scale_hint, away.turn_hint, away.tried) == (None, None, near.tried)
+
+
+def test_no_hint_that_is_no_better_than_the_nearest_peak():
+    told = explain(scene(), TEMPLATE, at=(14, 21), threshold=0.999)
+    assert (told.rule, told.nearest_peak.rule) == ("not a peak", "threshold")
+    assert told.nearest_peak.false_alarms < 1e-3
+    assert told.tried > 0
+    assert (told.scale_hint, told.turn_hint) == (None, None)
+
+
+def test_hints_are_clearly_better_and_the_least_likely_by_chance():
+    pixels = np.zeros((4, 4))
+    changes = {"a": Changed(pixels, None, 0.5), "b": Changed(pixels, None, 2.0)}
+    changes |= {"c": Changed(pixels, None, turn="turned 90"), "d": Changed(pixels, None, turn="turned 180")}
+    place = Verdict(box=Box((0, 0), (4, 4)), reported=False, rule="threshold", score=0.5, false_alarms=1e-3)
+
+    def best(*matches, verdict=place, near=None):
+        matches = [Match(Box(start, (4, 4)), score, label, (), f) for label, start, score, f in matches]
+        return choose(matches, changes, verdict, near)
+
+    good = ("a", (8, 8), 0.6, 1e-4)
+    hint = Hint(Match(Box((8, 8), (4, 4)), 0.6, false_alarms=1e-4), 0.5)
+    assert best(good) == (hint, None)
+    assert best(("a", (8, 8), 0.6, 1.1e-4)) == (None, None)
+    assert best(("a", (8, 8), 0.5, 1e-9)) == (None, None)
+    assert best(("b", (0, 0), 0.9, 9e-5), good)[0].factor == 2.0
+    assert best(("b", (0, 0), 0.9, 2e-4), good) == (hint, None)
+    assert best(("d", (0, 0), 0.7, 1e-5), good, ("c", (0, 0), 0.6, 1e-6))[1].turn == "turned 90"
+    assert best(good, near=Box((6, 6), (4, 4))) == (hint, None)
+    assert best(good, near=Box((5, 6), (4, 4))) == (None, None)
+    nothing = dataclasses.replace(place, rule="no score", score=None, false_alarms=None)
+    assert best(("a", (8, 8), 0.1, 1e-2), verdict=nothing)[0].factor == 0.5
+
+
+def test_what_is_resized_keeps_its_kind():
+    from skimage.transform import resize
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 41, 3), np.uint8)
+    for factor in FACTORS:
+        sides = (round(30 * factor), round(41 * factor), 3)
+        plain = resize(pixels.astype(float), sides, mode="edge", anti_aliasing=factor < 1)
+        whole = _resized(pixels, None, factor)
+        assert whole.template.dtype == np.uint8
+        assert (whole.template == np.rint(plain)).all()
+        assert _resized(pixels.astype(float), None, factor).template == pytest.approx(plain)
+    hard = rng.random((30, 41)) < 0.5
+    soft = hard * 0.7
+    assert _resized(pixels, hard, 0.5).mask.dtype == bool
+    assert _resized(pixels, soft, 0.5).mask == pytest.approx(
+        0.7 * resize(hard * 1.0, (15, 20), mode="edge", anti_aliasing=True)
+    )
+
+
+def test_colours_and_masks_are_changed_with_the_template():
+    rng = np.random.default_rng(3)
+    ground = rng.normal(128, 30, (100, 120, 3))
+    big = np.stack([make_clutter((40, 52), rng=seed) for seed in (5, 6, 7)], axis=-1)
+    disc = np.hypot(*np.mgrid[-19.5:20.5, -25.5:26.5]) < 18
+    small = halved(big)
+    ground[30:50, 40:66][halved(disc) == 1] = small[halved(disc) == 1]
+    spoilt = np.where(disc[..., None], big, 1e4)  # what does not count must not spread
+    told = explain(ground, spoilt, mask=disc, channel_axis=-1)
+    assert (told.scale_hint.factor, told.scale_hint.match.box) == (0.5, Box((30, 40), (20, 26)))
+    first = [np.moveaxis(array, -1, 0) for array in (ground, spoilt)]
+    whole = np.broadcast_to(disc, (3, *disc.shape))
+    for mask in (disc, whole, whole * 1):
+        other = explain(*first, mask=mask, channel_axis=0)
+        assert (other.box, other.score, other.scale_hint) == (told.box, told.score, told.scale_hint)
+
+
+def test_soft_masks_are_resized_and_masks_turned():
+    soft = np.hypot(*np.mgrid[-1:1:40j, -1:1:52j]) < 0.9
+    soft = gaussian_filter(soft.astype(float), 2)
+    image, [box] = make_scene(make_clutter((120, 160), rng=0), halved(BIG), [(33, 71)], noise=5, rng=0)
+    assert explain(image, BIG, mask=soft).scale_hint.match.box == box
+    half = np.zeros(BIG.shape, bool)
+    half[:, :26] = True
+    spoilt = np.where(half, np.rot90(BIG, -1, axes=(0, 1))[:40, :40].mean(), 0) + BIG
+    image, [box] = make_scene(make_clutter((120, 160), rng=0), np.rot90(BIG), [(33, 71)], noise=5, rng=0)
+    image[33:59, 71:111] = make_clutter((26, 40), rng=9)  # the part that does not count, turned
+    told = explain(image, spoilt, mask=half)
+    assert (told.turn_hint.turn, told.turn_hint.match.box) == ("turned 90", box)
+
+
+def test_changes_that_do_not_fit_or_leave_nothing_are_not_tried():
+    image = scene()
+    told = explain(image[:30, :30], TEMPLATE, threshold=1.0)  # 20 x 30 is the largest of that shape
+    assert told.tried == len([f for f in FACTORS if round(16 * f) <= 30 and round(24 * f) <= 30]) + len(TURNS)
+    assert explain(image[:30, :30], TEMPLATE, threshold=1.0, output="full").tried == 15
+    assert explain(image, TEMPLATE[:4, :5], threshold=1.0).tried == 14  # 2 x 2 pixels fit nearly everywhere
+    faint = np.full((8, 8), 10, np.uint8)
+    faint[3, 3] = 11  # rounded away at half the size
+    assert explain(image, faint, threshold=1.0).tried < 15
+
+
+def test_no_hints_where_chance_is_not_known():
+    told = explain(scene(), TEMPLATE, metric="ssd", threshold=0)
+    assert (told.rule, told.tried, told.false_alarms) == ("threshold", 0, None)
+    assert "If the place is right, lower the threshold." in told.text
+
+
+# --- other dimensions, options --------------------------------------------------------------------
+
+
+def test_signals_and_volumes(draw):
+    signal, volume = draw((300,)), draw((20, 24, 28))
+    told = explain(signal, signal[120:150])
+    assert (told.rule, told.box.start) == ("reported", (120,))
+    assert told.text.startswith("(120,) is reported, match number 1 of 1: ")
+    told = explain(volume, volume[3:9, 4:10, 5:11], at=(3, 4, 6))
+    assert (told.rule, told.nearest_peak.rule, told.nearest_peak.box.start) == (
+        "not a peak",
+        "reported",
+        (3, 4, 5),
+    )
+    assert "A better peak is near. (3, 4, 5) is reported" in told.text
+    told = explain(volume, draw((6, 6, 6), seed=1))
+    assert (told.reported, told.tried, told.scale_hint) == (False, 0, None)
+
+
+def test_it_is_json_and_hashable():
+    image, _ = make_scene(make_clutter((120, 160), rng=0), halved(BIG), [(33, 71)], rng=0)
+    told = explain(np.float32(image), BIG, at=(30, 60))
+    plain = dataclasses.asdict(told)
+    read = json.loads(json.dumps(plain, allow_nan=False))
+    assert read["box"] == {"start": [30, 60], "shape": [40, 52]}
+    assert read["scale_hint"]["match"]["box"]["start"] == [33, 71]
+    assert len(read["best"]) == 5
+    assert hash(told) == hash(dataclasses.replace(told))
+
+
+def test_the_best_places_do_not_overlap():
+    image = scene()
+    told = explain(image, TEMPLATE, max_overlap=0.1)
+    boxes = [verdict.box for verdict in told.best]
+    assert len(boxes) == 5
+    assert max(iou(a, b) for i, a in enumerate(boxes) for b in boxes[:i]) <= 0.1
+    assert [v.score for v in told.best] == sorted((v.score for v in told.best), reverse=True)
+
+
+def test_noise_is_told():
+    flat = np.random.default_rng(0).normal(100, 8, (100, 120))
+    told = explain(flat, TEMPLATE)
+    assert told.noise == tmatch.estimate_noise(flat) == pytest.approx(8, rel=0.05)
+    assert "The noise in the image is about " in told.text
+
+
+def test_progress_grows_to_1_and_threads_change_nothing():
+    image, shares = scene(), []
+    told = explain(image, TEMPLATE, at=(50, 50), progress=shares.append, workers=1)
+    assert told == explain(image, TEMPLATE, at=(50, 50), workers=2)
+    assert told.tried > 0
+    assert shares == sorted(shares)
+    assert shares[0] > 0
+    assert shares[-1] == 1
+    early = []
+    explain(image, TEMPLATE, progress=early.append)
+    assert early == sorted(early)
+    assert early[-1] == 1
+
+
+def test_places_may_have_other_names():
+    told = explain(scene(), TEMPLATE, at=PLACES[0])
+    assert tell(told) == told.text
+    assert tell(told, lambda start: f"[{start[1] / 2:g}]").startswith("[10] is reported")
+
+
+def test_inputs_are_not_written_to():
+    image, template = scene(), TEMPLATE.copy()
+    image.flags.writeable = template.flags.writeable = False
+    before = image.copy()
+    explain(image, template, at=(50, 50), mask=np.ones(template.shape))
+    assert (image == before).all()
+    assert math.isfinite(template.sum())
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+HERE, THERE = Box((20, 10), (8, 16)), Box((24, 12), (8, 16))
+BETTER = Match(THERE, 0.957)
+NO_CHANGE = (
+    "No other size from half to twice, no right-angle turn and no mirror image does clearly better. If what is sought "
+    "is in the image, it looks different: try a template cut from this image."
+)
+NO_CHANGE_THERE = NO_CHANGE.replace("better.", "better there.").replace(
+    "sought is in the image", "sought is there"
+)
+BASE = {"box": HERE, "reported": False, "asked": True, "allowed": None, "threshold": None, "matches": 0}
+BY_THRESHOLD = {**BASE, "rule": "threshold", "score": 0.5, "least_score": 0.8, "threshold": 0.8, "rank": 2}
+BY_CHANCE = {**BASE, "rule": "false alarms", "score": 0.5, "least_score": 0.8, "allowed": 0.01, "rank": 1}
+FOUND = {**BASE, "rule": "reported", "reported": True, "score": 0.5, "number": 1, "matches": 3, "rank": 2}
+NEAR = Verdict(box=THERE, reported=False, rule="threshold", score=0.61, least_score=0.8, rank=1)
+SENTENCES = [
+    (
+        {**FOUND, "threshold": 0.4, "least_score": 0.4},
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and 0.40 is enough there.",
+    ),
+    (
+        {**FOUND, "threshold": 0.4, "least_score": 0.4, "false_alarms": 0.02},
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and 0.40 is enough there. "
+        "Chance gives 0.02 as good in such a search: it may be an accident, so look at it.",
+    ),
+    (
+        {**FOUND, "allowed": 0.01, "least_score": 1.0, "false_alarms": 1e-5},
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and perhaps no score is "
+        "enough there. Chance gives less than 0.001 as good in such a search; 0.01 are allowed.",
+    ),
+    (
+        {**FOUND, "allowed": 0.01, "least_score": 0.3, "filtered_score": 0.31, "prefilter": "bandpass",
+         "false_alarms": 0.0052},
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50; in the band-passed image, which decides, its "
+        "score is 0.31 (peak number 2), and 0.30 is enough there. Chance gives 0.0052 as good in such a search; 0.01 "
+        "are allowed.",
+    ),
+    (
+        {**BY_THRESHOLD, "score": 0.7999, "false_alarms": 0.01},
+        "x=10, y=20 is not reported: its score is 0.7999 (peak number 2), and 0.8000 is enough there. Chance gives "
+        "0.01 as good in such a search: it is hardly an accident. Lower the threshold, or decide by false alarms.",
+    ),
+    (
+        {**BY_THRESHOLD, "false_alarms": 2718.2, "tried": 15},
+        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and 0.80 is enough there. Chance gives 2700 as "
+        f"good in such a search: a lower threshold would let accidents in.\n{NO_CHANGE_THERE}",
+    ),
+    (
+        {**BY_THRESHOLD, "false_alarms": 0.001, "tried": 15},
+        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and 0.80 is enough there. Chance gives 0.001 "
+        "as good in such a search: it is hardly an accident. Lower the threshold, or decide by false alarms.",
+    ),
+    (
+        {**BY_CHANCE, "false_alarms": 0.0512, "noise": 12.34},
+        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and 0.80 is enough there. Chance gives 0.051 "
+        "as good in such a search; 0.01 are allowed. If the place is right, allow 0.052 false alarms, or decide by the "
+        "score with a threshold.\nThe noise in the image is about 12 (standard deviation; fine texture counts).",
+    ),
+    (
+        {**BY_CHANCE, "false_alarms": 0.1, "tried": 15, "asked": False, "noise": 0.0},
+        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and 0.80 is enough there. Chance gives 0.1 as "
+        f"good in such a search; 0.01 are allowed.\n{NO_CHANGE}",
+    ),
+    (
+        {**BASE, "rule": "overlap", "score": 0.9, "removed_by": BETTER, "iou": 0.2812,
+         "nearest_peak": dataclasses.replace(NEAR, reported=True, rule="reported")},
+        "x=10, y=20 is not reported: its score of 0.90 is enough, but it overlaps the better match at x=12, y=24 "
+        "(score 0.96) by 0.28 (intersection over union), and max_overlap is less. Raise it to 0.29 to have both.",
+    ),
+    (
+        {**BASE, "rule": "distance", "score": 0.9, "removed_by": BETTER},
+        "x=10, y=20 is not reported: its score of 0.90 is enough, but the better match at x=12, y=24 (score 0.96) is 4 "
+        "pixels away, and min_distance is more. Lower it to 4 to have both.",
+    ),
+    (
+        {**BASE, "rule": "count", "score": 0.9, "number": 4, "matches": 2, "best": (NEAR,)},
+        "x=10, y=20 is not reported: it is good enough, but would be match number 4, and max_count is 2. Raise "
+        "max_count to 4 to have it.\nThe best place besides is x=12, y=24 (not reported), with a score of 0.61.",
+    ),
+    (
+        {**BASE, "rule": "not a peak", "score": 0.9, "higher": BETTER, "threshold": 0.8, "nearest_peak": NEAR,
+         "best": (NEAR,)},
+        "x=10, y=20 is not reported: its score is 0.90, and its neighbour x=12, y=24 has 0.96.\nA better peak is near. "
+        "x=12, y=24 is not reported: its score is 0.61 (the best peak), and 0.80 is enough there. If the place is "
+        "right, lower the threshold.",
+    ),
+    (
+        {**BASE, "rule": "not a peak", "score": 0.957, "higher": BETTER, "allowed": 0.01, "best": (
+            Verdict(box=Box((0, 0), (8, 16)), reported=True, rule="reported", score=0.1, filtered_score=0.9,
+                    prefilter="whiten", false_alarms=2e-3),)},
+        "x=10, y=20 is not reported: its neighbour x=12, y=24 has the same score, 0.96, and of equal ones only the "
+        "middle counts.\nThe best place besides is x=0, y=0 (reported), with a score of 0.90 in the whitened image; "
+        "chance gives 0.002 as good in such a search.",
+    ),
+    (
+        {**BASE, "rule": "no score", "lacks": "contrast", "scale_hint": Hint(
+            Match(HERE, 0.953, false_alarms=0.004), factor=2 / 3), "turn_hint": Hint(
+            Match(THERE, 0.9, false_alarms=0.002), turn="turned 90"), "tried": 15},
+        "x=10, y=20 has no score: the image is flat there, or what is seen of the template, so that there is nothing "
+        'to compare. The metric "ssd" scores such places, too.\nThe template does much better at 0.667 times its size: '
+        "its score is 0.95 at x=10, y=20; chance gives 0.004 as good in such a search. Search with it changed like "
+        "that.\nThe template does much better turned 90 degrees counter-clockwise: its score is 0.90 at x=12, y=24; "
+        "chance gives 0.002 as good in such a search. Search with it changed like that.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "text"), SENTENCES)
+def test_all_is_told_in_words(facts, text):
+    assert tell(Explanation(**facts)) == text
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"at": (1, 2, 3)}, ValueError, "`at` is (1, 2, 3); it must be 2 whole numbers: the first pixel of a window on "
+         "each axis, (row, column)"),
+        ({"at": (1.5, 2)}, ValueError, "`at` is (1.5, 2); it must be 2 whole numbers: the first pixel of a window on "
+         "each axis, (row, column)"),
+        ({"at": 7}, ValueError, "`at` is 7; it must be 2 whole numbers: the first pixel of a window on each axis, "
+         "(row, column)"),
+        ({"threshold": 2}, ValueError, "`threshold` is 2; zncc scores are from -1 to 1: name one that some place could "
+         "reach"),
+        ({"max_count": 0}, ValueError, "`max_count` is 0; it must be a whole number of at "
+         "least 1, or None for no limit"),
+        ({"prefilter": "white"}, ValueError, '`prefilter` is \'white\'; it must be one of "none", "whiten", '
+         '"bandpass", "auto"; did you mean "whiten"?'),
+        ({"metrics": "zncc"}, TypeError, "there is no option metrics here; those of scoring are metric, missing, "
+         "min_overlap, output, channel_axis, channel_weights, channel_means, image_mask, workers, progress"),
+    ],
+)  # fmt: skip
+def test_options_out_of_bounds_are_refused(options, error, text):
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        explain(scene(), TEMPLATE, **options)
+
+
+def test_several_templates_are_refused():
+    text = "`template` is a mapping with the labels ['a', 'b']; explain one template at a time"
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        explain(scene(), {"a": TEMPLATE, "b": TEMPLATE})
+
+
+def test_a_template_that_does_not_fit_is_refused_as_by_locate():
+    with pytest.raises(ValueError, match="larger than `image`"):
+        explain(TEMPLATE[:10], TEMPLATE)
