@@ -12,7 +12,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import tmatch
-from tmatch import cli
 from tmatch.cli import app
 
 ROOT = Path(__file__).parents[1]

@@ -36,7 +36,10 @@ def test_other_modules_are_private():
 
 
 # Many options, which do not touch each other.
-RICH = {"tmatch.match_template", "tmatch.locate", "tmatch.robustness", "tmatch.explain", "tmatch.correlate", "tmatch.convolve"}
+RICH = {
+    f"tmatch.{name}"
+    for name in ("match_template", "locate", "robustness", "explain", "correlate", "convolve")
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

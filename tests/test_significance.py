@@ -9,7 +9,7 @@ from scipy import ndimage
 import oracle
 import tmatch
 from tmatch import Box, _tiles
-from tmatch.synthetic import make_clutter
+from tmatch.synthetic import make_clutter, make_scene
 
 
 def noise_of(rng, shape, blur):
@@ -267,6 +267,22 @@ def test_a_large_template_wins_over_a_small_one_that_fits_as_well():
     assert [match.label for match in found] == ["big"]
     score = {m.label: m.score for m in tmatch.locate(image, {"small": small, "big": big}, max_overlap=1)}
     assert score["small"] > score["big"] > 0.6
+
+
+def test_templates_compete_whether_or_not_there_was_enough_to_learn_from():
+    from skimage.transform import resize
+
+    big = make_clutter((40, 52), rng=5)
+    right, small = (resize(big, shape, anti_aliasing=True, mode="edge") for shape in ((30, 39), (27, 35)))
+    image, _ = make_scene(make_clutter((150, 160), rng=0), right, [(33, 41)], noise=3, rng=0)
+    learnt = {
+        name: tmatch.estimate_chance(tmatch.match_template(image, template), template).learnt_from
+        for name, template in {"right": right, "small": small}.items()
+    }
+    assert learnt["right"] == 0 < learnt["small"]
+    assert [m.label for m in tmatch.locate(image, {"right": right, "small": small}, prefilter="none")] == [
+        "right"
+    ]
 
 
 # --- refusals -------------------------------------------------------------------------------------

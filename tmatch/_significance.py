@@ -147,7 +147,7 @@ class Chance:
         >>> chance.false_alarms([[50, 50], [50, 50]], [0.4, 1.0]) < [1, 1e-6]
         array([ True,  True])
         """
-        evidence = self.evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
+        evidence = self._evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
         return _round(self.tail.expect(evidence))
 
     def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
@@ -176,6 +176,9 @@ class Chance:
 
     def evidence(self, places: Places, scores: Array) -> Array:
         """Tell how unlikely scores are at places, the same way for all templates."""
+        return self._evidence(places, scores) * self.tail.weight
+
+    def _evidence(self, places: Places, scores: Array) -> Array:
         return _evidence(scores, self.usual[self.cells.of(places)])
 
     @property
@@ -325,6 +328,8 @@ class _Learnt:
     least: float
     scale: float
 
+    weight = 1.0  # of a unit of evidence
+
     @classmethod
     def of(cls, evidence: Array) -> "_Learnt":
         """Fit it to the evidence of peaks and hollows."""
@@ -352,6 +357,11 @@ class _Reckoned:
 
     places: float
     pixels: float
+
+    @property
+    def weight(self) -> float:
+        """The weight of a unit of evidence."""
+        return self.pixels - 1
 
     def expect(self, evidence: Array) -> Array:
         """Give how many places chance would give."""
