@@ -99,7 +99,7 @@ class Match:
         How many matches as good as this one chance would give in the whole search; None if that is not known.
     second_best : float or None
         The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
-        the place is not the only one of its kind. None if that is not known.
+        the place is not the only one of its kind, above 1 that another one is better. None if that is not known.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from tmatch._tiles import Region, Shape
 
 # All these were chosen on searches for templates that were not there, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # to a template's side
-_MOST_CELLS = 2**20
+_MOST_CELLS = 2**18
 _POWER = 0.8  # between 1, for noise, and 0.5, for pictures in which the unlikely is less rare than in noise
 _LOCAL = 0.5  # how much the surroundings of a place count for what is usual there, beside the whole map
 _TAIL = 0.03  # share of the peaks that the tail is learnt from
@@ -24,10 +24,8 @@ _OUTLIER = 1e-4  # false alarms of peaks that are taken for matches, and not lea
 ALIKE = 0.7  # least score of such peaks: half of what is seen is the template's
 _APART = 3.0  # how far they stand out from all others, in scales of the tail
 _USUAL = 1e-9, 0.999  # bounds of a mean square that is divided by
-_LEARNT = (
-    1 - 2.0**-12
-)  # higher scores are learnt from as if they were this, for those of single precision are not exact
-_EQUAL = 1.001  # nor do they tell which of equal peaks is the highest
+_LEARNT = 1 - 2.0**-12  # higher scores are learnt from as this one: in single precision they are not exact
+_EQUAL = 1.001  # nor is it certain then which of equal peaks is the highest
 _NEARLY_1 = 1 - 1e-9  # scores above count as this one
 
 Places = NDArray[np.intp]
