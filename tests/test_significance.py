@@ -285,6 +285,24 @@ def test_templates_compete_whether_or_not_there_was_enough_to_learn_from():
     ]
 
 
+def test_equal_templates_compete_by_their_labels_whatever_their_order(draw):
+    image = draw((120, 130), "u1", 1)
+    template = image[50:66, 70:88]
+    for labels in ("ab", "ba"):
+        [match] = tmatch.locate(image, dict.fromkeys(labels, template))
+        assert match.label == "a"
+
+
+def test_progress_of_two_ways_never_goes_back(draw):
+    image, template = draw((200, 210), "u1", 1), draw((20, 22), "u1", 2)
+    for sought in (image[50:66, 70:88], template):  # found the first way; sought both ways in vain
+        told = []
+        tmatch.locate(image, sought, progress=told.append)
+        assert told == sorted(told)
+        assert told[-1] == 1
+        assert told[0] <= 0.5
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ def compete(
     place: as good as the others may fit there, it is no accident.
     """
     flat = [
-        (-weight, match.box.start, template, number)
+        (-weight, match.box.start, match.label, template, number)
         for template, (own, peaks) in enumerate(zip(matches, found, strict=True))
         for number, (match, weight) in enumerate(zip(own, evidence(peaks), strict=True))
     ]

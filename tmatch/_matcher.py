@@ -180,7 +180,7 @@ class Matcher:
             rule = Rule(threshold)
             if threshold is None:
                 rule = Rule(None, allowed / shares, ALIKE if several else math.inf)
-            found = find_filtered(searches, way, rule, work)
+            found = find_filtered(searches, way, rule, work.step(n, len(ways)))
             if several and threshold is None:
                 boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
                 found = compete(boxes, found, rule, max_overlap)
@@ -193,6 +193,8 @@ class Matcher:
             if not last:
                 matches = _sure_enough(matches, allowed)
             if matches:
+                if not last:
+                    work.finish()
                 break
         # Where templates compete, a score of many pixels is worth more than the same one of few.
         ordered = sorted(matches, key=lambda m: (-matches[m] if several else 0, *order_of(m)))

@@ -239,6 +239,18 @@ class Work:
             raise TypeError(msg)
         return cls(workers, progress)
 
+    def step(self, number: int, count: int) -> "Work":
+        """Give the work of one step among so many that may be needed."""
+        tell = self.progress
+        if tell is None or count == 1:
+            return self
+        return Work(self.workers, lambda share: tell((number - 1 + share) / count))
+
+    def finish(self) -> None:
+        """Tell that all is done, where not all steps were needed."""
+        if self.progress is not None:
+            self.progress(1.0)
+
 
 def plan(searches: Sequence[Search]) -> list[Plain | General]:
     """Find who scores which of some searches in one image."""
