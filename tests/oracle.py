@@ -350,9 +350,10 @@ def chance(scores, valid, window):
     peaks, hollows = sorted((height[c] for c in peaks), reverse=True), [depth[c] for c in hollows]
     pool = sorted([q**0.8 for q in [*peaks[1:], *hollows]], reverse=True)
     k = max(20, int(0.03 * len(pool)))
-    u, b = pool[k], np.mean(pool[:k]) - pool[k]
+    u, b = pool[k], max(np.mean(pool[:k]) - pool[k], 0.02 * pool[k])
 
     def false_alarms(place, score):
+        score = min(score, 1 - 2**-12)
         beyond = (
             evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.8 - u
         ) / b

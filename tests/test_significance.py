@@ -99,7 +99,7 @@ def test_locate_finds_the_peaks_of_the_map_that_chance_hardly_gives(ndim, allowe
         told = {match.box.start: match.false_alarms for match in matches}
         assert told == pytest.approx(wanted, rel=0.011)
         found += len(told)
-    assert found >= 10
+    assert found >= 8
 
 
 # --- laws -----------------------------------------------------------------------------------------

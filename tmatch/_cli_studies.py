@@ -60,9 +60,8 @@ def inspect(
     """Tell whether TEMPLATE is a good one: how much there is to compare, what it is like, what noise it stands."""
     given = [path for path in (template, image, mask) if path]
     _io.check_targets(given, [plot] if plot else [])
-    pair = _io.read_pair(
-        _io.read_picture(image or template, alpha), [template], gray=gray, alpha=alpha, mask=mask
-    )
+    picture = _io.read_picture(image, alpha) if image else _io.read_picture(template, "ignore")
+    pair = _io.read_pair(picture, [template], gray=gray, alpha=alpha, mask=mask)
     [(label, pixels)] = pair.templates.items()
     options: dict[str, Any] = {"mask": pair.masks.get(label), "channel_axis": pair.channel_axis}
     with show_working("comparing"):

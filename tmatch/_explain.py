@@ -21,6 +21,7 @@ from tmatch._tiles import Progress
 from tmatch._verdict import HOPELESS, PASSED, Explanation, Place, Verdict
 from tmatch._view import Deciding, View, Way, heights_of, place_of
 
+_FEW = 64  # pixels of a masked template: smaller or turned, hardly any would be left
 _BEST = 5  # places are told besides
 _NEAR = 4  # a quarter of the template's side
 _LONG = 10  # times as long as one search takes the one for other sizes and turns
@@ -229,6 +230,8 @@ def _hints_for(
     if pixels.ndim - (axis is not None) != 2:
         return {}
     weights = None if mask is None else np.asarray(mask)
+    if weights is not None and np.count_nonzero(weights) < _FEW:
+        return {}
     if weights is not None and weights.ndim == pixels.ndim:
         weights = _channels_last(weights, axis)
     preparing = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}

@@ -375,7 +375,7 @@ def check_decision(false_alarms: float | None, threshold: float | None, metric: 
         msg = f'`metric` is "{metric}", but what chance gives is known for {known} only; give a `threshold`'
         raise ValueError(msg)
     if false_alarms is not None and not (
-        isinstance(false_alarms, numbers.Real) and 0 < false_alarms < np.inf
+        isinstance(false_alarms, numbers.Real) and 0 < false_alarms <= 1e300
     ):
         msg = (
             f"`false_alarms` is {false_alarms!r}; it must be a number above 0, as 0.01 for one false match "

@@ -23,9 +23,11 @@ _LEAST_TAIL = 20  # peaks
 _OUTLIER = 1e-4  # false alarms of peaks that are taken for matches, and not learnt from
 ALIKE = 0.7  # least score of such peaks: half of what is seen is the template's
 _APART = 3.0  # how far they stand out from all others, in scales of the tail
+_LEAST_SCALE = 0.02  # of a tail, as a share of where it begins: equal scores do not make a steep one
 _USUAL = 1e-9, 0.999  # bounds of a mean square that is divided by
 _LEARNT = 1 - 2.0**-12  # higher scores are learnt from as this one: in single precision they are not exact
 _EQUAL = 1.001  # nor is it certain then which of equal peaks is the highest
+_FEWEST = 1e-300  # false alarms
 _NEARLY_1 = 1 - 1e-9  # scores above count as this one
 
 Places = NDArray[np.intp]
@@ -146,7 +148,7 @@ class Chance:
         array([ True,  True])
         """
         evidence = self._evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
-        return _round(self.tail.expect(evidence))
+        return _round(np.maximum(self.tail.expect(evidence), _FEWEST))
 
     def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
         """Give the scores that so many false alarms ask for, in each cell of the map; 1 where perhaps none is enough.
@@ -177,7 +179,7 @@ class Chance:
         return self._evidence(places, scores) * self.tail.weight
 
     def _evidence(self, places: Places, scores: Array) -> Array:
-        return _evidence(scores, self.usual[self.cells.of(places)])
+        return _evidence(np.minimum(scores, self.tail.most), self.usual[self.cells.of(places)])
 
     @property
     def cell_shape(self) -> tuple[int, ...]:
@@ -327,13 +329,16 @@ class _Learnt:
     scale: float
 
     weight = 1.0  # of a unit of evidence
+    most = _LEARNT  # score that counts
 
     @classmethod
     def of(cls, evidence: Array) -> "_Learnt":
         """Fit it to the evidence of peaks and hollows."""
         k = min(max(_LEAST_TAIL, int(_TAIL * len(evidence))), len(evidence) - 1)
         heights = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** _POWER
-        return cls(k, float(heights[0]), max(float((heights[1:] - heights[0]).mean()), 1e-9))
+        least = float(heights[0])
+        scale = float((heights[1:] - least).mean())
+        return cls(k, least, max(scale, _LEAST_SCALE * least, 1e-9))
 
     def expect(self, evidence: Array) -> Array:
         """Give how many peaks chance would give; below the tail, a bound."""
@@ -355,6 +360,7 @@ class _Reckoned:
 
     places: float
     pixels: float
+    most = _NEARLY_1
 
     @property
     def weight(self) -> float:
