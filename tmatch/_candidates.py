@@ -165,8 +165,13 @@ def _survey(search: Search) -> Survey | None:
 def _learn(survey: Survey | None, search: Search) -> Chance | None:
     if survey is None:
         return None
-    weights = np.broadcast_to(search.weights[0], search.template[0].shape)
-    return learn(survey.cells(), lambda: effective_pixels(search.template, weights))
+
+    def count() -> float:
+        weights = np.broadcast_to(search.weights[0], search.template[0].shape)
+        pixels: float = search.remember("pixels", lambda: effective_pixels(search.template, weights))
+        return pixels
+
+    return learn(survey.cells(), count)
 
 
 # --- plain searches -------------------------------------------------------------------------------
