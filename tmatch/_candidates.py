@@ -75,11 +75,6 @@ class Rule:
         return np.where(chance.cells.high >= floors - _SINGLE, floors, math.inf)
 
 
-def judges(search: Search) -> bool:
-    """Tell whether it is known how to learn what chance would give."""
-    return search.metric in JUDGED
-
-
 def find(searches: Sequence[Search], rule: Rule, work: Work) -> list[Found]:
     """Find the peaks that the rule asks for.
 
@@ -93,11 +88,10 @@ def find(searches: Sequence[Search], rule: Rule, work: Work) -> list[Found]:
         if isinstance(scorer, General):
             found[scorer.number] = _find_in_bands(scorer, searches[scorer.number], rule, work, meter)
             continue
-        hopes = [
-            _Hopes(scorer, pattern, searches[number], rule, meter) for number, pattern in scorer.patterns
-        ]
+        hopes = {n: _Hopes(scorer, pattern, searches[n], rule, meter) for n, pattern in scorer.patterns}
         _look(replace(scorer, single=True), hopes, work, meter)
-        for (number, pattern), hope in zip(scorer.patterns, hopes, strict=True):
+        for number, pattern in scorer.patterns:
+            hope = hopes[number]
             if hope.crowded:  # so many that it is better to score all places in double
                 alone = replace(scorer, patterns=[(number, pattern)])
                 found[number] = _find_in_bands(alone, searches[number], rule, work, meter)
@@ -159,7 +153,7 @@ def _double(search: Search) -> Search:
 
 
 def _survey(search: Search) -> Survey | None:
-    return Survey(places_of(search), search.template[0].shape) if judges(search) else None
+    return Survey(places_of(search), search.template[0].shape) if search.metric in JUDGED else None
 
 
 def _learn(survey: Survey | None, search: Search) -> Chance | None:
@@ -225,17 +219,16 @@ class _Hopes:
         return tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
 
 
-def _look(group: Plain, hopes: Sequence[_Hopes], work: Work, meter: Meter) -> None:
+def _look(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -> None:
     """Look for what may be a peak: at once if a threshold is known, else when all scores are."""
-    decided = all(hope.floor < math.inf for hope in hopes)
+    floor = min(hope.floor for hope in hopes.values()) - _SINGLE
+    decided = floor < math.inf
     few = sum(math.prod(group.places(pattern.window)) for _, pattern in group.patterns) <= _KEPT_PLACES
-    numbers = {number: i for i, (number, _) in enumerate(group.patterns)}
     kept: list[tuple[_Hopes, Region, Array]] = []
 
     def survey(block: Region) -> None:
-        floor = min(hope.floor for hope in hopes) - _SINGLE
         for number, part, scores, norms, high in group.score(block, floor=floor):
-            hope = hopes[numbers[number]]
+            hope = hopes[number]
             if hope.survey is not None:
                 hope.survey.add(part, scores, norms, group.engine)
             if decided and high:
@@ -244,12 +237,12 @@ def _look(group: Plain, hopes: Sequence[_Hopes], work: Work, meter: Meter) -> No
                 kept.append((hope, part, scores.copy()))
 
     _tiles.run(_tiles.Job(survey, group.tiling, group.passes), workers=work.workers, meter=meter)
-    for hope in hopes:
+    for hope in hopes.values():
         hope.learn()
     for hope, part, scores in kept:
         hope.look(part, scores)
     if not decided and not few:
-        _look_again(group, {number: hopes[i] for number, i in numbers.items()}, work, meter)
+        _look_again(group, hopes, work, meter)
 
 
 def _look_again(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -> None:
