@@ -73,7 +73,9 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
     tiling = _tiles.plan_blocks(shape, weights.shape)
     passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
     if passes > _TRANSFORM_PASSES:  # transforms cost at least that
-        tiles = _tiles.plan_tiles(shape, weights.shape)
+        is_complex = "c" in (weights.dtype.kind, work.kind)
+        compiled = not is_complex and _engine.compiled(0) is not None
+        tiles = _tiles.plan_tiles(shape, weights.shape, compiled=compiled)
         transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
         norms = (
             largest * math.sqrt(math.prod(tiles.fft_shape)) * float(np.linalg.norm(weights)) if whole else 0.0
@@ -177,7 +179,8 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
 
 def _sum_by_transform(spectrum: Array, tiling: Tiling, rounds: bool, tile: Array, out: Array) -> bool:  # noqa: FBT001
     pair = transform(tile, tiling), spectrum
-    sums = correlate_spectra([pair], tiling, out.shape, is_complex=np.iscomplexobj(tile), overwrite=True)
+    full = correlate_spectra([pair], tiling, is_complex=np.iscomplexobj(tile), overwrite=True)
+    sums = full[tuple(map(slice, out.shape))]
     out[...] = np.rint(sums, out=sums) if rounds else sums
     return is_finite(out)
 
@@ -273,9 +276,22 @@ def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array
     return total
 
 
+# --- transforms of tiles: SciPy's, or compiled ones if the tiling says so; what a spectrum looks like is their affair
+
+
+def empty_tile(tiling: Tiling, dtype: type[np.floating[Any]]) -> Array:
+    """Make room for the values of a tile, and more, for `transform` to write over."""
+    if tiling.compiled:
+        return np.asarray(_compiled_transforms().empty_tile(tiling, dtype))
+    return np.empty(tiling.fft_shape, dtype)
+
+
 def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
     from scipy import fft  # noqa: PLC0415
+
+    if tiling.compiled:
+        return np.asarray(_compiled_transforms().tile_spectrum(kernel, tiling))
 
     *others, last = tiling.fft_shape
     # One axis before the others are filled up with zeros: there is nothing in them yet.
@@ -285,9 +301,12 @@ def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     return np.asarray(np.conj(rows))
 
 
-def transform(tile: Array, tiling: Tiling) -> Array:
-    """Spectrum of a tile."""
+def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
+    """Spectrum of a tile. With `overwrite` it is one made by `empty_tile`, filled up with zeros."""
     from scipy import fft  # noqa: PLC0415
+
+    if tiling.compiled:
+        return np.asarray(_compiled_transforms().transform(tile, tiling, overwrite=overwrite))
 
     if np.iscomplexobj(tile):
         return np.asarray(fft.fftn(tile, tiling.fft_shape))
@@ -297,24 +316,30 @@ def transform(tile: Array, tiling: Tiling) -> Array:
 def correlate_spectra(
     pairs: Iterable[tuple[Array, Array]],
     tiling: Tiling,
-    places: Shape,
     *,
     is_complex: bool = False,
     overwrite: bool = False,
 ) -> Array:
-    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; keep the first places.
+    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse: to all of a tile, and more.
 
     The spectra of the tiles are written over if they are not needed again.
     """
     from scipy import fft  # noqa: PLC0415
 
+    if tiling.compiled:
+        return np.asarray(_compiled_transforms().correlate_spectra(pairs, tiling))
     products = (np.multiply(tile, kernel, out=tile if overwrite else None) for tile, kernel in pairs)
     total: Array = next(products)
     for product in products:
         total += product
     inverse = fft.ifftn if is_complex else fft.irfftn
-    full: Array = inverse(total, tiling.fft_shape, overwrite_x=True)
-    return full[tuple(map(slice, places))]
+    return np.asarray(inverse(total, tiling.fft_shape, overwrite_x=True))
+
+
+def _compiled_transforms() -> Any:
+    from tmatch import _fft_numba  # noqa: PLC0415
+
+    return _fft_numba
 
 
 def rounding_bound(norms: float, tiling: Tiling) -> float:

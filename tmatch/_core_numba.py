@@ -15,7 +15,9 @@ from tmatch._borders import Array
 _CHUNK = 1024  # results summed at a time, so that they stay in the nearest cache
 
 
-def _compile(function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)) -> Callable[..., Any]:
+def machine_code(
+    function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)
+) -> Callable[..., Any]:
     # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
     compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
     try:
@@ -25,15 +27,15 @@ def _compile(function: Callable[..., Any], liberties: tuple[str, ...] = ("contra
 
 
 # With "reassoc" sums are added in any order, which is faster; only an estimate of an error is made of such.
-_compile_sums = functools.partial(_compile, liberties=("contract", "reassoc"))
+_compile_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
 
 
-_inline = numba.njit(
+inline = numba.njit(
     nogil=True, fastmath={"contract"}, error_model="numpy"
 )  # kept on disk as part of its caller
 
 
-@_inline
+@inline
 def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
     if shifts.size == 0:
         row[:] = 0
@@ -43,14 +45,14 @@ def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
         row[x] = weight * source[x]
 
 
-@_inline
+@inline
 def _add_1(row: Array, line: Array, shift: int, weight: float) -> None:
     source = line[shift : shift + row.size]
     for x in range(row.size):
         row[x] += weight * source[x]
 
 
-@_inline
+@inline
 def _add_4(row: Array, line: Array, shifts: Array, weights: Array) -> None:
     size = row.size
     s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
@@ -65,7 +67,7 @@ def _add_4(row: Array, line: Array, shifts: Array, weights: Array) -> None:
         row[x] = total
 
 
-@_inline
+@inline
 def _add_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
     size = row.size
     s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
@@ -87,7 +89,7 @@ def _add_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
         row[x] = total
 
 
-@_compile
+@machine_code
 def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> int:
     """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
 
@@ -148,7 +150,7 @@ def load(tile: Array, out: Array) -> float:
     return max(largest, float(down.max()))
 
 
-@_inline
+@inline
 def _enter(row: Array, centre: int, sums: Array, squares: Array) -> None:
     for x in range(row.size):
         value = row[x] - centre
@@ -156,7 +158,7 @@ def _enter(row: Array, centre: int, sums: Array, squares: Array) -> None:
         squares[x] += value * value
 
 
-@_inline
+@inline
 def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -> None:
     for x in range(new.size):
         come, gone = new[x] - centre, old[x] - centre
@@ -164,64 +166,71 @@ def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -
         squares[x] += come * come - gone * gone
 
 
-@_inline
-def _add_along(down: Array, squares: Array, width: int, across: Array, across_squares: Array) -> None:
+@inline
+def _add_up(values: Array, squares: Array, before: Array, before_squares: Array) -> None:
     total, square = np.int64(0), np.int64(0)  # two chains side by side
-    for x in range(width - 1):
-        total += down[x]
+    sums, sums_squares = before[1:], before_squares[1:]
+    for x in range(values.size):
+        total += values[x]
         square += squares[x]
-    for x in range(across.size):
-        total += down[x + width - 1]
-        square += squares[x + width - 1]
-        across[x], across_squares[x] = total, square
-        total -= down[x]
-        square -= squares[x]
+        sums[x], sums_squares[x] = total, square
 
 
-@_compile
+@inline
+def _difference(before: Array, width: int, out: Array) -> None:
+    last = before[width : width + out.size]
+    for x in range(out.size):
+        out[x] = last[x] - before[x]
+
+
+@machine_code
 def add_moments(
     tile: Array, height: int, width: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
 ) -> None:
     """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
 
-    Additions are done in the type of `work`, four rows of zeros, after `centre` was taken off; multiplications in that
-    of `zero`. Sums run down the columns and along the rows: one value comes in, one goes out.
+    Additions are done in the type of `work`, four rows of zeros a column longer than the tile's, after `centre` was
+    taken off; multiplications in that of `zero`. Sums run down the columns: one value comes in, one goes out. Along
+    the rows all values before a place are summed, which may wrap round, as long as differences do not.
     """
     count = height * width + zero
-    down, squares, across, across_squares = work[0], work[1], work[2], work[3]
-    across, across_squares = across[: variance.shape[1]], across_squares[: variance.shape[1]]
+    columns, places = tile.shape[1], variance.shape[1]
+    down, squares, before, before_squares = work[0, :columns], work[1, :columns], work[2], work[3]
+    across, across_squares = np.empty(places, work.dtype), np.empty(places, work.dtype)
     for y in range(height):
         _enter(tile[y], centre, down, squares)
     for y in range(variance.shape[0]):
         if y > 0:
             _replace(tile[y - 1], tile[y + height - 1], centre, down, squares)
-        _add_along(down, squares, width, across, across_squares)
+        _add_up(down, squares, before, before_squares)
+        _difference(before, width, across)
+        _difference(before_squares, width, across_squares)
         _take_means_off(across, across_squares, count, zero, variance[y])
         if sums.size:
             _copy(across, sums[y])
 
 
-@_inline
+@inline
 def _take_means_off(sums: Array, squares: Array, count: float, zero: float, variance: Array) -> None:
     for x in range(variance.size):
         total = sums[x] + zero
         variance[x] += squares[x] * count - total * total
 
 
-@_inline
+@inline
 def _copy(source: Array, target: Array) -> None:
     for x in range(target.size):
         target[x] = source[x]
 
 
-@_inline
+@inline
 def _add_run(before: Array, start: int, stop: int, out: Array) -> None:
     first, last = before[start : start + out.size], before[stop : stop + out.size]
     for x in range(out.size):
         out[x] += last[x] - first[x]
 
 
-@_inline
+@inline
 def _add_4_runs(before: Array, runs: Array, out: Array) -> None:
     size = out.size
     rows = before[runs[0, 0]], before[runs[1, 0]], before[runs[2, 0]], before[runs[3, 0]]
@@ -233,7 +242,7 @@ def _add_4_runs(before: Array, runs: Array, out: Array) -> None:
         out[x] += b0[x] - a0[x] + (b1[x] - a1[x]) + (b2[x] - a2[x]) + (b3[x] - a3[x])
 
 
-@_compile
+@machine_code
 def add_masked_moments(
     tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
 ) -> None:
@@ -268,7 +277,7 @@ def add_masked_moments(
             _copy(across, sums[y])
 
 
-@_compile
+@machine_code
 def invert(variance: Array) -> float:
     """Put the inverse root in place of each variance above 0; give the largest."""
     bits = variance.view(
@@ -329,7 +338,7 @@ def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Ar
     return out
 
 
-@_compile
+@machine_code
 def score_exactly(
     product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
 ) -> int:
@@ -356,7 +365,7 @@ def score_exactly(
     return broken
 
 
-@_inline
+@inline
 def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Array, count: Array) -> None:
     zero, one = scores.dtype.type(0), scores.dtype.type(1)
     for x in range(norms.size):

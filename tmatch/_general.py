@@ -1,11 +1,12 @@
 """Scores of any search, block by block: each metric, with masks and missing pixels, in any dimension."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch import _tiles
+from tmatch import _engine, _tiles
 from tmatch._borders import Array
 from tmatch._inputs import BOUNDED, NORMALISED
 from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, Sums
@@ -24,7 +25,8 @@ class General:
 
     def __init__(self, number: int, search: Search) -> None:
         self.number, self.search = number, search
-        self.tiling = _tiles.plan_tiles(search.shape, search.template[0].shape)
+        compiled = _engine.compiled(PASSES * math.prod(search.shape)) is not None
+        self.tiling = _tiles.plan_tiles(search.shape, search.template[0].shape, compiled=compiled)
         with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
             self._sum_block, self._exact = _prepare(search, self.tiling)
         self._overlaps: list[float] = []

@@ -164,7 +164,7 @@ class _Tile:
         if self._faint(pattern, inverse, largest, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
-        product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
+        product = _core.correlate_spectra(pairs, self.tiling)
         squares, high, broken = self.engine.scale(product, inverse, floor)
         lines += math.sqrt(squares)
         sure = single_error(lines) * largest <= TRUSTED_SINGLE
@@ -206,7 +206,7 @@ class _Tile:
         """Score without rounding but for the last steps."""
         sums, variance = self.moments(pattern, single=False)
         pairs = zip(self.spectra, pattern.spectra, strict=True)
-        product = _core.correlate_spectra(pairs, self.tiling, self.tiling.fft_shape)
+        product = _core.correlate_spectra(pairs, self.tiling)
         own = np.array(pattern.sums, variance.dtype)
         _check(
             self.engine.score_exactly(product, sums, own, variance, float(pattern.variance), pattern.count)
@@ -232,7 +232,7 @@ class _Tile:
         sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
         for channel, centre, own in zip(self.channels, self.centres or (), sums, strict=True):
             if pattern.mask is None:
-                work = np.zeros((4, self.shape[1]), narrow)
+                work = np.zeros((4, self.shape[1] + 1), narrow)
                 self.engine.add_moments(channel, *pattern.window, centre, work, own, variance, wide(0))
             else:
                 work = np.zeros((2, self.shape[0], self.shape[1] + 1), narrow)
@@ -245,9 +245,9 @@ class _Tile:
         """Of the channels about their means, and the largest sum of squares of a row or a column, added up."""
         spectra, squares = [], 0.0
         for channel in self.channels:
-            values = np.empty(self.tiling.fft_shape, np.float32)
+            values = _core.empty_tile(self.tiling, np.float32)
             squares += self.engine.load(channel, values)
-            spectra.append(_core.transform(values, self.tiling))
+            spectra.append(_core.transform(values, self.tiling, overwrite=True))
         return spectra, squares
 
     @cached_property
@@ -299,7 +299,7 @@ def gather(searches: Sequence[Search]) -> list[Plain]:
         largest, least = (tuple(map(f, zip(*windows, strict=True))) for f in (max, min))
         image = members[0][1].image
         shape = tuple(n + a - b for n, a, b in zip(image[0].shape, largest, least, strict=True))
-        tiling = _tiles.plan_tiles(shape, largest)
+        tiling = _tiles.plan_tiles(shape, largest, compiled=bool(engine))
         ready = [(number, Pattern.of(search, tiling)) for number, search in members]
         if patterns := [(number, pattern) for number, pattern in ready if pattern]:
             patterns.sort(key=lambda p: (p[1].shape, p[1].whole.narrow.__name__, p[0]))

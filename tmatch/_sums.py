@@ -197,7 +197,8 @@ def correlate(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple[Array,
     pairs = list(zip(tiles, weights, strict=True))
     places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
     spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
-    total = _core.correlate_spectra(spectra, tiling, places, overwrite=not any(t.reused for t in tiles))
+    full = _core.correlate_spectra(spectra, tiling, overwrite=not any(t.reused for t in tiles))
+    total = full[tuple(map(slice, places))]
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
     return total, sum(_core.rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
@@ -218,7 +219,8 @@ def correlate_single(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple
     small = [t.single(scale) for t in tiles]
     spectra = (_core.transform(s, tiling) for s in small)
     kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
-    total = _core.correlate_spectra(zip(spectra, kernels, strict=True), tiling, places)
+    full = _core.correlate_spectra(zip(spectra, kernels, strict=True), tiling)
+    total = full[tuple(map(slice, places))]
     pairs = zip(small, weights, strict=True)
     lines = _largest_slab(total) + sum(_largest_slab(s) * math.ldexp(w.norm, -others) for s, w in pairs)
     error = math.ldexp(single_error(lines), scale + others)

@@ -24,6 +24,7 @@ _CACHE_POINTS = 190_000  # points of one transform that still stay near the core
 _BLOCK_POINTS = 2**17  # of one block that is added up without transforms
 _ROW_OVERHEAD = 32  # what starting one more row costs, as points
 _TILE_OVERHEAD = 40_000  # what starting one more tile costs, as points of a transform
+_COMPILED_STEP = 32  # sides of tiles for compiled transforms are multiples of: two of the longest vectors
 _CHOICES = 4000  # ways to cut that are compared
 _TRANSFORM_WORK = 100  # passes over a tile that come with a transform, at least about
 _FAIR_SHARE = 2  # tiles come in multiples of this, so that few cores stay idle at the end
@@ -34,12 +35,16 @@ _THREAD_WORK = (
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How the valid places of a window are cut into blocks, and the transform each block needs."""
+    """How the valid places of a window are cut into blocks, and the transform each block needs.
+
+    With `compiled`, transforms are those of `_fft_numba`, else SciPy's.
+    """
 
     places: Shape
     window: Shape
     block: Shape
     fft_shape: Shape
+    compiled: bool = False
 
     def blocks(self) -> Iterator[Region]:
         """Regions of the result, in row-major order."""
@@ -64,17 +69,19 @@ class Tiling:
 
 
 @functools.lru_cache(maxsize=256)
-def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
-    """Choose blocks for the least work: a transform costs so much a point, more beyond the cache."""
-    from scipy.fft import next_fast_len  # noqa: PLC0415
+def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> Tiling:
+    """Choose blocks for the least work: a transform costs so much a point, more beyond the cache.
 
+    With `compiled`, two-dimensional ones are transformed by compiled code.
+    """
+    compiled = compiled and len(window) == 2
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
     most = max(2, int(_CHOICES ** (1 / len(window))))  # for each axis
     axes = []
     for n, k in zip(places, window, strict=True):
         counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
         blocks = [b for count in counts if (b := -(-n // count)) >= min(n, k // 2 + 1, 64)]
-        sizes = [next_fast_len(b + k - 1, real=True) for b in blocks[:: -(-len(blocks) // most)]]
+        sizes = [_fast_length(b + k - 1, compiled=compiled) for b in blocks[:: -(-len(blocks) // most)]]
         options = {(min(n, size - k + 1), size) for size in sizes}
         axes.append(sorted((-(-n // -(-n // b)), size, -(-n // b)) for b, size in options))
     size, count = (np.ix_(*(np.array(axis)[:, i] for axis in axes)) for i in (1, 2))
@@ -86,7 +93,17 @@ def plan_tiles(image_shape: Shape, window: Shape) -> Tiling:
     cost = each * (number if small else -(-number // _FAIR_SHARE))
     best = np.unravel_index(np.argmin(cost), cost.shape)
     chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
-    return Tiling(places, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
+    return Tiling(
+        places, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen), compiled
+    )
+
+
+def _fast_length(n: int, *, compiled: bool) -> int:
+    """Give the next length that is quick to transform; compiled code takes those of many vectors."""
+    from scipy.fft import next_fast_len  # noqa: PLC0415
+
+    step = _COMPILED_STEP if compiled else 1
+    return step * int(next_fast_len(-(-n // step), real=True))
 
 
 def _effort(side: int) -> float:

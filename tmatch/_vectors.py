@@ -1,0 +1,121 @@
+"""Instructions on vectors, written for numba where it does not find them by itself.
+
+What numba keeps on disk it makes anew when the file of a function changes, but not when this one does: after an edit
+here, delete the .nbi and .nbc files in __pycache__.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+
+
+class Vector:
+    """A vector in a register, and the code being written."""
+
+    def __init__(self, code: Any, value: Any) -> None:
+        self.code, self.value = code, value
+
+    # "contract": a product and a sum may be one instruction, rounded once.
+
+    def __add__(self, other: "Vector") -> "Vector":
+        return Vector(self.code, self.code.fadd(self.value, other.value, flags=("contract",)))
+
+    def __sub__(self, other: "Vector") -> "Vector":
+        return Vector(self.code, self.code.fsub(self.value, other.value, flags=("contract",)))
+
+    def __neg__(self) -> "Vector":
+        return Vector(self.code, self.code.fneg(self.value))
+
+    def __mul__(self, other: "Vector | float") -> "Vector":
+        kind = self.value.type
+        factor = other.value if isinstance(other, Vector) else ir.Constant(kind, [float(other)] * kind.count)
+        return Vector(self.code, self.code.fmul(self.value, factor, flags=("contract",)))
+
+
+class Code:
+    """Code whose arguments are integers, numbers, and the data of arrays; vectors are of the first array's type."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> None:
+        self.builder = builder
+        struct: Any = cgutils.create_struct_proxy
+        self.args = [
+            struct(kind)(context, builder, value=value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+        item = signature.args[0].dtype
+        self.lanes, self.align = VECTOR_BYTES * 8 // item.bitwidth, item.bitwidth // 8
+        self.type = ir.VectorType(context.get_data_type(item), self.lanes)
+
+    # Places in arrays are counted in items, by integers known now or only when the code runs.
+
+    def sum(self, *terms: Any) -> Any:
+        """Add places."""
+        return functools.reduce(self.builder.add, map(_integer, terms))
+
+    def product(self, a: Any, b: Any) -> Any:
+        """Multiply places."""
+        return self.builder.mul(a, _integer(b))
+
+    def item(self, data: Any, at: Any) -> Any:
+        """Fetch one number."""
+        return self.builder.load(self.builder.gep(data, [at]))
+
+    def load(self, data: Any, at: Any) -> Vector:
+        """Fetch a vector."""
+        return Vector(self.builder, self.builder.load(self._vector_at(data, at), align=self.align))
+
+    def store(self, vector: Vector, data: Any, at: Any) -> None:
+        """Put a vector back."""
+        self.builder.store(vector.value, self._vector_at(data, at), align=self.align)
+
+    def _vector_at(self, data: Any, at: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
+
+    def spread(self, number: Any) -> Vector:
+        """Put a number in all lanes."""
+        none = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
+        return Vector(self.builder, self.builder.shuffle_vector(first, none, _lanes([0] * self.lanes)))
+
+    def turn_over(self, rows: Sequence[Vector]) -> list[Vector]:
+        """Transpose as many vectors as each has lanes, by shuffling one half of them into the other."""
+        n = self.lanes
+        low = _lanes([i // 2 + i % 2 * n for i in range(n)])
+        high = _lanes([n // 2 + i // 2 + i % 2 * n for i in range(n)])
+        vectors = [row.value for row in rows]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(vectors[: n // 2], vectors[n // 2 :], strict=True)
+            vectors = [self.builder.shuffle_vector(a, b, half) for a, b in pairs for half in (low, high)]
+        return [Vector(self.builder, v) for v in vectors]
+
+
+def _integer(number: Any) -> Any:
+    return ir.Constant(ir.IntType(64), number) if isinstance(number, int) else number
+
+
+def _lanes(numbers: Sequence[int]) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers))
+
+
+def instructions(write: Callable[..., None]) -> Any:
+    """Make a function for compiled code to call of one that writes instructions, given a `Code` and its arguments."""
+
+    def define(_: Any, *kinds: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
+            code = Code(context, builder, signature, args)
+            write(code, *code.args)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), generate
+
+    # Numba looks arguments up by their names, but for the first.
+    functools.update_wrapper(define, write)
+    make: Any = intrinsic
+    return make(define)
