@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from tmatch._borders import Array
+from tmatch._vectors import VECTOR_BYTES, Code, instructions
 
 _CHUNK = 1024  # results summed at a time, so that they stay in the nearest cache
 
@@ -166,14 +167,23 @@ def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -
         squares[x] += come * come - gone * gone
 
 
+@instructions
+def _add_up_vector(code: Code, values: Any, at: Any, before: Any) -> None:
+    total = code.spread(code.item(before, at)) + code.add_up(code.load(values, at))
+    code.store(total, before, code.sum(at, 1))
+
+
 @inline
 def _add_up(values: Array, squares: Array, before: Array, before_squares: Array) -> None:
-    total, square = np.int64(0), np.int64(0)  # two chains side by side
-    sums, sums_squares = before[1:], before_squares[1:]
-    for x in range(values.size):
-        total += values[x]
-        square += squares[x]
-        sums[x], sums_squares[x] = total, square
+    """Sum all before each place, and the last: two chains side by side."""
+    lanes = VECTOR_BYTES // values.itemsize
+    whole = values.size // lanes * lanes
+    for x in range(0, whole, lanes):
+        _add_up_vector(values, x, before)
+        _add_up_vector(squares, x, before_squares)
+    for x in range(whole, values.size):
+        before[x + 1] = before[x] + values[x]
+        before_squares[x + 1] = before_squares[x] + squares[x]
 
 
 @inline
@@ -295,26 +305,28 @@ def invert(variance: Array) -> float:
 
 
 @_compile_sums
-def scale(product: Array, inverse: Array, floor: float) -> tuple[float, int, int]:
+def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Make scores of products in the corner of an array, in place, cut at -1 and 1.
 
-    Give the largest sum of squared products of a row or a column, how many scores reach the floor, and how many pass 1
-    by more than rounding.
+    Give the largest sum of squared products of a row or a column, those outside the corner too, up to a width; how many
+    scores reach the floor; and how many pass 1 by more than rounding.
     """
     largest, high, broken = np.float64(0), 0, 0
-    down = np.zeros(inverse.shape[1], np.float32)
-    for y in range(inverse.shape[0]):
-        row, by, along = product[y], inverse[y], np.float64(0)
-        for x in range(by.size):
+    down = np.zeros(width, np.float32)
+    for y in range(product.shape[0]):
+        row, along = product[y, :width], np.float64(0)
+        for x in range(row.size):
             square = row[x] * row[x]
             along += square
             down[x] += square
-        for x in range(by.size):
-            score = row[x] * by[x]
-            broken += not abs(score) <= np.float32(1.0001)
-            high += score >= np.float32(floor)
-            row[x] = min(max(score, np.float32(-1)), np.float32(1))
         largest = max(largest, along)
+        if y < inverse.shape[0]:
+            by = inverse[y]
+            for x in range(by.size):
+                score = row[x] * by[x]
+                broken += not abs(score) <= np.float32(1.0001)
+                high += score >= np.float32(floor)
+                row[x] = min(max(score, np.float32(-1)), np.float32(1))
     return max(largest, float(down.max())), high, broken
 
 

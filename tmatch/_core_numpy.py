@@ -78,14 +78,14 @@ def invert(variance: Array) -> float:
     return float(variance.max())
 
 
-def scale(product: Array, inverse: Array, floor: float) -> tuple[float, int, int]:
+def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Make scores of products in the corner of an array, in place, cut at -1 and 1.
 
-    Give the largest sum of squared products of a row or a column, whether a score reaches the floor, and whether one
-    passes 1 by more than rounding.
+    Give the largest sum of squared products of a row or a column, those outside the corner too, up to a width; whether
+    a score reaches the floor; and whether one passes 1 by more than rounding.
     """
     scores = product[: inverse.shape[0], : inverse.shape[1]]
-    largest = _largest_line(scores)
+    largest = _largest_line(product[:, :width])
     scores *= inverse
     top, least = float(scores.max()), float(scores.min())
     broken = not (top <= 1.0001 and least >= -1.0001)

@@ -161,43 +161,40 @@ class _Tile:
         inverse, largest = self.moments(pattern, single=True)
         spectra, squares = self.spectra_single
         lines = math.sqrt(squares * pattern.count)
-        if self._faint(pattern, inverse, largest, lines) is None:
+        if largest > _faint_from(lines) and self._faint(pattern, inverse, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
         product = _core.correlate_spectra(pairs, self.tiling)
-        squares, high, broken = self.engine.scale(product, inverse, floor)
+        squares, high, broken = self.engine.scale(product, self.tiling.fft_shape[1], inverse, floor)
         lines += math.sqrt(squares)
         sure = single_error(lines) * largest <= TRUSTED_SINGLE
         if sure:
             _check(broken)
-        elif not self._mend(pattern, product, inverse, largest, lines):
+        elif not self._mend(pattern, product, inverse, lines):
             return None
         return product, inverse, high > 0 or not sure
 
-    def _faint(self, pattern: Pattern, inverse: Array, largest: float, lines: float) -> Array | None:
-        """Find windows too faint for single precision; None if to score them one by one takes too long."""
-        error = _SELDOM * single_error(lines)
-        if error * largest <= TRUSTED_SINGLE:
-            return np.empty(0, np.intp)
-        faint = np.flatnonzero(inverse > TRUSTED_SINGLE / error)
-        return faint if len(faint) * pattern.count <= _FAINT_SHARE * inverse.size else None
+    def _faint(self, pattern: Pattern, inverse: Array, lines: float) -> Array | None:
+        """Tell which windows are too faint for single precision; None if to score them one by one takes too long."""
+        faint = inverse > _faint_from(lines)
+        return faint if np.count_nonzero(faint) * pattern.count <= _FAINT_SHARE * faint.size else None
 
-    def _mend(self, pattern: Pattern, product: Array, inverse: Array, largest: float, lines: float) -> bool:
+    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> bool:
         """Score faint windows one by one; tell whether others in doubt, as far as a sample shows, are good enough."""
-        faint = self._faint(pattern, inverse, largest, lines)
+        faint = self._faint(pattern, inverse, lines)
         if faint is None:
             return False
-        doubtful = np.flatnonzero(inverse > TRUSTED_SINGLE / single_error(lines))
-        many = max(8, min(128, 2**16 // pattern.count))
-        sample = doubtful
-        if len(doubtful) > many:  # the faintest, and some from everywhere
-            order = np.argpartition(inverse.ravel()[doubtful], -many)
-            sample = np.concatenate([doubtful[order[-many:]], doubtful[:: 1 + len(doubtful) // many]])
+        most = max(8, min(128, 2**16 // pattern.count))
+        doubt = (
+            _faint_from(lines) / 2,
+            _faint_from(lines) * _SELDOM,
+        )  # those nearly faint, and some from everywhere
+        samples = [_sample((inverse > least) & ~faint, most) for least in doubt]
         scores = product[: inverse.shape[0], : inverse.shape[1]]
-        for chosen in (faint, sample):  # what is mended is no longer wrong
+        for chosen, expected in ((np.flatnonzero(faint), False), (np.concatenate(samples), True)):
             at = np.unravel_index(chosen, inverse.shape)
             exact = score_places(self.channels, pattern, np.stack(at, axis=1), self.engine)
-            if chosen is sample and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 16).all():
+            if expected and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 16).all():
                 return False
             scores[at] = exact
         return True
@@ -254,6 +251,18 @@ class _Tile:
     def spectra(self) -> list[Array]:
         pairs = zip(self.channels, self.centres or (), strict=True)
         return [_core.transform(channel - np.float64(centre), self.tiling) for channel, centre in pairs]
+
+
+def _faint_from(lines: float) -> float:
+    """Give the inverse norm beyond which windows are too faint for single precision."""
+    return TRUSTED_SINGLE / (_SELDOM * single_error(lines)) if lines else math.inf
+
+
+def _sample(mask: Array, most: int) -> Array:
+    """Choose some of the places where a mask is true, from all over it."""
+    step = 1 + np.count_nonzero(mask) // (2 * most)
+    found = step * np.flatnonzero(mask.ravel()[::step])
+    return found[:: 1 + len(found) // most]
 
 
 def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, engine: Any) -> Array:

@@ -25,6 +25,8 @@ class Vector:
     # "contract": a product and a sum may be one instruction, rounded once.
 
     def __add__(self, other: "Vector") -> "Vector":
+        if isinstance(self.value.type.element, ir.IntType):
+            return Vector(self.code, self.code.add(self.value, other.value))
         return Vector(self.code, self.code.fadd(self.value, other.value, flags=("contract",)))
 
     def __sub__(self, other: "Vector") -> "Vector":
@@ -83,6 +85,16 @@ class Code:
         none = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
         return Vector(self.builder, self.builder.shuffle_vector(first, none, _lanes([0] * self.lanes)))
+
+    def add_up(self, vector: Vector) -> Vector:
+        """Sum all lanes up to each."""
+        n, step = self.lanes, 1
+        zero = ir.Constant(self.type, [0] * n)
+        while step < n:
+            before = _lanes([max(i - step, -1) % (2 * n) for i in range(n)])  # the last lane of zero, if none
+            vector += Vector(self.builder, self.builder.shuffle_vector(vector.value, zero, before))
+            step *= 2
+        return vector
 
     def turn_over(self, rows: Sequence[Vector]) -> list[Vector]:
         """Transpose as many vectors as each has lanes, by shuffling one half of them into the other."""
