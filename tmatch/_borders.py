@@ -95,7 +95,10 @@ def _inside(place: Array, n: int, border: Border) -> Array:
 
 
 def is_finite(array: Array) -> bool:
-    """Tell whether all values are finite; where they are ordered, their ends tell it."""
+    """Tell whether all values are finite: they are where their sum is, else their ends tell it if there are any."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return True
     if array.dtype.kind == "c":
         return bool(np.isfinite(array).all())
     return bool(np.isfinite(array.max()) and np.isfinite(array.min()))

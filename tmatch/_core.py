@@ -14,7 +14,11 @@ from tmatch._tiles import Job, Region, Shape, Tiling
 
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
-_COMPILED_TAP = 0.27  # what a tap costs compiled code, as such passes
+_SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
+_COMPILED_TAP, _COMPILED_TRANSFORM_PASSES = (
+    0.18,
+    16,
+)  # what a tap, and a pair of transforms, costs compiled code
 
 
 # --- correlation ----------------------------------------------------------------------------------
@@ -72,11 +76,14 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
         work = np.dtype(np.float32 if small else np.float64)
     tiling = _tiles.plan_blocks(shape, weights.shape)
     passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
-    if passes > _TRANSFORM_PASSES:  # transforms cost at least that
-        is_complex = "c" in (weights.dtype.kind, work.kind)
-        compiled = not is_complex and _engine.compiled(0) is not None
+    is_complex = "c" in (weights.dtype.kind, work.kind)
+    compiled = not is_complex and len(shape) == 2 and _engine.compiled(0) is not None
+    pair = _COMPILED_TRANSFORM_PASSES if compiled else _TRANSFORM_PASSES
+    if passes > pair:  # transforms cost at least that
         tiles = _tiles.plan_tiles(shape, weights.shape, compiled=compiled)
-        transforms = _TRANSFORM_PASSES * tiles.work / math.prod(tiles.places)
+        transforms = (
+            pair * tiles.work * (1 + 1 / (2 * tiles.count)) / math.prod(tiles.places)
+        )  # and the kernel's
         norms = (
             largest * math.sqrt(math.prod(tiles.fft_shape)) * float(np.linalg.norm(weights)) if whole else 0.0
         )
@@ -122,7 +129,7 @@ def _choose_sums(
             key=operator.itemgetter(0),
         )
         if sparing < passes:
-            parts = [w.astype(work) for w in way]
+            parts = [_Taps(w.shape, np.argwhere(w), w[w != 0].astype(work)) for w in way]
             return sparing, functools.partial(_sum_compiled, engine.sum_shifted, parts)
     return passes, functools.partial(_sum_by_numpy, best)
 
@@ -135,7 +142,10 @@ def _passes(weights: Array, *, single: bool) -> float:
 
 
 def _passes_by_weight(weights: Array) -> float:
-    return float(np.count_nonzero(weights) + len(np.unique(np.abs(weights[weights != 0]))))
+    count = np.count_nonzero(weights)
+    if count > 2 * _TRANSFORM_PASSES:  # more than anyone would sum so
+        return float(count)
+    return float(count + len(np.unique(np.abs(weights[weights != 0]))))
 
 
 def _passes_by_row(weights: Array, *, single: bool) -> float:
@@ -233,25 +243,48 @@ def _reach(shape: Shape, steps: Sequence[int]) -> int:
     return sum((k - 1) * step for k, step in zip(shape, steps, strict=True))
 
 
-def _sum_compiled(sum_shifted: Callable[..., int], parts: Sequence[Array], tile: Array, out: Array) -> bool:
+class _Taps:
+    """The weights of a kernel that are not 0, where they are, and how far along a line that is."""
+
+    def __init__(self, shape: Shape, places: Array, weights: Array) -> None:
+        self.shape, self.places, self.weights = shape, places, weights
+        self.one_row = functools.cache(self._one_row)
+        self.two_rows = functools.cache(self._two_rows)
+
+    def _one_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
+        return self.places @ np.array(steps), self.weights[:, None]
+
+    def _two_rows(self, steps: Sequence[int]) -> tuple[Array, Array]:
+        """Give those of two rows of results; of one, if they have little in common."""
+        shifts, _ = self.one_row(steps)
+        both = np.union1d(shifts, shifts + steps[-2])
+        if len(both) > _SHARED * len(shifts):
+            return self.one_row(steps)
+        weights = np.zeros((len(both), 2), self.weights.dtype)
+        for row in range(2):
+            weights[np.searchsorted(both, shifts + row * steps[-2]), row] = self.weights
+        return both, weights
+
+
+def _sum_compiled(sum_shifted: Callable[..., int], parts: Sequence[_Taps], tile: Array, out: Array) -> bool:
     """Correlate with one kernel after another: lines as NumPy does, but the last one row by row into `out`."""
     tile = np.ascontiguousarray(tile) if len(parts) > 1 else tile
-    steps = [step // tile.itemsize for step in tile.strides]
+    steps = tuple(step // tile.itemsize for step in tile.strides)
     size = 1 + _reach(tile.shape, steps)
     line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)
-    for weights in parts[:-1]:
-        sums = np.empty((1, line.size - _reach(weights.shape, steps)), line.dtype)
-        sum_shifted(line, 0, *_taps(weights, steps), sums)
+    for taps in parts[:-1]:
+        sums = np.empty((1, line.size - _reach(taps.shape, steps)), line.dtype)
+        sum_shifted(line, 0, *taps.one_row(steps), sums)
         line = sums[0]
         line.flags.writeable = False  # else it would be compiled for that type too
-    shifts, taps = _taps(parts[-1], steps)
     rows = out if out.ndim > 1 else out[None]
+    shifts, weights = (parts[-1].two_rows if rows.shape[-2] > 1 else parts[-1].one_row)(steps)
     starts = (
         sum(i * step for i, step in zip(lead, steps, strict=False)) for lead in np.ndindex(rows.shape[:-2])
     )
     broken = 0
     for start, lead in zip(starts, np.ndindex(rows.shape[:-2]), strict=True):
-        broken += sum_shifted(line[start:], steps[-2] if len(steps) > 1 else 0, shifts, taps, rows[lead])
+        broken += sum_shifted(line[start:], steps[-2] if len(steps) > 1 else 0, shifts, weights, rows[lead])
     return broken == 0
 
 

@@ -4,16 +4,16 @@ Compiled code is kept on disk beside this file or in the user's cache, and made 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
 import numpy as np
 
 from tmatch._borders import Array
-from tmatch._vectors import VECTOR_BYTES, Code, instructions
+from tmatch._vectors import VECTOR_BYTES, Code, Vector, instructions
 
-_CHUNK = 1024  # results summed at a time, so that they stay in the nearest cache
+_VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
 
 
 def machine_code(
@@ -36,87 +36,75 @@ inline = numba.njit(
 )  # kept on disk as part of its caller
 
 
-@inline
-def _set_first(row: Array, line: Array, shifts: Array, weights: Array) -> None:
-    if shifts.size == 0:
-        row[:] = 0
-        return
-    source, weight = line[shifts[0] : shifts[0] + row.size], weights[0]
-    for x in range(row.size):
-        row[x] = weight * source[x]
+def _sum_taps(rows: int) -> Any:
+    """Write how vectors of so many rows of results are summed; each of the taps has a weight for every row."""
+
+    @instructions
+    def sum_taps(
+        code: Code, line: Any, at: Any, shifts: Any, weights: Any, count: Any, sums: Any, to: Any, pitch: Any
+    ) -> None:
+        places = [i * code.lanes for i in range(_VECTORS)]
+
+        def weighted(tap: Any) -> list[Vector]:
+            start, first = code.sum(code.item(shifts, tap), at), code.product(tap, rows)
+            vectors = [code.load(line, code.sum(start, place)) for place in places]
+            factors = [code.spread(code.item(weights, code.sum(first, row))) for row in range(rows)]
+            return [vector * factor for factor in factors for vector in vectors]
+
+        def add(tap: Any, totals: Sequence[Vector]) -> list[Vector]:
+            return [total + product for total, product in zip(totals, weighted(tap), strict=True)]
+
+        targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
+        for vector, target in zip(code.accumulate(weighted(code.zero), count, add), targets, strict=True):
+            code.store(vector, sums, target)
+
+    return sum_taps
+
+
+_sum_row, _sum_two_rows = _sum_taps(1), _sum_taps(2)
 
 
 @inline
-def _add_1(row: Array, line: Array, shift: int, weight: float) -> None:
-    source = line[shift : shift + row.size]
-    for x in range(row.size):
-        row[x] += weight * source[x]
-
-
-@inline
-def _add_4(row: Array, line: Array, shifts: Array, weights: Array) -> None:
-    size = row.size
-    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
-    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
-    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
-    for x in range(size):
-        total = row[x]
-        total += w0 * s0[x]
-        total += w1 * s1[x]
-        total += w2 * s2[x]
-        total += w3 * s3[x]
-        row[x] = total
-
-
-@inline
-def _add_8(row: Array, line: Array, shifts: Array, weights: Array) -> None:
-    size = row.size
-    s0, s1 = line[shifts[0] : shifts[0] + size], line[shifts[1] : shifts[1] + size]
-    s2, s3 = line[shifts[2] : shifts[2] + size], line[shifts[3] : shifts[3] + size]
-    s4, s5 = line[shifts[4] : shifts[4] + size], line[shifts[5] : shifts[5] + size]
-    s6, s7 = line[shifts[6] : shifts[6] + size], line[shifts[7] : shifts[7] + size]
-    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
-    w4, w5, w6, w7 = weights[4], weights[5], weights[6], weights[7]
-    for x in range(size):
-        total = row[x]
-        total += w0 * s0[x]
-        total += w1 * s1[x]
-        total += w2 * s2[x]
-        total += w3 * s3[x]
-        total += w4 * s4[x]
-        total += w5 * s5[x]
-        total += w6 * s6[x]
-        total += w7 * s7[x]
-        row[x] = total
+def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
+    for x in range(sums.size):
+        total = weights[0] * line[x + shifts[0]]
+        for i in range(1, shifts.size):
+            total += weights[i] * line[x + shifts[i]]
+        sums[x] = total
 
 
 @machine_code
 def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> int:
     """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
 
-    Gives the number of results that are not finite.
+    There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
+    first. Gives the number of results that are not finite.
     """
-    sums = np.empty(_CHUNK, line.dtype)
+    if shifts.size == 0:
+        out[:] = 0
+        return 0
+    height, width = out.shape
+    rows, together = weights.shape[1], _VECTORS * VECTOR_BYTES // line.itemsize
+    sums = np.empty((rows, width), line.dtype)
+    flat = sums.ravel()
     broken = 0
-    for y in range(out.shape[0]):
-        for first in range(0, out.shape[1], _CHUNK):
-            size = min(_CHUNK, out.shape[1] - first)
-            base = y * row_step + first
-            row = sums[:size]
-            _set_first(row, line[base:], shifts, weights)
-            i = 1
-            while i + 8 <= shifts.size:  # so many at a time that the sums are seldom read and written
-                _add_8(row, line[base:], shifts[i : i + 8], weights[i : i + 8])
-                i += 8
-            while i + 4 <= shifts.size:
-                _add_4(row, line[base:], shifts[i : i + 4], weights[i : i + 4])
-                i += 4
-            while i < shifts.size:
-                _add_1(row, line[base:], shifts[i], weights[i])
-                i += 1
-            for x in range(size):
-                broken += row[x] - row[x] != 0  # faster than np.isfinite
-            out[y, first : first + size] = row
+    for first in range(0, height, rows):
+        y = min(first, height - rows)
+        base = y * row_step
+        if width < together:
+            for row in range(rows):
+                _sum_few(line[base:], shifts, weights[:, row], sums[row])
+        for start in range(0, width if width >= together else 0, together):
+            x = min(start, width - together)
+            if rows == 1:
+                _sum_row(line, base + x, shifts, weights, shifts.size, flat, x, width)
+            else:
+                _sum_two_rows(line, base + x, shifts, weights, shifts.size, flat, x, width)
+        for row in range(rows):
+            source, target = sums[row], out[y + row]
+            for x in range(width):
+                broken += source[x] - source[x] != 0  # faster than np.isfinite
+                target[x] = source[x]
     return broken
 
 

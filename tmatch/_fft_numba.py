@@ -242,6 +242,7 @@ def _transform_back(
 @machine_code
 def _transform_tile(
     tile: Array,
+    columns: int,
     radices: Array,
     roots: Array,
     rows: Array,
@@ -249,12 +250,15 @@ def _transform_tile(
     roots_across: Array,
     spectrum: Array,
 ) -> None:
-    """Make the spectrum of a tile, which is written over; its rows are longer than what is transformed by a vector."""
+    """Make the spectrum of a tile, which is written over; its rows are longer than what is transformed by a vector.
+
+    From some column on it is 0.
+    """
     height, pitch = tile.shape
     blocks, _, width, lanes = spectrum.shape
     half, gap = width // 2, width * lanes
     flat = tile.ravel()
-    for x in range(0, half, lanes):
+    for x in range(0, min(half, columns), lanes):
         _transform(flat, x, half, pitch, height, radices, roots)
     for i in range(blocks):
         block = spectrum[i].ravel()
@@ -357,15 +361,15 @@ def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
     """Spectrum of a tile; with `overwrite` it is one made by `empty_tile`, and zero outside its part."""
     dtype = np.float32 if tile.dtype == np.float32 else np.float64
     height, width = tiling.fft_shape
+    rows, columns = tile.shape
     if not overwrite:
-        rows, columns = tile.shape
         values = empty_tile(tiling, dtype)
         values[:rows, :columns] = tile
         values[:rows, columns:width], values[rows:] = 0, 0
         tile = values
     lanes = _lanes(dtype)
     spectrum = _aligned((height // 2 // lanes, 2, width, lanes), dtype)
-    _transform_tile(tile, *_plan(height, dtype), *_plan(width, dtype)[:2], spectrum)
+    _transform_tile(tile, columns, *_plan(height, dtype), *_plan(width, dtype)[:2], spectrum)
     return spectrum
 
 

@@ -46,9 +46,11 @@ class Code:
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> None:
         self.builder = builder
-        struct: Any = cgutils.create_struct_proxy
+        tools: Any = cgutils
         self.args = [
-            struct(kind)(context, builder, value=value).data if isinstance(kind, types.Array) else value
+            tools.create_struct_proxy(kind)(context, builder, value=value).data
+            if isinstance(kind, types.Array)
+            else value
             for kind, value in zip(signature.args, args, strict=True)
         ]
         item = signature.args[0].dtype
@@ -64,6 +66,11 @@ class Code:
     def product(self, a: Any, b: Any) -> Any:
         """Multiply places."""
         return self.builder.mul(a, _integer(b))
+
+    @property
+    def zero(self) -> Any:
+        """Give the first place."""
+        return _integer(0)
 
     def item(self, data: Any, at: Any) -> Any:
         """Fetch one number."""
@@ -85,6 +92,18 @@ class Code:
         none = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
         return Vector(self.builder, self.builder.shuffle_vector(first, none, _lanes([0] * self.lanes)))
+
+    def accumulate(
+        self, start: Sequence[Vector], count: Any, step: Callable[..., Sequence[Vector]]
+    ) -> list[Vector]:
+        """Begin with some vectors and make others of them, step by step: of the number of the step, from 1, and them."""
+        tools: Any = cgutils
+        places = [tools.alloca_once_value(self.builder, vector.value) for vector in start]  # become registers
+        with tools.for_range(self.builder, count, _integer(1)) as loop:
+            now = [Vector(self.builder, self.builder.load(place)) for place in places]
+            for place, vector in zip(places, step(loop.index, now), strict=True):
+                self.builder.store(vector.value, place)
+        return [Vector(self.builder, self.builder.load(place)) for place in places]
 
     def add_up(self, vector: Vector) -> Vector:
         """Sum all lanes up to each."""
