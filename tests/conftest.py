@@ -106,11 +106,14 @@ def cut(monkeypatch):
     """Cut the work into other tiles, on so many cores."""
 
     def cut_into(block, cores=1):
-        def plan(image, window, *, compiled=False):  # noqa: ARG001
+        def plan(image, window, *, compiled=False):
+            compiled = compiled and len(window) == 2
             places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
             parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
             points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
-            return _tiles.Tiling(places, window, parts, points)
+            if compiled:
+                points = tuple(_tiles.fast_length(n, compiled=True) for n in points)
+            return _tiles.Tiling(places, window, parts, points, compiled)
 
         monkeypatch.setattr(_tiles, "plan_tiles", plan)
         monkeypatch.setattr(_tiles, "plan_blocks", plan)

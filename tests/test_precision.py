@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
+from tmatch import _core_numpy, _engine
 
 BOUND = 1e-9  # what match_template promises
 
@@ -184,3 +185,18 @@ def test_a_large_smooth_image_keeps_its_scores(draw):
     assert np.unravel_index(scores.argmax(), scores.shape) == (400, 300)
     part = oracle.zncc(image[390:420, 290:330] - 1e4, template - 1e4)
     np.testing.assert_allclose(scores[390:412, 290:320], part, rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize("shape", [(90, 110), (90, 110, 3)], ids=str)
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2"])
+def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(
+    monkeypatch, draw, dtype, shape
+):
+    image, mask = draw(shape, dtype), draw((17, 22), "?")
+    template, options = image[40:57, 50:72], {"mask": mask, "channel_axis": 2 if len(shape) == 3 else None}
+    found = []
+    for most in (0, 10**6):
+        monkeypatch.setattr(_engine.compiled(0) or _core_numpy, "MOST_RUNS", most)
+        found.append(tmatch.match_template(image, template, **options))
+    np.testing.assert_array_equal(*found)
+    assert found[0][40, 50] == 1

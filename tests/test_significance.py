@@ -56,11 +56,14 @@ def test_false_alarms_equal_the_oracle(draw, shape, window):
 @pytest.mark.parametrize("cut_to", [(16, 15), (40, 150), (500, 500)])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(monkeypatch, noisy_map, cut_to, dtype):
-    def plan(image_shape, window, *, compiled=False):  # noqa: ARG001
-        tiling = whole(image_shape, window)
+    def plan(image_shape, window, *, compiled=False):
+        tiling = whole(image_shape, window, compiled=compiled)
         block = tuple(min(b, n) for b, n in zip(cut_to, tiling.places, strict=True))
-        sides = tuple(b + k - 1 for b, k in zip(block, window, strict=True))
-        return _tiles.Tiling(tiling.places, window, block, sides)
+        sides = tuple(
+            _tiles.fast_length(b + k - 1, compiled=tiling.compiled)
+            for b, k in zip(block, window, strict=True)
+        )
+        return _tiles.Tiling(tiling.places, window, block, sides, tiling.compiled)
 
     whole = _tiles.plan_tiles
     image, template, scores = noisy_map

@@ -13,6 +13,7 @@ import numpy as np
 from tmatch._borders import Array
 from tmatch._vectors import VECTOR_BYTES, Code, Vector, instructions
 
+MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
 _VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
 
 
@@ -139,6 +140,21 @@ def load(tile: Array, out: Array) -> float:
     return max(largest, float(down.max()))
 
 
+@machine_code
+def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa: FBT001
+    """Copy integers less a centre, or the squares of that, into the corner of `out`, zeros elsewhere."""
+    rows, columns = tile.shape
+    for y in range(rows):
+        row, target = tile[y], out[y]
+        for x in range(columns):
+            target[x] = row[x] - centre
+        if squared:
+            for x in range(columns):
+                target[x] *= target[x]
+        target[columns:] = 0
+    out[rows:] = 0
+
+
 @inline
 def _enter(row: Array, centre: int, sums: Array, squares: Array) -> None:
     for x in range(row.size):
@@ -249,14 +265,12 @@ def add_masked_moments(
     `work` are two tables of zeros, one column wider than the tile.
     """
     before, before_squares = work[0], work[1]  # sums of a row before each column
+    values, squared = np.empty(tile.shape[1], work.dtype), np.empty(tile.shape[1], work.dtype)
     for y in range(tile.shape[0]):
-        row, sums_before, squares_before = tile[y], before[y], before_squares[y]
-        total, square = np.int64(0), np.int64(0)
-        for x in range(row.size):
-            value = np.int64(row[x]) - centre
-            total += value
-            square += value * value
-            sums_before[x + 1], squares_before[x + 1] = total, square
+        values[:] = 0
+        squared[:] = 0
+        _enter(tile[y], centre, values, squared)
+        _add_up(values, squared, before[y], before_squares[y])
     across, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
     for y in range(variance.shape[0]):
         across[:] = 0
@@ -270,6 +284,21 @@ def add_masked_moments(
             _add_run(before[y + runs[i, 0]], runs[i, 1], runs[i, 2], across)
             _add_run(before_squares[y + runs[i, 0]], runs[i, 1], runs[i, 2], squares)
             i += 1
+        _take_means_off(across, squares, count + zero, zero, variance[y])
+        if sums.size:
+            _copy(across, sums[y])
+
+
+@machine_code
+def round_moments(
+    products: Array, products_squares: Array, count: int, sums: Array, variance: Array, zero: float
+) -> None:
+    """Do as `add_moments` with sums that came from transforms, in the corners of arrays."""
+    across, squares = np.empty(variance.shape[1]), np.empty(variance.shape[1])
+    for y in range(variance.shape[0]):
+        row, row_squares = products[y], products_squares[y]
+        for x in range(across.size):
+            across[x], squares[x] = np.rint(row[x]), np.rint(row_squares[x])
         _take_means_off(across, squares, count + zero, zero, variance[y])
         if sums.size:
             _copy(across, sums[y])

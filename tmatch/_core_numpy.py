@@ -9,6 +9,8 @@ from tmatch._borders import Array
 from tmatch._core import sliding
 from tmatch._tiles import Shape
 
+MOST_RUNS = 24  # of pixels in the rows of a mask, beyond which transforms are faster
+
 
 def load(tile: Array, out: Array) -> float:
     """Copy integers less their mean into the corner of `out`, zeros elsewhere.
@@ -21,6 +23,17 @@ def load(tile: Array, out: Array) -> float:
     part -= part.mean()  # it need not be exact
     out[rows:], out[:rows, columns:] = 0, 0
     return _largest_line(part)
+
+
+def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa: FBT001
+    """Copy integers less a centre, or the squares of that, into the corner of `out`, zeros elsewhere."""
+    rows, columns = tile.shape
+    part = out[:rows, :columns]
+    part[...] = tile
+    part -= centre
+    if squared:
+        part *= part
+    out[rows:], out[:rows, columns:] = 0, 0
 
 
 def _largest_line(values: Array) -> float:
@@ -76,6 +89,19 @@ def invert(variance: Array) -> float:
     np.sqrt(variance, out=variance)
     np.divide(1, variance, out=variance, where=variance > 0)
     return float(variance.max())
+
+
+def round_moments(
+    products: Array, products_squares: Array, count: int, sums: Array, variance: Array, zero: Any
+) -> None:
+    """Do as `add_moments` with sums that came from transforms, in the corners of arrays."""
+    corner = tuple(map(slice, variance.shape))
+    total, squares = (np.rint(p[corner]).astype(zero.dtype) for p in (products, products_squares))
+    if sums.size:
+        sums[...] = total
+    squares *= count
+    squares -= np.square(total, out=total)
+    variance += squares
 
 
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:

@@ -1,4 +1,4 @@
-"""Plain searches, the commonest: zncc of pictures of small integers, all pixels there, masks of simple shape.
+"""Plain searches, the commonest: zncc of pictures of small integers, all pixels there, masks of 0 and 1.
 
 Many templates are sought at a time: the spectra and the window sums of a tile are made once for all of them.
 """
@@ -21,7 +21,6 @@ from tmatch._tiles import Region, Shape, Tiling
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
 _FAINT_SHARE = 10  # pixels of such windows for each place of a tile; beyond, double precision is faster
-_MOST_RUNS = 300  # of pixels in the rows of a mask, beyond which transforms are faster
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,10 @@ class Pattern:
     @cached_property
     def spectra(self) -> list[Array]:
         return [_core.tile_spectrum(v.astype(np.float64), self.tiling) for v in self.values]
+
+    @cached_property
+    def mask_spectrum(self) -> Array:
+        return _core.tile_spectrum(self.counted.astype(np.float64), self.tiling)
 
     @cached_property
     def spectra_single(self) -> list[Array]:
@@ -231,10 +234,19 @@ class _Tile:
             if pattern.mask is None:
                 work = np.zeros((4, self.shape[1] + 1), narrow)
                 self.engine.add_moments(channel, *pattern.window, centre, work, own, variance, wide(0))
-            else:
+            elif len(pattern.runs) <= self.engine.MOST_RUNS:
                 work = np.zeros((2, self.shape[0], self.shape[1] + 1), narrow)
                 args = channel, pattern.runs, pattern.count, centre, work, own, variance, wide(0)
                 self.engine.add_masked_moments(*args)
+            else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
+                products = (
+                    _core.correlate_spectra(
+                        [(self._spectrum(channel, centre, squared=squared), pattern.mask_spectrum)],
+                        self.tiling,
+                    )
+                    for squared in (False, True)
+                )
+                self.engine.round_moments(*products, pattern.count, own, variance, wide(0))
         return (variance, self.engine.invert(variance)) if single else (sums, variance)
 
     @cached_property
@@ -250,7 +262,13 @@ class _Tile:
     @cached_property
     def spectra(self) -> list[Array]:
         pairs = zip(self.channels, self.centres or (), strict=True)
-        return [_core.transform(channel - np.float64(centre), self.tiling) for channel, centre in pairs]
+        return [self._spectrum(channel, centre) for channel, centre in pairs]
+
+    def _spectrum(self, channel: Array, centre: int, *, squared: bool = False) -> Array:
+        """Spectrum of whole numbers about a centre, or of their squares."""
+        values = _core.empty_tile(self.tiling, np.float64)
+        self.engine.place(channel, centre, squared, values)
+        return _core.transform(values, self.tiling, overwrite=True)
 
 
 def _faint_from(lines: float) -> float:
@@ -300,8 +318,7 @@ def gather(searches: Sequence[Search]) -> list[Plain]:
     engine = plain and _engine.compiled(sum(PASSES * math.prod(search.shape) for _, search in plain))
     alike = defaultdict(list)
     for number, search in plain:
-        if engine or search.weights[0].all():  # masks take NumPy more passes than transforms do
-            alike[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
+        alike[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
     groups = []
     for members in alike.values():
         windows = [search.template[0].shape for _, search in members]
@@ -332,5 +349,4 @@ def _is_plain(search: Search) -> bool:
         and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
         and all(w is search.weights[0] for w in search.weights)
         and search.weights[0].dtype == bool
-        and (bool(search.weights[0].all()) or len(_runs(search.weights[0])) <= _MOST_RUNS)
     )

@@ -81,7 +81,7 @@ def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> 
     for n, k in zip(places, window, strict=True):
         counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
         blocks = [b for count in counts if (b := -(-n // count)) >= min(n, k // 2 + 1, 64)]
-        sizes = [_fast_length(b + k - 1, compiled=compiled) for b in blocks[:: -(-len(blocks) // most)]]
+        sizes = [fast_length(b + k - 1, compiled=compiled) for b in blocks[:: -(-len(blocks) // most)]]
         options = {(min(n, size - k + 1), size) for size in sizes}
         axes.append(sorted((-(-n // -(-n // b)), size, -(-n // b)) for b, size in options))
     size, count = (np.ix_(*(np.array(axis)[:, i] for axis in axes)) for i in (1, 2))
@@ -98,7 +98,7 @@ def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> 
     )
 
 
-def _fast_length(n: int, *, compiled: bool) -> int:
+def fast_length(n: int, *, compiled: bool) -> int:
     """Give the next length that is quick to transform; compiled code takes those of many vectors."""
     from scipy.fft import next_fast_len  # noqa: PLC0415
 

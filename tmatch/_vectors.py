@@ -96,7 +96,7 @@ class Code:
     def accumulate(
         self, start: Sequence[Vector], count: Any, step: Callable[..., Sequence[Vector]]
     ) -> list[Vector]:
-        """Begin with some vectors and make others of them, step by step: of the number of the step, from 1, and them."""
+        """Begin with some vectors and make others of them, step by step, of the step's number, from 1, and them."""
         tools: Any = cgutils
         places = [tools.alloca_once_value(self.builder, vector.value) for vector in start]  # become registers
         with tools.for_range(self.builder, count, _integer(1)) as loop:
