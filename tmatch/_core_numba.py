@@ -348,16 +348,18 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
 
 
 @_compile_sums
-def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Array:
-    """Sum over each window, less the centre, where the mask is 1: its values, squares, and products with `values`.
+def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:
+    """Sum over single windows, less the centre, where the mask is 1: values, squares, and products with `values`.
 
     All are whole numbers below 2**53, so that the order of additions does not matter.
     """
-    out = np.zeros((3, len(windows)))
-    for i in range(len(windows)):
+    out = np.zeros((3, len(places)))
+    height, width = values.shape
+    for i in range(len(places)):
+        top, left = places[i, 0], places[i, 1]
         total = square = product = 0.0
-        for y in range(values.shape[0]):
-            row, counts, weights = windows[i, y], mask[y], values[y]
+        for y in range(height):
+            row, counts, weights = image[top + y, left : left + width], mask[y], values[y]
             for x in range(weights.size):
                 value = (row[x] - centre) * counts[x]
                 total += value
@@ -397,7 +399,7 @@ def score_exactly(
 @inline
 def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Array, count: Array) -> None:
     zero, one = scores.dtype.type(0), scores.dtype.type(1)
-    for x in range(norms.size):
+    for x in range(high.size):
         there = one if norms[x] > 0 else zero
         score = scores[x] * there
         count[x] += there
@@ -406,13 +408,27 @@ def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Arra
         low[x] = score if score < low[x] else low[x]
 
 
-@_compile_sums
 def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
     """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
 
     Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
     """
-    height, width = norms.shape
+    return np.asarray(_summarise(_whole_rows(scores), _whole_rows(norms), scores.shape, leads, size))
+
+
+def _whole_rows(part: Array) -> Array:
+    """See a part of an array with whole rows: only then compiled code knows that neighbours lie side by side."""
+    pitch, step = part.strides
+    if step != part.itemsize or pitch % step or pitch < 0:
+        return np.ascontiguousarray(part)
+    return np.lib.stride_tricks.as_strided(part, (len(part), pitch // step))
+
+
+@_compile_sums
+def _summarise(
+    scores: Array, norms: Array, shape: tuple[int, int], leads: tuple[int, int], size: tuple[int, int]
+) -> Array:
+    height, width = shape
     down, across = (
         (size[0] - leads[0]) % size[0],
         (size[1] - leads[1]) % size[1],

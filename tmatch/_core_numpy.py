@@ -120,8 +120,9 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     return largest, int(top >= np.float32(floor)), int(broken)
 
 
-def sum_windows(windows: Array, mask: Array, values: Array, centre: float) -> Array:
-    """Sum over each window, less the centre, where the mask is 1: its values, squares, and products with `values`."""
+def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:
+    """Sum over single windows, less the centre, where the mask is 1: values, squares, and products with `values`."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, values.shape)[tuple(places.T)]
     around = (windows - np.float64(centre)) * mask
     squares = np.einsum("kij,kij->k", around, around)
     return np.stack([around.sum(axis=(1, 2)), squares, np.einsum("kij,ij->k", around, values)])

@@ -314,14 +314,16 @@ def _judged(each: _Prepared, search: Search, found: Found, shares: float) -> lis
     matches = _boxes(each, search, found)
     if found.chance is not None:
         expected = found.chance.false_alarms(found.places, found.judged) * shares
-        elsewhere = (found.chance.cells.best_elsewhere(tuple(place)) for place in found.places.tolist())
+        elsewhere = found.chance.cells.best_elsewhere(found.places).tolist()
         matches = [
             replace(
                 match,
                 false_alarms=float(f"{number:.3g}"),
                 second_best=round(other / judged, 4) if judged > 0 else None,
             )
-            for match, number, other, judged in zip(matches, expected, elsewhere, found.judged, strict=True)
+            for match, number, other, judged in zip(
+                matches, expected.tolist(), elsewhere, found.judged.tolist(), strict=True
+            )
         ]
     return list(zip(matches, evidence(found), strict=True))
 

@@ -170,37 +170,47 @@ class _Tile:
         product = _core.correlate_spectra(pairs, self.tiling)
         squares, high, broken = self.engine.scale(product, self.tiling.fft_shape[1], inverse, floor)
         lines += math.sqrt(squares)
-        sure = single_error(lines) * largest <= TRUSTED_SINGLE
-        if sure:
+        if single_error(lines) * largest <= TRUSTED_SINGLE:
             _check(broken)
-        elif not self._mend(pattern, product, inverse, lines):
-            return None
-        return product, inverse, high > 0 or not sure
+            return product, inverse, high > 0
+        top = self._mend(pattern, product, inverse, lines)
+        return None if top is None else (product, inverse, high > 0 or top >= floor)
 
     def _faint(self, pattern: Pattern, inverse: Array, lines: float) -> Array | None:
         """Tell which windows are too faint for single precision; None if to score them one by one takes too long."""
         faint = inverse > _faint_from(lines)
         return faint if np.count_nonzero(faint) * pattern.count <= _FAINT_SHARE * faint.size else None
 
-    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> bool:
-        """Score faint windows one by one; tell whether others in doubt, as far as a sample shows, are good enough."""
+    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> float | None:
+        """Score faint windows one by one, and a sample of others in doubt; give the highest of these scores.
+
+        Nothing if there are too many, or if a score of the sample was not as good as is promised.
+        """
         faint = self._faint(pattern, inverse, lines)
         if faint is None:
-            return False
+            return None
         most = max(8, min(128, 2**16 // pattern.count))
-        doubt = (
+        scores, top = product[: inverse.shape[0], : inverse.shape[1]], -1.0
+        if faint.any():
+            top = self._anew(pattern, scores, np.argwhere(faint))[0]
+        for least in (
             _faint_from(lines) / 2,
             _faint_from(lines) * _SELDOM,
-        )  # those nearly faint, and some from everywhere
-        samples = [_sample((inverse > least) & ~faint, most) for least in doubt]
-        scores = product[: inverse.shape[0], : inverse.shape[1]]
-        for chosen, expected in ((np.flatnonzero(faint), False), (np.concatenate(samples), True)):
-            at = np.unravel_index(chosen, inverse.shape)
-            exact = score_places(self.channels, pattern, np.stack(at, axis=1), self.engine)
-            if expected and not (np.abs(scores[at] - exact) <= TRUSTED_SINGLE / 16).all():
-                return False
-            scores[at] = exact
-        return True
+        ):  # nearly faint, and from everywhere
+            sample = _sample(inverse, least, _faint_from(lines), pattern.window, most)
+            high, change = self._anew(pattern, scores, sample)
+            if not change <= TRUSTED_SINGLE / 16:
+                return None
+            top = max(top, high)
+        return top
+
+    def _anew(self, pattern: Pattern, scores: Array, places: Array) -> tuple[float, float]:
+        """Score some places by definition; give the highest score, and how much one has changed at most."""
+        at = tuple(places.T)
+        exact = score_places(self.channels, pattern, places, self.engine)
+        change = np.abs(scores[at] - exact)
+        scores[at] = exact
+        return float(exact.max(initial=-1)), float(change.max(initial=0))
 
     def score_exactly(self, pattern: Pattern) -> tuple[Array, Array, bool]:
         """Score without rounding but for the last steps."""
@@ -276,11 +286,15 @@ def _faint_from(lines: float) -> float:
     return TRUSTED_SINGLE / (_SELDOM * single_error(lines)) if lines else math.inf
 
 
-def _sample(mask: Array, most: int) -> Array:
-    """Choose some of the places where a mask is true, from all over it."""
-    step = 1 + np.count_nonzero(mask) // (2 * most)
-    found = step * np.flatnonzero(mask.ravel()[::step])
-    return found[:: 1 + len(found) // most]
+def _sample(inverse: Array, least: float, most: float, window: Shape, count: int) -> Array:
+    """Choose places from all over where inverse norms lie between two values.
+
+    Windows that have most pixels in common are about as faint, so that not all places need to be looked at.
+    """
+    steps = [max(1, k // 8) for k in window]
+    coarse = inverse[:: steps[0], :: steps[1]]
+    found = np.argwhere((coarse > least) & (coarse <= most)) * steps
+    return found[:: 1 + len(found) // count]
 
 
 def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, engine: Any) -> Array:
@@ -288,15 +302,12 @@ def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, eng
     scores = np.full(len(places), -np.inf)
     many = max(1, _GROUP_PIXELS // pattern.count)
     mask, floats = pattern.floats
-    views = [np.lib.stride_tricks.sliding_window_view(channel, pattern.window) for channel in channels]
     for start in range(0, len(places), many):
-        part = scores[start : start + many]
-        at = tuple(places[start : start + many].T)
+        part, at = scores[start : start + many], places[start : start + many]
         product, variance = np.zeros((2, len(part)), pattern.whole.wide)
-        terms = zip(views, pattern.whole.centres or (), floats, pattern.sums, strict=True)
-        for view, centre, values, own in terms:
-            windows = np.ascontiguousarray(view[at], view.dtype.newbyteorder("="))
-            found = engine.sum_windows(windows, mask, values, float(centre))
+        terms = zip(channels, pattern.whole.centres or (), floats, pattern.sums, strict=True)
+        for channel, centre, values, own in terms:
+            found = engine.sum_windows(*_ready(channel, at, pattern.window), mask, values, float(centre))
             sums, squares, products = found.astype(pattern.whole.wide)
             product += products * pattern.count - sums * own
             variance += squares * pattern.count - sums * sums
@@ -304,6 +315,17 @@ def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, eng
         np.divide(product, norm, out=part, where=norm > 0)
         np.clip(part, -1, 1, out=part, where=norm > 0)
     return scores
+
+
+def _ready(channel: Array, places: Array, window: Shape) -> tuple[Array, Array]:
+    """Give an array as compiled code takes it, a tile as it is, and of others the windows one below the other."""
+    if channel.flags.carray and channel.dtype.isnative:
+        return channel, places
+    windows = np.lib.stride_tricks.sliding_window_view(channel, window)[tuple(places.T)]
+    native = np.ascontiguousarray(windows, channel.dtype.newbyteorder("="))
+    starts = np.zeros_like(places)
+    starts[:, 0] = np.arange(len(places)) * window[0]
+    return native.reshape(-1, window[1]), starts
 
 
 def _check(broken: int) -> None:

@@ -61,11 +61,11 @@ class Cells:
         order = order[np.lexsort((order, -flat[order]))]
         return np.stack(np.unravel_index(order, self.high.shape), axis=1), flat[order]
 
-    def best_elsewhere(self, place: tuple[int, ...]) -> float:
-        """Give the highest score some half a template's side away, or more; 0 if none is above."""
+    def best_elsewhere(self, places: Places) -> Array:
+        """Give the highest score some half a template's side away from each place, or more; 0 if none is above."""
         cells, scores = self._first
-        away = np.abs(cells - np.array(place) // self.size).max(axis=1) > _CELLS // 2
-        return float(scores[away.argmax()]) if away.any() else 0.0
+        away = np.abs(cells - (places // self.size)[:, None]).max(axis=-1) > _CELLS // 2
+        return np.where(away.any(axis=1), scores[away.argmax(axis=1)], 0.0)
 
 
 class Survey:
