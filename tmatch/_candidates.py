@@ -225,12 +225,13 @@ def _look(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -
     decided = floor < math.inf
     few = sum(math.prod(group.places(pattern.window)) for _, pattern in group.patterns) <= _KEPT_PLACES
     kept: list[tuple[_Hopes, Region, Array]] = []
+    grids = {number: hope.survey.grid for number, hope in hopes.items() if hope.survey is not None}
 
     def survey(block: Region) -> None:
-        for number, part, scores, norms, high in group.score(block, floor=floor):
+        for number, part, scores, norms, high, summed in group.score(block, floor=floor, grids=grids):
             hope = hopes[number]
-            if hope.survey is not None:
-                hope.survey.add(part, scores, norms, group.engine)
+            if hope.survey is not None and summed is not None:
+                hope.survey.take(part, summed)
             if decided and high:
                 hope.look(part, scores, norms)
             elif few and not decided:

@@ -4,37 +4,23 @@ Compiled code is kept on disk beside this file or in the user's cache, and made 
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
+from tmatch import _fft_numba
 from tmatch._borders import Array
-from tmatch._vectors import VECTOR_BYTES, Code, Vector, instructions
+from tmatch._fft_numba import correlate
+from tmatch._tiles import Shape, Tiling
+from tmatch._vectors import VECTOR_BYTES, Code, Vector, inline, instructions, machine_code
 
 MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
 _VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
 
 
-def machine_code(
-    function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)
-) -> Callable[..., Any]:
-    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
-    compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
-    try:
-        return compiled(cache=True)(function)
-    except RuntimeError:  # no folder can be written to
-        return compiled()(function)
-
-
 # With "reassoc" sums are added in any order, which is faster; only an estimate of an error is made of such.
 _compile_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
-
-
-inline = numba.njit(
-    nogil=True, fastmath={"contract"}, error_model="numpy"
-)  # kept on disk as part of its caller
 
 
 def _sum_taps(rows: int) -> Any:
@@ -447,3 +433,38 @@ def _summarise(
                 out[2, i, j] += squares[x]
                 out[3, i, j] += count[x]
     return out
+
+
+def score(
+    pairs: Iterable[tuple[Array, Array]],
+    tiling: Tiling,
+    inverse: Array,
+    floor: float,
+    cells: tuple[Shape, Shape, Shape] | None,
+) -> tuple[Array, tuple[float, int, int], Array | None]:
+    """Correlate spectra, `scale` the products, and `summarise` scores of a shape if there are cells to sum up in.
+
+    All at once, so that threads do not have to wait for each other in between.
+    """
+    prepared = _fft_numba.prepare(pairs, tiling)
+    shape, leads, size = cells or ((0, 0),) * 3
+    found, summed = _score(prepared, tiling.fft_shape[1], inverse, floor, shape, leads, size)
+    return prepared[-1], found, summed if cells else None
+
+
+@machine_code
+def _score(
+    prepared: tuple[Any, ...],
+    width: int,
+    inverse: Array,
+    floor: float,
+    shape: tuple[int, int],
+    leads: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[tuple[float, int, int], Array]:
+    correlate(*prepared)
+    tile = prepared[-1]
+    found = scale(tile, width, inverse, floor)
+    if size[0] == 0:
+        return found, np.empty((0, 0, 0))
+    return found, _summarise(tile, inverse, shape, leads, size)

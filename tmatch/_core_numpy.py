@@ -1,13 +1,14 @@
 """What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tmatch._borders import Array
-from tmatch._core import sliding
-from tmatch._tiles import Shape
+from tmatch._core import correlate_spectra, sliding
+from tmatch._tiles import Shape, Tiling
 
 MOST_RUNS = 24  # of pixels in the rows of a mask, beyond which transforms are faster
 
@@ -118,6 +119,23 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     if top > 1 or least < -1:
         np.clip(scores, -1, 1, out=scores)
     return largest, int(top >= np.float32(floor)), int(broken)
+
+
+def score(
+    pairs: Iterable[tuple[Array, Array]],
+    tiling: Tiling,
+    inverse: Array,
+    floor: float,
+    cells: tuple[Shape, Shape, Shape] | None,
+) -> tuple[Array, tuple[float, int, int], Array | None]:
+    """Correlate spectra, `scale` the products, and `summarise` scores of a shape if there are cells to sum up in."""
+    product = correlate_spectra(pairs, tiling)
+    found = scale(product, tiling.fft_shape[1], inverse, floor)
+    if cells is None:
+        return product, found, None
+    shape, leads, size = cells
+    part = tuple(map(slice, shape))
+    return product, found, summarise(product[part], inverse[part], leads, size)
 
 
 def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._borders import Array
-from tmatch._core_numba import inline, machine_code
 from tmatch._tiles import Shape, Tiling
-from tmatch._vectors import VECTOR_BYTES, Code, Vector, instructions
+from tmatch._vectors import VECTOR_BYTES, Code, Vector, inline, instructions, machine_code
 
 _LINE_BYTES = 64  # of cache: a vector across two of them takes longer to fetch
 
@@ -268,7 +267,7 @@ def _transform_tile(
 
 
 @machine_code
-def _correlate(
+def correlate(
     spectra: tuple[Array, ...],
     kernels: tuple[Array, ...],
     scale: float,
@@ -375,11 +374,17 @@ def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
 
 def correlate_spectra(pairs: Iterable[tuple[Array, Array]], tiling: Tiling) -> Array:
     """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; of the result more is room."""
+    prepared = prepare(pairs, tiling)
+    correlate(*prepared)
+    return np.asarray(prepared[-1])
+
+
+def prepare(pairs: Iterable[tuple[Array, Array]], tiling: Tiling) -> tuple[Any, ...]:
+    """Get all ready that `correlate` takes; the last is where the result will be."""
     spectra, kernels = zip(*pairs, strict=True)
     dtype = spectra[0].dtype.type
     height, width = tiling.fft_shape
     scale = dtype(1 / (4 * height * width))  # 2 for each half of both spectra, and the transforms' own
-    tile, block = empty_tile(tiling, dtype), _aligned((2 * width * _lanes(dtype),), dtype)
     plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
-    _correlate(spectra, kernels, scale, *plans, block, tile)
-    return tile
+    block = _aligned((2 * width * _lanes(dtype),), dtype)
+    return spectra, kernels, scale, *plans, block, empty_tile(tiling, dtype)

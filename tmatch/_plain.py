@@ -5,7 +5,7 @@ Many templates are sought at a time: the spectra and the window sums of a tile a
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,10 @@ from tmatch._borders import Array
 from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
 from tmatch._sums_exact import Whole, about
 from tmatch._tiles import Region, Shape, Tiling
+
+Cells = tuple[Shape, Shape, Shape]  # a shape, where the first cells end, and their size
+Grid = Callable[[Region], Cells]
+Scored = tuple[Array, Array, bool, Array | None]
 
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
@@ -128,10 +132,13 @@ class Plain:
         """Give the shape of a score map."""
         return tuple(n - k + 1 for n, k in zip(self.image[0].shape, window, strict=True))
 
-    def score(self, block: Region, *, floor: float = 2) -> Iterator[tuple[int, Region, Array, Array, bool]]:
+    def score(
+        self, block: Region, *, floor: float = 2, grids: Mapping[int, Grid] | None = None
+    ) -> Iterator[tuple[int, Region, Array, Array, bool, Array | None]]:
         """Score a block of places, template by template: its number, its part of the block, scores, norms.
 
-        A score means something where the norm is above 0. The last tells whether some score may reach the floor.
+        A score means something where the norm is above 0. Then whether some score may reach the floor, and the scores
+        summed up, if there is a grid for it.
         """
         needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
         region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
@@ -141,13 +148,39 @@ class Plain:
             limits = zip(block, self.places(pattern.window), strict=True)
             part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)
             if all(s.start < s.stop for s in part):
-                scored = tile.score_single(pattern, floor) if self.single else None
-                scores, norms, high = scored or tile.score_exactly(pattern)
+                grid = grids and grids.get(number)
+                cells = grid(part) if grid else None
+                scored = tile.score_single(pattern, floor, cells) if self.single else None
+                scores, norms, high, summed = scored or tile.score_exactly(pattern, cells)
                 shape = tuple(slice(s.stop - s.start) for s in part)
-                yield number, part, scores[shape], norms[shape], high
+                yield number, part, scores[shape], norms[shape], high, summed
 
     def check(self) -> None:
         """Accept: every place of a plain search has a score or lacks contrast."""
+
+
+@dataclass(frozen=True)
+class Norms:
+    """Inverse norms of the windows of a tile, 0 where there is none, and the largest of them."""
+
+    inverse: Array
+    largest: float
+    window: Shape
+
+    @cached_property
+    def _some(self) -> tuple[Array, Array]:
+        """Those at places of a grid, in order, and where: windows with most pixels in common are about as faint."""
+        steps = [max(1, k // 8) for k in self.window]
+        some = self.inverse[:: steps[0], :: steps[1]]
+        order = np.argsort(some, axis=None)
+        return some.ravel()[order], np.stack(np.unravel_index(order, some.shape), axis=1) * steps
+
+    def sample(self, least: float, most: float, count: int) -> Array:
+        """Choose places where they lie between two values, from all over that."""
+        values, places = self._some
+        first, last = np.searchsorted(values, [least, most], side="right")
+        found = places[first:last]
+        return found[:: 1 + len(found) // count]
 
 
 class _Tile:
@@ -159,50 +192,44 @@ class _Tile:
         self.centres = plain.patterns[0][1].whole.centres
         self._moments: dict[object, Any] = {}
 
-    def score_single(self, pattern: Pattern, floor: float) -> tuple[Array, Array, bool] | None:
+    def score_single(self, pattern: Pattern, floor: float, cells: Cells | None) -> Scored | None:
         """Score by transforms in single precision; give nothing if double precision is called for."""
-        inverse, largest = self.moments(pattern, single=True)
+        norms: Norms = self.moments(pattern, single=True)
         spectra, squares = self.spectra_single
         lines = math.sqrt(squares * pattern.count)
-        if largest > _faint_from(lines) and self._faint(pattern, inverse, lines) is None:
+        if norms.largest > _faint_from(lines) and self._faint(pattern, norms, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
-        product = _core.correlate_spectra(pairs, self.tiling)
-        squares, high, broken = self.engine.scale(product, self.tiling.fft_shape[1], inverse, floor)
+        product, found, summed = self.engine.score(pairs, self.tiling, norms.inverse, floor, cells)
+        squares, high, broken = found
         lines += math.sqrt(squares)
-        if single_error(lines) * largest <= TRUSTED_SINGLE:
+        if single_error(lines) * norms.largest <= TRUSTED_SINGLE:
             _check(broken)
-            return product, inverse, high > 0
-        top = self._mend(pattern, product, inverse, lines)
-        return None if top is None else (product, inverse, high > 0 or top >= floor)
-
-    def _faint(self, pattern: Pattern, inverse: Array, lines: float) -> Array | None:
-        """Tell which windows are too faint for single precision; None if to score them one by one takes too long."""
-        faint = inverse > _faint_from(lines)
-        return faint if np.count_nonzero(faint) * pattern.count <= _FAINT_SHARE * faint.size else None
-
-    def _mend(self, pattern: Pattern, product: Array, inverse: Array, lines: float) -> float | None:
-        """Score faint windows one by one, and a sample of others in doubt; give the highest of these scores.
-
-        Nothing if there are too many, or if a score of the sample was not as good as is promised.
-        """
-        faint = self._faint(pattern, inverse, lines)
-        if faint is None:
+            return product, norms.inverse, high > 0, summed
+        scores = product[tuple(map(slice, norms.inverse.shape))]
+        faint = self._faint(pattern, norms, lines)
+        if faint is None or not self._are_good(pattern, scores, norms, lines):
             return None
+        top = -1.0
+        if len(faint):
+            top = self._anew(pattern, scores, faint)[0]
+            summed = cells and self._sum_up(product, norms.inverse, cells)
+        return product, norms.inverse, high > 0 or top >= floor, summed
+
+    def _faint(self, pattern: Pattern, norms: "Norms", lines: float) -> Array | None:
+        """Find windows too faint for single precision; None if to score them one by one takes too long."""
+        if norms.largest <= _faint_from(lines):
+            return np.empty((0, 2), np.intp)
+        faint = norms.inverse > _faint_from(lines)
+        few = np.count_nonzero(faint) * pattern.count <= _FAINT_SHARE * faint.size
+        return np.argwhere(faint) if few else None
+
+    def _are_good(self, pattern: Pattern, scores: Array, norms: "Norms", lines: float) -> bool:
+        """Score a sample of those in doubt anew: some that are nearly faint, and some from everywhere."""
         most = max(8, min(128, 2**16 // pattern.count))
-        scores, top = product[: inverse.shape[0], : inverse.shape[1]], -1.0
-        if faint.any():
-            top = self._anew(pattern, scores, np.argwhere(faint))[0]
-        for least in (
-            _faint_from(lines) / 2,
-            _faint_from(lines) * _SELDOM,
-        ):  # nearly faint, and from everywhere
-            sample = _sample(inverse, least, _faint_from(lines), pattern.window, most)
-            high, change = self._anew(pattern, scores, sample)
-            if not change <= TRUSTED_SINGLE / 16:
-                return None
-            top = max(top, high)
-        return top
+        bounds = [(_faint_from(lines) * share, _faint_from(lines)) for share in (0.5, _SELDOM)]
+        sample = np.concatenate([norms.sample(*between, most) for between in bounds])
+        return self._anew(pattern, scores, sample)[1] <= TRUSTED_SINGLE / 16
 
     def _anew(self, pattern: Pattern, scores: Array, places: Array) -> tuple[float, float]:
         """Score some places by definition; give the highest score, and how much one has changed at most."""
@@ -212,7 +239,13 @@ class _Tile:
         scores[at] = exact
         return float(exact.max(initial=-1)), float(change.max(initial=0))
 
-    def score_exactly(self, pattern: Pattern) -> tuple[Array, Array, bool]:
+    def _sum_up(self, scores: Array, norms: Array, cells: Cells) -> Array:
+        shape, leads, size = cells
+        part = tuple(map(slice, shape))
+        summed: Array = self.engine.summarise(scores[part], norms[part], leads, size)
+        return summed
+
+    def score_exactly(self, pattern: Pattern, cells: Cells | None) -> Scored:
         """Score without rounding but for the last steps."""
         sums, variance = self.moments(pattern, single=False)
         pairs = zip(self.spectra, pattern.spectra, strict=True)
@@ -221,10 +254,10 @@ class _Tile:
         _check(
             self.engine.score_exactly(product, sums, own, variance, float(pattern.variance), pattern.count)
         )
-        return product, variance, True
+        return product, variance, True, cells and self._sum_up(product, variance, cells)
 
     def moments(self, pattern: Pattern, *, single: bool) -> Any:
-        """Give the windows' inverse norms and the largest of them, or their sums and their squares about the mean.
+        """Give the windows' inverse norms, or their sums and their squares about the mean.
 
         They are kept until another shape is asked for.
         """
@@ -257,7 +290,9 @@ class _Tile:
                     for squared in (False, True)
                 )
                 self.engine.round_moments(*products, pattern.count, own, variance, wide(0))
-        return (variance, self.engine.invert(variance)) if single else (sums, variance)
+        if single:
+            return Norms(variance, self.engine.invert(variance), pattern.window)
+        return sums, variance
 
     @cached_property
     def spectra_single(self) -> tuple[list[Array], float]:
@@ -284,17 +319,6 @@ class _Tile:
 def _faint_from(lines: float) -> float:
     """Give the inverse norm beyond which windows are too faint for single precision."""
     return TRUSTED_SINGLE / (_SELDOM * single_error(lines)) if lines else math.inf
-
-
-def _sample(inverse: Array, least: float, most: float, window: Shape, count: int) -> Array:
-    """Choose places from all over where inverse norms lie between two values.
-
-    Windows that have most pixels in common are about as faint, so that not all places need to be looked at.
-    """
-    steps = [max(1, k // 8) for k in window]
-    coarse = inverse[:: steps[0], :: steps[1]]
-    found = np.argwhere((coarse > least) & (coarse <= most)) * steps
-    return found[:: 1 + len(found) // count]
 
 
 def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, engine: Any) -> Array:

@@ -78,11 +78,19 @@ class Survey:
         self.places, self._size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
         self._parts: dict[Shape, list[Array]] = {}
 
-    def add(self, part: Region, scores: Array, norms: Array, engine: object = _core_numpy) -> None:
-        """Take the scores of a block in; those whose norm is not above 0 mean nothing."""
-        leads = tuple(-s.start % n for s, n in zip(part, self._size, strict=True))
-        summed = engine.summarise(scores, norms, leads, self._size)  # type: ignore[attr-defined]
+    def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
+        """Tell how a block is to be summed up: its shape, where its first cells end, and the size of cells."""
+        shape = tuple(s.stop - s.start for s in part)
+        return shape, tuple(-s.start % n for s, n in zip(part, self._size, strict=True)), self._size
+
+    def take(self, part: Region, summed: Array) -> None:
+        """Keep what a block was summed up to."""
         self._parts[tuple(s.start for s in part)] = [*summed]
+
+    def add(self, part: Region, scores: Array, norms: Array) -> None:
+        """Take the scores of a block in; those whose norm is not above 0 mean nothing."""
+        _, leads, size = self.grid(part)
+        self.take(part, _core_numpy.summarise(scores, norms, leads, size))
 
     def cells(self) -> Cells:
         """Put the blocks together, in their own order, so that sums are the same each time."""

@@ -1,4 +1,4 @@
-"""Instructions on vectors, written for numba where it does not find them by itself.
+"""How code is compiled by numba, and instructions on vectors for it where it does not find them by itself.
 
 What numba keeps on disk it makes anew when the file of a function changes, but not when this one does: after an edit
 here, delete the .nbi and .nbc files in __pycache__.
@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numba
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -150,3 +151,18 @@ def instructions(write: Callable[..., None]) -> Any:
     functools.update_wrapper(define, write)
     make: Any = intrinsic
     return make(define)
+
+
+def machine_code(
+    function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)
+) -> Callable[..., Any]:
+    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
+    compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
+    try:
+        return compiled(cache=True)(function)
+    except RuntimeError:  # no folder can be written to
+        return compiled()(function)
+
+
+# Without a place of its own on disk: it is kept there as a part of its caller.
+inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")

@@ -124,7 +124,11 @@ class View:
             return Match(self.box(place), score)
         expected = float(chance.false_alarms([place], [judged])[0]) * self.way.shares
         expected = float(f"{max(expected, self._least):.3g}")
-        second = round(float(chance.cells.best_elsewhere(np.array([place]))[0]) / judged, 4) if judged > 0 else None
+        second = (
+            round(float(chance.cells.best_elsewhere(np.array([place]))[0]) / judged, 4)
+            if judged > 0
+            else None
+        )
         return Match(self.box(place), score, false_alarms=expected, second_best=second)
 
     def best(self, count: int) -> list[Place]:
