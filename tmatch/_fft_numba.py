@@ -335,7 +335,7 @@ def _plan(n: int, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
 def _aligned(shape: Shape, dtype: type[np.floating[Any]]) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + _LINE_BYTES, np.uint8)
-    start = -room.ctypes.data % _LINE_BYTES
+    start = -room.__array_interface__["data"][0] % _LINE_BYTES
     return room[start : start + size].view(dtype).reshape(shape)
 
 

@@ -428,11 +428,11 @@ def _cell(side: int) -> int:
 def _with_neighbours(ufunc: np.ufunc, values: Array) -> Array:
     """Put each cell together with those around it."""
     for axis in range(values.ndim):
-        line = np.moveaxis(values, axis, 0)
-        around = line.copy()
-        ufunc(around[1:], line[:-1], out=around[1:])
-        ufunc(around[:-1], line[1:], out=around[:-1])
-        values = np.moveaxis(around, 0, axis)
+        first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        around = values.copy()
+        ufunc(around[last], values[first], out=around[last])
+        ufunc(around[first], values[last], out=around[first])
+        values = around
     return values
 
 
