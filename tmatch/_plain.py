@@ -24,6 +24,7 @@ Scored = tuple[Array, Array, bool, Array | None]
 
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
+_SAMPLED = 2**13  # places of a tile that a sample is drawn from
 _FAINT_SHARE = 10  # pixels of such windows for each place of a tile; beyond, double precision is faster
 
 
@@ -168,18 +169,16 @@ class Norms:
     window: Shape
 
     @cached_property
-    def _some(self) -> tuple[Array, Array]:
-        """Those at places of a grid, in order, and where: windows with most pixels in common are about as faint."""
-        steps = [max(1, k // 8) for k in self.window]
-        some = self.inverse[:: steps[0], :: steps[1]]
-        order = np.argsort(some, axis=None)
-        return some.ravel()[order], np.stack(np.unravel_index(order, some.shape), axis=1) * steps
+    def _some(self) -> tuple[Array, list[int]]:
+        """Those on a grid, and its steps: windows that have most pixels in common are about as faint."""
+        coarser = math.ceil(math.sqrt(self.inverse.size / _SAMPLED))
+        steps = [max(coarser, k // 8) for k in self.window]
+        return self.inverse[:: steps[0], :: steps[1]].copy(), steps
 
     def sample(self, least: float, most: float, count: int) -> Array:
-        """Choose places where they lie between two values, from all over that."""
-        values, places = self._some
-        first, last = np.searchsorted(values, [least, most], side="right")
-        found = places[first:last]
+        """Choose places where they lie between two values, from everywhere."""
+        some, steps = self._some
+        found = np.argwhere((some > least) & (some <= most)) * steps
         return found[:: 1 + len(found) // count]
 
 
