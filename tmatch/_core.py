@@ -2,8 +2,8 @@
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from tmatch import _engine, _tiles
 from tmatch._borders import Array, Extended, is_finite, largest_magnitude
 from tmatch._tiles import Job, Region, Shape, Tiling
 
+_REMEMBERED_POINTS = (
+    2**19
+)  # of a spectrum that is kept for the next call, which may well be with the same kernel
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
@@ -91,7 +94,10 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             transforms < passes and rounding_bound(norms, tiles) < 0.25
         ):  # else not sure to round to the integer
             work = np.dtype(np.float64) if whole else work
-            spectrum = tile_spectrum(np.conj(weights).astype(work), tiles)
+            kernel = np.conj(weights).astype(work)
+            remember = math.prod(tiles.fft_shape) <= _REMEMBERED_POINTS
+            make = _remembered_spectrum if remember else _remembered_spectrum.__wrapped__
+            spectrum = make(kernel.tobytes(), kernel.shape, work, tiles)
             passes, tiling = transforms, tiles
             sum_tile = functools.partial(_sum_by_transform, spectrum, tiling, whole)
 
@@ -116,22 +122,43 @@ def _choose_sums(
     weights: Array, work: np.dtype[Any], places: int, *, whole: bool
 ) -> tuple[float, Callable[[Array, Array], bool]]:
     """Choose between all taps at once and axis after axis, and the engine; say how many passes over a tile it takes."""
-    single = work in (np.float32, np.complex64)
-    factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
-    ways = [[weights], *([factors] if factors else [])]
-    passes, best = min(
-        ((sum(_passes(part, single=single) for part in way), way) for way in ways), key=operator.itemgetter(0)
-    )
-    engine = None if "c" in (weights.dtype.kind, work.kind) else _engine.compiled(passes * places)
+    ways = _ways(weights.tobytes(), weights.shape, weights.dtype, work, whole)
+    best = min(ways, key=lambda way: way.passes)
+    engine = None if "c" in (weights.dtype.kind, work.kind) else _engine.compiled(best.passes * places)
     if engine:
-        sparing, way = min(
-            ((sum(1 + _COMPILED_TAP * np.count_nonzero(part) for part in way), way) for way in ways),
-            key=operator.itemgetter(0),
-        )
-        if sparing < passes:
-            parts = [_Taps(w.shape, np.argwhere(w), w[w != 0].astype(work)) for w in way]
-            return sparing, functools.partial(_sum_compiled, engine.sum_shifted, parts)
-    return passes, functools.partial(_sum_by_numpy, best)
+        sparing = min(ways, key=lambda way: way.compiled_passes)
+        if sparing.compiled_passes < best.passes:
+            return sparing.compiled_passes, functools.partial(_sum_compiled, engine.sum_shifted, sparing.taps)
+    return best.passes, functools.partial(_sum_by_numpy, best.parts)
+
+
+@functools.lru_cache(maxsize=4)
+def _remembered_spectrum(data: bytes, shape: Shape, dtype: np.dtype[Any], tiling: Tiling) -> Array:
+    return tile_spectrum(np.frombuffer(data, dtype).reshape(shape), tiling)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Kernels to correlate with one after another, and the passes over a tile that takes NumPy and compiled code."""
+
+    parts: list[Array]
+    taps: "list[_Taps]"
+    passes: float
+    compiled_passes: float
+
+
+@functools.lru_cache(maxsize=32)
+def _ways(data: bytes, shape: Shape, dtype: np.dtype[Any], work: np.dtype[Any], whole: bool) -> list[_Way]:  # noqa: FBT001
+    """Give the ways to sum with a kernel, which are remembered: often many images are filtered with one."""
+    weights = np.frombuffer(data, dtype).reshape(shape)
+    factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
+    ways = []
+    for parts in [[weights], *([factors] if factors else [])]:
+        taps = [] if work.kind == "c" or dtype.kind == "c" else [_Taps.of(part, work) for part in parts]
+        passes = sum(_passes(part, single=work in (np.float32, np.complex64)) for part in parts)
+        compiled = sum(1 + _COMPILED_TAP * np.count_nonzero(part) for part in parts)
+        ways.append(_Way(parts, taps, passes, compiled))
+    return ways
 
 
 def _passes(weights: Array, *, single: bool) -> float:
@@ -248,8 +275,12 @@ class _Taps:
 
     def __init__(self, shape: Shape, places: Array, weights: Array) -> None:
         self.shape, self.places, self.weights = shape, places, weights
-        self.one_row = functools.cache(self._one_row)
-        self.two_rows = functools.cache(self._two_rows)
+        self.one_row = functools.lru_cache(maxsize=8)(self._one_row)
+        self.two_rows = functools.lru_cache(maxsize=8)(self._two_rows)
+
+    @classmethod
+    def of(cls, weights: Array, dtype: np.dtype[Any]) -> "_Taps":
+        return cls(weights.shape, np.argwhere(weights), weights[weights != 0].astype(dtype))
 
     def _one_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
         return self.places @ np.array(steps), self.weights[:, None]
