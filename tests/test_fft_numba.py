@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmatch import _core, _tiles
+from tmatch import _spectra, _tiles
 
 pytest.importorskip("numba")
 from tmatch import _fft_numba
@@ -23,10 +23,10 @@ def tiling_of(shape, window):
 
 def correlated(tiles, kernels, tiling):
     pairs = [
-        (_core.transform(t, tiling), _core.tile_spectrum(k, tiling))
+        (_spectra.transform(t, tiling), _spectra.tile_spectrum(k, tiling))
         for t, k in zip(tiles, kernels, strict=True)
     ]
-    return _core.correlate_spectra(pairs, tiling)[tuple(map(slice, tiling.places))]
+    return _spectra.correlate_spectra(pairs, tiling)[tuple(map(slice, tiling.places))]
 
 
 def by_scipy(tiles, kernels, tiling):
@@ -94,10 +94,10 @@ def test_tiles_are_left_alone_unless_made_for_it():
     tile = rng.normal(size=(50, 60))
     tile.setflags(write=False)
     tiling = tiling_of((64, 96), (9, 8))
-    room = _core.empty_tile(tiling, np.float64)
+    room = _spectra.empty_tile(tiling, np.float64)
     room[...] = 0
     room[:50, :60] = tile
-    spectra = _core.transform(tile, tiling), _core.transform(room, tiling, overwrite=True)
+    spectra = _spectra.transform(tile, tiling), _spectra.transform(room, tiling, overwrite=True)
     np.testing.assert_array_equal(*spectra)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from tmatch import _engine, _tiles
 from tmatch._borders import Array, Extended, is_finite, largest_magnitude
+from tmatch._spectra import correlate_spectra, rounding_bound, tile_spectrum, transform
 from tmatch._tiles import Job, Region, Shape, Tiling
 
-_REMEMBERED_POINTS = (
-    2**19
-)  # of a spectrum that is kept for the next call, which may well be with the same kernel
+_REMEMBERED_POINTS = 2**19  # of a spectrum that is kept, as the next call may be with the same kernel
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
@@ -338,77 +337,6 @@ def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array
             term = np.multiply(copies[first], line.dtype.type(weight), out=term)
         total += term
     return total
-
-
-# --- transforms of tiles: SciPy's, or compiled ones if the tiling says so; what a spectrum looks like is their affair
-
-
-def empty_tile(tiling: Tiling, dtype: type[np.floating[Any]]) -> Array:
-    """Make room for the values of a tile, and more, for `transform` to write over."""
-    if tiling.compiled:
-        return np.asarray(_compiled_transforms().empty_tile(tiling, dtype))
-    return np.empty(tiling.fft_shape, dtype)
-
-
-def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
-    """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
-    from scipy import fft  # noqa: PLC0415
-
-    if tiling.compiled:
-        return np.asarray(_compiled_transforms().tile_spectrum(kernel, tiling))
-
-    *others, last = tiling.fft_shape
-    # One axis before the others are filled up with zeros: there is nothing in them yet.
-    rows: Array = fft.fft(kernel, last) if np.iscomplexobj(kernel) else fft.rfft(kernel, last)
-    if others:
-        rows = np.asarray(fft.fftn(rows, others, axes=tuple(range(len(others)))))
-    return np.asarray(np.conj(rows))
-
-
-def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
-    """Spectrum of a tile. With `overwrite` it is one made by `empty_tile`, filled up with zeros."""
-    from scipy import fft  # noqa: PLC0415
-
-    if tiling.compiled:
-        return np.asarray(_compiled_transforms().transform(tile, tiling, overwrite=overwrite))
-
-    if np.iscomplexobj(tile):
-        return np.asarray(fft.fftn(tile, tiling.fft_shape))
-    return np.asarray(fft.rfftn(tile, tiling.fft_shape))
-
-
-def correlate_spectra(
-    pairs: Iterable[tuple[Array, Array]],
-    tiling: Tiling,
-    *,
-    is_complex: bool = False,
-    overwrite: bool = False,
-) -> Array:
-    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse: to all of a tile, and more.
-
-    The spectra of the tiles are written over if they are not needed again.
-    """
-    from scipy import fft  # noqa: PLC0415
-
-    if tiling.compiled:
-        return np.asarray(_compiled_transforms().correlate_spectra(pairs, tiling))
-    products = (np.multiply(tile, kernel, out=tile if overwrite else None) for tile, kernel in pairs)
-    total: Array = next(products)
-    for product in products:
-        total += product
-    inverse = fft.ifftn if is_complex else fft.irfftn
-    return np.asarray(inverse(total, tiling.fft_shape, overwrite_x=True))
-
-
-def _compiled_transforms() -> Any:
-    from tmatch import _fft_numba  # noqa: PLC0415
-
-    return _fft_numba
-
-
-def rounding_bound(norms: float, tiling: Tiling) -> float:
-    """Bound the error of a correlation by transforms: machine epsilon, log of the size, both norms."""
-    return float(np.finfo(np.float64).eps * (2 + math.log2(math.prod(tiling.fft_shape))) * norms)
 
 
 def _is_whole(kernel: Array) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._borders import Array
-from tmatch._core import correlate_spectra, sliding
+from tmatch._core import sliding
+from tmatch._spectra import correlate_spectra
 from tmatch._tiles import Shape, Tiling
 
 MOST_RUNS = 24  # of pixels in the rows of a mask, beyond which transforms are faster

@@ -14,12 +14,12 @@ from tmatch._explain_text import tell
 from tmatch._hints import changes_of, find_hints
 from tmatch._locate import _prepare
 from tmatch._match import Box
-from tmatch._matcher import FIRST, Matcher, ways_of
+from tmatch._matcher import Matcher, ways_of
 from tmatch._prefilter import Prefilter, estimate_noise
 from tmatch._score import Preparing, Scoring, Work, places_of
 from tmatch._tiles import Progress
 from tmatch._verdict import HOPELESS, PASSED, Explanation, Place, Verdict
-from tmatch._view import Deciding, View, Way, heights_of, place_of
+from tmatch._view import Deciding, View, heights_of, place_of
 
 _FEW = 64  # pixels of a masked template: smaller or turned, hardly any would be left
 _BEST = 5  # places are told besides
@@ -131,12 +131,8 @@ class _Judge:
         [search] = matcher._searches(image, of_image.get("image_mask"))  # noqa: SLF001
         self.metric, self._search = search.metric, search
         scores = heights_of(search, Work(workers, **self.steps.take()))
-        ways = ways_of(deciding.prefilter, deciding.threshold, search.metric)
         self._views: list[View] = []
-        for how in ways:
-            way = Way(how)
-            if len(ways) > 1:
-                way = Way(how, first=FIRST) if how == ways[0] else Way(how, shares=1 / (1 - FIRST))
+        for way in ways_of(deciding.prefilter, deciding.threshold, search.metric):
             self._views.append(View(search, scores, deciding, way, Work(workers, **self.steps.take())))
             if self._views[-1].found:  # then `locate` tries no other way
                 break

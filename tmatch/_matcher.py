@@ -22,7 +22,7 @@ from tmatch._significance import ALIKE
 from tmatch._sums import Search
 from tmatch._tiles import Progress
 
-FIRST = 1 / 4  # share of the false alarms allowed with which the first of two ways has to find something
+_FIRST = 1 / 4  # share of the false alarms allowed with which the first of two ways has to find something
 FALSE_ALARMS = 0.01  # a match by chance in a hundred searches, where nothing else is asked for
 
 Labelled = ArrayLike | Mapping[str, ArrayLike]
@@ -171,17 +171,16 @@ class Matcher:
         check_count("min_distance", min_distance)
         non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
         searches, work = self._searches(image, image_mask), Work.of(workers, progress)
-        allowed = FALSE_ALARMS if false_alarms is None else false_alarms
+        allowed = allowed_by(false_alarms, threshold)
         several = len(searches) > 1
         matches: dict[Match, float] = {}
         for n, way in enumerate(ways, 1):
-            last = n == len(ways)
-            shares = len(searches) / (1 - FIRST if last and len(ways) > 1 else 1)
+            shares = len(searches) * way.shares
             rule = Rule(threshold)
-            if threshold is None:
+            if allowed is not None:
                 rule = Rule(None, allowed / shares, ALIKE if several else math.inf)
-            found = find_filtered(searches, way, rule, work.step(n, len(ways)))
-            if several and threshold is None:
+            found = find_filtered(searches, way.how, rule, work.step(n, len(ways)))
+            if several and allowed is not None:
                 boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
                 found = compete(boxes, found, rule, max_overlap)
             for each, search, peaks in zip(self._prepared, searches, found, strict=True):
@@ -190,10 +189,10 @@ class Matcher:
                 matches |= {
                     match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
                 }
-            if not last:
-                matches = _sure_enough(matches, allowed)
+            if allowed is not None and way.first < 1:
+                matches = _sure_enough(matches, allowed, way.first)
             if matches:
-                if not last:
+                if n < len(ways):
                     work.finish()
                 break
         # Where templates compete, a score of many pixels is worth more than the same one of few.
@@ -328,13 +327,13 @@ def _judged(each: _Prepared, search: Search, found: Found, shares: float) -> lis
     return list(zip(matches, evidence(found), strict=True))
 
 
-def _sure_enough(matches: dict[Match, float], allowed: float) -> dict[Match, float]:
+def _sure_enough(matches: dict[Match, float], allowed: float, first: float) -> dict[Match, float]:
     """Keep the matches of the first of two ways only if one of them takes up no more than its share of what is allowed.
 
     The second way has the rest, and if it is not needed, all matches of the first are welcome to it: as many false
     alarms as are allowed are then expected in all. Each match is told the number at which it would be reported.
     """
-    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf) / FIRST
+    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf) / first
     if least > allowed:
         return {}
     return {
@@ -343,11 +342,25 @@ def _sure_enough(matches: dict[Match, float], allowed: float) -> dict[Match, flo
     }
 
 
-def ways_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Sequence[Prefilter]:
+@dataclass(frozen=True)
+class Way:
+    """How both are filtered, and by which number false alarms are multiplied where other ways have their share.
+
+    If another way follows, something must be found with the share `first` of the false alarms allowed; then all count.
+    """
+
+    how: Prefilter
+    shares: float = 1.0
+    first: float = 1.0
+
+
+def ways_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Sequence[Way]:
     """Tell how pictures are filtered: one way after the other, until something is found."""
     check_name("prefilter", prefilter, Prefilter)
     if prefilter == "auto":
-        return ("none", "whiten") if threshold is None and metric == "zncc" else ("none",)
+        if threshold is None and metric == "zncc":
+            return (Way("none", first=_FIRST), Way("whiten", shares=1 / (1 - _FIRST)))
+        return (Way("none"),)
     if prefilter != "none" and (threshold is not None or metric != "zncc"):
         given = f"`threshold` is {threshold!r}" if threshold is not None else f'`metric` is "{metric}"'
         msg = (
@@ -355,7 +368,14 @@ def ways_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Seque
             'leave one of them out, or use "none"'
         )
         raise ValueError(msg)
-    return (prefilter,)
+    return (Way(prefilter),)
+
+
+def allowed_by(false_alarms: float | None, threshold: float | None) -> float | None:
+    """Give the false alarms that are allowed; None if a threshold decides."""
+    if threshold is not None:
+        return None
+    return FALSE_ALARMS if false_alarms is None else false_alarms
 
 
 def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:

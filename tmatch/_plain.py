@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tmatch import _core, _core_numpy, _engine, _tiles
+from tmatch import _core_numpy, _engine, _spectra, _tiles
 from tmatch._borders import Array
 from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
 from tmatch._sums_exact import Whole, about
@@ -93,11 +93,11 @@ class Pattern:
 
     @cached_property
     def spectra(self) -> list[Array]:
-        return [_core.tile_spectrum(v.astype(np.float64), self.tiling) for v in self.values]
+        return [_spectra.tile_spectrum(v.astype(np.float64), self.tiling) for v in self.values]
 
     @cached_property
     def mask_spectrum(self) -> Array:
-        return _core.tile_spectrum(self.counted.astype(np.float64), self.tiling)
+        return _spectra.tile_spectrum(self.counted.astype(np.float64), self.tiling)
 
     @cached_property
     def spectra_single(self) -> list[Array]:
@@ -106,7 +106,7 @@ class Pattern:
         around = [(v - v.sum() / self.count) / norm for v in self.values]
         if self.mask is not None:
             around = [np.where(self.mask, v, 0) for v in around]
-        return [_core.tile_spectrum(v.astype(np.float32), self.tiling) for v in around]
+        return [_spectra.tile_spectrum(v.astype(np.float32), self.tiling) for v in around]
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class _Tile:
         """Score without rounding but for the last steps."""
         sums, variance = self.moments(pattern, single=False)
         pairs = zip(self.spectra, pattern.spectra, strict=True)
-        product = _core.correlate_spectra(pairs, self.tiling)
+        product = _spectra.correlate_spectra(pairs, self.tiling)
         own = np.array(pattern.sums, variance.dtype)
         _check(
             self.engine.score_exactly(product, sums, own, variance, float(pattern.variance), pattern.count)
@@ -282,7 +282,7 @@ class _Tile:
                 self.engine.add_masked_moments(*args)
             else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
                 products = (
-                    _core.correlate_spectra(
+                    _spectra.correlate_spectra(
                         [(self._spectrum(channel, centre, squared=squared), pattern.mask_spectrum)],
                         self.tiling,
                     )
@@ -298,9 +298,9 @@ class _Tile:
         """Of the channels about their means, and the largest sum of squares of a row or a column, added up."""
         spectra, squares = [], 0.0
         for channel in self.channels:
-            values = _core.empty_tile(self.tiling, np.float32)
+            values = _spectra.empty_tile(self.tiling, np.float32)
             squares += self.engine.load(channel, values)
-            spectra.append(_core.transform(values, self.tiling, overwrite=True))
+            spectra.append(_spectra.transform(values, self.tiling, overwrite=True))
         return spectra, squares
 
     @cached_property
@@ -310,9 +310,9 @@ class _Tile:
 
     def _spectrum(self, channel: Array, centre: int, *, squared: bool = False) -> Array:
         """Spectrum of whole numbers about a centre, or of their squares."""
-        values = _core.empty_tile(self.tiling, np.float64)
+        values = _spectra.empty_tile(self.tiling, np.float64)
         self.engine.place(channel, centre, squared, values)
-        return _core.transform(values, self.tiling, overwrite=True)
+        return _spectra.transform(values, self.tiling, overwrite=True)
 
 
 def _faint_from(lines: float) -> float:

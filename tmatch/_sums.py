@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tmatch import _core
+from tmatch import _core, _spectra
 from tmatch._borders import Array, Extended, is_finite
 from tmatch._tiles import Region, Shape, Tiling
 
@@ -134,7 +134,7 @@ class Tile:
     def spectrum(self) -> Array:
         if self._kept is not None:
             return self._kept
-        spectrum = _core.transform(self.values, self.tiling)
+        spectrum = _spectra.transform(self.values, self.tiling)
         self._kept = spectrum if self.reused else None
         return spectrum
 
@@ -162,7 +162,7 @@ class Weights:
 
     @cached_property
     def spectrum(self) -> Array:
-        return _core.tile_spectrum(self.values.astype(np.float64), self.tiling)
+        return _spectra.tile_spectrum(self.values.astype(np.float64), self.tiling)
 
     @cached_property
     def exponent(self) -> int:
@@ -170,7 +170,7 @@ class Weights:
 
     @cached_property
     def spectrum_single(self) -> Array:
-        return _core.tile_spectrum(np.ldexp(self.values, -self.exponent).astype(np.float32), self.tiling)
+        return _spectra.tile_spectrum(np.ldexp(self.values, -self.exponent).astype(np.float32), self.tiling)
 
     @cached_property
     def norm(self) -> float:
@@ -197,11 +197,11 @@ def correlate(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple[Array,
     pairs = list(zip(tiles, weights, strict=True))
     places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
     spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
-    full = _core.correlate_spectra(spectra, tiling, overwrite=not any(t.reused for t in tiles))
+    full = _spectra.correlate_spectra(spectra, tiling, overwrite=not any(t.reused for t in tiles))
     total = full[tuple(map(slice, places))]
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
-    return total, sum(_core.rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
+    return total, sum(_spectra.rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
 
 
 def correlate_single(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple[Array, float]:
@@ -217,9 +217,9 @@ def correlate_single(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple
     others = max(w.exponent for w in weights)
     factors = [np.float32(2.0 ** max(w.exponent - others, -60)) for w in weights]
     small = [t.single(scale) for t in tiles]
-    spectra = (_core.transform(s, tiling) for s in small)
+    spectra = (_spectra.transform(s, tiling) for s in small)
     kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
-    full = _core.correlate_spectra(zip(spectra, kernels, strict=True), tiling)
+    full = _spectra.correlate_spectra(zip(spectra, kernels, strict=True), tiling)
     full = full[tuple(map(slice, tiling.fft_shape))]
     total = full[tuple(map(slice, places))]
     pairs = zip(small, weights, strict=True)

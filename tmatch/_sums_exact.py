@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tmatch import _core
+from tmatch import _spectra
 from tmatch._borders import Array
 from tmatch._sums import (
     Search,
@@ -50,7 +50,7 @@ class Whole:
         spread = max(1, *spreads, *others)
         largest = 2 * channels * (count * spread**2) * (count if search.centred else 2)
         points = math.prod(tiling.fft_shape) * channels
-        rounding = _core.rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
+        rounding = _spectra.rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
         if largest >= 2**63 or rounding >= 0.25:
             return None
         narrow = np.int32 if count * spread**2 < 2**31 else np.int64

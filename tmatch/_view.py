@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tmatch._borders import Array
 from tmatch._candidates import Found, Rule, find_filtered
 from tmatch._match import Box, Match, iou, order_of, stronger
-from tmatch._matcher import FALSE_ALARMS, match_at
+from tmatch._matcher import Way, allowed_by, match_at
 from tmatch._peaks import by_height, find_peaks, shifts
 from tmatch._prefilter import Prefilter, filtered
 from tmatch._score import Work, empty_map, fill_maps, places_of
@@ -31,19 +31,7 @@ class Deciding:
     @property
     def allowed(self) -> float | None:
         """The false alarms that are allowed; None if a threshold decides."""
-        return None if self.threshold is not None else self.false_alarms or FALSE_ALARMS
-
-
-@dataclass(frozen=True)
-class Way:
-    """How both are filtered, and by which number false alarms are multiplied where other ways have their share.
-
-    If another way follows, something must be found with the share `first` of the false alarms allowed; then all count.
-    """
-
-    how: Prefilter
-    shares: float = 1.0
-    first: float = 1.0
+        return allowed_by(self.false_alarms, self.threshold)
 
 
 class View:

@@ -50,7 +50,7 @@ from tmatch._cli_common import (
 )
 from tmatch._engine import describe
 from tmatch._filter import Output, RangeRule, filter_with_scipy
-from tmatch._matcher import FALSE_ALARMS, ScoreMap, check_decision, score_with_validity, ways_of
+from tmatch._matcher import ScoreMap, allowed_by, check_decision, score_with_validity, ways_of
 from tmatch._plot import plot_filters, plot_kernel
 from tmatch._tiles import available_cores
 
@@ -145,7 +145,7 @@ def locate(
     """
     check_decision(false_alarms, threshold, metric)
     ways_of(prefilter, threshold, metric)
-    allowed = FALSE_ALARMS if false_alarms is None and threshold is None else false_alarms
+    allowed = allowed_by(false_alarms, threshold)
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
