@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tmatch import _spectra, _tiles
 
 pytest.importorskip("numba")
-from tmatch import _fft_numba
+from tmatch import _core_numba, _fft_numba, _vectors
 
 SIDES = [32, 64, 96, 128, 160, 192, 256, 288, 480, 512, 800, 1024]
 
@@ -105,10 +105,23 @@ def test_tiles_are_left_alone_unless_made_for_it():
 def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
     window = tuple(max(1, int(n * share)) for n, share in zip(shape, shares, strict=True))
     tiling = _tiles.plan_tiles(shape, window, compiled=True)
-    assert tiling.compiled
+    assert tiling.compiled == (min(shape) >= 32)
+    if not tiling.compiled:
+        return
     for side in tiling.fft_shape:
         assert side % 32 == 0
         for factor in (2, 3, 5):
             while side % factor == 0:
                 side //= factor
         assert side == 1
+
+
+def test_code_on_disk_is_made_anew_when_any_source_of_it_has_changed():
+    stamp = _core_numba.sum_shifted._cache._cache_file._source_stamp
+    assert stamp[-1] == _vectors._sources()
+
+
+@pytest.mark.parametrize("image", [(1, 5000), (4, 300), (31, 31)])
+def test_thin_images_are_left_to_scipy(image):
+    assert not _tiles.plan_tiles(image, (1, 20), compiled=True).compiled
+    assert _tiles.plan_tiles((32, 40), (9, 20), compiled=True).compiled

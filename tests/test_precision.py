@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch import _core_numpy, _engine
+from tmatch import _core_numpy, _engine, _plain
 
 BOUND = 1e-9  # what match_template promises
 
@@ -200,3 +200,26 @@ def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(
         found.append(tmatch.match_template(image, template, **options))
     np.testing.assert_array_equal(*found)
     assert found[0][40, 50] == 1
+
+
+def test_few_windows_in_doubt_are_in_the_sample_though_the_grid_misses_them():
+    inverse = np.ones((700, 700))
+    inverse[13:16, 21:24] = 9  # between the places of the grid
+    places = _plain.Norms(inverse, 9.0, (8, 8)).sample(5, 10, 4)
+    assert len(places)
+    assert (inverse[tuple(places.T)] == 9).all()
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_one_odd_pixel_of_a_bright_16_bit_flat_is_seen_through_any_mask(precision):
+    mask = np.random.default_rng(0).random((151, 151)) < 0.5
+    mask[75, 75] = True
+    image = np.full((152, 152), 65534, np.uint16)
+    image[75, 75] = 65535
+    template = image[:151, :151]
+    scores = tmatch.match_template(image, template, mask=mask, precision=precision)
+    valid = tmatch.score_validity(image, template, mask=mask)
+    np.testing.assert_array_equal(valid, [[True, mask[75, 74]], [mask[74, 75], mask[74, 74]]])
+    expected = np.where(valid, -1 / (np.count_nonzero(mask) - 1), 0)
+    expected[0, 0] = 1
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=BOUND if precision == "double" else 1e-4)

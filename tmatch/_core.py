@@ -13,14 +13,13 @@ from tmatch._borders import Array, Extended, is_finite, largest_magnitude
 from tmatch._spectra import correlate_spectra, rounding_bound, tile_spectrum, transform
 from tmatch._tiles import Job, Region, Shape, Tiling
 
+_REMEMBERED_WEIGHTS = 2**12  # of a kernel about which is kept what was found out
 _REMEMBERED_POINTS = 2**19  # of a spectrum that is kept, as the next call may be with the same kernel
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
 _SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
-_COMPILED_TAP, _COMPILED_TRANSFORM_PASSES = (
-    0.18,
-    16,
-)  # what a tap, and a pair of transforms, costs compiled code
+_COMPILED_TAP = 0.18  # what a tap costs compiled code, as such passes
+_COMPILED_TRANSFORM_PASSES = 16  # and a pair of transforms
 
 
 # --- correlation ----------------------------------------------------------------------------------
@@ -78,20 +77,18 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
         work = np.dtype(np.float32 if small else np.float64)
     tiling = _tiles.plan_blocks(shape, weights.shape)
     passes, sum_tile = _choose_sums(weights, work, math.prod(tiling.places) * len(images), whole=whole)
-    is_complex = "c" in (weights.dtype.kind, work.kind)
-    compiled = not is_complex and len(shape) == 2 and _engine.compiled(0) is not None
-    pair = _COMPILED_TRANSFORM_PASSES if compiled else _TRANSFORM_PASSES
-    if passes > pair:  # transforms cost at least that
+    if passes > _COMPILED_TRANSFORM_PASSES:  # transforms cost at least that
+        is_complex = "c" in (weights.dtype.kind, work.kind)
+        compiled = not is_complex and _engine.compiled(0) is not None
         tiles = _tiles.plan_tiles(shape, weights.shape, compiled=compiled)
+        each = _COMPILED_TRANSFORM_PASSES if tiles.compiled else _TRANSFORM_PASSES
         transforms = (
-            pair * tiles.work * (1 + 1 / (2 * tiles.count)) / math.prod(tiles.places)
+            each * tiles.work * (1 + 1 / (2 * tiles.count)) / math.prod(tiles.places)
         )  # and the kernel's
-        norms = (
-            largest * math.sqrt(math.prod(tiles.fft_shape)) * float(np.linalg.norm(weights)) if whole else 0.0
-        )
-        if (
-            transforms < passes and rounding_bound(norms, tiles) < 0.25
-        ):  # else not sure to round to the integer
+        points = math.prod(tiles.fft_shape)
+        norms = largest * math.sqrt(points) * float(np.linalg.norm(weights)) if whole else 0.0
+        # Else it is not sure that rounding gives the integer.
+        if transforms < passes and rounding_bound(norms, tiles) < 0.25:
             work = np.dtype(np.float64) if whole else work
             kernel = np.conj(weights).astype(work)
             remember = math.prod(tiles.fft_shape) <= _REMEMBERED_POINTS
@@ -121,7 +118,8 @@ def _choose_sums(
     weights: Array, work: np.dtype[Any], places: int, *, whole: bool
 ) -> tuple[float, Callable[[Array, Array], bool]]:
     """Choose between all taps at once and axis after axis, and the engine; say how many passes over a tile it takes."""
-    ways = _ways(weights.tobytes(), weights.shape, weights.dtype, work, whole)
+    ways_of = _ways if weights.size <= _REMEMBERED_WEIGHTS else _ways.__wrapped__
+    ways = ways_of(weights.tobytes(), weights.shape, weights.dtype, work, whole)
     best = min(ways, key=lambda way: way.passes)
     engine = None if "c" in (weights.dtype.kind, work.kind) else _engine.compiled(best.passes * places)
     if engine:
@@ -141,9 +139,13 @@ class _Way:
     """Kernels to correlate with one after another, and the passes over a tile that takes NumPy and compiled code."""
 
     parts: list[Array]
-    taps: "list[_Taps]"
+    work: np.dtype[Any]
     passes: float
     compiled_passes: float
+
+    @functools.cached_property
+    def taps(self) -> "list[_Taps]":
+        return [_Taps.of(part, self.work) for part in self.parts]
 
 
 @functools.lru_cache(maxsize=32)
@@ -153,10 +155,9 @@ def _ways(data: bytes, shape: Shape, dtype: np.dtype[Any], work: np.dtype[Any], 
     factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
     ways = []
     for parts in [[weights], *([factors] if factors else [])]:
-        taps = [] if work.kind == "c" or dtype.kind == "c" else [_Taps.of(part, work) for part in parts]
         passes = sum(_passes(part, single=work in (np.float32, np.complex64)) for part in parts)
         compiled = sum(1 + _COMPILED_TAP * np.count_nonzero(part) for part in parts)
-        ways.append(_Way(parts, taps, passes, compiled))
+        ways.append(_Way(parts, work, passes, compiled))
     return ways
 
 
@@ -244,7 +245,8 @@ def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
             start = sum(p * step for p, step in zip(place, steps, strict=True))
             total += np.correlate(line[start : start + size + len(taps) - 1], taps)
         return total
-    return _sum_shifted(line, *_taps(weights, steps), size)
+    shifts = np.argwhere(weights) @ np.array(steps)
+    return _sum_shifted(line, shifts, weights[weights != 0], size)
 
 
 def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
@@ -256,12 +258,6 @@ def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
             if taps.any():
                 pieces.append(((*lead, start), taps))
     return pieces
-
-
-def _taps(weights: Array, steps: Sequence[int]) -> tuple[Array, Array]:
-    """Give the weights that are not 0, and how far along the line each lies from the first."""
-    places = np.argwhere(weights)
-    return places @ np.array(steps), weights[tuple(places.T)]
 
 
 def _reach(shape: Shape, steps: Sequence[int]) -> int:
@@ -279,7 +275,8 @@ class _Taps:
 
     @classmethod
     def of(cls, weights: Array, dtype: np.dtype[Any]) -> "_Taps":
-        return cls(weights.shape, np.argwhere(weights), weights[weights != 0].astype(dtype))
+        with np.errstate(over="ignore"):  # told of the sums
+            return cls(weights.shape, np.argwhere(weights), weights[weights != 0].astype(dtype))
 
     def _one_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
         return self.places @ np.array(steps), self.weights[:, None]

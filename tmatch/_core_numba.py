@@ -19,7 +19,7 @@ MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are f
 _VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
 
 
-# With "reassoc" sums are added in any order, which is faster; only an estimate of an error is made of such.
+# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, and whole numbers.
 _compile_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
 
 
@@ -42,7 +42,7 @@ def _sum_taps(rows: int) -> Any:
             return [total + product for total, product in zip(totals, weighted(tap), strict=True)]
 
         targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
-        for vector, target in zip(code.accumulate(weighted(code.zero), count, add), targets, strict=True):
+        for vector, target in zip(code.accumulate(weighted(0), count, add), targets, strict=True):
             code.store(vector, sums, target)
 
     return sum_taps
@@ -280,11 +280,12 @@ def round_moments(
     products: Array, products_squares: Array, count: int, sums: Array, variance: Array, zero: float
 ) -> None:
     """Do as `add_moments` with sums that came from transforms, in the corners of arrays."""
-    across, squares = np.empty(variance.shape[1]), np.empty(variance.shape[1])
+    # Products of whole numbers need the type that was found wide enough; minus zero becomes zero.
+    across, squares = np.empty(variance.shape[1], sums.dtype), np.empty(variance.shape[1], sums.dtype)
     for y in range(variance.shape[0]):
         row, row_squares = products[y], products_squares[y]
         for x in range(across.size):
-            across[x], squares[x] = np.rint(row[x]), np.rint(row_squares[x])
+            across[x], squares[x] = np.rint(row[x]) + 0.0, np.rint(row_squares[x]) + 0.0
         _take_means_off(across, squares, count + zero, zero, variance[y])
         if sums.size:
             _copy(across, sums[y])

@@ -1,4 +1,7 @@
-"""What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results."""
+"""What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results.
+
+But of scores that are too high only whether there are any.
+"""
 
 import functools
 from collections.abc import Iterable

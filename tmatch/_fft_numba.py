@@ -43,7 +43,7 @@ class Complex:
     def __mul__(self, other: "Complex") -> "Complex":
         return Complex(self.re * other.re - self.im * other.im, self.re * other.im + self.im * other.re)
 
-    def times(self, number: float) -> "Complex":
+    def times(self, number: "float | Vector") -> "Complex":
         return Complex(self.re * number, self.im * number)
 
     def times_i(self, sign: int) -> "Complex":
@@ -129,9 +129,7 @@ def _product(*, add: bool) -> Any:
     @instructions
     def product(code: Code, spectrum: Any, kernel: Any, number: Any, at: Any, gap: Any, buffer: Any) -> None:
         factors = _load(code, spectrum, at, gap), _load(code, kernel, at, gap)
-        result = factors[0] * factors[1]
-        scale = code.spread(number)
-        result = Complex(result.re * scale, result.im * scale)
+        result = (factors[0] * factors[1]).times(code.spread(number))
         if add:
             result += _load(code, buffer, at, gap)
         _store(code, result, buffer, at, gap)
@@ -251,7 +249,7 @@ def _transform_tile(
 ) -> None:
     """Make the spectrum of a tile, which is written over; its rows are longer than what is transformed by a vector.
 
-    From some column on it is 0.
+    From column `columns` on it is 0.
     """
     height, pitch = tile.shape
     blocks, _, width, lanes = spectrum.shape
@@ -300,7 +298,7 @@ def correlate(
         _transform_back(flat, x, half, pitch, height, radices, roots)
 
 
-# --- what the rest calls: the functions of `_core` of the same names ---------------------------------
+# --- what the rest calls: the functions of `_spectra` of the same names, and `prepare` ---------------
 
 
 @functools.lru_cache(maxsize=64)

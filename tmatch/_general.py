@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tmatch import _engine, _tiles
 from tmatch._borders import Array
 from tmatch._inputs import BOUNDED, NORMALISED
-from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, Sums
+from tmatch._sums import MOST_CHANNELS, PASSES, TRUSTED_SINGLE, Search, Sums
 from tmatch._sums_exact import prepare_exact
 from tmatch._sums_floats import prepare_floats
 from tmatch._tiles import Region, Tiling
@@ -25,7 +25,8 @@ class General:
 
     def __init__(self, number: int, search: Search) -> None:
         self.number, self.search = number, search
-        compiled = _engine.compiled(PASSES * math.prod(search.shape)) is not None
+        flat = len(search.shape) == 2 and len(search.image) <= MOST_CHANNELS
+        compiled = flat and _engine.compiled(PASSES * math.prod(search.shape)) is not None
         self.tiling = _tiles.plan_tiles(search.shape, search.template[0].shape, compiled=compiled)
         with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
             self._sum_block, self._exact = _prepare(search, self.tiling)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tmatch import _core_numpy, _engine, _spectra, _tiles
 from tmatch._borders import Array
-from tmatch._sums import PASSES, TRUSTED_SINGLE, Search, single_error
+from tmatch._sums import MOST_CHANNELS, PASSES, TRUSTED_SINGLE, Search, single_error
 from tmatch._sums_exact import Whole, about
 from tmatch._tiles import Region, Shape, Tiling
 
@@ -134,7 +134,7 @@ class Plain:
         return tuple(n - k + 1 for n, k in zip(self.image[0].shape, window, strict=True))
 
     def score(
-        self, block: Region, *, floor: float = 2, grids: Mapping[int, Grid] | None = None
+        self, block: Region, *, floor: float = 2.0, grids: Mapping[int, Grid] | None = None
     ) -> Iterator[tuple[int, Region, Array, Array, bool, Array | None]]:
         """Score a block of places, template by template: its number, its part of the block, scores, norms.
 
@@ -170,7 +170,7 @@ class Norms:
 
     @cached_property
     def _some(self) -> tuple[Array, list[int]]:
-        """Those on a grid, and its steps: windows that have most pixels in common are about as faint."""
+        """Those on a grid, and its steps; windows that have most pixels in common are about as faint."""
         coarser = math.ceil(math.sqrt(self.inverse.size / _SAMPLED))
         steps = [max(coarser, k // 8) for k in self.window]
         return self.inverse[:: steps[0], :: steps[1]].copy(), steps
@@ -179,6 +179,8 @@ class Norms:
         """Choose places where they lie between two values, from everywhere."""
         some, steps = self._some
         found = np.argwhere((some > least) & (some <= most)) * steps
+        if not len(found):  # few, and between the places of the grid
+            found = np.argwhere((self.inverse > least) & (self.inverse <= most))
         return found[:: 1 + len(found) // count]
 
 
@@ -196,12 +198,12 @@ class _Tile:
         norms: Norms = self.moments(pattern, single=True)
         spectra, squares = self.spectra_single
         lines = math.sqrt(squares * pattern.count)
-        if norms.largest > _faint_from(lines) and self._faint(pattern, norms, lines) is None:
+        if self._faint(pattern, norms, lines) is None:
             return None
         pairs = zip(spectra, pattern.spectra_single, strict=True)
         product, found, summed = self.engine.score(pairs, self.tiling, norms.inverse, floor, cells)
-        squares, high, broken = found
-        lines += math.sqrt(squares)
+        of_products, high, broken = found
+        lines += math.sqrt(of_products)
         if single_error(lines) * norms.largest <= TRUSTED_SINGLE:
             _check(broken)
             return product, norms.inverse, high > 0, summed
@@ -370,11 +372,12 @@ def gather(searches: Sequence[Search]) -> list[Plain]:
         largest, least = (tuple(map(f, zip(*windows, strict=True))) for f in (max, min))
         image = members[0][1].image
         shape = tuple(n + a - b for n, a, b in zip(image[0].shape, largest, least, strict=True))
-        tiling = _tiles.plan_tiles(shape, largest, compiled=bool(engine))
+        tiling = _tiles.plan_tiles(shape, largest, compiled=bool(engine) and len(image) <= MOST_CHANNELS)
         ready = [(number, Pattern.of(search, tiling)) for number, search in members]
         if patterns := [(number, pattern) for number, pattern in ready if pattern]:
             patterns.sort(key=lambda p: (p[1].shape, p[1].whole.narrow.__name__, p[0]))
-            groups.append(Plain(image, patterns, engine or _core_numpy, members[0][1].single))
+            passes = engine if engine and tiling.compiled else _core_numpy
+            groups.append(Plain(image, patterns, passes, members[0][1].single))
     return groups
 
 

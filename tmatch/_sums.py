@@ -13,6 +13,7 @@ from tmatch._borders import Array, Extended, is_finite
 from tmatch._tiles import Region, Shape, Tiling
 
 PASSES = 100  # over a tile, that its scores cost about
+MOST_CHANNELS = 4  # for compiled transforms: they are compiled anew for each number of channels
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may be off by more are done in double
 _REMEMBERED = 4  # things made of one template: they can be as large as a tile
 

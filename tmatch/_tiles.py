@@ -72,9 +72,9 @@ class Tiling:
 def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> Tiling:
     """Choose blocks for the least work: a transform costs so much a point, more beyond the cache.
 
-    With `compiled`, two-dimensional ones are transformed by compiled code.
+    With `compiled`, those of two dimensions, not too thin, are transformed by compiled code.
     """
-    compiled = compiled and len(window) == 2
+    compiled = compiled and len(window) == 2 and min(image_shape) >= _COMPILED_STEP
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
     most = max(2, int(_CHOICES ** (1 / len(window))))  # for each axis
     axes = []

@@ -1,11 +1,9 @@
-"""How code is compiled by numba, and instructions on vectors for it where it does not find them by itself.
-
-What numba keeps on disk it makes anew when the file of a function changes, but not when this one does: after an edit
-here, delete the .nbi and .nbc files in __pycache__.
-"""
+"""How code is compiled by numba, and instructions on vectors for it where it does not find them by itself."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -66,16 +64,11 @@ class Code:
 
     def product(self, a: Any, b: Any) -> Any:
         """Multiply places."""
-        return self.builder.mul(a, _integer(b))
-
-    @property
-    def zero(self) -> Any:
-        """Give the first place."""
-        return _integer(0)
+        return self.builder.mul(_integer(a), _integer(b))
 
     def item(self, data: Any, at: Any) -> Any:
         """Fetch one number."""
-        return self.builder.load(self.builder.gep(data, [at]))
+        return self.builder.load(self.builder.gep(data, [_integer(at)]))
 
     def load(self, data: Any, at: Any) -> Vector:
         """Fetch a vector."""
@@ -159,9 +152,21 @@ def machine_code(
     # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
     compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
     try:
-        return compiled(cache=True)(function)
+        made: Any = compiled(cache=True)(function)
     except RuntimeError:  # no folder can be written to
         return compiled()(function)
+    # Numba makes what it has on disk anew when the file of the function changes; what it calls counts too.
+    kept: Any = getattr(made._cache, "_cache_file", None)  # noqa: SLF001
+    if hasattr(kept, "_source_stamp"):
+        kept._source_stamp = kept._source_stamp, _sources()  # noqa: SLF001
+    return made  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _sources() -> str:
+    """Tell the sources of compiled code from any others, and the width of vectors."""
+    files = sorted([*Path(__file__).parent.glob("_*_numba.py"), Path(__file__)])
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files) + bytes([VECTOR_BYTES])).hexdigest()
 
 
 # Without a place of its own on disk: it is kept there as a part of its caller.

@@ -434,7 +434,8 @@ def info() -> None:
     from importlib.metadata import version  # noqa: PLC0415
 
     print(f"tmatch {tmatch.__version__}, Python {platform.python_version()}")
-    print(f"transforms: scipy.fft of SciPy {version('scipy')}; arrays: NumPy {version('numpy')}")
+    print(f"arrays: NumPy {version('numpy')}")
+    print(f"transforms: scipy.fft of SciPy {version('scipy')}; with numba, in two dimensions, tmatch's own")
     print(f"engine: {describe()}")
     print(f"threads: {available_cores()}, the cores this process may use")
 
