@@ -166,7 +166,8 @@ def machine_code(
 def _sources() -> str:
     """Tell the sources of compiled code from any others, and the width of vectors."""
     files = sorted([*Path(__file__).parent.glob("_*_numba.py"), Path(__file__)])
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files) + bytes([VECTOR_BYTES])).hexdigest()
+    texts = (file.read_bytes() for file in files if file.is_file())  # none, if all is in an archive
+    return hashlib.sha256(b"".join(texts) + bytes([VECTOR_BYTES])).hexdigest()
 
 
 # Without a place of its own on disk: it is kept there as a part of its caller.
