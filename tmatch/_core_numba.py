@@ -60,17 +60,22 @@ def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
         sums[x] = total
 
 
-@machine_code
 def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> int:
     """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
 
     There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
     first. Gives the number of results that are not finite.
     """
+    return int(sum_rows(line, row_step, shifts, weights, _whole_rows(out), out.shape[1]))
+
+
+@machine_code
+def sum_rows(line: Array, row_step: int, shifts: Array, weights: Array, out: Array, width: int) -> int:
+    """Do so in the first columns of `out`."""
     if shifts.size == 0:
-        out[:] = 0
+        out[:, :width] = 0
         return 0
-    height, width = out.shape
+    height = out.shape[0]
     rows, together = weights.shape[1], _VECTORS * VECTOR_BYTES // line.itemsize
     sums = np.empty((rows, width), line.dtype)
     flat = sums.ravel()
@@ -88,8 +93,8 @@ def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: 
             else:
                 _sum_two_rows(line, base + x, shifts, weights, shifts.size, flat, x, width)
         for row in range(rows):
-            source, target = sums[row], out[y + row]
-            for x in range(width):
+            source, target = sums[row], out[y + row, :width]
+            for x in range(source.size):
                 broken += source[x] - source[x] != 0  # faster than np.isfinite
                 target[x] = source[x]
     return broken
@@ -406,8 +411,8 @@ def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[i
 def _whole_rows(part: Array) -> Array:
     """See a part of an array with whole rows: only then compiled code knows that neighbours lie side by side."""
     pitch, step = part.strides
-    if step != part.itemsize or pitch % step or pitch < 0:
-        return np.ascontiguousarray(part)
+    if step != part.itemsize or pitch % step or pitch < part.shape[1] * step:
+        return part
     return np.lib.stride_tricks.as_strided(part, (len(part), pitch // step))
 
 
