@@ -145,7 +145,7 @@ class _Way:
 
     @functools.cached_property
     def taps(self) -> "list[_Taps]":
-        return [_Taps.of(part, self.work) for part in self.parts]
+        return [_Taps(part, self.work) for part in self.parts]
 
 
 @functools.lru_cache(maxsize=32)
@@ -268,15 +268,12 @@ def _reach(shape: Shape, steps: Sequence[int]) -> int:
 class _Taps:
     """The weights of a kernel that are not 0, where they are, and how far along a line that is."""
 
-    def __init__(self, shape: Shape, places: Array, weights: Array) -> None:
-        self.shape, self.places, self.weights = shape, places, weights
+    def __init__(self, weights: Array, dtype: np.dtype[Any]) -> None:
+        self.shape, self.places = weights.shape, np.argwhere(weights)
+        with np.errstate(over="ignore"):  # told of the sums
+            self.weights = weights[weights != 0].astype(dtype)
         self.one_row = functools.lru_cache(maxsize=8)(self._one_row)
         self.two_rows = functools.lru_cache(maxsize=8)(self._two_rows)
-
-    @classmethod
-    def of(cls, weights: Array, dtype: np.dtype[Any]) -> "_Taps":
-        with np.errstate(over="ignore"):  # told of the sums
-            return cls(weights.shape, np.argwhere(weights), weights[weights != 0].astype(dtype))
 
     def _one_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
         return self.places @ np.array(steps), self.weights[:, None]

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch import _fft_numba
 from tmatch._borders import Array
-from tmatch._fft_numba import correlate
+from tmatch._fft_numba import correlate, prepare
 from tmatch._tiles import Shape, Tiling
 from tmatch._vectors import VECTOR_BYTES, Code, Vector, inline, instructions, machine_code
 
@@ -210,9 +209,7 @@ def add_moments(
         _add_up(down, squares, before, before_squares)
         _difference(before, width, across)
         _difference(before_squares, width, across_squares)
-        _take_means_off(across, across_squares, count, zero, variance[y])
-        if sums.size:
-            _copy(across, sums[y])
+        _take_in_sums(across, across_squares, count, zero, y, sums, variance)
 
 
 @inline
@@ -223,9 +220,15 @@ def _take_means_off(sums: Array, squares: Array, count: float, zero: float, vari
 
 
 @inline
-def _copy(source: Array, target: Array) -> None:
-    for x in range(target.size):
-        target[x] = source[x]
+def _take_in_sums(
+    across: Array, squares: Array, count: float, zero: float, y: int, sums: Array, variance: Array
+) -> None:
+    """End a row of window sums: add its variances, and keep the sums if there is room."""
+    _take_means_off(across, squares, count, zero, variance[y])
+    if sums.size:
+        target = sums[y]
+        for x in range(target.size):
+            target[x] = across[x]
 
 
 @inline
@@ -275,9 +278,7 @@ def add_masked_moments(
             _add_run(before[y + runs[i, 0]], runs[i, 1], runs[i, 2], across)
             _add_run(before_squares[y + runs[i, 0]], runs[i, 1], runs[i, 2], squares)
             i += 1
-        _take_means_off(across, squares, count + zero, zero, variance[y])
-        if sums.size:
-            _copy(across, sums[y])
+        _take_in_sums(across, squares, count + zero, zero, y, sums, variance)
 
 
 @machine_code
@@ -291,9 +292,7 @@ def round_moments(
         row, row_squares = products[y], products_squares[y]
         for x in range(across.size):
             across[x], squares[x] = np.rint(row[x]) + 0.0, np.rint(row_squares[x]) + 0.0
-        _take_means_off(across, squares, count + zero, zero, variance[y])
-        if sums.size:
-            _copy(across, sums[y])
+        _take_in_sums(across, squares, count + zero, zero, y, sums, variance)
 
 
 @machine_code
@@ -452,7 +451,7 @@ def score(
 
     All at once, so that threads do not have to wait for each other in between.
     """
-    prepared = _fft_numba.prepare(pairs, tiling)
+    prepared = prepare(pairs, tiling)
     shape, leads, size = cells or ((0, 0),) * 3
     found, summed = _score(prepared, tiling.fft_shape[1], inverse, floor, shape, leads, size)
     return prepared[-1], found, summed if cells else None

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 
 from tmatch._borders import Array
@@ -186,8 +187,26 @@ def _join(
 
 # --- loops over them -------------------------------------------------------------------------------------
 
-_forward_3, _forward_4, _forward_5, _forward_8 = (_butterfly(radix, -1) for radix in (3, 4, 5, 8))
-_back_3, _back_4, _back_5, _back_8 = (_butterfly(radix, 1) for radix in (3, 4, 5, 8))
+
+def _step(sign: int) -> Any:
+    """Make a function that takes a step of any radix."""
+    by_3, by_4, by_5, by_8 = (_butterfly(radix, sign) for radix in (3, 4, 5, 8))
+
+    @numba.njit(inline="always")  # a call for each butterfly would cost more than the choice
+    def step_by(radix: int, values: Array, at: int, gap: int, step: int, roots: Array, first: int) -> None:
+        if radix == 8:
+            by_8(values, at, gap, step, roots, first)
+        elif radix == 4:
+            by_4(values, at, gap, step, roots, first)
+        elif radix == 3:
+            by_3(values, at, gap, step, roots, first)
+        else:
+            by_5(values, at, gap, step, roots, first)
+
+    return step_by
+
+
+_step_forward, _step_back = _step(-1), _step(1)
 _set_product, _add_product = _product(add=False), _product(add=True)
 
 
@@ -200,14 +219,7 @@ def _transform(values: Array, at: int, gap: int, pitch: int, n: int, radices: Ar
         step = sub * pitch
         for start in range(at, at + n * pitch, size * pitch):
             for place in range(start, start + step, pitch):
-                if radix == 8:
-                    _forward_8(values, place, gap, step, roots, first)
-                elif radix == 4:
-                    _forward_4(values, place, gap, step, roots, first)
-                elif radix == 3:
-                    _forward_3(values, place, gap, step, roots, first)
-                else:
-                    _forward_5(values, place, gap, step, roots, first)
+                _step_forward(radix, values, place, gap, step, roots, first)
             first += radix - 1
         size = sub
 
@@ -225,14 +237,7 @@ def _transform_back(
         first = last
         for start in range(at, at + n * pitch, size * pitch):
             for place in range(start, start + step, pitch):
-                if radix == 8:
-                    _back_8(values, place, gap, step, roots, first)
-                elif radix == 4:
-                    _back_4(values, place, gap, step, roots, first)
-                elif radix == 3:
-                    _back_3(values, place, gap, step, roots, first)
-                else:
-                    _back_5(values, place, gap, step, roots, first)
+                _step_back(radix, values, place, gap, step, roots, first)
             first += radix - 1
 
 

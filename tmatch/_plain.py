@@ -217,7 +217,7 @@ class _Tile:
             summed = cells and self._sum_up(product, norms.inverse, cells)
         return product, norms.inverse, high > 0 or top >= floor, summed
 
-    def _faint(self, pattern: Pattern, norms: "Norms", lines: float) -> Array | None:
+    def _faint(self, pattern: Pattern, norms: Norms, lines: float) -> Array | None:
         """Find windows too faint for single precision; None if to score them one by one takes too long."""
         if norms.largest <= _faint_from(lines):
             return np.empty((0, 2), np.intp)
@@ -225,7 +225,7 @@ class _Tile:
         few = np.count_nonzero(faint) * pattern.count <= _FAINT_SHARE * faint.size
         return np.argwhere(faint) if few else None
 
-    def _are_good(self, pattern: Pattern, scores: Array, norms: "Norms", lines: float) -> bool:
+    def _are_good(self, pattern: Pattern, scores: Array, norms: Norms, lines: float) -> bool:
         """Score a sample of those in doubt anew: some that are nearly faint, and some from everywhere."""
         most = max(8, min(128, 2**16 // pattern.count))
         bounds = [(_faint_from(lines) * share, _faint_from(lines)) for share in (0.5, _SELDOM)]
@@ -274,7 +274,7 @@ class _Tile:
         shape = tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
         variance = np.zeros(shape, np.float32 if single else wide)
         sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
-        for channel, centre, own in zip(self.channels, self.centres or (), sums, strict=True):
+        for i, (channel, centre, own) in enumerate(zip(self.channels, self.centres or (), sums, strict=True)):
             if pattern.mask is None:
                 work = np.zeros((4, self.shape[1] + 1), narrow)
                 self.engine.add_moments(channel, *pattern.window, centre, work, own, variance, wide(0))
@@ -284,11 +284,8 @@ class _Tile:
                 self.engine.add_masked_moments(*args)
             else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
                 products = (
-                    _spectra.correlate_spectra(
-                        [(self._spectrum(channel, centre, squared=squared), pattern.mask_spectrum)],
-                        self.tiling,
-                    )
-                    for squared in (False, True)
+                    _spectra.correlate_spectra([(spectra[i], pattern.mask_spectrum)], self.tiling)
+                    for spectra in (self.spectra, self.spectra_of_squares)
                 )
                 self.engine.round_moments(*products, pattern.count, own, variance, wide(0))
         if single:
@@ -307,14 +304,20 @@ class _Tile:
 
     @cached_property
     def spectra(self) -> list[Array]:
-        pairs = zip(self.channels, self.centres or (), strict=True)
-        return [self._spectrum(channel, centre) for channel, centre in pairs]
+        return self._transform(squared=False)
 
-    def _spectrum(self, channel: Array, centre: int, *, squared: bool = False) -> Array:
-        """Spectrum of whole numbers about a centre, or of their squares."""
-        values = _spectra.empty_tile(self.tiling, np.float64)
-        self.engine.place(channel, centre, squared, values)
-        return _spectra.transform(values, self.tiling, overwrite=True)
+    @cached_property
+    def spectra_of_squares(self) -> list[Array]:
+        return self._transform(squared=True)
+
+    def _transform(self, *, squared: bool) -> list[Array]:
+        """Spectra of the channels about their centres, or of the squares of that."""
+        spectra = []
+        for channel, centre in zip(self.channels, self.centres or (), strict=True):
+            values = _spectra.empty_tile(self.tiling, np.float64)
+            self.engine.place(channel, centre, squared, values)
+            spectra.append(_spectra.transform(values, self.tiling, overwrite=True))
+        return spectra
 
 
 def _faint_from(lines: float) -> float:

@@ -19,10 +19,9 @@ def empty_tile(tiling: Tiling, dtype: type[np.floating[Any]]) -> Array:
 
 def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
     """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
-    from scipy import fft  # noqa: PLC0415
-
     if tiling.compiled:
         return np.asarray(_compiled_transforms().tile_spectrum(kernel, tiling))
+    from scipy import fft  # noqa: PLC0415
 
     *others, last = tiling.fft_shape
     # One axis before the others are filled up with zeros: there is nothing in them yet.
@@ -34,10 +33,9 @@ def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
 
 def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
     """Spectrum of a tile. With `overwrite` it is one made by `empty_tile`, filled up with zeros."""
-    from scipy import fft  # noqa: PLC0415
-
     if tiling.compiled:
         return np.asarray(_compiled_transforms().transform(tile, tiling, overwrite=overwrite))
+    from scipy import fft  # noqa: PLC0415
 
     if np.iscomplexobj(tile):
         return np.asarray(fft.fftn(tile, tiling.fft_shape))
@@ -55,10 +53,10 @@ def correlate_spectra(
 
     The spectra of the tiles are written over if they are not needed again.
     """
-    from scipy import fft  # noqa: PLC0415
-
     if tiling.compiled:
         return np.asarray(_compiled_transforms().correlate_spectra(pairs, tiling))
+    from scipy import fft  # noqa: PLC0415
+
     products = (np.multiply(tile, kernel, out=tile if overwrite else None) for tile, kernel in pairs)
     total: Array = next(products)
     for product in products:
