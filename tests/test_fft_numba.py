@@ -117,7 +117,7 @@ def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
 
 
 def test_code_on_disk_is_made_anew_when_any_source_of_it_has_changed():
-    stamp = _core_numba.sum_rows._cache._cache_file._source_stamp
+    stamp = _core_numba.score_exactly._cache._cache_file._source_stamp
     assert stamp[-1] == _vectors._sources()
 
 

@@ -319,12 +319,46 @@ def test_the_number_of_threads_changes_no_byte(draw, monkeypatch, options, dtype
     image, kernel = draw((700, 1300), dtype), way_kernel(draw, way)
     results = []
     monkeypatch.setattr(_tiles, "_THREAD_WORK", 1)
+    monkeypatch.setattr(_tiles, "_COMPILED_THREAD_WORK", 1)
     for cores in (1, 8):
         asked = []
         monkeypatch.setattr(_tiles, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
         results.append([function(image, kernel, **options).tobytes() for function in FILTERS.values()])
         assert asked
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("way", ["taps", "axes"])
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("height", [1, 2, 7, 8, 9, 10, 17, 18, 25])
+def test_strips_of_rows_that_are_summed_one_after_the_other_equal_the_oracle(
+    draw, monkeypatch, engine, height, dtype, way
+):
+    if engine == "numba":
+        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)  # as few rows as there may be
+    image, kernel = draw((height, 70), dtype), way_kernel(draw, way)
+    for border, output in itertools.product(BORDERS, ["same", "full"]):
+        result = tmatch.correlate(image, kernel, border=border, output=output)
+        expected = oracle.correlate(image.astype("f8"), kernel, border, 0, output)
+        bound = 1e-13 if result.dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(result, expected, rtol=0, atol=bound * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("places", [(0, 0), (30, 20), (59, 69)], ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    "kernel", [np.eye(3), np.ones((3, 3)), np.zeros((3, 3))], ids=["sparse", "full", "zero"]
+)
+def test_a_pixel_that_is_not_finite_is_refused_whatever_its_weight(
+    draw, monkeypatch, engine, kernel, value, places
+):
+    if engine == "numba":
+        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)
+    for dtype in ("f4", "f8"):
+        image = np.array(draw((60, 70), dtype))
+        image[places] = value
+        with pytest.raises(ValueError, match="`image` has NaN or infinite values"):
+            tmatch.correlate(image, kernel)
 
 
 # --- refusals -------------------------------------------------------------------------------------

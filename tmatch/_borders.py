@@ -57,6 +57,21 @@ class Extended:
                 tile[tuple(target for target, _ in pieces)] = source
         return tile
 
+    def places(self, region: Region) -> list[Array]:
+        """Give the pixels that stand for the places of a tile, axis by axis; -1 for the fill."""
+        found = []
+        for part, (before, _), n in zip(region, self.margins, self.image.shape, strict=True):
+            place = np.arange(part.start - before, part.stop - before)
+            beyond = -1 if self.border == "constant" else _inside(place, n, self.border)
+            found.append(np.where((place >= 0) & (place < n), place, beyond))
+        return found
+
+    def inside(self, region: Region, axis: int) -> tuple[int, int]:
+        """Tell which of the places of a tile along an axis, from one to before another, lie inside the image."""
+        part, (before, _), n = region[axis], self.margins[axis], self.image.shape[axis]
+        start, length = part.start - before, part.stop - part.start
+        return min(max(-start, 0), length), min(max(n - start, 0), length)
+
     def check(self, tile: Array) -> None:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):

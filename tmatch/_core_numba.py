@@ -3,106 +3,24 @@
 Compiled code is kept on disk beside this file or in the user's cache, and made anew where neither can be written.
 """
 
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tmatch._borders import Array
 from tmatch._fft_numba import correlate, prepare
+from tmatch._taps_numba import whole_rows
 from tmatch._tiles import Shape, Tiling
-from tmatch._vectors import VECTOR_BYTES, Code, Vector, inline, instructions, machine_code
+from tmatch._vectors import VECTOR_BYTES, Code, inline, instructions, machine_code, machine_code_for_sums
 
 MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
-_VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
-
-
-# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, and whole numbers.
-_compile_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
-
-
-def _sum_taps(rows: int) -> Any:
-    """Write how vectors of so many rows of results are summed; each of the taps has a weight for every row."""
-
-    @instructions
-    def sum_taps(
-        code: Code, line: Any, at: Any, shifts: Any, weights: Any, count: Any, sums: Any, to: Any, pitch: Any
-    ) -> None:
-        places = [i * code.lanes for i in range(_VECTORS)]
-
-        def weighted(tap: Any) -> list[Vector]:
-            start, first = code.sum(code.item(shifts, tap), at), code.product(tap, rows)
-            vectors = [code.load(line, code.sum(start, place)) for place in places]
-            factors = [code.spread(code.item(weights, code.sum(first, row))) for row in range(rows)]
-            return [vector * factor for factor in factors for vector in vectors]
-
-        def add(tap: Any, totals: Sequence[Vector]) -> list[Vector]:
-            return [total + product for total, product in zip(totals, weighted(tap), strict=True)]
-
-        targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
-        for vector, target in zip(code.accumulate(weighted(0), count, add), targets, strict=True):
-            code.store(vector, sums, target)
-
-    return sum_taps
-
-
-_sum_row, _sum_two_rows = _sum_taps(1), _sum_taps(2)
-
-
-@inline
-def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
-    for x in range(sums.size):
-        total = weights[0] * line[x + shifts[0]]
-        for i in range(1, shifts.size):
-            total += weights[i] * line[x + shifts[i]]
-        sums[x] = total
-
-
-def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> int:
-    """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
-
-    There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
-    first. Gives the number of results that are not finite.
-    """
-    return int(sum_rows(line, row_step, shifts, weights, _whole_rows(out), out.shape[1]))
-
-
-@machine_code
-def sum_rows(line: Array, row_step: int, shifts: Array, weights: Array, out: Array, width: int) -> int:
-    """Do so in the first columns of `out`."""
-    if shifts.size == 0:
-        out[:, :width] = 0
-        return 0
-    height = out.shape[0]
-    rows, together = weights.shape[1], _VECTORS * VECTOR_BYTES // line.itemsize
-    sums = np.empty((rows, width), line.dtype)
-    flat = sums.ravel()
-    broken = 0
-    for first in range(0, height, rows):
-        y = min(first, height - rows)
-        base = y * row_step
-        if width < together:
-            for row in range(rows):
-                _sum_few(line[base:], shifts, weights[:, row], sums[row])
-        for start in range(0, width if width >= together else 0, together):
-            x = min(start, width - together)
-            if rows == 1:
-                _sum_row(line, base + x, shifts, weights, shifts.size, flat, x, width)
-            else:
-                _sum_two_rows(line, base + x, shifts, weights, shifts.size, flat, x, width)
-        for row in range(rows):
-            source, target = sums[row], out[y + row, :width]
-            for x in range(source.size):
-                broken += source[x] - source[x] != 0  # faster than np.isfinite
-                target[x] = source[x]
-    return broken
 
 
 # --- plain searches; `_core_numpy` has the same functions ------------------------------------------
 
 
-@_compile_sums
+@machine_code_for_sums
 def load(tile: Array, out: Array) -> float:
     """Copy integers less their mean into the corner of `out`, zeros elsewhere.
 
@@ -312,7 +230,7 @@ def invert(variance: Array) -> float:
     return float(largest.view(np.float32)[0])
 
 
-@_compile_sums
+@machine_code_for_sums
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Make scores of products in the corner of an array, in place, cut at -1 and 1.
 
@@ -338,7 +256,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     return max(largest, float(down.max())), high, broken
 
 
-@_compile_sums
+@machine_code_for_sums
 def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:
     """Sum over single windows, less the centre, where the mask is 1: values, squares, and products with `values`.
 
@@ -404,18 +322,10 @@ def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[i
 
     Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
     """
-    return np.asarray(_summarise(_whole_rows(scores), _whole_rows(norms), scores.shape, leads, size))
+    return np.asarray(_summarise(whole_rows(scores), whole_rows(norms), scores.shape, leads, size))
 
 
-def _whole_rows(part: Array) -> Array:
-    """See a part of an array with whole rows: only then compiled code knows that neighbours lie side by side."""
-    pitch, step = part.strides
-    if step != part.itemsize or pitch % step or pitch < part.shape[1] * step:
-        return part
-    return np.lib.stride_tricks.as_strided(part, (len(part), pitch // step))
-
-
-@_compile_sums
+@machine_code_for_sums
 def _summarise(
     scores: Array, norms: Array, shape: tuple[int, int], leads: tuple[int, int], size: tuple[int, int]
 ) -> Array:

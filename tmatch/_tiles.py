@@ -22,6 +22,7 @@ Region = tuple[slice, ...]
 
 _CACHE_POINTS = 190_000  # points of one transform that still stay near the core
 _BLOCK_POINTS = 2**17  # of one block that is added up without transforms
+_COMPILED_BLOCK_POINTS = 2**19  # and of one that compiled code cuts up further
 _ROW_OVERHEAD = 32  # what starting one more row costs, as points
 _TILE_OVERHEAD = 40_000  # what starting one more tile costs, as points of a transform
 _COMPILED_STEP = 32  # sides of tiles for compiled transforms are multiples of: two of the longest vectors
@@ -31,6 +32,7 @@ _FAIR_SHARE = 2  # tiles come in multiples of this, so that few cores stay idle 
 _THREAD_WORK = (
     10_000_000  # passes times points, about 2 ms: below this starting threads costs more than it saves
 )
+_COMPILED_THREAD_WORK = 3_000_000  # and where threads hardly wait for one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,14 @@ def _effort(side: int) -> float:
     return effort / math.log2(side) if side > 1 else 1.0
 
 
-def plan_blocks(image_shape: Shape, window: Shape) -> Tiling:
+def plan_blocks(image_shape: Shape, window: Shape, *, compiled: bool = False) -> Tiling:
     """Cut into equal blocks small enough for the cache, for work without transforms."""
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
     block: list[int] = []
-    points = float(_BLOCK_POINTS)
+    points = float(_COMPILED_BLOCK_POINTS if compiled else _BLOCK_POINTS)
     for axis, n in reversed(list(enumerate(places))):
-        longer = 2 if axis == len(places) - 1 > 0 else 1  # rows are best done in long pieces
+        # Rows are best done in long pieces.
+        longer = (4 if compiled else 2) if axis == len(places) - 1 > 0 else 1
         size = min(n, math.ceil(longer * points ** (1 / (axis + 1))))
         block.insert(0, -(-n // -(-n // size)))  # no last block much smaller than the others
         points = max(1.0, points / size)
@@ -137,6 +140,7 @@ class Job:
     tiling: Tiling
     passes: float
     blocks: Sequence[Region] | None = None  # some of them only
+    compiled: bool = False  # each block in one go
 
     @property
     def places(self) -> int:
@@ -188,7 +192,8 @@ def run(
                 pending.clear()
                 errors.append((number, error))
 
-    many = sum(job.passes * job.places for job in jobs) > _THREAD_WORK
+    enough = _COMPILED_THREAD_WORK if all(job.compiled for job in jobs) else _THREAD_WORK
+    many = sum(job.passes * job.places for job in jobs) > enough
     threads = min(len(pending), workers or available_cores()) if many else 1
     try:
         ends = [_start(drain) for _ in range(threads - 1)]

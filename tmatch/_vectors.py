@@ -162,6 +162,10 @@ def machine_code(
     return made  # type: ignore[no-any-return]
 
 
+# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, and whole numbers.
+machine_code_for_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
+
+
 @functools.cache
 def _sources() -> str:
     """Tell the sources of compiled code from any others, and the width of vectors."""
