@@ -344,6 +344,29 @@ def test_strips_of_rows_that_are_summed_one_after_the_other_equal_the_oracle(
         np.testing.assert_allclose(result, expected, rtol=0, atol=bound * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)], ids=str)
+def test_colours_side_by_side_are_filtered_as_they_are_alone(draw, monkeypatch, engine, shape, dtype, way):
+    if engine == "numba":
+        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)
+    image, kernel = draw(shape, dtype), way_kernel(draw, way)
+    for border, output in itertools.product(BORDERS, ["same", "full"]):
+        fill = 3 if border == "constant" else 0
+        options = {"border": border, "fill_value": fill, "output": output}
+        alone = [tmatch.convolve(plane.copy(), kernel, **options) for plane in np.moveaxis(image, 2, 0)]
+        together = tmatch.convolve(image, kernel, channel_axis=2, **options)
+        np.testing.assert_array_equal(together, np.stack(alone, axis=-1))
+
+
+def test_a_pixel_of_one_colour_that_is_not_finite_is_refused(draw):
+    for place in itertools.product((0, 20, 39), (0, 36), range(3)):
+        image = np.array(draw((40, 37, 3), "f4"))
+        image[place] = np.nan
+        with pytest.raises(ValueError, match="`image` has NaN or infinite values"):
+            tmatch.correlate(image, np.eye(3), channel_axis=2)
+
+
 @pytest.mark.parametrize("places", [(0, 0), (30, 20), (59, 69)], ids=str)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ class Extended:
             n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
         )
         self.whole = image.dtype.kind in "biu" and fill == int(fill)
+        self.channels: Sequence[Extended] = [self]
+        self.rows = image
 
     def largest(self) -> int:
         """Largest magnitude the pixels, being integers, can have."""
@@ -66,9 +68,9 @@ class Extended:
             found.append(np.where((place >= 0) & (place < n), place, beyond))
         return found
 
-    def inside(self, region: Region, axis: int) -> tuple[int, int]:
-        """Tell which of the places of a tile along an axis, from one to before another, lie inside the image."""
-        part, (before, _), n = region[axis], self.margins[axis], self.image.shape[axis]
+    def inside(self, region: Region) -> tuple[int, int]:
+        """Tell which of the places of a tile along the last axis, from one to before another, lie inside the image."""
+        part, (before, _), n = region[-1], self.margins[-1], self.image.shape[-1]
         start, length = part.start - before, part.stop - part.start
         return min(max(-start, 0), length), min(max(n - start, 0), length)
 
@@ -76,7 +78,7 @@ class Extended:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
             msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-            if np.isfinite(self.image).all():
+            if np.isfinite(self.rows).all():
                 msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
             raise ValueError(msg)
 
@@ -96,6 +98,42 @@ class Extended:
         if first < last:
             parts.append((slice(first, last), slice(start + first, start + last)))
         return parts
+
+
+class Interleaved(Extended):
+    """Channels that alternate in memory, read as one image with rows as much longer."""
+
+    def __init__(self, channels: Sequence[Extended], together: Array) -> None:
+        first = channels[0]
+        super().__init__(first.image, first.margins, first.border, first.fill)
+        self.channels, self.rows = channels, together.reshape(len(together), -1)
+
+    def tile(self, region: Region, dtype: np.dtype[Any]) -> Array:
+        """Give a tile of every channel."""
+        return np.stack([channel.tile(region, dtype) for channel in self.channels], axis=-1)
+
+    def places(self, region: Region) -> list[Array]:
+        """Give the pixels that stand for the places of a tile, as `rows` hold them."""
+        rows, columns = super().places(region)
+        count = len(self.channels)
+        each = np.where(columns >= 0, columns * count, -count)[:, None] + np.arange(count)
+        return [rows, np.maximum(each, -1).ravel()]
+
+    def inside(self, region: Region) -> tuple[int, int]:
+        """Tell which of them lie inside the image."""
+        first, stop = super().inside(region)
+        return first * len(self.channels), stop * len(self.channels)
+
+
+def interleaved(planes: Sequence[Array]) -> Array | None:
+    """See planes as one array with channels last, if that is how they lie in memory."""
+    first, step = planes[0], planes[0].itemsize
+    here = [plane.__array_interface__["data"][0] for plane in planes]
+    there = [here[0] + i * step for i in range(len(planes))]
+    alike = all((plane.shape, plane.strides) == (first.shape, first.strides) for plane in planes)
+    if here != there or not alike or first.strides[-1] != len(planes) * step:
+        return None
+    return np.lib.stride_tricks.as_strided(first, (*first.shape, len(planes)), (*first.strides, step))
 
 
 def _inside(place: Array, n: int, border: Border) -> Array:

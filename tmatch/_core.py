@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tmatch import _engine, _tiles
-from tmatch._borders import Array, Extended, is_finite, largest_magnitude
+from tmatch._borders import Array, Extended, Interleaved, interleaved, is_finite, largest_magnitude
 from tmatch._spectra import correlate_spectra, rounding_bound, tile_spectrum, transform
 from tmatch._taps import as_windows, choose_sums, steps_of, sweep
 from tmatch._tiles import Job, Region, Shape, Tiling
@@ -102,8 +102,21 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
 
+    if compiled:
+        images, outs = _put_together(images, outs)
+        passes *= len(images[0].channels)
     pairs = zip(images, outs, strict=True)
     return [Job(functools.partial(compute, *pair), tiling, passes, compiled=compiled) for pair in pairs]
+
+
+def _put_together(
+    images: Sequence[Extended], outs: Sequence[Array]
+) -> tuple[Sequence[Extended], Sequence[Array]]:
+    """Make one image of channels that alternate in memory, with rows as much longer."""
+    together, out = interleaved([image.image for image in images]), interleaved(outs)
+    if len(images) == 1 or together is None or out is None:
+        return images, outs
+    return [Interleaved(images, together)], [out]
 
 
 @functools.lru_cache(maxsize=4)

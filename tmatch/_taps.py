@@ -243,15 +243,16 @@ def _sum_rows(
     out: Array,
 ) -> bool:
     """Correlate a picture with one kernel after another, without a copy of it."""
-    pixels = image.image.view()
+    pixels = image.rows.view()
     pixels.flags.writeable = False  # else it would be compiled for that type too
     rows, columns = image.places(region)
     lines = -(-columns.size * out.itemsize // _LINE_BYTES) | 1  # odd, for the cache
     pitch = lines * _LINE_BYTES // out.itemsize
-    taps = [part.of_rows(len(out), (pitch, 1)) for part in parts]
+    taps = [part.of_rows(len(out), (pitch, len(image.channels))) for part in parts]
     reach = sum(part.shape[0] - 1 for part in parts)
+    sums = out.reshape(len(out), -1)
     return filter_rows(
-        pixels, rows, columns, image.inside(region, 1), image.fill, taps, reach, pitch, out, careful=not full
+        pixels, rows, columns, image.inside(region), image.fill, taps, reach, pitch, sums, careful=not full
     )
 
 
