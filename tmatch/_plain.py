@@ -177,6 +177,8 @@ class Norms:
 
     def sample(self, least: float, most: float, count: int) -> Array:
         """Choose places where they lie between two values, from everywhere."""
+        if self.largest <= least:
+            return np.empty((0, 2), np.intp)
         some, steps = self._some
         found = np.argwhere((some > least) & (some <= most)) * steps
         if not len(found):  # few, and between the places of the grid

@@ -1,7 +1,7 @@
 """Filters that make templates stand out from noise and from what the image is full of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -121,13 +121,13 @@ def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.
 
     side = tuple(min(_SIDE, n) for n in channels[0].shape)
     window = _hann(side)
-    power = np.zeros(side)
-    count = 0
+    axes = tuple(range(-len(side), 0))
+    power, count = np.zeros((*side[:-1], side[-1] // 2 + 1)), 0
     for channel in channels:
-        for part in _parts(channel, side):
-            around = part - (part * window).sum() / window.sum()
-            power += np.abs(fft.fftn(around * window)) ** 2
-            count += 1
+        for parts in _parts(channel, side):
+            around = parts - (parts * window).sum(axes, keepdims=True) / window.sum()
+            power += (np.abs(fft.rfftn(around * window, axes=axes)) ** 2).sum(axis=0)
+            count += len(parts)
     power /= count
     lowest = [
         power[tuple(int(a == axis) for a in range(power.ndim))]
@@ -136,7 +136,7 @@ def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.
     ]
     power.flat[0] = max(lowest, default=1.0)  # the mean was taken off
     power += (_LEAST_NOISE * contrast) ** 2 * np.square(window).sum()
-    response = fft.fftshift(fft.ifftn(1 / np.sqrt(np.maximum(power, 1e-30))).real)
+    response = fft.fftshift(fft.irfftn(1 / np.sqrt(np.maximum(power, 1e-30)), side))
     reach = [min(_REACH, (n - 1) // 2) for n in side]
     kernel = response[tuple(slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(side, reach, strict=True))]
     window = _hann(kernel.shape)
@@ -162,17 +162,15 @@ def _band_kernels(side: Sequence[int]) -> list[NDArray[np.float64]]:
     return kernels
 
 
-def _parts(channel: Array, side: tuple[int, ...]) -> list[Array]:
-    """Cut overlapping parts out, evenly spread."""
+def _parts(channel: Array, side: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
+    """Cut overlapping parts out, evenly spread, some at a time."""
     starts = []
     for n, k in zip(channel.shape, side, strict=True):
         count = min(_PARTS, 1 + math.ceil((n - k) / max(k // 2, 1)))
         starts.append(np.unique(np.linspace(0, n - k, count).astype(int)))
-    corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, channel.ndim)
-    return [
-        channel[tuple(slice(s, s + k) for s, k in zip(corner, side, strict=True))].astype(np.float64)
-        for corner in corners.tolist()
-    ]
+    windows = np.lib.stride_tricks.sliding_window_view(channel, side)
+    for first in starts[0]:
+        yield windows[np.ix_([first], *starts[1:])].reshape(-1, *side).astype(np.float64)
 
 
 def _hann(shape: Sequence[int]) -> NDArray[np.float64]:
