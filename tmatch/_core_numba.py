@@ -80,22 +80,23 @@ def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -
 
 
 @instructions
-def _add_up_vector(code: Code, values: Any, at: Any, before: Any) -> None:
-    total = code.spread(code.item(before, at)) + code.add_up(code.load(values, at))
-    code.store(total, before, code.sum(at, 1))
+def _add_up_vector(code: Code, values: Any, at: Any, before: Any, to: Any) -> None:
+    total = code.spread(code.item(before, to)) + code.add_up(code.load(values, at))
+    code.store(total, before, code.sum(to, 1))
 
 
 @inline
-def _add_up(values: Array, squares: Array, before: Array, before_squares: Array) -> None:
-    """Sum all before each place, and the last: two chains side by side."""
+def _add_up(values: Array, columns: int, before: Array) -> None:
+    """Sum all before each place of a row, and the last: all rows side by side, as each sum waits for the one before."""
+    rows, pitch, pitch_before = len(values), values.shape[1], before.strides[0] // before.itemsize
     lanes = VECTOR_BYTES // values.itemsize
-    whole = values.size // lanes * lanes
+    whole = columns // lanes * lanes
     for x in range(0, whole, lanes):
-        _add_up_vector(values, x, before)
-        _add_up_vector(squares, x, before_squares)
-    for x in range(whole, values.size):
-        before[x + 1] = before[x] + values[x]
-        before_squares[x + 1] = before_squares[x] + squares[x]
+        for i in range(rows):
+            _add_up_vector(values, i * pitch + x, before, i * pitch_before + x)
+    for i in range(rows):
+        for x in range(whole, columns):
+            before[i, x + 1] = before[i, x] + values[i, x]
 
 
 @inline
@@ -107,34 +108,52 @@ def _difference(before: Array, width: int, out: Array) -> None:
 
 @machine_code
 def add_moments(
-    tile: Array, height: int, width: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
+    tiles: tuple[Array, ...],
+    height: int,
+    width: int,
+    centres: tuple[int, ...],
+    work: Array,
+    sums: Array,
+    variance: Array,
+    zero: float,
 ) -> None:
     """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
 
-    Additions are done in the type of `work`, four rows of zeros a column longer than the tile's, after `centre` was
-    taken off; multiplications in that of `zero`. Sums run down the columns: one value comes in, one goes out. Along
-    the rows all values before a place are summed, which may wrap round, as long as differences do not.
+    Additions are done in the type of `work`, zeros in two rows for each channel and two more, a column longer than
+    the tile's, after the centres were taken off; multiplications in that of `zero`. Squares of all channels are
+    summed together. Sums run down the columns: one value comes in, one goes out. Along the rows all values before a
+    place are summed, which may wrap round, as long as differences do not.
     """
-    count = height * width + zero
-    columns, places = tile.shape[1], variance.shape[1]
-    down, squares, before, before_squares = work[0, :columns], work[1, :columns], work[2], work[3]
-    across, across_squares = np.empty(places, work.dtype), np.empty(places, work.dtype)
-    for y in range(height):
-        _enter(tile[y], centre, down, squares)
+    count, channels = height * width + zero, len(tiles)
+    columns, places = tiles[0].shape[1], variance.shape[1]
+    down, before = work[: channels + 1], work[channels + 1 :]  # the last are those of squares
+    across, means = np.empty(places, work.dtype), np.empty(places, sums.dtype)
     for y in range(variance.shape[0]):
-        if y > 0:
-            _replace(tile[y - 1], tile[y + height - 1], centre, down, squares)
-        _add_up(down, squares, before, before_squares)
-        _difference(before, width, across)
-        _difference(before_squares, width, across_squares)
-        _take_in_sums(across, across_squares, count, zero, y, sums, variance)
+        for i in range(channels):
+            tile, centre = tiles[i], centres[i]
+            if y == 0:
+                for row in tile[:height]:
+                    _enter(row, centre, down[i, :columns], down[channels, :columns])
+            else:
+                ends = tile[y - 1], tile[y + height - 1]
+                _replace(*ends, centre, down[i, :columns], down[channels, :columns])
+        _add_up(down, columns, before)
+        for i in range(channels):
+            _difference(before[i], width, across)
+            _square(across, zero, means, i > 0)
+            if sums.size:
+                sums[i, y] = across
+        _difference(before[channels], width, across)
+        row = variance[y]
+        for x in range(row.size):
+            row[x] += across[x] * count - means[x]
 
 
 @inline
-def _take_means_off(sums: Array, squares: Array, count: float, zero: float, variance: Array) -> None:
-    for x in range(variance.size):
+def _square(sums: Array, zero: float, squares: Array, more: bool) -> None:  # noqa: FBT001
+    for x in range(squares.size):
         total = sums[x] + zero
-        variance[x] += squares[x] * count - total * total
+        squares[x] = total * total + (squares[x] if more else zero)
 
 
 @inline
@@ -142,11 +161,12 @@ def _take_in_sums(
     across: Array, squares: Array, count: float, zero: float, y: int, sums: Array, variance: Array
 ) -> None:
     """End a row of window sums: add its variances, and keep the sums if there is room."""
-    _take_means_off(across, squares, count, zero, variance[y])
+    row = variance[y]
+    for x in range(row.size):
+        total = across[x] + zero
+        row[x] += squares[x] * count - total * total
     if sums.size:
-        target = sums[y]
-        for x in range(target.size):
-            target[x] = across[x]
+        sums[y] = across
 
 
 @inline
@@ -177,12 +197,11 @@ def add_masked_moments(
     `work` are two tables of zeros, one column wider than the tile.
     """
     before, before_squares = work[0], work[1]  # sums of a row before each column
-    values, squared = np.empty(tile.shape[1], work.dtype), np.empty(tile.shape[1], work.dtype)
+    values = np.empty((2, tile.shape[1]), work.dtype)
     for y in range(tile.shape[0]):
         values[:] = 0
-        squared[:] = 0
-        _enter(tile[y], centre, values, squared)
-        _add_up(values, squared, before[y], before_squares[y])
+        _enter(tile[y], centre, values[0], values[1])
+        _add_up(values, values.shape[1], work[:, y])
     across, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
     for y in range(variance.shape[0]):
         across[:] = 0

@@ -4,7 +4,7 @@ But of scores that are too high only whether there are any.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,20 +47,28 @@ def _largest_line(values: Array) -> float:
 
 
 def add_moments(
-    tile: Array, height: int, width: int, centre: int, work: Array, sums: Array, variance: Array, zero: Any
+    tiles: Sequence[Array],
+    height: int,
+    width: int,
+    centres: Sequence[int],
+    work: Array,
+    sums: Array,
+    variance: Array,
+    zero: Any,
 ) -> None:
     """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
 
-    Additions are done in the type of `work`, after `centre` was taken off; multiplications in that of `zero`.
+    Additions are done in the type of `work`, after the centres were taken off; multiplications in that of `zero`.
+    Squares of all channels are summed together.
     """
-    values = tile.astype(work.dtype)
-    values -= values.dtype.type(centre)
-    squares = sliding(values * values, (height, width), np.add).astype(zero.dtype)
+    values = [tile.astype(work.dtype) - work.dtype.type(c) for tile, c in zip(tiles, centres, strict=True)]
+    squares = sliding(sum(v * v for v in values), (height, width), np.add).astype(zero.dtype)
     squares *= height * width
-    total = sliding(values, (height, width), np.add).astype(zero.dtype)
-    if sums.size:
-        sums[...] = total
-    squares -= np.square(total, out=total)
+    for i, each in enumerate(values):
+        total = sliding(each, (height, width), np.add).astype(zero.dtype)
+        if sums.size:
+            sums[i] = total
+        squares -= np.square(total, out=total)
     variance += squares
 
 

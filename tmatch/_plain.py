@@ -276,23 +276,29 @@ class _Tile:
         shape = tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
         variance = np.zeros(shape, np.float32 if single else wide)
         sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
+        if pattern.mask is None:
+            work = np.zeros((2 * len(self.channels) + 2, self.shape[1] + 1), narrow)
+            tiles, centres = tuple(self.channels), self.centres or ()
+            self.engine.add_moments(tiles, *pattern.window, centres, work, sums, variance, wide(0))
+        else:
+            self._sum_masked(pattern, sums, variance)
+        if single:
+            return Norms(variance, self.engine.invert(variance), pattern.window)
+        return sums, variance
+
+    def _sum_masked(self, pattern: Pattern, sums: Array, variance: Array) -> None:
+        count, zero = pattern.count, pattern.whole.wide(0)
         for i, (channel, centre, own) in enumerate(zip(self.channels, self.centres or (), sums, strict=True)):
-            if pattern.mask is None:
-                work = np.zeros((4, self.shape[1] + 1), narrow)
-                self.engine.add_moments(channel, *pattern.window, centre, work, own, variance, wide(0))
-            elif len(pattern.runs) <= self.engine.MOST_RUNS:
-                work = np.zeros((2, self.shape[0], self.shape[1] + 1), narrow)
-                args = channel, pattern.runs, pattern.count, centre, work, own, variance, wide(0)
+            if len(pattern.runs) <= self.engine.MOST_RUNS:
+                work = np.zeros((2, self.shape[0], self.shape[1] + 1), pattern.whole.narrow)
+                args = channel, pattern.runs, count, centre, work, own, variance, zero
                 self.engine.add_masked_moments(*args)
             else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
                 products = (
                     _spectra.correlate_spectra([(spectra[i], pattern.mask_spectrum)], self.tiling)
                     for spectra in (self.spectra, self.spectra_of_squares)
                 )
-                self.engine.round_moments(*products, pattern.count, own, variance, wide(0))
-        if single:
-            return Norms(variance, self.engine.invert(variance), pattern.window)
-        return sums, variance
+                self.engine.round_moments(*products, count, own, variance, zero)
 
     @cached_property
     def spectra_single(self) -> tuple[list[Array], float]:
