@@ -369,6 +369,31 @@ def _summarise(
     return out
 
 
+@machine_code
+def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
+    """Sum each value and those around it, or give the largest; in the order in which NumPy's passes do it."""
+    height, width = values.shape
+    out = np.empty_like(values)
+    none = np.full(width, -np.inf if largest else 0, values.dtype)
+    line = np.full(width + 2, none[0], values.dtype)
+    for y in range(height):
+        before, after = values[y - 1] if y > 0 else none, values[y + 1] if y < height - 1 else none
+        _put_together(values[y], before, after, largest, line[1 : width + 1])
+        _put_together(line[1 : width + 1], line[:width], line[2:], largest, out[y])
+    return out
+
+
+@inline
+def _put_together(values: Array, before: Array, after: Array, largest: bool, out: Array) -> None:  # noqa: FBT001
+    if largest:
+        for x in range(out.size):
+            more = max(values[x], before[x])
+            out[x] = max(more, after[x])
+    else:
+        for x in range(out.size):
+            out[x] = values[x] + before[x] + after[x]
+
+
 def score(
     pairs: Iterable[tuple[Array, Array]],
     tiling: Tiling,

@@ -2,13 +2,14 @@
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch import _core_numpy
+from tmatch import _core_numpy, _engine
 from tmatch._borders import Array
 from tmatch._checks import check_numbers
 from tmatch._tiles import Region, Shape
@@ -57,7 +58,11 @@ class Cells:
         """The cells with the highest scores, and these: one more than are near to any place."""
         few = min((2 * (_CELLS // 2) + 1) ** self.high.ndim + 1, self.high.size)
         flat = self.high.ravel()
-        order = np.argpartition(-flat, few - 1)[:few]
+        lines = self.high.reshape(len(self.high), -1).max(axis=1)
+        # So many lines, so many cells at least are as high.
+        enough = np.partition(lines, -few)[-few] if len(lines) > few else flat.min()
+        order = np.flatnonzero(flat >= enough)
+        order = order[np.argpartition(-flat[order], few - 1)[:few]]
         order = order[np.lexsort((order, -flat[order]))]
         return np.stack(np.unravel_index(order, self.high.shape), axis=1), flat[order]
 
@@ -76,7 +81,7 @@ class Survey:
             1.0, (math.prod(places) / math.prod(map(_cell, window)) / _MOST_CELLS) ** (1 / len(places))
         )
         self.places, self._size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
-        self._parts: dict[Shape, list[Array]] = {}
+        self._parts: dict[Shape, Array] = {}
 
     def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
         """Tell how a block is to be summed up: its shape, where its first cells end, and the size of cells."""
@@ -85,7 +90,7 @@ class Survey:
 
     def take(self, part: Region, summed: Array) -> None:
         """Keep what a block was summed up to."""
-        self._parts[tuple(s.start for s in part)] = [*summed]
+        self._parts[tuple(s.start for s in part)] = summed
 
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Take the scores of a block in; those whose norm is not above 0 mean nothing."""
@@ -95,17 +100,14 @@ class Survey:
     def cells(self) -> Cells:
         """Put the blocks together, in their own order, so that sums are the same each time."""
         shape = [-(-n // size) for n, size in zip(self.places, self._size, strict=True)]
-        high, low, squares, count = (np.zeros(shape, kind) for kind in (np.float32, np.float32, float, float))
-        for start in sorted(self._parts):
-            parts = self._parts[start]
-            at = tuple(
-                slice(s // n, s // n + k) for s, n, k in zip(start, self._size, parts[0].shape, strict=True)
-            )
-            np.maximum(high[at], parts[0], out=high[at])
-            np.minimum(low[at], parts[1], out=low[at])
-            squares[at] += parts[2]
-            count[at] += parts[3]
-        return Cells(self._size, high, low, squares, count)
+        high, low, sums = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((2, *shape))
+        for start, parts in sorted(self._parts.items(), key=operator.itemgetter(0)):
+            ends = zip(start, self._size, parts.shape[1:], strict=True)
+            at = tuple(slice(s // n, s // n + k) for s, n, k in ends)
+            np.maximum(high[at], parts[0], out=high[at], casting="same_kind")
+            np.minimum(low[at], parts[1], out=low[at], casting="same_kind")
+            sums[(slice(None), *at)] += parts[2:]
+        return Cells(self._size, high, low, *sums)
 
 
 @dataclass(frozen=True)
@@ -427,6 +429,9 @@ def _cell(side: int) -> int:
 
 def _with_neighbours(ufunc: np.ufunc, values: Array) -> Array:
     """Put each cell together with those around it."""
+    engine = _engine.compiled(0) if values.ndim == 2 else None
+    if engine:
+        return np.asarray(engine.with_neighbours(values, ufunc is np.maximum))
     for axis in range(values.ndim):
         first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
         around = values.copy()
