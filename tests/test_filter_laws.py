@@ -344,6 +344,14 @@ def test_strips_of_rows_that_are_summed_one_after_the_other_equal_the_oracle(
         np.testing.assert_allclose(result, expected, rtol=0, atol=bound * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("kernel", [[[-1.0], [-2.0], [-1.0]], [[-1.5, -0.1]], [[-3.0]]], ids=str)
+@pytest.mark.parametrize("width", [5, 80])
+def test_sums_of_zeros_are_the_same_zero_in_every_row(width, kernel):
+    for height in (1, 2, 9):
+        result = tmatch.correlate(np.zeros((height, width)), kernel, border="edge")
+        assert result.tobytes() == np.zeros((height, width)).tobytes()
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
 @pytest.mark.parametrize("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)], ids=str)

@@ -335,7 +335,7 @@ def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], outpu
 
 
 def _check_fill(fill_value: float, border: Border) -> None:
-    if not isinstance(fill_value, numbers.Real) or not abs(fill_value) <= sys.float_info.max:
+    if not isinstance(fill_value, numbers.Real) or not abs(float(fill_value)) <= sys.float_info.max:
         msg = f"`fill_value` is {fill_value!r}; it must be finite"
         raise ValueError(msg)
     if fill_value and border != "constant":

@@ -39,7 +39,8 @@ def _sum_taps(rows: int) -> Any:
             return [total + product for total, product in zip(totals, weighted(tap), strict=True)]
 
         targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
-        for vector, target in zip(code.accumulate(weighted(0), count, add), targets, strict=True):
+        start = add(0, [code.zero()] * len(targets))  # plus zero: no sum of zeros is minus zero
+        for vector, target in zip(code.accumulate(start, count, add), targets, strict=True):
             code.store(vector, sums, target)
 
     return sum_taps
@@ -51,8 +52,8 @@ _sum_row, _sum_two_rows = _sum_taps(1), _sum_taps(2)
 @inline
 def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
     for x in range(sums.size):
-        total = weights[0] * line[x + shifts[0]]
-        for i in range(1, shifts.size):
+        total = line.dtype.type(0)
+        for i in range(shifts.size):
             total += weights[i] * line[x + shifts[i]]
         sums[x] = total
 

@@ -81,6 +81,10 @@ class Code:
     def _vector_at(self, data: Any, at: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
 
+    def zero(self) -> Vector:
+        """Make a vector of zeros."""
+        return Vector(self.builder, ir.Constant(self.type, [0] * self.lanes))
+
     def spread(self, number: Any) -> Vector:
         """Put a number in all lanes."""
         none = ir.Constant(self.type, ir.Undefined)
