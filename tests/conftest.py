@@ -106,7 +106,7 @@ def cut(monkeypatch):
     """Cut the work into other tiles, on so many cores."""
 
     def cut_into(block, cores=1):
-        def plan(image, window, *, compiled=False):
+        def plan(image, window, *, compiled=False, **_):
             compiled = compiled and len(window) == 2
             places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
             parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))

@@ -1,6 +1,7 @@
 """Images that go on outside themselves, read tile by tile."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -25,8 +26,6 @@ class Extended:
             n + before + after for n, (before, after) in zip(image.shape, margins, strict=True)
         )
         self.whole = image.dtype.kind in "biu" and fill == int(fill)
-        self.channels: Sequence[Extended] = [self]
-        self.rows = image
 
     def largest(self) -> int:
         """Largest magnitude the pixels, being integers, can have."""
@@ -34,17 +33,16 @@ class Extended:
 
     def tile(self, region: Region, dtype: np.dtype[Any]) -> Array:
         """Give a tile to look at: a part of the image where that will do, or else a copy."""
-        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
-        stops = [start + part.stop - part.start for start, part in zip(starts, region, strict=True)]
-        inside = all(i >= 0 and j <= n for i, j, n in zip(starts, stops, self.image.shape, strict=True))
+        starts, shape = self._corner(region)
+        stops = list(map(operator.add, starts, shape))
+        inside = min(starts) >= 0 and all(map(operator.le, stops, self.image.shape))
         if inside and self.image.dtype == dtype and self.image.flags.c_contiguous:
             return self.image[tuple(map(slice, starts, stops))]
         return self.read(region, dtype)
 
     def read(self, region: Region, dtype: np.dtype[Any]) -> Array:
         """Copy a tile."""
-        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
-        shape = [part.stop - part.start for part in region]
+        starts, shape = self._corner(region)
         tile = np.empty(shape, dtype)
         parts = [self._parts(*axis) for axis in zip(starts, shape, self.image.shape, strict=True)]
         for pieces in itertools.product(*parts):
@@ -61,68 +59,44 @@ class Extended:
 
     def places(self, region: Region) -> list[Array]:
         """Give the pixels that stand for the places of a tile, axis by axis; -1 for the fill."""
-        found = []
-        for part, (before, _), n in zip(region, self.margins, self.image.shape, strict=True):
-            place = np.arange(part.start - before, part.stop - before)
-            beyond = -1 if self.border == "constant" else _inside(place, n, self.border)
-            found.append(np.where((place >= 0) & (place < n), place, beyond))
-        return found
+        starts, shape = self._corner(region)
+        axes = zip(starts, shape, self.image.shape, strict=True)
+        return [_inside(np.arange(start, start + length), n, self.border) for start, length, n in axes]
 
-    def inside(self, region: Region) -> tuple[int, int]:
-        """Tell which of the places of a tile along the last axis, from one to before another, lie inside the image."""
-        part, (before, _), n = region[-1], self.margins[-1], self.image.shape[-1]
-        start, length = part.start - before, part.stop - part.start
-        return min(max(-start, 0), length), min(max(n - start, 0), length)
+    def inside(self, region: Region) -> list[tuple[int, int]]:
+        """Tell which places of a tile, from one to before another on each axis, lie inside the image."""
+        return list(map(_overlap, *self._corner(region), self.image.shape))
+
+    def _corner(self, region: Region) -> tuple[list[int], list[int]]:
+        """Give where in the image a tile begins, and its shape."""
+        starts = [part.start - before for part, (before, _) in zip(region, self.margins, strict=True)]
+        return starts, [part.stop - part.start for part in region]
 
     def check(self, tile: Array) -> None:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
             msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-            if np.isfinite(self.rows).all():
+            if np.isfinite(self.image).all():
                 msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
             raise ValueError(msg)
 
     def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
         """Cut a tile's axis where the image begins and ends; say what is read for each part, None for the fill."""
-        first, last = min(max(-start, 0), length), min(max(n - start, 0), length)
+        first, last = _overlap(start, length, n)
         parts: list[tuple[slice, slice | Array | None]] = []
         for low, high in ((0, first), (last, length)):
             if low < high:
+                beyond = np.arange(start + low, start + high)
                 filled = self.border == "constant"
-                parts.append(
-                    (
-                        slice(low, high),
-                        None if filled else _inside(np.arange(start + low, start + high), n, self.border),
-                    )
-                )
+                parts.append((slice(low, high), None if filled else _inside(beyond, n, self.border)))
         if first < last:
             parts.append((slice(first, last), slice(start + first, start + last)))
         return parts
 
 
-class Interleaved(Extended):
-    """Channels that alternate in memory, read as one image with rows as much longer."""
-
-    def __init__(self, channels: Sequence[Extended], together: Array) -> None:
-        first = channels[0]
-        super().__init__(first.image, first.margins, first.border, first.fill)
-        self.channels, self.rows = channels, together.reshape(len(together), -1)
-
-    def tile(self, region: Region, dtype: np.dtype[Any]) -> Array:
-        """Give a tile of every channel."""
-        return np.stack([channel.tile(region, dtype) for channel in self.channels], axis=-1)
-
-    def places(self, region: Region) -> list[Array]:
-        """Give the pixels that stand for the places of a tile, as `rows` hold them."""
-        rows, columns = super().places(region)
-        count = len(self.channels)
-        each = np.where(columns >= 0, columns * count, -count)[:, None] + np.arange(count)
-        return [rows, np.maximum(each, -1).ravel()]
-
-    def inside(self, region: Region) -> tuple[int, int]:
-        """Tell which of them lie inside the image."""
-        first, stop = super().inside(region)
-        return first * len(self.channels), stop * len(self.channels)
+def _overlap(start: int, length: int, n: int) -> tuple[int, int]:
+    """Tell which of so many places lie on an axis of n pixels, from one to before another."""
+    return min(max(-start, 0), length), min(max(n - start, 0), length)
 
 
 def interleaved(planes: Sequence[Array]) -> Array | None:
@@ -137,7 +111,9 @@ def interleaved(planes: Sequence[Array]) -> Array | None:
 
 
 def _inside(place: Array, n: int, border: Border) -> Array:
-    """Give the pixel of n that stands for a place on an axis."""
+    """Give the pixel of n that stands for a place on an axis, which may be the same; -1 for the fill."""
+    if border == "constant":
+        return np.where((place >= 0) & (place < n), place, -1)
     if border == "edge":
         return np.clip(place, 0, n - 1)
     if border == "wrap":

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from tmatch import _engine, _tiles
-from tmatch._borders import Array, Extended, Interleaved, interleaved, is_finite, largest_magnitude
+from tmatch._borders import Array, Extended, interleaved, is_finite, largest_magnitude
 from tmatch._spectra import correlate_spectra, rounding_bound, tile_spectrum, transform
-from tmatch._taps import as_windows, choose_sums, steps_of, sweep
+from tmatch._taps import SumWindows, as_windows, choose_sums, steps_of, sum_tile, sweep
 from tmatch._tiles import Job, Region, Shape, Tiling
 
 _REMEMBERED_POINTS = 2**19  # of a spectrum that is kept, as the next call may be with the same kernel
 _TRANSFORM_PASSES = 42  # what a pair of transforms costs, as passes of adding or multiplying over a tile
-_COMPILED_TRANSFORM_PASSES = 16  # and a pair of transforms
+_COMPILED_TRANSFORM_PASSES = 16  # and if they are compiled
 
 
 # --- correlation ----------------------------------------------------------------------------------
@@ -63,38 +63,23 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
 def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> list[Job]:
     """Choose the cheapest way to sum window times weight: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
-    shape, dtype = images[0].shape, outs[0].dtype
-    whole = images[0].whole and _is_whole(weights)
-    work = dtype
-    if whole:
+    shape, work, largest = images[0].shape, outs[0].dtype, None
+    if images[0].whole and _is_whole(weights):
         largest = max(image.largest() for image in images)
-        small = largest * float(np.abs(weights).sum()) < 2**24
         # Float32 holds integers below 2**24, in half the memory.
-        work = np.dtype(np.float32 if small else np.float64)
-    passes, sum_windows, compiled = choose_sums(images, weights, work, whole=whole)
+        work = np.dtype(np.float32 if largest * float(np.abs(weights).sum()) < 2**24 else np.float64)
+    places = sum(out.size for out in outs)
+    whole = largest is not None
+    passes, sum_windows, compiled = choose_sums(images[0].image, weights, work, places, whole=whole)
     tiling = _tiles.plan_blocks(shape, weights.shape, compiled=compiled)
-    if passes > _COMPILED_TRANSFORM_PASSES:  # transforms cost at least that
-        is_complex = "c" in (weights.dtype.kind, work.kind)
-        by_engine = not is_complex and _engine.compiled(0) is not None
-        tiles = _tiles.plan_tiles(shape, weights.shape, compiled=by_engine)
-        each = _COMPILED_TRANSFORM_PASSES if tiles.compiled else _TRANSFORM_PASSES
-        transforms = (
-            each * tiles.work * (1 + 1 / (2 * tiles.count)) / math.prod(tiles.places)
-        )  # and the kernel's
-        points = math.prod(tiles.fft_shape)
-        norms = largest * math.sqrt(points) * float(np.linalg.norm(weights)) if whole else 0.0
-        # Else it is not sure that rounding gives the integer.
-        if transforms < passes and rounding_bound(norms, tiles) < 0.25:
-            work = np.dtype(np.float64) if whole else work
-            kernel = np.conj(weights).astype(work)
-            remember = math.prod(tiles.fft_shape) <= _REMEMBERED_POINTS
-            make = _remembered_spectrum if remember else _remembered_spectrum.__wrapped__
-            spectrum = make(kernel.tobytes(), kernel.shape, work, tiles)
-            passes, tiling, compiled = transforms, tiles, False
-            sum_windows = functools.partial(_sum_by_transform, spectrum, tiling, work, whole)
+    if passes > _COMPILED_TRANSFORM_PASSES and (found := _transforms(shape, weights, work, largest, passes)):
+        (passes, sum_windows, tiling), compiled = found, False
+    elif compiled:
+        images, outs, tiling = _interleave(images, outs, tiling)
 
     def compute(image: Extended, out: Array, block: Region) -> None:
         region, part = tiling.needs(block), out[block]
+        # Sums across the ends of rows may overflow, but lie outside the result.
         with np.errstate(over="ignore", invalid="ignore"):
             finite = sum_windows(image, region, part)
         if not finite:
@@ -102,21 +87,42 @@ def _plan(images: Sequence[Extended], weights: Array, outs: Sequence[Array]) -> 
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
 
-    if compiled:
-        images, outs = _put_together(images, outs)
-        passes *= len(images[0].channels)
     pairs = zip(images, outs, strict=True)
     return [Job(functools.partial(compute, *pair), tiling, passes, compiled=compiled) for pair in pairs]
 
 
-def _put_together(
-    images: Sequence[Extended], outs: Sequence[Array]
-) -> tuple[Sequence[Extended], Sequence[Array]]:
-    """Make one image of channels that alternate in memory, with rows as much longer."""
-    together, out = interleaved([image.image for image in images]), interleaved(outs)
-    if len(images) == 1 or together is None or out is None:
-        return images, outs
-    return [Interleaved(images, together)], [out]
+def _transforms(
+    shape: Shape, weights: Array, work: np.dtype[Any], largest: int | None, most: float
+) -> tuple[float, SumWindows, Tiling] | None:
+    """Sum by transforms, if that takes fewer passes, and rounding gives the integers if there is a largest of them."""
+    tiling = _tiles.plan_tiles(
+        shape, weights.shape, compiled=work.kind == "f" and _engine.compiled(0) is not None
+    )
+    each = _COMPILED_TRANSFORM_PASSES if tiling.compiled else _TRANSFORM_PASSES
+    passes = each * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.places)  # and the kernel's
+    points = math.prod(tiling.fft_shape)
+    norms = (largest or 0) * math.sqrt(points) * float(np.linalg.norm(weights))
+    if passes >= most or rounding_bound(norms, tiling) >= 0.25:
+        return None
+    work = work if largest is None else np.dtype(np.float64)
+    kernel = np.conj(weights).astype(work)
+    make = _remembered_spectrum if points <= _REMEMBERED_POINTS else _remembered_spectrum.__wrapped__
+    spectrum = make(kernel.tobytes(), kernel.shape, work, tiling)
+    by_transform = functools.partial(_sum_by_transform, spectrum, tiling, rounds=largest is not None)
+    return passes, functools.partial(sum_tile, by_transform, work, full=True), tiling
+
+
+def _interleave(
+    images: Sequence[Extended], outs: Sequence[Array], tiling: Tiling
+) -> tuple[Sequence[Extended], Sequence[Array], Tiling]:
+    """Make one image of channels that alternate in memory."""
+    pixels, sums = interleaved([image.image for image in images]), interleaved(outs)
+    if len(images) == 1 or pixels is None or sums is None:
+        return images, outs, tiling
+    first, n = images[0], len(images)
+    together = Extended(pixels, [*first.margins, (0, 0)], first.border, first.fill)
+    flat = _tiles.plan_blocks(first.shape, tiling.window, compiled=True, channels=n)
+    return [together], [sums], Tiling((*flat.places, n), (*flat.window, 1), (*flat.block, n), ())
 
 
 @functools.lru_cache(maxsize=4)
@@ -124,17 +130,8 @@ def _remembered_spectrum(data: bytes, shape: Shape, dtype: np.dtype[Any], tiling
     return tile_spectrum(np.frombuffer(data, dtype).reshape(shape), tiling)
 
 
-def _sum_by_transform(
-    spectrum: Array,
-    tiling: Tiling,
-    work: np.dtype[Any],
-    rounds: bool,  # noqa: FBT001
-    image: Extended,
-    region: Region,
-    out: Array,
-) -> bool:
-    """Sum windows into `out`, and tell whether all sums are finite, which no sum is if a pixel is not."""
-    tile = image.tile(region, work)
+def _sum_by_transform(spectrum: Array, tiling: Tiling, tile: Array, out: Array, *, rounds: bool) -> bool:
+    """Sum windows of a tile into `out`, and tell whether all sums are finite, which no sum is if a pixel is not."""
     pair = transform(tile, tiling), spectrum
     full = correlate_spectra([pair], tiling, is_complex=np.iscomplexobj(tile), overwrite=True)
     sums = full[tuple(map(slice, out.shape))]

@@ -10,9 +10,16 @@ import numpy as np
 
 from tmatch._borders import Array
 from tmatch._fft_numba import correlate, prepare
-from tmatch._taps_numba import whole_rows
 from tmatch._tiles import Shape, Tiling
-from tmatch._vectors import VECTOR_BYTES, Code, inline, instructions, machine_code, machine_code_for_sums
+from tmatch._vectors import (
+    VECTOR_BYTES,
+    Code,
+    inline,
+    instructions,
+    machine_code,
+    machine_code_for_sums,
+    whole_rows,
+)
 
 MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
 
@@ -86,14 +93,14 @@ def _add_up_vector(code: Code, values: Any, at: Any, before: Any, to: Any) -> No
 
 
 @inline
-def _add_up(values: Array, columns: int, before: Array) -> None:
+def _add_up(values: Array, before: Array) -> None:
     """Sum all before each place of a row, and the last: all rows side by side, as each sum waits for the one before."""
-    rows, pitch, pitch_before = len(values), values.shape[1], before.strides[0] // before.itemsize
-    lanes = VECTOR_BYTES // values.itemsize
+    rows, columns = values.shape
+    lanes, pitch = VECTOR_BYTES // values.itemsize, before.strides[0] // before.itemsize
     whole = columns // lanes * lanes
     for x in range(0, whole, lanes):
         for i in range(rows):
-            _add_up_vector(values, i * pitch + x, before, i * pitch_before + x)
+            _add_up_vector(values, i * columns + x, before, i * pitch + x)
     for i in range(rows):
         for x in range(whole, columns):
             before[i, x + 1] = before[i, x] + values[i, x]
@@ -119,41 +126,40 @@ def add_moments(
 ) -> None:
     """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
 
-    Additions are done in the type of `work`, zeros in two rows for each channel and two more, a column longer than
-    the tile's, after the centres were taken off; multiplications in that of `zero`. Squares of all channels are
-    summed together. Sums run down the columns: one value comes in, one goes out. Along the rows all values before a
-    place are summed, which may wrap round, as long as differences do not.
+    Additions are done in the type of `work`, zeros in a row for each channel and one more, a column longer than the
+    tile's, after the centres were taken off; multiplications in that of `zero`. Squares of all channels are summed
+    together. Sums run down the columns: one value comes in, one goes out. Along the rows all values before a place
+    are summed, which may wrap round, as long as differences do not.
     """
     count, channels = height * width + zero, len(tiles)
-    columns, places = tiles[0].shape[1], variance.shape[1]
-    down, before = work[: channels + 1], work[channels + 1 :]  # the last are those of squares
-    across, means = np.empty(places, work.dtype), np.empty(places, sums.dtype)
+    down = np.zeros((channels + 1, tiles[0].shape[1]), work.dtype)  # the last are those of squares
+    across, means = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], sums.dtype)
     for y in range(variance.shape[0]):
         for i in range(channels):
             tile, centre = tiles[i], centres[i]
             if y == 0:
                 for row in tile[:height]:
-                    _enter(row, centre, down[i, :columns], down[channels, :columns])
+                    _enter(row, centre, down[i], down[channels])
             else:
-                ends = tile[y - 1], tile[y + height - 1]
-                _replace(*ends, centre, down[i, :columns], down[channels, :columns])
-        _add_up(down, columns, before)
+                _replace(tile[y - 1], tile[y + height - 1], centre, down[i], down[channels])
+        _add_up(down, work)
+        means[:] = 0
         for i in range(channels):
-            _difference(before[i], width, across)
-            _square(across, zero, means, i > 0)
+            _difference(work[i], width, across)
+            _add_squares(across, zero, means)
             if sums.size:
                 sums[i, y] = across
-        _difference(before[channels], width, across)
+        _difference(work[channels], width, across)
         row = variance[y]
         for x in range(row.size):
             row[x] += across[x] * count - means[x]
 
 
 @inline
-def _square(sums: Array, zero: float, squares: Array, more: bool) -> None:  # noqa: FBT001
+def _add_squares(sums: Array, zero: float, squares: Array) -> None:
     for x in range(squares.size):
         total = sums[x] + zero
-        squares[x] = total * total + (squares[x] if more else zero)
+        squares[x] += total * total
 
 
 @inline
@@ -201,7 +207,7 @@ def add_masked_moments(
     for y in range(tile.shape[0]):
         values[:] = 0
         _enter(tile[y], centre, values[0], values[1])
-        _add_up(values, values.shape[1], work[:, y])
+        _add_up(values, work[:, y])
     across, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
     for y in range(variance.shape[0]):
         across[:] = 0

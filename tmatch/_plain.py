@@ -277,7 +277,7 @@ class _Tile:
         variance = np.zeros(shape, np.float32 if single else wide)
         sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
         if pattern.mask is None:
-            work = np.zeros((2 * len(self.channels) + 2, self.shape[1] + 1), narrow)
+            work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
             tiles, centres = tuple(self.channels), self.centres or ()
             self.engine.add_moments(tiles, *pattern.window, centres, work, sums, variance, wide(0))
         else:

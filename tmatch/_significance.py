@@ -2,7 +2,6 @@
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -62,8 +61,7 @@ class Cells:
         # So many lines, so many cells at least are as high.
         enough = np.partition(lines, -few)[-few] if len(lines) > few else flat.min()
         order = np.flatnonzero(flat >= enough)
-        order = order[np.argpartition(-flat[order], few - 1)[:few]]
-        order = order[np.lexsort((order, -flat[order]))]
+        order = order[np.argsort(-flat[order], kind="stable")[:few]]
         return np.stack(np.unravel_index(order, self.high.shape), axis=1), flat[order]
 
     def best_elsewhere(self, places: Places) -> Array:
@@ -101,11 +99,11 @@ class Survey:
         """Put the blocks together, in their own order, so that sums are the same each time."""
         shape = [-(-n // size) for n, size in zip(self.places, self._size, strict=True)]
         high, low, sums = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((2, *shape))
-        for start, parts in sorted(self._parts.items(), key=operator.itemgetter(0)):
+        for start, parts in sorted(self._parts.items()):
             ends = zip(start, self._size, parts.shape[1:], strict=True)
             at = tuple(slice(s // n, s // n + k) for s, n, k in ends)
-            np.maximum(high[at], parts[0], out=high[at], casting="same_kind")
-            np.minimum(low[at], parts[1], out=low[at], casting="same_kind")
+            np.maximum(high[at], parts[0], out=high[at])
+            np.minimum(low[at], parts[1], out=low[at])
             sums[(slice(None), *at)] += parts[2:]
         return Cells(self._size, high, low, *sums)
 

@@ -53,6 +53,7 @@ class Whole:
         rounding = _spectra.rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
         if largest >= 2**63 or rounding >= 0.25:
             return None
+        # Squares of all channels may be summed together.
         narrow = np.int32 if weights[0].size * channels * spread**2 < 2**31 else np.int64
         wide = np.float64 if largest < 2**53 else np.int64
         return cls(None if search.single and own else centres, middles, narrow, wide)

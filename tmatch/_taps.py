@@ -16,39 +16,36 @@ from tmatch._tiles import Region, Shape
 _REMEMBERED_WEIGHTS = 2**12  # of a kernel about which is kept what was found out
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _MANY_TAPS = 84  # more than anyone would sum one by one
-_SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
 _COMPILED_TAP = 0.07  # what a tap costs compiled code, as passes of adding or multiplying over a tile
 _COMPILED_KERNEL = 1.5  # and reading and writing
 _READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # by compiled code; there is one for each
-_LINE_BYTES = 64  # that rows in memory begin at multiples of
 
 # Sums into an array, and tells whether sums and pixels are finite.
 SumWindows = Callable[[Extended, Region, Array], bool]
 
 
 def choose_sums(
-    images: Sequence[Extended], weights: Array, work: np.dtype[Any], *, whole: bool
+    image: Array, weights: Array, work: np.dtype[Any], places: int, *, whole: bool
 ) -> tuple[float, SumWindows, bool]:
     """Choose between all taps at once and axis after axis, and the engine.
 
     Say how many passes over a tile it takes, and whether compiled code does all of a block in one go.
     """
-    image, full = images[0].image, bool(weights.all())
-    places = math.prod(n - k + 1 for n, k in zip(images[0].shape, weights.shape, strict=True)) * len(images)
+    full = bool(weights.all())
     ways_of = _ways if weights.size <= _REMEMBERED_WEIGHTS else _ways.__wrapped__
     ways = ways_of(weights.tobytes(), weights.shape, weights.dtype, work, whole)
     best, sparing = (min(ways, key=operator.attrgetter(cost)) for cost in ("passes", "compiled_passes"))
-    real = "c" not in (weights.dtype.kind, work.kind)
-    if not real or sparing.compiled_passes > best.passes or not _engine.compiled(best.passes * places):
-        sum_tile = functools.partial(_sum_by_numpy, best.parts)
-        return best.passes, functools.partial(_sum_tile, sum_tile, work, full), False
+    dear = work.kind == "c" or sparing.compiled_passes > best.passes
+    if dear or not _engine.compiled(best.passes * places):
+        by_numpy = functools.partial(_sum_by_numpy, best.parts)
+        return best.passes, functools.partial(sum_tile, by_numpy, work, full=full), False
     from tmatch import _taps_numba  # noqa: PLC0415
 
-    if image.ndim == 2 and image.dtype in _READ and image.dtype.isnative and image.flags.aligned:
-        sum_windows = functools.partial(_sum_rows, _taps_numba.filter_rows, sparing.taps, full)
-        return sparing.compiled_passes, sum_windows, True
-    sum_tile = functools.partial(_sum_lines, _taps_numba.sum_shifted, sparing.taps)
-    return sparing.compiled_passes, functools.partial(_sum_tile, sum_tile, work, full), False
+    if image.ndim == 2 and image.dtype in _READ and image.flags.aligned:
+        filter_picture = functools.partial(_taps_numba.filter_picture, sparing.taps, full=full)
+        return sparing.compiled_passes, filter_picture, True
+    sum_lines = functools.partial(_taps_numba.sum_lines, sparing.taps)
+    return sparing.compiled_passes, functools.partial(sum_tile, sum_lines, work, full=full), False
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,10 @@ class _Way:
     compiled_passes: float
 
     @functools.cached_property
-    def taps(self) -> "list[_Taps]":
-        return [_Taps(part, self.work) for part in self.parts]
+    def taps(self) -> list[Any]:
+        from tmatch._taps_numba import Taps  # noqa: PLC0415
+
+        return [Taps(part, self.work) for part in self.parts]
 
 
 @functools.lru_cache(maxsize=32)
@@ -128,18 +127,19 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
     return shaped if np.abs(math.prod(shaped) - kernel).max() <= allowed else None
 
 
-def _sum_tile(
-    sum_tile: Callable[[Array, Array], bool],
+def sum_tile(
+    sum_windows: Callable[[Array, Array], bool],
     work: np.dtype[Any],
-    full: bool,  # noqa: FBT001
     image: Extended,
     region: Region,
     out: Array,
+    *,
+    full: bool,
 ) -> bool:
     """Sum windows of a tile."""
     tile = image.tile(region, work)
     # What is not finite in a tile shows in its sums, but for pixels that have no weight.
-    return sum_tile(tile, out) and (full or is_finite(tile))
+    return sum_windows(tile, out) and (full or is_finite(tile))
 
 
 def _sum_by_numpy(parts: Sequence[Array], tile: Array, out: Array) -> bool:
@@ -183,77 +183,6 @@ def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
 def _reach(shape: Shape, steps: Sequence[int]) -> int:
     """Distance on the line between the first and the last element of a window."""
     return sum((k - 1) * step for k, step in zip(shape, steps, strict=True))
-
-
-class _Taps:
-    """The weights of a kernel that are not 0, where they are, and how far along a line that is."""
-
-    def __init__(self, weights: Array, dtype: np.dtype[Any]) -> None:
-        self.shape, self.places = weights.shape, np.argwhere(weights)
-        with np.errstate(over="ignore"):  # told of the sums
-            self.weights = weights[weights != 0].astype(dtype)
-        self.of_rows = functools.lru_cache(maxsize=8)(self._of_rows)
-
-    def one_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
-        return self.places @ np.array(steps), self.weights[:, None]
-
-    def _of_rows(self, height: int, steps: Sequence[int]) -> tuple[Array, Array]:
-        """Give those of two rows of results; of one, if there is but one, or they have little in common."""
-        shifts, _ = self.one_row(steps)
-        if height == 1:
-            return self.one_row(steps)
-        both = np.union1d(shifts, shifts + steps[-2])
-        if len(both) > _SHARED * len(shifts):
-            return self.one_row(steps)
-        weights = np.zeros((len(both), 2), self.weights.dtype)
-        for row in range(2):
-            weights[np.searchsorted(both, shifts + row * steps[-2]), row] = self.weights
-        return both, weights
-
-
-def _sum_lines(sum_shifted: Callable[..., bool], parts: Sequence[_Taps], tile: Array, out: Array) -> bool:
-    """Correlate with one kernel after another: lines as NumPy does, but the last one row by row into `out`."""
-    tile = np.ascontiguousarray(tile) if len(parts) > 1 else tile
-    steps = tuple(step // tile.itemsize for step in tile.strides)
-    size = 1 + _reach(tile.shape, steps)
-    line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)
-    for taps in parts[:-1]:
-        sums = np.empty((1, line.size - _reach(taps.shape, steps)), line.dtype)
-        sum_shifted(line, 0, *taps.one_row(steps), sums)
-        line = sums[0]
-        line.flags.writeable = False  # else it would be compiled for that type too
-    rows = out if out.ndim > 1 else out[None]
-    shifts, weights = parts[-1].of_rows(rows.shape[-2], steps)
-    starts = (
-        sum(i * step for i, step in zip(lead, steps, strict=False)) for lead in np.ndindex(rows.shape[:-2])
-    )
-    finite = [
-        sum_shifted(line[start:], steps[-2] if len(steps) > 1 else 0, shifts, weights, rows[lead])
-        for start, lead in zip(starts, np.ndindex(rows.shape[:-2]), strict=True)
-    ]
-    return all(finite)
-
-
-def _sum_rows(
-    filter_rows: Callable[..., bool],
-    parts: Sequence[_Taps],
-    full: bool,  # noqa: FBT001
-    image: Extended,
-    region: Region,
-    out: Array,
-) -> bool:
-    """Correlate a picture with one kernel after another, without a copy of it."""
-    pixels = image.rows.view()
-    pixels.flags.writeable = False  # else it would be compiled for that type too
-    rows, columns = image.places(region)
-    lines = -(-columns.size * out.itemsize // _LINE_BYTES) | 1  # odd, for the cache
-    pitch = lines * _LINE_BYTES // out.itemsize
-    taps = [part.of_rows(len(out), (pitch, len(image.channels))) for part in parts]
-    reach = sum(part.shape[0] - 1 for part in parts)
-    sums = out.reshape(len(out), -1)
-    return filter_rows(
-        pixels, rows, columns, image.inside(region), image.fill, taps, reach, pitch, sums, careful=not full
-    )
 
 
 def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array:

@@ -1,11 +1,15 @@
 """Filters, compiled: sums of weighted copies of pictures and lines."""
 
+import functools
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tmatch._borders import Array
+from tmatch._borders import Array, Extended, is_finite
+from tmatch._tiles import Region
 from tmatch._vectors import (
     VECTOR_BYTES,
     Code,
@@ -14,9 +18,12 @@ from tmatch._vectors import (
     instructions,
     machine_code,
     machine_code_for_sums,
+    whole_rows,
 )
 
 _VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
+_SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
+_LINE_BYTES = 64  # of the cache, that rows are made multiples of
 _STRIP_BYTES = 2**18  # of the rows that are read before they are summed: so many stay near the core
 
 
@@ -85,63 +92,114 @@ def _nothing(rows: Array, width: int) -> float:
     return float(nothing)
 
 
-def sum_shifted(line: Array, row_step: int, shifts: Array, weights: Array, out: Array) -> bool:
-    """Sum weighted copies of a line into the rows of `out`: row y of copy i begins at ``y * row_step + shifts[i]``.
+class Taps:
+    """The weights of a kernel that are not 0, where they are, and how far along a line that is."""
 
-    There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
-    first. Tells whether all results are finite.
+    def __init__(self, weights: Array, dtype: np.dtype[Any]) -> None:
+        weights = np.atleast_2d(weights)
+        self.shape, self.places = weights.shape, np.argwhere(weights)
+        with np.errstate(over="ignore"):  # told of the sums
+            self.weights = weights[weights != 0].astype(dtype)
+
+    def of_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
+        """Give shifts and weights, for neighbours so many steps apart on each axis."""
+        return self.places @ np.array(steps), self.weights[:, None]
+
+    def of_rows(self, height: int, steps: tuple[int, ...]) -> tuple[Array, Array]:
+        """Give those of two rows of results; of one, if there is but one, or they have little in common."""
+        return self.of_row(steps) if height == 1 else _of_two_rows(self, steps)
+
+
+@functools.lru_cache(maxsize=32)
+def _of_two_rows(taps: Taps, steps: tuple[int, ...]) -> tuple[Array, Array]:
+    shifts, weights = taps.of_row(steps)
+    both = np.union1d(shifts, shifts + steps[-2])
+    if len(both) > _SHARED * len(shifts):
+        return shifts, weights
+    pairs = np.zeros((len(both), 2), weights.dtype)
+    for row in range(2):
+        pairs[np.searchsorted(both, shifts + row * steps[-2]), row] = taps.weights
+    return both, pairs
+
+
+def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
+    """Correlate with one kernel after another: tiles as long lines, but the last one row by row into `out`.
+
+    Tells whether all results are finite.
     """
-    return bool(_sum_rows(line, row_step, shifts, weights, whole_rows(out), out.shape[1]) == 0)
+    tile, out = np.atleast_2d(np.ascontiguousarray(tile) if len(parts) > 1 else tile, out)
+    steps = tuple(step // tile.itemsize for step in tile.strides)
+    size = 1 + int(np.subtract(tile.shape, 1) @ steps)
+    line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)
+    for taps in parts[:-1]:
+        sums = np.empty((1, line.size - int(np.subtract(taps.shape, 1) @ steps)), line.dtype)
+        _sum_rows(line, 0, *taps.of_row(steps), sums, sums.size)
+        line = sums[0]
+        line.flags.writeable = False  # else it would be compiled for that type too
+    shifts, weights = parts[-1].of_rows(out.shape[-2], steps)
+    for lead in np.ndindex(out.shape[:-2]):
+        start = sum(map(operator.mul, lead, steps))
+        _sum_rows(line[start:], steps[-2], shifts, weights, whole_rows(out[lead]), out.shape[-1])
+    return is_finite(out)
+
+
+def filter_picture(parts: Sequence[Taps], image: Extended, region: Region, out: Array, *, full: bool) -> bool:
+    """Correlate a picture with a kernel, or with one down the columns and one along the rows, without a copy of it.
+
+    Channels follow each other in its rows. Tells whether all results, and pixels of no weight, are finite.
+    """
+    height, width, *channels = out.shape
+    step, dtype = math.prod(channels), parts[0].weights.dtype
+    pixels = whole_rows(image.image.reshape(len(image.image), -1))
+    pixels.flags.writeable = False  # else it would be compiled for that type too
+    rows, columns = image.places(region)[:2]
+    columns = np.add.outer(columns * step, np.arange(step)).ravel()
+    first, stop = image.inside(region)[1]
+    lines = -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1  # odd, for the cache
+    pitch = lines * _LINE_BYTES // dtype.itemsize
+    reach = len(rows) - height
+    strip = max(_STRIP_BYTES // (pitch * dtype.itemsize) - reach, reach, 8)
+    taps = [part.of_rows(height, (pitch, step)) for part in parts]
+    down, across = [(taps[0][0][:0], taps[0][1][:0]), *taps][-2:]
+    return bool(
+        _filter_rows(
+            pixels,
+            rows,
+            columns,
+            (first * step, stop * step),
+            float(image.fill),
+            min(strip // 2 * 2, height),
+            pitch,
+            down,
+            across,
+            whole_rows(out.reshape(height, -1)),
+            width * step,
+            not full,
+        )
+        == 0
+    )
 
 
 @machine_code
-def _sum_rows(line: Array, row_step: int, shifts: Array, weights: Array, out: Array, width: int) -> float:
-    """Do so in the first columns of `out`."""
+def _sum_rows(line: Array, row_step: int, shifts: Array, weights: Array, out: Array, width: int) -> None:
+    """Sum weighted copies of a line into so many columns: row y of copy i begins at ``y * row_step + shifts[i]``.
+
+    There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
+    first.
+    """
     if shifts.size == 0:
         out[:, :width] = 0
-        return 0.0
-    height, rows, nothing = out.shape[0], weights.shape[1], 0.0
+        return
+    height, rows = out.shape[0], weights.shape[1]
     straight = out.flags.c_contiguous and out.itemsize == line.itemsize
     beside = np.empty((0 if straight else rows, width), line.dtype)
     for first in range(0, height, rows):
         y = min(first, height - rows)
         if straight:
-            part = out[y : y + rows]
-            _sum_beside(line, y * row_step, shifts, weights, part, width)
-            nothing += _nothing(part, width)
+            _sum_beside(line, y * row_step, shifts, weights, out[y : y + rows], width)
         else:
             _sum_beside(line, y * row_step, shifts, weights, beside, width)
             out[y : y + rows, :width] = beside
-            nothing += _nothing(beside, width)
-    return nothing
-
-
-def filter_rows(
-    image: Array,
-    rows: Array,
-    columns: Array,
-    inside: tuple[int, int],
-    fill: float,
-    taps: Sequence[tuple[Array, Array]],
-    reach: int,
-    pitch: int,
-    out: Array,
-    *,
-    careful: bool,
-) -> bool:
-    """Correlate a picture with one kernel or with one down the columns and one along the rows, strip by strip.
-
-    The rows and columns of the picture to read are given, -1 for the fill; columns `inside` follow one another.
-    Shifts of the `taps` are those in rows of length `pitch`, and `reach` beyond the first. Tells whether all results,
-    and with `careful` all pixels too, are finite.
-    """
-    strip = max(_STRIP_BYTES // (pitch * out.itemsize) - reach, reach, 8)
-    none = taps[0][0][:0], taps[0][1][:0]
-    down, across = taps if len(taps) > 1 else (none, taps[0])
-    options = min(strip // 2 * 2, len(out)), reach, pitch, float(fill), careful
-    return bool(
-        _filter_rows(image, rows, columns, inside, options, down, across, whole_rows(out), out.shape[1]) == 0
-    )
 
 
 @machine_code
@@ -150,17 +208,20 @@ def _filter_rows(
     rows: Array,
     columns: Array,
     inside: tuple[int, int],
-    options: tuple[int, int, int, float, bool],
+    fill: float,
+    strip: int,
+    pitch: int,
     down: tuple[Array, Array],
     across: tuple[Array, Array],
     out: Array,
     width: int,
+    careful: bool,  # noqa: FBT001
 ) -> float:
-    strip, reach, pitch, fill, careful = options
+    height, reach = len(out), len(rows) - len(out)
     # No strip is of one row, unless there is but one: two are summed at a time.
-    read = np.zeros((strip + 1 + reach, pitch), across[1].dtype)
+    read = np.empty((strip + 1 + reach, pitch), across[1].dtype)
     summed = np.empty((strip + 1 if down[0].size else 0, pitch), read.dtype)
-    height, first, nothing = len(out), 0, 0.0
+    first, nothing = 0, 0.0
     while first < height:
         stop = first + strip if first + strip < height - 1 else height
         kept = reach if first else 0
@@ -172,9 +233,10 @@ def _filter_rows(
             nothing += _nothing(read[kept : stop - first + reach], columns.size)
         line = read.ravel()
         if summed.size:
-            _sum_rows(line, pitch, down[0], down[1], summed[: stop - first], pitch)
+            _sum_rows(line, pitch, down[0], down[1], summed[: stop - first], columns.size)
             line = summed.ravel()
-        nothing += _sum_rows(line, pitch, across[0], across[1], out[first:stop], width)
+        _sum_rows(line, pitch, across[0], across[1], out[first:stop], width)
+        nothing += _nothing(out[first:stop], width)
         first = stop
     return nothing
 
@@ -186,19 +248,10 @@ def _read_row(image: Array, y: int, columns: Array, inside: tuple[int, int], fil
         return
     row = image[y]
     first, stop = inside
-    for x in range(first):
-        out[x] = row[columns[x]] if columns[x] >= 0 else fill
-    for x in range(stop, columns.size):
-        out[x] = row[columns[x]] if columns[x] >= 0 else fill
+    for start, end in ((0, first), (stop, columns.size)):
+        for x in range(start, end):
+            out[x] = row[columns[x]] if columns[x] >= 0 else fill
     if first < stop:
         source, target = row[columns[first] : columns[first] + stop - first], out[first:stop]
         for x in range(target.size):
             target[x] = source[x]
-
-
-def whole_rows(part: Array) -> Array:
-    """See a part of an array with whole rows: only then compiled code knows that neighbours lie side by side."""
-    pitch, step = part.strides
-    if step != part.itemsize or pitch % step or pitch < part.shape[1] * step:
-        return part
-    return np.lib.stride_tricks.as_strided(part, (len(part), pitch // step))

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 
@@ -166,7 +168,8 @@ def machine_code(
     return made  # type: ignore[no-any-return]
 
 
-# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, and whole numbers.
+# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, whole numbers, and to tell
+# whether all are finite.
 machine_code_for_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
 
 
@@ -180,3 +183,11 @@ def _sources() -> str:
 
 # Without a place of its own on disk: it is kept there as a part of its caller.
 inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
+
+
+def whole_rows(part: NDArray[Any]) -> NDArray[Any]:
+    """See a part of an array with whole rows: only then compiled code knows that neighbours lie side by side."""
+    pitch, step = part.strides
+    if step != part.itemsize or pitch % step or pitch < part.shape[1] * step:
+        return part
+    return np.lib.stride_tricks.as_strided(part, (len(part), pitch // step))
