@@ -86,9 +86,10 @@ class Extended:
         parts: list[tuple[slice, slice | Array | None]] = []
         for low, high in ((0, first), (last, length)):
             if low < high:
-                beyond = np.arange(start + low, start + high)
-                filled = self.border == "constant"
-                parts.append((slice(low, high), None if filled else _inside(beyond, n, self.border)))
+                source = None
+                if self.border != "constant":
+                    source = _inside(np.arange(start + low, start + high), n, self.border)
+                parts.append((slice(low, high), source))
         if first < last:
             parts.append((slice(first, last), slice(start + first, start + last)))
         return parts

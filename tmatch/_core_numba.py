@@ -24,7 +24,7 @@ from tmatch._vectors import (
 MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
 
 
-# --- plain searches; `_core_numpy` has the same functions ------------------------------------------
+# --- plain searches, and what is learnt from them; `_core_numpy` has the same functions ------------
 
 
 @machine_code_for_sums

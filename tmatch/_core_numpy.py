@@ -61,8 +61,9 @@ def add_moments(
     Additions are done in the type of `work`, after the centres were taken off; multiplications in that of `zero`.
     Squares of all channels are summed together.
     """
-    values = [tile.astype(work.dtype) - work.dtype.type(c) for tile, c in zip(tiles, centres, strict=True)]
-    squares = sliding(sum(v * v for v in values), (height, width), np.add).astype(zero.dtype)
+    values = [np.subtract(t, c, dtype=work.dtype) for t, c in zip(tiles, centres, strict=True)]
+    together = functools.reduce(np.add, map(np.square, values))
+    squares = sliding(together, (height, width), np.add).astype(zero.dtype)
     squares *= height * width
     for i, each in enumerate(values):
         total = sliding(each, (height, width), np.add).astype(zero.dtype)
@@ -210,4 +211,16 @@ def _gather(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> Array:
         done = [functools.reduce(ufunc, np.moveaxis(piece, 1, 0)) for piece in pieces if len(piece)]
         order = [*done[1:2], done[0], *done[2:]] if lead and whole > lead else done
         values = np.moveaxis(np.concatenate(order), 0, axis)
+    return values
+
+
+def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
+    """Sum each value and those around it, or give the largest, in any dimension."""
+    ufunc = np.maximum if largest else np.add
+    for axis in range(values.ndim):
+        first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        around = values.copy()
+        ufunc(around[last], values[first], out=around[last])
+        ufunc(around[first], values[last], out=around[first])
+        values = around
     return values

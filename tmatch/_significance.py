@@ -49,7 +49,7 @@ class Cells:
 
     def mean_square(self) -> Array:
         """Average the squared scores of each cell and those around it."""
-        squares, count = (_with_neighbours(np.add, part) for part in (self.squares, self.count))
+        squares, count = (_with_neighbours(part, largest=False) for part in (self.squares, self.count))
         return np.divide(squares, count, out=np.zeros_like(squares), where=count > 0)
 
     @functools.cached_property
@@ -402,7 +402,7 @@ def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
     """Find the cells that hold no less evidence than their neighbours."""
     score = np.clip(heights, 0, _LEARNT, dtype=np.float32)
     evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
-    top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(np.maximum, evidence))
+    top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(evidence, largest=True))
     return top
 
 
@@ -425,18 +425,10 @@ def _cell(side: int) -> int:
     return max(1, round(side / _CELLS))
 
 
-def _with_neighbours(ufunc: np.ufunc, values: Array) -> Array:
+def _with_neighbours(values: Array, *, largest: bool) -> Array:
     """Put each cell together with those around it."""
-    engine = _engine.compiled(0) if values.ndim == 2 else None
-    if engine:
-        return np.asarray(engine.with_neighbours(values, ufunc is np.maximum))
-    for axis in range(values.ndim):
-        first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
-        around = values.copy()
-        ufunc(around[last], values[first], out=around[last])
-        ufunc(around[first], values[last], out=around[first])
-        values = around
-    return values
+    engine = (values.ndim == 2 and _engine.compiled(0)) or _core_numpy
+    return np.asarray(engine.with_neighbours(values, largest))
 
 
 def _round(values: Array) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for
 _MANY_TAPS = 84  # more than anyone would sum one by one
 _COMPILED_TAP = 0.07  # what a tap costs compiled code, as passes of adding or multiplying over a tile
 _COMPILED_KERNEL = 1.5  # and reading and writing
-_READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # by compiled code; there is one for each
+_READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # by compiled code, which is made for each
 
 # Sums into an array, and tells whether sums and pixels are finite.
 SumWindows = Callable[[Extended, Region, Array], bool]

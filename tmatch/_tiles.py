@@ -122,9 +122,7 @@ def plan_blocks(image_shape: Shape, window: Shape, *, compiled: bool = False, ch
     """Cut into equal blocks, for work without transforms: small ones for the cache, unless compiled code cuts them."""
     places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
     block: list[int] = []
-    points = (_COMPILED_BLOCK_POINTS if compiled else _BLOCK_POINTS) / math.ceil(
-        channels / 4
-    )  # colours are few
+    points = (_COMPILED_BLOCK_POINTS if compiled else _BLOCK_POINTS) / -(-channels // 4)  # colours are few
     for axis, n in reversed(list(enumerate(places))):
         # Rows are best done in long pieces.
         longer = (4 if compiled else 2) if axis == len(places) - 1 > 0 else 1
