@@ -197,26 +197,46 @@ class _Hopes:
 
     def may_be_in(self, part: Region) -> bool:
         """Tell whether any place of a part of the map may be enough."""
-        return self._floors is None or bool((self._floors[self._cells_of(part)] < math.inf).any())
+        return self._hopeful(part)[0] < math.inf
 
     def look(self, part: Region, scores: Array, norms: Array | None = None) -> None:
         """Find what may be a peak in a part of the map."""
-        if self.crowded or not self.may_be_in(part):
+        floor, hopeful = self._hopeful(part)
+        if self.crowded or floor == math.inf:
             return
-        floor = self.floor if self._floors is None else float(self._floors[self._cells_of(part)].min())
+        pairs = zip(part, hopeful, strict=True)
+        own = tuple(slice(h.start - p.start, h.stop - p.start) for p, h in pairs)
         floor -= _SINGLE
-        heights = np.where(norms > 0, scores, -np.inf) if floor <= 0 and norms is not None else scores
+        heights = scores[own]
+        if floor <= 0 and norms is not None:
+            heights = np.where(norms[own] > 0, heights, -np.inf)
         places, *_ = _peaks.candidates(heights, floor, 2 * _SINGLE)
         with self._lock:
-            self.places.append(places + [s.start for s in part])
+            self.places.append(places + [s.start for s in hopeful])
             self._count += len(places)
             if self._count > self._room and not self.crowded:
                 self.crowded = True
                 self._meter.total += self._blocks  # all is to be done again
 
-    def _cells_of(self, part: Region) -> Region:
-        size = self.chance.cells.size if self.chance else (1,) * len(part)
-        return tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
+    def _hopeful(self, part: Region) -> tuple[float, Region]:
+        """Give the least score that may be enough in a part of the map, and the part of it where scores reach it."""
+        if self._floors is None or self.chance is None:
+            return self.floor, part
+        cells = self.chance.cells
+        pairs = zip(part, cells.size, strict=True)
+        own = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in pairs)
+        floor = float(self._floors[own].min())
+        high = np.nonzero(cells.high[own] >= floor - _SINGLE)
+        if not len(high[0]):
+            return math.inf, part
+        hopeful = (
+            slice(
+                max((first.start + int(at.min())) * n, s.start),
+                min((first.start + int(at.max()) + 1) * n, s.stop),
+            )
+            for first, at, n, s in zip(own, high, cells.size, part, strict=True)
+        )
+        return floor, tuple(hopeful)
 
 
 def _look(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -> None:

@@ -282,25 +282,43 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
 
 
 @machine_code_for_sums
-def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:
-    """Sum over single windows, less the centre, where the mask is 1: values, squares, and products with `values`.
+def score_windows(
+    channels: tuple[Array, ...],
+    places: Array,
+    mask: Array,
+    values: Array,
+    centres: tuple[int, ...],
+    sums_of_template: Array,
+    template: float,
+    count: int,
+) -> Array:
+    """Score single windows by definition, over the pixels where the mask is 1; minus infinity where one has no norm.
 
-    All are whole numbers below 2**53, so that the order of additions does not matter.
+    The channels are taken about their centres; sums are made in floats, which hold them as they are whole numbers below
+    2**53, and multiplied in the type of `sums_of_template`.
     """
-    out = np.zeros((3, len(places)))
-    height, width = values.shape
+    scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
+    height, width = mask.shape
     for i in range(len(places)):
         top, left = places[i, 0], places[i, 1]
-        total = square = product = 0.0
-        for y in range(height):
-            row, counts, weights = image[top + y, left : left + width], mask[y], values[y]
-            for x in range(weights.size):
-                value = (row[x] - centre) * counts[x]
-                total += value
-                square += value * value
-                product += value * weights[x]
-        out[0, i], out[1, i], out[2, i] = total, square, product
-    return out
+        products = variance = sums_of_template.dtype.type(0)
+        for channel in range(len(channels)):
+            image, centre = channels[channel], float(centres[channel])
+            total = square = product = 0.0
+            for y in range(height):
+                row = image[top + y, left : left + width]
+                counts, weights = mask[y], values[channel, y]
+                for x in range(width):
+                    value = (row[x] - centre) * counts[x]
+                    total += value
+                    square += value * value
+                    product += value * weights[x]
+            found[0], found[1], found[2] = total, square, product
+            products += found[2] * count - found[0] * sums_of_template[channel]
+            variance += found[1] * count - found[0] * found[0]
+        norm = float(variance) * template
+        scores[i] = min(max(float(products) / np.sqrt(norm), -1.0), 1.0) if norm > 0 else -np.inf
+    return scores
 
 
 @machine_code

@@ -151,12 +151,33 @@ def score(
     return product, found, summarise(product[part], inverse[part], leads, size)
 
 
-def sum_windows(image: Array, places: Array, mask: Array, values: Array, centre: float) -> Array:
-    """Sum over single windows, less the centre, where the mask is 1: values, squares, and products with `values`."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, values.shape)[tuple(places.T)]
-    around = (windows - np.float64(centre)) * mask
-    squares = np.einsum("kij,kij->k", around, around)
-    return np.stack([around.sum(axis=(1, 2)), squares, np.einsum("kij,ij->k", around, values)])
+def score_windows(
+    channels: Sequence[Array],
+    places: Array,
+    mask: Array,
+    values: Array,
+    centres: Sequence[int],
+    sums_of_template: Array,
+    template: float,
+    count: int,
+) -> Array:
+    """Score single windows by definition, over the pixels where the mask is 1; minus infinity where one has no norm.
+
+    The channels are taken about their centres; sums are made in floats, which hold them as they are whole numbers below
+    2**53, and multiplied in the type of `sums_of_template`.
+    """
+    scores, wide = np.full(len(places), -np.inf), sums_of_template.dtype
+    products, variance = np.zeros((2, len(places)), wide)
+    for channel, centre, weights, own in zip(channels, centres, values, sums_of_template, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(channel, mask.shape)[tuple(places.T)]
+        around = (windows - np.float64(centre)) * mask
+        total = around.sum(axis=(1, 2)).astype(wide)
+        products += np.einsum("kij,ij->k", around, weights).astype(wide) * count - total * own
+        variance += np.einsum("kij,kij->k", around, around).astype(wide) * count - total * total
+    norm = np.sqrt(variance.astype(np.float64) * template)
+    np.divide(products, norm, out=scores, where=norm > 0)
+    np.clip(scores, -1, 1, out=scores, where=norm > 0)
+    return scores
 
 
 def score_exactly(

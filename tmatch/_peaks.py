@@ -1,11 +1,14 @@
 """Peaks of a score map: its local maxima."""
 
+import functools
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._borders import Array
 from tmatch._match import check_count
 
+_FEW = 1000  # places whose neighbours are best looked at all at once
 LOWEST = -float(np.finfo(np.float64).max)  # lower than any score, but not minus infinity, which is none
 
 
@@ -88,10 +91,13 @@ def _heights(array: Array) -> Array:
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
+@functools.cache
 def shifts(ndim: int) -> NDArray[np.intp]:
     """Give the way to each neighbour, in row-major order: (3**ndim - 1, ndim)."""
     around = np.indices((3,) * ndim).reshape(ndim, -1).T - 1
-    return np.delete(around, len(around) // 2, axis=0)
+    others = np.delete(around, len(around) // 2, axis=0)
+    others.flags.writeable = False
+    return others
 
 
 def candidates(heights: Array, floor: float, slack: float = 0) -> tuple[NDArray[np.intp], Array, Array]:
@@ -105,16 +111,19 @@ def candidates(heights: Array, floor: float, slack: float = 0) -> tuple[NDArray[
         return places, np.empty(0), np.empty((0, 3**heights.ndim - 1))
     line, at, steps = _line(heights, places)
     left = np.arange(len(at))
-    for step in steps:  # most places drop out at the first neighbours
+    for step in steps if len(at) > _FEW else ():  # of many, most drop out at the first neighbours
         left = left[line[at[left] + step] <= line[at[left]] + slack]
-    return places[left], line[at[left]], line[at[left, None] + steps]
+    tops, around = line[at[left]], line[at[left, None] + steps]
+    peaks = (around <= tops[:, None] + slack).all(axis=1)
+    return places[left[peaks]], tops[peaks], around[peaks]
 
 
 def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
     """Give what is around places, with a rim of minus infinity, as one line; places and ways to neighbours on it."""
     first, last = np.maximum(places.min(axis=0) - 1, 0), places.max(axis=0) + 2
     part = heights[tuple(map(slice, first, last))]
-    padded = np.pad(np.ascontiguousarray(part), 1, constant_values=-np.inf)
+    padded = np.full([n + 2 for n in part.shape], -np.inf, heights.dtype)
+    padded[(slice(1, -1),) * part.ndim] = part
     at = np.asarray(np.ravel_multi_index(tuple((places - first + 1).T), padded.shape))
     steps = shifts(heights.ndim) @ (np.array(padded.strides) // padded.itemsize)
     return padded.ravel(), at, steps

@@ -78,9 +78,11 @@ class Pattern:
         return np.ones(self.window, bool) if self.mask is None else self.mask
 
     @cached_property
-    def floats(self) -> tuple[Array, list[Array]]:
-        """Give which pixels are compared, and the values, for sums over single windows."""
-        return self.counted.astype(np.float64), [v.astype(np.float64) for v in self.values]
+    def by_definition(self) -> tuple[Any, ...]:
+        """What `score_windows` wants to know of it."""
+        values, wide = np.array(self.values, np.float64), self.whole.wide
+        mask, sums = self.counted.astype(np.float64), np.array(self.sums, wide)
+        return mask, values, self.whole.centres, sums, float(self.variance), self.count
 
     @cached_property
     def sums(self) -> list[int]:
@@ -180,10 +182,12 @@ class Norms:
         if self.largest <= least:
             return np.empty((0, 2), np.intp)
         some, steps = self._some
-        found = np.argwhere((some > least) & (some <= most)) * steps
+        found = np.flatnonzero((some > least) & (some <= most))
         if not len(found):  # few, and between the places of the grid
-            found = np.argwhere((self.inverse > least) & (self.inverse <= most))
-        return found[:: 1 + len(found) // count]
+            some, steps = self.inverse, [1, 1]
+            found = np.flatnonzero((some > least) & (some <= most))
+        chosen = found[:: 1 + len(found) // count]
+        return np.stack(np.unravel_index(chosen, some.shape), axis=1) * steps
 
 
 class _Tile:
@@ -335,33 +339,28 @@ def _faint_from(lines: float) -> float:
 
 def score_places(channels: Sequence[Array], pattern: Pattern, places: Array, engine: Any) -> Array:
     """Score single places by definition; minus infinity where a window has no contrast."""
-    scores = np.full(len(places), -np.inf)
+    if not len(places):
+        return np.empty(0)
     many = max(1, _GROUP_PIXELS // pattern.count)
-    mask, floats = pattern.floats
-    for start in range(0, len(places), many):
-        part, at = scores[start : start + many], places[start : start + many]
-        product, variance = np.zeros((2, len(part)), pattern.whole.wide)
-        terms = zip(channels, pattern.whole.centres or (), floats, pattern.sums, strict=True)
-        for channel, centre, values, own in terms:
-            found = engine.sum_windows(*_ready(channel, at, pattern.window), mask, values, float(centre))
-            sums, squares, products = found.astype(pattern.whole.wide)
-            product += products * pattern.count - sums * own
-            variance += squares * pattern.count - sums * sums
-        norm = np.sqrt(variance.astype(np.float64) * float(pattern.variance))
-        np.divide(product, norm, out=part, where=norm > 0)
-        np.clip(part, -1, 1, out=part, where=norm > 0)
+    if len(places) > many:
+        parts = (places[start : start + many] for start in range(0, len(places), many))
+        return np.concatenate([score_places(channels, pattern, part, engine) for part in parts])
+    scores: Array = engine.score_windows(*_ready(channels, places, pattern.window), *pattern.by_definition)
     return scores
 
 
-def _ready(channel: Array, places: Array, window: Shape) -> tuple[Array, Array]:
-    """Give an array as compiled code takes it, a tile as it is, and of others the windows one below the other."""
-    if channel.flags.carray and channel.dtype.isnative:
-        return channel, places
-    windows = np.lib.stride_tricks.sliding_window_view(channel, window)[tuple(places.T)]
-    native = np.ascontiguousarray(windows, channel.dtype.newbyteorder("="))
+def _ready(channels: Sequence[Array], places: Array, window: Shape) -> tuple[tuple[Array, ...], Array]:
+    """Give channels as compiled code takes them, tiles as they are, and of others the windows one below the other."""
+    if all(channel.flags.carray and channel.dtype.isnative for channel in channels):
+        return tuple(channels), places
+    views = (np.lib.stride_tricks.sliding_window_view(channel, window) for channel in channels)
+    windows = (
+        np.ascontiguousarray(view[tuple(places.T)], view.dtype.newbyteorder("=")).reshape(-1, window[1])
+        for view in views
+    )
     starts = np.zeros_like(places)
     starts[:, 0] = np.arange(len(places)) * window[0]
-    return native.reshape(-1, window[1]), starts
+    return tuple(windows), starts
 
 
 def _check(broken: int) -> None:

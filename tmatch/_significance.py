@@ -171,7 +171,7 @@ class Chance:
         array of float64
             One for each cell of `cell_shape` places.
         """
-        usual = np.clip(self.usual, *_USUAL)
+        usual = _within(self.usual, *_USUAL)
         exponent = 2 * self.tail.needed(false_alarms) * usual / (1 - usual)
         least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
         return least
@@ -352,7 +352,7 @@ class _Learnt:
         """Give how many peaks chance would give; below the tail, a bound."""
         beyond = (evidence**_POWER - self.least) / self.scale
         above = (1 + np.maximum(beyond, 0) / self.k) ** -self.k
-        result: Array = self.k / 2 * above * np.exp(np.clip(-beyond, 0, 50))
+        result: Array = self.k / 2 * above * np.exp(_within(-beyond, 0, 50))
         return result
 
     def needed(self, false_alarms: float) -> float:
@@ -392,15 +392,15 @@ class _Reckoned:
 
 def _evidence(scores: Array, usual: Array) -> Array:
     """Tell how unlikely scores are, as the negative logarithm of a chance; 0 if they are not above 0."""
-    score = np.clip(scores, 0, _NEARLY_1, dtype=np.float64)
-    mean_square = np.clip(usual, *_USUAL)
+    score = _within(scores.astype(np.float64, copy=False), 0, _NEARLY_1)
+    mean_square = _within(usual, *_USUAL)
     result: Array = -(1 - mean_square) / (2 * mean_square) * np.log1p(-score * score)
     return result
 
 
 def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
     """Find the cells that hold no less evidence than their neighbours."""
-    score = np.clip(heights, 0, _LEARNT, dtype=np.float32)
+    score = _within(heights, 0, _LEARNT)
     evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(evidence, largest=True))
     return top
@@ -419,6 +419,12 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     squares = np.mean(np.square(power)) / np.mean(power) ** 2  # by Parseval: of the autocorrelations
     pixels = weights.sum() ** 2 / np.square(weights).sum()  # as many as count alike
     return max(1.0, float(pixels / squares))
+
+
+def _within(values: Array, low: float, high: float) -> Array:
+    """Do what np.clip does, in a quarter of its time for few values."""
+    result: Array = np.minimum(np.maximum(values, low), high)
+    return result
 
 
 def _cell(side: int) -> int:
