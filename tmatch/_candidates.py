@@ -181,7 +181,7 @@ class _Hopes:
         self._count = 0
         self.places: list[Places] = [np.empty((0, 2), np.intp)]
         self.crowded = False
-        self.survey = _survey(search)
+        self.survey = Survey(places_of(search), pattern.window)
         self.chance: Chance | None = None
         self.floor = (
             math.inf if rule.threshold is None else rule.threshold
@@ -199,9 +199,11 @@ class _Hopes:
         """Tell whether any place of a part of the map may be enough."""
         return self._hopeful(part)[0] < math.inf
 
-    def look(self, part: Region, scores: Array, norms: Array | None = None) -> None:
-        """Find what may be a peak in a part of the map."""
-        floor, hopeful = self._hopeful(part)
+    def look(
+        self, part: Region, scores: Array, norms: Array | None = None, high: Array | None = None
+    ) -> None:
+        """Find what may be a peak in a part of the map; `high` are the highest scores of its cells."""
+        floor, hopeful = self._hopeful(part, high)
         if self.crowded or floor == math.inf:
             return
         pairs = zip(part, hopeful, strict=True)
@@ -218,23 +220,23 @@ class _Hopes:
                 self.crowded = True
                 self._meter.total += self._blocks  # all is to be done again
 
-    def _hopeful(self, part: Region) -> tuple[float, Region]:
+    def _hopeful(self, part: Region, high: Array | None = None) -> tuple[float, Region]:
         """Give the least score that may be enough in a part of the map, and the part of it where scores reach it."""
-        if self._floors is None or self.chance is None:
-            return self.floor, part
-        cells = self.chance.cells
-        pairs = zip(part, cells.size, strict=True)
-        own = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in pairs)
-        floor = float(self._floors[own].min())
-        high = np.nonzero(cells.high[own] >= floor - _SINGLE)
-        if not len(high[0]):
+        size = self.survey.size
+        cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
+        floor = self.floor if self._floors is None else float(self._floors[cells].min())
+        high = high if self.chance is None else self.chance.cells.high[cells]
+        if high is None:
+            return floor, part
+        reached = np.nonzero(high >= floor - _SINGLE)
+        if not len(reached[0]):
             return math.inf, part
         hopeful = (
             slice(
                 max((first.start + int(at.min())) * n, s.start),
                 min((first.start + int(at.max()) + 1) * n, s.stop),
             )
-            for first, at, n, s in zip(own, high, cells.size, part, strict=True)
+            for first, at, n, s in zip(cells, reached, size, part, strict=True)
         )
         return floor, tuple(hopeful)
 
@@ -245,15 +247,15 @@ def _look(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -
     decided = floor < math.inf
     few = sum(math.prod(group.places(pattern.window)) for _, pattern in group.patterns) <= _KEPT_PLACES
     kept: list[tuple[_Hopes, Region, Array]] = []
-    grids = {number: hope.survey.grid for number, hope in hopes.items() if hope.survey is not None}
+    grids = {number: hope.survey.grid for number, hope in hopes.items()}
 
     def survey(block: Region) -> None:
         for number, part, scores, norms, high, summed in group.score(block, floor=floor, grids=grids):
             hope = hopes[number]
-            if hope.survey is not None and summed is not None:
+            if summed is not None:
                 hope.survey.take(part, summed)
             if decided and high:
-                hope.look(part, scores, norms)
+                hope.look(part, scores, norms, None if summed is None else summed[0])
             elif few and not decided:
                 kept.append((hope, part, scores.copy()))
 

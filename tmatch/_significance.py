@@ -78,13 +78,13 @@ class Survey:
         coarse = max(
             1.0, (math.prod(places) / math.prod(map(_cell, window)) / _MOST_CELLS) ** (1 / len(places))
         )
-        self.places, self._size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
+        self.places, self.size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
         self._parts: dict[Shape, Array] = {}
 
     def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
         """Tell how a block is to be summed up: its shape, where its first cells end, and the size of cells."""
         shape = tuple(s.stop - s.start for s in part)
-        return shape, tuple(-s.start % n for s, n in zip(part, self._size, strict=True)), self._size
+        return shape, tuple(-s.start % n for s, n in zip(part, self.size, strict=True)), self.size
 
     def take(self, part: Region, summed: Array) -> None:
         """Keep what a block was summed up to."""
@@ -97,15 +97,15 @@ class Survey:
 
     def cells(self) -> Cells:
         """Put the blocks together, in their own order, so that sums are the same each time."""
-        shape = [-(-n // size) for n, size in zip(self.places, self._size, strict=True)]
+        shape = [-(-n // size) for n, size in zip(self.places, self.size, strict=True)]
         high, low, sums = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((2, *shape))
         for start, parts in sorted(self._parts.items()):
-            ends = zip(start, self._size, parts.shape[1:], strict=True)
+            ends = zip(start, self.size, parts.shape[1:], strict=True)
             at = tuple(slice(s // n, s // n + k) for s, n, k in ends)
             np.maximum(high[at], parts[0], out=high[at])
             np.minimum(low[at], parts[1], out=low[at])
             sums[(slice(None), *at)] += parts[2:]
-        return Cells(self._size, high, low, *sums)
+        return Cells(self.size, high, low, *sums)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tmatch._tiles import Region, Shape, Tiling
 PASSES = 100  # over a tile, that its scores cost about
 MOST_CHANNELS = 4  # for compiled transforms: they are compiled anew for each number of channels
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may be off by more are done in double
+_EPS_SINGLE = float(np.finfo(np.float32).eps)
 _REMEMBERED = 4  # things made of one template: they can be as large as a tile
 
 
@@ -236,7 +237,7 @@ def single_error(lines: float) -> float:
     wraps round): where rows are alike so are their errors, which then add up. Measured over drawn and made-up pictures:
     at most 3.3 times.
     """
-    return 8 * float(np.finfo(np.float32).eps) * lines
+    return 8 * _EPS_SINGLE * lines
 
 
 def _largest_slab(values: Array) -> float:
