@@ -44,7 +44,7 @@ class Found:
 
     def chosen(self, which: Array) -> "Found":
         """Leave others out."""
-        return replace(self, places=self.places[which], scores=self.scores[which], judged=self.judged[which])
+        return Found(self.places[which], self.scores[which], self.chance, self.judged[which])
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def find_best(searches: Sequence[Search], work: Work) -> list[Found]:
 
 
 def _double(search: Search) -> Search:
-    return replace(search, single=False)
+    return replace(search, single=False) if search.single else search
 
 
 def _survey(search: Search) -> Survey | None:
@@ -190,6 +190,8 @@ class _Hopes:
 
     def learn(self) -> None:
         """Learn from all scores what chance gives, and with it what is enough in each cell."""
+        if self._rule.threshold is not None and not self._count:
+            return  # nothing is there to be judged
         self.chance = _learn(self.survey, self._search)
         if self.chance is not None and self._rule.false_alarms is not None:
             self._floors = self._rule.floors(self.chance)

@@ -185,7 +185,9 @@ class Matcher:
                 found = compete(boxes, found, rule, max_overlap)
             for each, search, peaks in zip(self._prepared, searches, found, strict=True):
                 order = by_height(peaks.places, peaks.scores, min_distance)
-                own = dict(_judged(each, search, peaks.chosen(order), shares))
+                ordered = peaks.chosen(order)
+                weights = evidence(ordered) if several else [0.0] * len(order)
+                own = dict(zip(_judged(each, search, ordered, shares), weights, strict=True))
                 matches |= {
                     match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
                 }
@@ -196,8 +198,8 @@ class Matcher:
                     work.finish()
                 break
         # Where templates compete, a score of many pixels is worth more than the same one of few.
-        ordered = sorted(matches, key=lambda m: (-matches[m] if several else 0, *order_of(m)))
-        return sorted(keep_apart(ordered, max_overlap=max_overlap, max_count=max_count), key=order_of)
+        best_first = sorted(matches, key=lambda m: (-matches[m], *order_of(m)))
+        return sorted(keep_apart(best_first, max_overlap=max_overlap, max_count=max_count), key=order_of)
 
     def best(
         self,
@@ -233,7 +235,7 @@ class Matcher:
         """
         searches = self._searches(image, image_mask)
         found = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
-        matches = [_judged(each, search, best, len(searches))[0][0] for each, search, best in found]
+        matches = [match for each in found for match in _judged(*each, len(searches))]
         return non_max_suppression(matches, max_count=1)[0]
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
@@ -308,23 +310,22 @@ def _boxes(each: _Prepared, search: Search, found: Found) -> list[Match]:
     return [match_at(search, place, score, each.label) for place, score in pairs]
 
 
-def _judged(each: _Prepared, search: Search, found: Found, shares: float) -> list[tuple[Match, float]]:
-    """Make matches of what was found by one of so many ways, each with its weight beside other templates' matches."""
+def _judged(each: _Prepared, search: Search, found: Found, shares: float) -> list[Match]:
+    """Make matches of what was found by one of so many ways."""
     matches = _boxes(each, search, found)
-    if found.chance is not None:
-        expected = found.chance.false_alarms(found.places, found.judged) * shares
-        elsewhere = found.chance.cells.best_elsewhere(found.places).tolist()
-        matches = [
-            replace(
-                match,
-                false_alarms=float(f"{number:.3g}"),
-                second_best=round(other / judged, 4) if judged > 0 else None,
-            )
-            for match, number, other, judged in zip(
-                matches, expected.tolist(), elsewhere, found.judged.tolist(), strict=True
-            )
-        ]
-    return list(zip(matches, evidence(found), strict=True))
+    if found.chance is None:
+        return matches
+    expected = found.chance.false_alarms(found.places, found.judged) * shares
+    elsewhere = found.chance.cells.best_elsewhere(found.places).tolist()
+    judged = found.judged.tolist()
+    return [
+        replace(
+            match,
+            false_alarms=float(f"{number:.3g}"),
+            second_best=round(other / own, 4) if own > 0 else None,
+        )
+        for match, number, other, own in zip(matches, expected.tolist(), elsewhere, judged, strict=True)
+    ]
 
 
 def _sure_enough(matches: dict[Match, float], allowed: float, first: float) -> dict[Match, float]:
