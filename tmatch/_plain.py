@@ -80,18 +80,19 @@ class Pattern:
     @cached_property
     def by_definition(self) -> tuple[Any, ...]:
         """What `score_windows` wants to know of it."""
-        values, wide = np.array(self.values, np.float64), self.whole.wide
-        mask, sums = self.counted.astype(np.float64), np.array(self.sums, wide)
-        return mask, values, self.whole.centres, sums, float(self.variance), self.count
+        mask, values = self.counted.astype(np.float64), np.array(self.values, np.float64)
+        return mask, values, self.whole.centres, self.sums, float(self.variance), self.count
 
     @cached_property
-    def sums(self) -> list[int]:
-        return [int(v.sum()) for v in self.values]
+    def sums(self) -> Array:
+        """The sum of each channel, in the type that sums are multiplied in."""
+        return np.array([v.sum() for v in self.values], self.whole.wide)
 
     @cached_property
     def variance(self) -> int:
         """``n sum(t^2) - sum(t)^2``, added up over the channels."""
-        return self.count * sum(int(np.square(v).sum()) for v in self.values) - sum(s * s for s in self.sums)
+        squares = sum(int(np.square(v).sum()) for v in self.values)
+        return self.count * squares - sum(int(s) ** 2 for s in self.sums)
 
     @cached_property
     def spectra(self) -> list[Array]:
@@ -257,10 +258,8 @@ class _Tile:
         sums, variance = self.moments(pattern, single=False)
         pairs = zip(self.spectra, pattern.spectra, strict=True)
         product = _spectra.correlate_spectra(pairs, self.tiling)
-        own = np.array(pattern.sums, variance.dtype)
-        _check(
-            self.engine.score_exactly(product, sums, own, variance, float(pattern.variance), pattern.count)
-        )
+        own = pattern.sums, variance, float(pattern.variance), pattern.count
+        _check(self.engine.score_exactly(product, sums, *own))
         return product, variance, True, cells and self._sum_up(product, variance, cells)
 
     def moments(self, pattern: Pattern, *, single: bool) -> Any:
