@@ -190,8 +190,6 @@ class _Hopes:
 
     def learn(self) -> None:
         """Learn from all scores what chance gives, and with it what is enough in each cell."""
-        if self._rule.threshold is not None and not self._count:
-            return  # nothing is there to be judged
         self.chance = _learn(self.survey, self._search)
         if self.chance is not None and self._rule.false_alarms is not None:
             self._floors = self._rule.floors(self.chance)
