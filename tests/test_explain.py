@@ -189,10 +189,11 @@ def test_below_the_threshold():
     assert explain(image, TEMPLATE, at=match.box.start, threshold=match.score).reported
 
 
-def test_what_chance_gives_is_told_where_a_threshold_finds_nothing():
-    image = scene()
-    [match] = tmatch.locate(image, TEMPLATE, threshold=0.5, max_count=1)
-    told = explain(image, TEMPLATE, at=match.box.start, threshold=1.0)
+@pytest.mark.parametrize("dtype", ["u1", "f8"])
+def test_what_chance_gives_is_told_where_a_threshold_finds_nothing(dtype):
+    image, template = (np.clip(array, 0, 255).astype(dtype) for array in (scene(), TEMPLATE))
+    [match] = tmatch.locate(image, template, threshold=0.5, max_count=1)
+    told = explain(image, template, at=match.box.start, threshold=1.0)
     assert (told.matches, told.rule) == (0, "threshold")
     assert told.false_alarms == match.false_alarms
 
