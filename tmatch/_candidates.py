@@ -203,8 +203,10 @@ class _Hopes:
         self, part: Region, scores: Array, norms: Array | None = None, high: Array | None = None
     ) -> None:
         """Find what may be a peak in a part of the map; `high` are the highest scores of its cells."""
+        if self.crowded:
+            return
         floor, hopeful = self._hopeful(part, high)
-        if self.crowded or floor == math.inf:
+        if floor == math.inf:
             return
         pairs = zip(part, hopeful, strict=True)
         own = tuple(slice(h.start - p.start, h.stop - p.start) for p, h in pairs)
