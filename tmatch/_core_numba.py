@@ -34,7 +34,7 @@ def load(tile: Array, out: Array) -> float:
     Give the largest sum of squares of a row or a column, for an estimate of errors.
     """
     rows, columns = tile.shape
-    total, largest = np.int64(0), np.float64(0)
+    total, largest = np.int64(0), 0.0
     for y in range(rows):
         row = tile[y]
         for x in range(columns):
@@ -42,7 +42,7 @@ def load(tile: Array, out: Array) -> float:
     mean = np.float32(total / tile.size)
     down = np.zeros(columns, np.float32)
     for y in range(rows):
-        row, target, along = tile[y], out[y], np.float64(0)
+        row, target, along = tile[y], out[y], np.float32(0)
         for x in range(columns):
             value = np.float32(row[x]) - mean
             target[x] = value
@@ -50,7 +50,7 @@ def load(tile: Array, out: Array) -> float:
             along += square
             down[x] += square
         target[columns:] = 0
-        largest = max(largest, along)
+        largest = max(largest, float(along))
     out[rows:] = 0
     return max(largest, float(down.max()))
 
@@ -113,8 +113,41 @@ def _difference(before: Array, width: int, out: Array) -> None:
         out[x] = last[x] - before[x]
 
 
+@inline
+def _slide(
+    tiles: tuple[Array, ...], y: int, height: int, centres: tuple[int, ...], down: Array, work: Array
+) -> None:
+    """Go on to the windows of row y: one value comes into each column's sums, one goes out.
+
+    Of a row all values up to a place are summed, which may wrap round, as long as differences do not.
+    """
+    channels = len(tiles)
+    for i in range(channels):
+        tile, centre = tiles[i], centres[i]
+        if y == 0:
+            for row in tile[:height]:
+                _enter(row, centre, down[i], down[channels])
+        else:
+            _replace(tile[y - 1], tile[y + height - 1], centre, down[i], down[channels])
+    _add_up(down, work)
+
+
+@inline
+def _square_sums(before: Array, width: int, first: bool, squares: Array) -> None:  # noqa: FBT001
+    """Square the sums of a row of windows, and put the squares in place of what is there, or add them to it."""
+    last, zero = before[width : width + squares.size], squares.dtype.type(0)
+    if first:
+        for x in range(squares.size):
+            total = last[x] - before[x] + zero
+            squares[x] = total * total
+    else:
+        for x in range(squares.size):
+            total = last[x] - before[x] + zero
+            squares[x] += total * total
+
+
 @machine_code
-def add_moments(
+def moments(
     tiles: tuple[Array, ...],
     height: int,
     width: int,
@@ -122,52 +155,72 @@ def add_moments(
     work: Array,
     sums: Array,
     variance: Array,
-    zero: float,
 ) -> None:
-    """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
+    """Sum integers over all windows; put ``n sum(w^2) - sum(w)^2`` into `variance`.
 
     Additions are done in the type of `work`, zeros in a row for each channel and one more, a column longer than the
-    tile's, after the centres were taken off; multiplications in that of `zero`. Squares of all channels are summed
-    together. Sums run down the columns: one value comes in, one goes out. Along the rows all values before a place
-    are summed, which may wrap round, as long as differences do not.
+    tile's, after the centres were taken off; multiplications in that of `sums`. Squares of all channels are summed
+    together.
     """
-    count, channels = height * width + zero, len(tiles)
-    down = np.zeros((channels + 1, tiles[0].shape[1]), work.dtype)  # the last are those of squares
-    across, means = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], sums.dtype)
-    for y in range(variance.shape[0]):
-        for i in range(channels):
-            tile, centre = tiles[i], centres[i]
-            if y == 0:
-                for row in tile[:height]:
-                    _enter(row, centre, down[i], down[channels])
-            else:
-                _replace(tile[y - 1], tile[y + height - 1], centre, down[i], down[channels])
-        _add_up(down, work)
-        means[:] = 0
-        for i in range(channels):
-            _difference(work[i], width, across)
-            _add_squares(across, zero, means)
-            if sums.size:
-                sums[i, y] = across
-        _difference(work[channels], width, across)
-        row = variance[y]
+    down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
+    squares = np.empty(variance.shape[1], sums.dtype)
+    count = sums.dtype.type(height * width)
+    for y in range(len(variance)):
+        _slide(tiles, y, height, centres, down, work)
+        for i in range(len(tiles)):
+            _difference(work[i], width, sums[i, y])
+            _square_sums(work[i], width, i == 0, squares)
+        row, before = variance[y], work[len(tiles)]
+        last = before[width : width + row.size]
         for x in range(row.size):
-            row[x] += across[x] * count - means[x]
+            row[x] = (last[x] - before[x]) * count - squares[x]
+
+
+@machine_code
+def inverse_norms(
+    tiles: tuple[Array, ...],
+    height: int,
+    width: int,
+    centres: tuple[int, ...],
+    work: Array,
+    squares: Array,
+    inverse: Array,
+) -> float:
+    """Do as `moments`, but put only the inverse root of each variance above 0 into `inverse`; give the largest.
+
+    `squares` is room for a row, in whose type multiplications are done.
+    """
+    down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
+    bits, largest = inverse.view(np.int32), np.zeros(1, np.int32)
+    count = squares.dtype.type(height * width)
+    for y in range(len(inverse)):
+        _slide(tiles, y, height, centres, down, work)
+        for i in range(len(tiles)):
+            _square_sums(work[i], width, i == 0, squares)
+        row, before = inverse[y], work[len(tiles)]
+        last = before[width : width + row.size]
+        for x in range(row.size):
+            row[x] = _inverse_root(np.float32((last[x] - before[x]) * count - squares[x]))
+        _take_in_largest(bits[y], largest)
+    return float(largest.view(np.float32)[0])
 
 
 @inline
-def _add_squares(sums: Array, zero: float, squares: Array) -> None:
-    for x in range(squares.size):
-        total = sums[x] + zero
-        squares[x] += total * total
+def _inverse_root(variance: Any) -> Any:
+    return np.float32(1) / np.sqrt(variance) if variance > 0 else np.float32(0)
 
 
 @inline
-def _take_in_sums(
-    across: Array, squares: Array, count: float, zero: float, y: int, sums: Array, variance: Array
-) -> None:
+def _take_in_largest(bits: Array, largest: Array) -> None:
+    """Floats above 0 are ordered as their bits are, and integers are compared faster."""
+    for x in range(bits.size):
+        largest[0] = max(largest[0], bits[x])
+
+
+@inline
+def _take_in_sums(across: Array, squares: Array, pixels: int, y: int, sums: Array, variance: Array) -> None:
     """End a row of window sums: add its variances, and keep the sums if there is room."""
-    row = variance[y]
+    row, count, zero = variance[y], sums.dtype.type(pixels), sums.dtype.type(0)
     for x in range(row.size):
         total = across[x] + zero
         row[x] += squares[x] * count - total * total
@@ -196,11 +249,12 @@ def _add_4_runs(before: Array, runs: Array, out: Array) -> None:
 
 @machine_code
 def add_masked_moments(
-    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array, zero: float
+    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array
 ) -> None:
-    """Do as `add_moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
+    """Do as `moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
 
-    `work` are two tables of zeros, one column wider than the tile.
+    Variances are added to what is there; sums are put only where there is room for them. `work` are two tables of
+    zeros, one column wider than the tile.
     """
     before, before_squares = work[0], work[1]  # sums of a row before each column
     values = np.empty((2, tile.shape[1]), work.dtype)
@@ -221,37 +275,30 @@ def add_masked_moments(
             _add_run(before[y + runs[i, 0]], runs[i, 1], runs[i, 2], across)
             _add_run(before_squares[y + runs[i, 0]], runs[i, 1], runs[i, 2], squares)
             i += 1
-        _take_in_sums(across, squares, count + zero, zero, y, sums, variance)
+        _take_in_sums(across, squares, count, y, sums, variance)
 
 
 @machine_code
-def round_moments(
-    products: Array, products_squares: Array, count: int, sums: Array, variance: Array, zero: float
-) -> None:
-    """Do as `add_moments` with sums that came from transforms, in the corners of arrays."""
+def round_moments(products: Array, products_squares: Array, count: int, sums: Array, variance: Array) -> None:
+    """Do as `add_masked_moments` with sums that came from transforms, in the corners of arrays."""
     # Products of whole numbers need the type that was found wide enough; minus zero becomes zero.
     across, squares = np.empty(variance.shape[1], sums.dtype), np.empty(variance.shape[1], sums.dtype)
     for y in range(variance.shape[0]):
         row, row_squares = products[y], products_squares[y]
         for x in range(across.size):
             across[x], squares[x] = np.rint(row[x]) + 0.0, np.rint(row_squares[x]) + 0.0
-        _take_in_sums(across, squares, count + zero, zero, y, sums, variance)
+        _take_in_sums(across, squares, count, y, sums, variance)
 
 
 @machine_code
 def invert(variance: Array) -> float:
-    """Put the inverse root in place of each variance above 0; give the largest."""
-    bits = variance.view(
-        np.int32
-    )  # floats above 0 are ordered as their bits are, and integers compared faster
-    largest = np.zeros(1, np.int32)
-    for y in range(variance.shape[0]):
-        row, row_bits = variance[y], bits[y]
+    """Put the inverse root in place of each variance above 0, zero elsewhere; give the largest."""
+    bits, largest = variance.view(np.int32), np.zeros(1, np.int32)
+    for y in range(len(variance)):
+        row = variance[y]
         for x in range(row.size):
-            value = row[x]
-            row[x] = np.float32(1) / np.sqrt(value) if value > 0 else np.float32(0)
-        for x in range(row.size):
-            largest[0] = max(largest[0], row_bits[x])
+            row[x] = _inverse_root(row[x])
+        _take_in_largest(bits[y], largest)
     return float(largest.view(np.float32)[0])
 
 
@@ -262,15 +309,15 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     Give the largest sum of squared products of a row or a column, those outside the corner too, up to a width; how many
     scores reach the floor; and how many pass 1 by more than rounding.
     """
-    largest, high, broken = np.float64(0), 0, 0
+    largest, high, broken = 0.0, 0, 0
     down = np.zeros(width, np.float32)
     for y in range(product.shape[0]):
-        row, along = product[y, :width], np.float64(0)
+        row, along = product[y, :width], np.float32(0)
         for x in range(row.size):
             square = row[x] * row[x]
             along += square
             down[x] += square
-        largest = max(largest, along)
+        largest = max(largest, float(along))
         if y < inverse.shape[0]:
             by = inverse[y]
             for x in range(by.size):
@@ -385,11 +432,13 @@ def _summarise(
         for y in range(max(i * size[0] - down, 0), min((i + 1) * size[0] - down, height)):
             _take_in(scores[y], norms[y], high, low, squares, count)
         for j in range(out.shape[2]):
+            highest = lowest = scores.dtype.type(0)
+            square = number = 0.0
             for x in range(max(j * size[1] - across, 0), min((j + 1) * size[1] - across, width)):
-                out[0, i, j] = max(out[0, i, j], high[x])
-                out[1, i, j] = min(out[1, i, j], low[x])
-                out[2, i, j] += squares[x]
-                out[3, i, j] += count[x]
+                highest, lowest = max(highest, high[x]), min(lowest, low[x])
+                square += squares[x]
+                number += count[x]
+            out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, lowest, square, number
     return out
 
 

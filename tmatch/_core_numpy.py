@@ -5,7 +5,6 @@ But of scores that are too high only whether there are any.
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ def _largest_line(values: Array) -> float:
     return float(max(line.max() for line in lines))
 
 
-def add_moments(
+def moments(
     tiles: Sequence[Array],
     height: int,
     width: int,
@@ -54,31 +53,48 @@ def add_moments(
     work: Array,
     sums: Array,
     variance: Array,
-    zero: Any,
 ) -> None:
-    """Sum integers over all windows, into `sums` if it has room; add ``n sum(w^2) - sum(w)^2`` to `variance`.
+    """Sum integers over all windows; put ``n sum(w^2) - sum(w)^2`` into `variance`.
 
-    Additions are done in the type of `work`, after the centres were taken off; multiplications in that of `zero`.
+    Additions are done in the type of `work`, after the centres were taken off; multiplications in that of `sums`.
     Squares of all channels are summed together.
     """
     values = [np.subtract(t, c, dtype=work.dtype) for t, c in zip(tiles, centres, strict=True)]
     together = functools.reduce(np.add, map(np.square, values))
-    squares = sliding(together, (height, width), np.add).astype(zero.dtype)
+    squares = sliding(together, (height, width), np.add).astype(sums.dtype)
     squares *= height * width
     for i, each in enumerate(values):
-        total = sliding(each, (height, width), np.add).astype(zero.dtype)
+        total = sliding(each, (height, width), np.add).astype(sums.dtype)
         if sums.size:
             sums[i] = total
         squares -= np.square(total, out=total)
-    variance += squares
+    variance[...] = squares
+
+
+def inverse_norms(
+    tiles: Sequence[Array],
+    height: int,
+    width: int,
+    centres: Sequence[int],
+    work: Array,
+    squares: Array,
+    inverse: Array,
+) -> float:
+    """Do as `moments`, but put only the inverse root of each variance above 0 into `inverse`; give the largest.
+
+    `squares` is of the type that multiplications are done in.
+    """
+    moments(tiles, height, width, centres, work, squares[:0], inverse)
+    return invert(inverse)
 
 
 def add_masked_moments(
-    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array, zero: Any
+    tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array
 ) -> None:
-    """Do as `add_moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
+    """Do as `moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
 
-    `work` are two tables of zeros, one column wider than the tile.
+    Variances are added to what is there; sums are put only where there is room for them. `work` are two tables of
+    zeros, one column wider than the tile.
     """
     values = tile.astype(work.dtype)
     values -= values.dtype.type(centre)
@@ -90,7 +106,7 @@ def add_masked_moments(
         below = work[:, lead : lead + rows]
         totals += below[..., stop : stop + columns]
         totals -= below[..., start : start + columns]
-    total, squares = totals.astype(zero.dtype)
+    total, squares = totals.astype(sums.dtype)
     if sums.size:
         sums[...] = total
     squares *= count
@@ -99,18 +115,16 @@ def add_masked_moments(
 
 
 def invert(variance: Array) -> float:
-    """Put the inverse root in place of each variance above 0; give the largest."""
+    """Put the inverse root in place of each variance above 0, zero elsewhere; give the largest."""
     np.sqrt(variance, out=variance)
     np.divide(1, variance, out=variance, where=variance > 0)
     return float(variance.max())
 
 
-def round_moments(
-    products: Array, products_squares: Array, count: int, sums: Array, variance: Array, zero: Any
-) -> None:
-    """Do as `add_moments` with sums that came from transforms, in the corners of arrays."""
+def round_moments(products: Array, products_squares: Array, count: int, sums: Array, variance: Array) -> None:
+    """Do as `add_masked_moments` with sums that came from transforms, in the corners of arrays."""
     corner = tuple(map(slice, variance.shape))
-    total, squares = (np.rint(p[corner]).astype(zero.dtype) for p in (products, products_squares))
+    total, squares = (np.rint(p[corner]).astype(sums.dtype) for p in (products, products_squares))
     if sums.size:
         sums[...] = total
     squares *= count

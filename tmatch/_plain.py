@@ -276,32 +276,36 @@ class _Tile:
 
     def _sum(self, pattern: Pattern, *, single: bool) -> Any:
         narrow, wide = pattern.whole.narrow, pattern.whole.wide
-        shape = tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
-        variance = np.zeros(shape, np.float32 if single else wide)
-        sums = np.empty((len(self.channels), *([0, 0] if single else shape)), wide)
-        if pattern.mask is None:
-            work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
-            tiles, centres = tuple(self.channels), self.centres or ()
-            self.engine.add_moments(tiles, *pattern.window, centres, work, sums, variance, wide(0))
-        else:
+        rows, columns = (n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
+        sums = np.empty((len(self.channels), *([0, 0] if single else [rows, columns])), wide)
+        kind = np.float32 if single else wide
+        if pattern.mask is not None:
+            variance = np.zeros((rows, columns), kind)
             self._sum_masked(pattern, sums, variance)
+            return (
+                Norms(variance, self.engine.invert(variance), pattern.window) if single else (sums, variance)
+            )
+        variance = np.empty((rows, columns), kind)
+        work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
+        args = tuple(self.channels), *pattern.window, self.centres or (), work
         if single:
-            return Norms(variance, self.engine.invert(variance), pattern.window)
+            largest = self.engine.inverse_norms(*args, np.empty(columns, wide), variance)
+            return Norms(variance, largest, pattern.window)
+        self.engine.moments(*args, sums, variance)
         return sums, variance
 
     def _sum_masked(self, pattern: Pattern, sums: Array, variance: Array) -> None:
-        count, zero = pattern.count, pattern.whole.wide(0)
+        count = pattern.count
         for i, (channel, centre, own) in enumerate(zip(self.channels, self.centres or (), sums, strict=True)):
             if len(pattern.runs) <= self.engine.MOST_RUNS:
                 work = np.zeros((2, self.shape[0], self.shape[1] + 1), pattern.whole.narrow)
-                args = channel, pattern.runs, count, centre, work, own, variance, zero
-                self.engine.add_masked_moments(*args)
+                self.engine.add_masked_moments(channel, pattern.runs, count, centre, work, own, variance)
             else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
                 products = (
                     _spectra.correlate_spectra([(spectra[i], pattern.mask_spectrum)], self.tiling)
                     for spectra in (self.spectra, self.spectra_of_squares)
                 )
-                self.engine.round_moments(*products, count, own, variance, zero)
+                self.engine.round_moments(*products, count, own, variance)
 
     @cached_property
     def spectra_single(self) -> tuple[list[Array], float]:
