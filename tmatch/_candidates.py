@@ -175,7 +175,7 @@ class _Hopes:
     """What may be a peak of one template, by scores of single precision."""
 
     def __init__(self, group: Plain, pattern: Pattern, search: Search, rule: Rule, meter: Meter) -> None:
-        self._search, self._rule, self._meter = search, rule, meter
+        self._search, self._rule, self._meter, self._engine = search, rule, meter, group.engine
         self._blocks, self._lock = group.tiling.count, threading.Lock()
         self._room = 2 * math.prod(group.places(pattern.window)) // pattern.count
         self._count = 0
@@ -214,7 +214,7 @@ class _Hopes:
         heights = scores[own]
         if floor <= 0 and norms is not None:
             heights = np.where(norms[own] > 0, heights, -np.inf)
-        places, *_ = _peaks.candidates(heights, floor, 2 * _SINGLE)
+        places = self._engine.candidates(heights, floor, 2 * _SINGLE)
         with self._lock:
             self.places.append(places + [s.start for s in hopeful])
             self._count += len(places)
@@ -291,12 +291,9 @@ def _settle(group: Plain, pattern: Pattern, places: Places, floor: float, chance
     scores = score_places(group.image, pattern, places, group.engine)
     places, scores = places[scores >= floor], scores[scores >= floor]
     near = places[:, None] + _peaks.shifts(2)
-    shape = group.places(pattern.window)
-    inside = ((near >= 0) & (near < shape)).all(axis=-1)
+    inside = ((near >= 0) & (near < group.places(pattern.window))).all(axis=-1)
     around = np.full(inside.shape, -np.inf)
-    unique, which = np.unique(np.ravel_multi_index(tuple(near[inside].T), shape), return_inverse=True)
-    near = np.stack(np.unravel_index(unique, shape), axis=1)
-    around[inside] = score_places(group.image, pattern, near, group.engine)[which]
+    around[inside] = score_places(group.image, pattern, near[inside], group.engine)
     peaks = _peaks.settle(places, scores, around)
     return Found(places[peaks], scores[peaks], chance)
 

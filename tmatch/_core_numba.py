@@ -344,28 +344,63 @@ def score_windows(
     The channels are taken about their centres; sums are made in floats, which hold them as they are whole numbers below
     2**53, and multiplied in the type of `sums_of_template`.
     """
-    scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
     height, width = mask.shape
+    scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
+    columns = np.empty((3, width))
+    totals, squares, crossed = columns[0], columns[1], columns[2]
     for i in range(len(places)):
         top, left = places[i, 0], places[i, 1]
         products = variance = sums_of_template.dtype.type(0)
         for channel in range(len(channels)):
             image, centre = channels[channel], float(centres[channel])
-            total = square = product = 0.0
+            columns[:] = 0
             for y in range(height):
                 row = image[top + y, left : left + width]
                 counts, weights = mask[y], values[channel, y]
                 for x in range(width):
                     value = (row[x] - centre) * counts[x]
-                    total += value
-                    square += value * value
-                    product += value * weights[x]
-            found[0], found[1], found[2] = total, square, product
+                    totals[x] += value
+                    squares[x] += value * value
+                    crossed[x] += value * weights[x]
+            found[0], found[1], found[2] = totals.sum(), squares.sum(), crossed.sum()
             products += found[2] * count - found[0] * sums_of_template[channel]
             variance += found[1] * count - found[0] * found[0]
         norm = float(variance) * template
         scores[i] = min(max(float(products) / np.sqrt(norm), -1.0), 1.0) if norm > 0 else -np.inf
     return scores
+
+
+def candidates(heights: Array, floor: float, slack: float) -> Array:
+    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
+    limits = heights.dtype.type(floor), heights.dtype.type(slack)
+    return np.asarray(_candidates(whole_rows(heights), heights.shape, *limits))
+
+
+@machine_code
+def _candidates(heights: Array, shape: tuple[int, int], floor: float, slack: float) -> Array:
+    height, width = shape
+    found, count = np.empty((16, 2), np.intp), 0
+    for y in range(height):
+        row, high = heights[y, :width], 0
+        for x in range(width):
+            high += row[x] >= floor
+        for x in range(width if high else 0):
+            if row[x] >= floor and _is_top(heights, shape, y, x, slack):
+                if count == len(found):
+                    found = np.concatenate((found, np.empty_like(found)))
+                found[count, 0], found[count, 1] = y, x
+                count += 1
+    return found[:count].copy()
+
+
+@inline
+def _is_top(heights: Array, shape: tuple[int, int], y: int, x: int, slack: float) -> bool:
+    most = heights[y, x] + slack
+    for v in range(max(y - 1, 0), min(y + 2, shape[0])):
+        for u in range(max(x - 1, 0), min(x + 2, shape[1])):
+            if heights[v, u] > most:
+                return False
+    return True
 
 
 @machine_code
@@ -396,7 +431,7 @@ def score_exactly(
 
 
 @inline
-def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Array, count: Array) -> None:
+def _take_in(scores: Array, norms: Array, high: Array, deep: Array, squares: Array, count: Array) -> None:
     zero, one = scores.dtype.type(0), scores.dtype.type(1)
     for x in range(high.size):
         there = one if norms[x] > 0 else zero
@@ -404,13 +439,13 @@ def _take_in(scores: Array, norms: Array, high: Array, low: Array, squares: Arra
         count[x] += there
         squares[x] += score * score
         high[x] = score if score > high[x] else high[x]
-        low[x] = score if score < low[x] else low[x]
+        deep[x] = -score if -score > deep[x] else deep[x]
 
 
 def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
     """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
 
-    Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
+    Give the highest score and the lowest turned over, 0 if that is more, the sum of squares, and how many there are.
     """
     return np.asarray(_summarise(whole_rows(scores), whole_rows(norms), scores.shape, leads, size))
 
@@ -425,34 +460,36 @@ def _summarise(
         (size[1] - leads[1]) % size[1],
     )  # of the first cells, before these
     out = np.zeros((4, -(-(height + down) // size[0]), -(-(width + across) // size[1])))
-    high, low = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
+    high, deep = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     squares, count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     for i in range(out.shape[1]):
-        high[:], low[:], squares[:], count[:] = 0, 0, 0, 0
+        high[:], deep[:], squares[:], count[:] = 0, 0, 0, 0
         for y in range(max(i * size[0] - down, 0), min((i + 1) * size[0] - down, height)):
-            _take_in(scores[y], norms[y], high, low, squares, count)
+            _take_in(scores[y], norms[y], high, deep, squares, count)
         for j in range(out.shape[2]):
-            highest = lowest = scores.dtype.type(0)
+            highest = deepest = scores.dtype.type(0)
             square = number = 0.0
             for x in range(max(j * size[1] - across, 0), min((j + 1) * size[1] - across, width)):
-                highest, lowest = max(highest, high[x]), min(lowest, low[x])
+                highest, deepest = max(highest, high[x]), max(deepest, deep[x])
                 square += squares[x]
                 number += count[x]
-            out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, lowest, square, number
+            out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, deepest, square, number
     return out
 
 
 @machine_code
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
-    """Sum each value and those around it, or give the largest; in the order in which NumPy's passes do it."""
-    height, width = values.shape
+    """Sum each value and those around it, or give the largest, in each of some arrays, as NumPy's passes do it."""
+    number, height, width = values.shape
     out = np.empty_like(values)
     none = np.full(width, -np.inf if largest else 0, values.dtype)
     line = np.full(width + 2, none[0], values.dtype)
-    for y in range(height):
-        before, after = values[y - 1] if y > 0 else none, values[y + 1] if y < height - 1 else none
-        _put_together(values[y], before, after, largest, line[1 : width + 1])
-        _put_together(line[1 : width + 1], line[:width], line[2:], largest, out[y])
+    for i in range(number):
+        rows = values[i]
+        for y in range(height):
+            before, after = rows[y - 1] if y > 0 else none, rows[y + 1] if y < height - 1 else none
+            _put_together(rows[y], before, after, largest, line[1 : width + 1])
+            _put_together(line[1 : width + 1], line[:width], line[2:], largest, out[i, y])
     return out
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tmatch import _peaks
 from tmatch._borders import Array
 from tmatch._core import sliding
 from tmatch._spectra import correlate_spectra
@@ -194,6 +195,11 @@ def score_windows(
     return scores
 
 
+def candidates(heights: Array, floor: float, slack: float) -> Array:
+    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
+    return _peaks.candidates(heights, floor, slack)[0]
+
+
 def score_exactly(
     product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
 ) -> int:
@@ -219,19 +225,18 @@ def score_exactly(
 def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
     """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
 
-    Give the highest and the lowest score, 0 if that is higher or lower, the sum of squares, and how many there are.
+    Give the highest score and the lowest turned over, 0 if that is more, the sum of squares, and how many there are.
     """
     there = norms > 0
     counted = scores if there.all() else np.where(there, scores, 0)
     parts = [
         (np.maximum, counted),
-        (np.minimum, counted),
+        (np.maximum, -counted),
         (np.add, np.square(counted)),
         (np.add, there.astype(np.float32)),
     ]
     out = np.stack([_gather(ufunc, values, leads, size).astype(np.float64) for ufunc, values in parts])
-    np.maximum(out[0], 0, out=out[0])
-    np.minimum(out[1], 0, out=out[1])
+    np.maximum(out[:2], 0, out=out[:2])
     return out
 
 
@@ -250,9 +255,9 @@ def _gather(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> Array:
 
 
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
-    """Sum each value and those around it, or give the largest, in any dimension."""
+    """Sum each value and those around it, or give the largest, in each of some arrays, of any dimension."""
     ufunc = np.maximum if largest else np.add
-    for axis in range(values.ndim):
+    for axis in range(1, values.ndim):
         first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
         around = values.copy()
         ufunc(around[last], values[first], out=around[last])

@@ -1,6 +1,5 @@
 """How many matches as good as one chance would give, learnt from the score map itself."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,13 +34,20 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Cells:
-    """A score map summed up in cells: the highest and the lowest score, the sum of squares, the number of scores."""
+    """A score map summed up in cells of a size.
+
+    `heights` are those of peaks, the highest scores, and of hollows, the lowest ones turned over; 0 if there is none
+    above. `sums` are of squared scores, and how many there are.
+    """
 
     size: Shape
-    high: Array
-    low: Array
-    squares: Array
-    count: Array
+    heights: Array
+    sums: Array
+
+    @property
+    def high(self) -> Array:
+        """The highest score of each cell."""
+        return np.asarray(self.heights[0])
 
     def of(self, places: Places) -> tuple[Array, ...]:
         """Tell the cell of each place."""
@@ -49,26 +55,23 @@ class Cells:
 
     def mean_square(self) -> Array:
         """Average the squared scores of each cell and those around it."""
-        squares, count = (_with_neighbours(part, largest=False) for part in (self.squares, self.count))
-        return np.divide(squares, count, out=np.zeros_like(squares), where=count > 0)
-
-    @functools.cached_property
-    def _first(self) -> tuple[Places, Array]:
-        """The cells with the highest scores, and these: one more than are near to any place."""
-        few = min((2 * (_CELLS // 2) + 1) ** self.high.ndim + 1, self.high.size)
-        flat = self.high.ravel()
-        lines = self.high.reshape(len(self.high), -1).max(axis=1)
-        # So many lines, so many cells at least are as high.
-        enough = np.partition(lines, -few)[-few] if len(lines) > few else flat.min()
-        order = np.flatnonzero(flat >= enough)
-        order = order[np.argsort(-flat[order], kind="stable")[:few]]
-        return np.stack(np.unravel_index(order, self.high.shape), axis=1), flat[order]
+        squares, count = _with_neighbours(self.sums, largest=False)
+        return np.asarray(np.divide(squares, count, out=np.zeros_like(squares), where=count > 0))
 
     def best_elsewhere(self, places: Places) -> Array:
         """Give the highest score some half a template's side away from each place, or more; 0 if none is above."""
-        cells, scores = self._first
-        away = np.abs(cells - (places // self.size)[:, None]).max(axis=-1) > _CELLS // 2
-        return np.where(away.any(axis=1), scores[away.argmax(axis=1)], 0.0)
+        high, reach, cells = self.high, _CELLS // 2, places // self.size
+        top = np.unravel_index(high.argmax(), high.shape)
+        best = np.full(len(places), high[top])
+        near = np.flatnonzero((np.abs(cells - top) <= reach).all(axis=1))
+        known: dict[Shape, float] = {}  # of those few cells from which the highest one is not elsewhere
+        for place, cell in zip(near, map(tuple, cells[near].tolist()), strict=True):
+            if cell not in known:
+                others = high.copy()
+                others[tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)] = 0
+                known[cell] = others.max()
+            best[place] = known[cell]
+        return best
 
 
 class Survey:
@@ -98,14 +101,13 @@ class Survey:
     def cells(self) -> Cells:
         """Put the blocks together, in their own order, so that sums are the same each time."""
         shape = [-(-n // size) for n, size in zip(self.places, self.size, strict=True)]
-        high, low, sums = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((2, *shape))
+        heights, sums = np.zeros((2, *shape), np.float32), np.zeros((2, *shape))
         for start, parts in sorted(self._parts.items()):
             ends = zip(start, self.size, parts.shape[1:], strict=True)
-            at = tuple(slice(s // n, s // n + k) for s, n, k in ends)
-            np.maximum(high[at], parts[0], out=high[at])
-            np.minimum(low[at], parts[1], out=low[at])
-            sums[(slice(None), *at)] += parts[2:]
-        return Cells(self.size, high, low, *sums)
+            at = slice(None), *(slice(s // n, s // n + k) for s, n, k in ends)
+            np.maximum(heights[at], parts[:2], out=heights[at])
+            sums[at] += parts[2:]
+        return Cells(self.size, heights, sums)
 
 
 @dataclass(frozen=True)
@@ -282,18 +284,18 @@ def learn(cells: Cells, pixels: Callable[[], float], explained: NDArray[np.bool_
     `pixels` tells the template's own effective pixels, if that is needed. What is `explained` by another template is
     not learnt from.
     """
-    everywhere = float(cells.squares.sum() / max(cells.count.sum(), 1))
+    squares, count = cells.sums.reshape(2, -1).sum(axis=1).tolist()
+    everywhere = squares / max(count, 1)
     usual = _LOCAL * cells.mean_square() + (1 - _LOCAL) * everywhere
     effective = 1 / max(everywhere, 1e-9)
-    tops = _tops(cells.high, usual)
+    tops = _tops(cells.heights, usual)
     if explained is not None:
-        tops &= ~explained
-    scores = np.minimum(cells.high[tops], _LEARNT)
-    peaks = _evidence(scores, usual[tops])
-    tops = _tops(-cells.low, usual)
-    hollows = _evidence(np.minimum(-cells.low[tops], _LEARNT), usual[tops])
+        tops[0] &= ~explained
+    scores = np.minimum(cells.heights[tops], _LEARNT)
+    evidence, first = _evidence(scores, np.broadcast_to(usual, tops.shape)[tops]), np.count_nonzero(tops[0])
+    peaks, hollows = evidence[:first], evidence[first:]
     if len(hollows) >= _LEAST_TAIL:
-        rest = max(len(peaks) - _count_matches(peaks, scores, hollows), 0)
+        rest = max(len(peaks) - _count_matches(peaks, scores[:first], hollows), 0)
         learnable = np.partition(peaks, max(rest - 1, 0))[:rest] if rest else peaks[:0]
         both = np.concatenate([learnable, hollows])
         if len(both) >= 2 * _LEAST_TAIL:
@@ -315,14 +317,15 @@ def _count_matches(peaks: Array, scores: Array, hollows: Array) -> int:
 
 def _reckon(cells: Cells, pixels: Callable[[], float]) -> Chance:
     """Where there is too little to learn from: as if of white noise with so many pixels."""
-    best = np.unravel_index(cells.high.argmax(), cells.high.shape)
-    far = np.ones(cells.high.shape, bool)
+    high, (squares, count) = cells.high, cells.sums
+    best = np.unravel_index(high.argmax(), high.shape)
+    far = np.ones(high.shape, bool)
     far[tuple(slice(max(b - 1, 0), b + 2) for b in best)] = False  # it may be a match
-    count = cells.count[far].sum()
-    usual = cells.squares[far].sum() / count if count else 0.0
+    there = count[far].sum()
+    usual = squares[far].sum() / there if there else 0.0
     effective = max(min(pixels(), 1 / max(usual, 1e-9)), 1.1)
-    tail = _Reckoned(max(float(cells.count.sum()), 1.0), effective)
-    return Chance(effective, 0, cells, np.full(cells.high.shape, 0.5), tail, pixels)
+    tail = _Reckoned(max(float(count.sum()), 1.0), effective)
+    return Chance(effective, 0, cells, np.full(high.shape, 0.5), tail, pixels)
 
 
 @dataclass(frozen=True)
@@ -399,7 +402,7 @@ def _evidence(scores: Array, usual: Array) -> Array:
 
 
 def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
-    """Find the cells that hold no less evidence than their neighbours."""
+    """Find the cells that hold no less evidence than their neighbours, among peaks and among hollows."""
     score = _within(heights, 0, _LEARNT)
     evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(evidence, largest=True))
@@ -432,8 +435,8 @@ def _cell(side: int) -> int:
 
 
 def _with_neighbours(values: Array, *, largest: bool) -> Array:
-    """Put each cell together with those around it."""
-    engine = (values.ndim == 2 and _engine.compiled(0)) or _core_numpy
+    """Put each cell of some arrays together with those around it."""
+    engine = (values.ndim == 3 and _engine.compiled(0)) or _core_numpy
     return np.asarray(engine.with_neighbours(values, largest))
 
 
