@@ -85,7 +85,10 @@ def make_search(
         scale_free=metric in BOUNDED,
         single=precision == "single", memory={} if memory is None else memory,
     )  # fmt: skip
-    _check_contrast(search, metric)
+    if (
+        memory is None or metric == "nssd"
+    ):  # a template made ready was checked then, but not scaled to this image
+        _check_contrast(search, metric)
     return search
 
 
