@@ -170,6 +170,16 @@ def test_templates_of_half_a_million_pixels_are_exact_too(draw):
         assert scores[y, x] == pytest.approx(expected[0, 0], abs=1e-14)
 
 
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_sums_along_the_rows_of_a_wide_picture_may_pass_what_its_windows_cannot(draw, precision):
+    image = np.where(draw((304, 1500), "u1") < 128, 0, 255).astype(np.uint8)
+    template = image[2:302, 900:1200]
+    scores = tmatch.match_template(image, template, precision=precision)
+    for y, x in [(0, 0), (2, 899), (2, 900), (4, 1200)]:
+        [[expected]] = oracle.zncc(image[y : y + 300, x : x + 300], template)
+        assert scores[y, x] == pytest.approx(expected, abs=1e-14 if precision == "double" else 1e-5)
+
+
 def test_one_grey_level_of_contrast_in_bright_16_bit_pixels_is_exact(draw):
     small = draw((84, 83), "?").astype(np.uint16)
     image = small + np.uint16(65534)

@@ -70,20 +70,26 @@ def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa:
     out[rows:] = 0
 
 
+# Numba adds integers as 64-bit ones: made narrow again at once, and the centre by who calls, more go into a vector.
+
+
 @inline
 def _enter(row: Array, centre: int, sums: Array, squares: Array) -> None:
+    narrow = sums.dtype.type
     for x in range(row.size):
-        value = row[x] - centre
+        value = narrow(narrow(row[x]) - centre)
         sums[x] += value
-        squares[x] += value * value
+        squares[x] += narrow(value * value)
 
 
 @inline
 def _replace(old: Array, new: Array, centre: int, sums: Array, squares: Array) -> None:
+    narrow = sums.dtype.type
     for x in range(new.size):
-        come, gone = new[x] - centre, old[x] - centre
-        sums[x] += come - gone
-        squares[x] += come * come - gone * gone
+        come, gone = narrow(narrow(new[x]) - centre), narrow(narrow(old[x]) - centre)
+        change = narrow(come - gone)
+        sums[x] += change
+        squares[x] += narrow(change * narrow(come + gone))
 
 
 @instructions
@@ -123,7 +129,7 @@ def _slide(
     """
     channels = len(tiles)
     for i in range(channels):
-        tile, centre = tiles[i], centres[i]
+        tile, centre = tiles[i], down.dtype.type(centres[i])
         if y == 0:
             for row in tile[:height]:
                 _enter(row, centre, down[i], down[channels])
@@ -135,14 +141,14 @@ def _slide(
 @inline
 def _square_sums(before: Array, width: int, first: bool, squares: Array) -> None:  # noqa: FBT001
     """Square the sums of a row of windows, and put the squares in place of what is there, or add them to it."""
-    last, zero = before[width : width + squares.size], squares.dtype.type(0)
+    last, narrow, wide = before[width : width + squares.size], before.dtype.type, squares.dtype.type
     if first:
         for x in range(squares.size):
-            total = last[x] - before[x] + zero
+            total = wide(narrow(last[x] - before[x]))
             squares[x] = total * total
     else:
         for x in range(squares.size):
-            total = last[x] - before[x] + zero
+            total = wide(narrow(last[x] - before[x]))
             squares[x] += total * total
 
 
@@ -164,7 +170,7 @@ def moments(
     """
     down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
     squares = np.empty(variance.shape[1], sums.dtype)
-    count = sums.dtype.type(height * width)
+    narrow, count = work.dtype.type, sums.dtype.type(height * width)
     for y in range(len(variance)):
         _slide(tiles, y, height, centres, down, work)
         for i in range(len(tiles)):
@@ -173,7 +179,7 @@ def moments(
         row, before = variance[y], work[len(tiles)]
         last = before[width : width + row.size]
         for x in range(row.size):
-            row[x] = (last[x] - before[x]) * count - squares[x]
+            row[x] = narrow(last[x] - before[x]) * count - squares[x]
 
 
 @machine_code
@@ -192,7 +198,7 @@ def inverse_norms(
     """
     down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
     bits, largest = inverse.view(np.int32), np.zeros(1, np.int32)
-    count = squares.dtype.type(height * width)
+    narrow, count = work.dtype.type, squares.dtype.type(height * width)
     for y in range(len(inverse)):
         _slide(tiles, y, height, centres, down, work)
         for i in range(len(tiles)):
@@ -200,7 +206,7 @@ def inverse_norms(
         row, before = inverse[y], work[len(tiles)]
         last = before[width : width + row.size]
         for x in range(row.size):
-            row[x] = _inverse_root(np.float32((last[x] - before[x]) * count - squares[x]))
+            row[x] = _inverse_root(np.float32(narrow(last[x] - before[x]) * count - squares[x]))
         _take_in_largest(bits[y], largest)
     return float(largest.view(np.float32)[0])
 
@@ -260,7 +266,7 @@ def add_masked_moments(
     values = np.empty((2, tile.shape[1]), work.dtype)
     for y in range(tile.shape[0]):
         values[:] = 0
-        _enter(tile[y], centre, values[0], values[1])
+        _enter(tile[y], work.dtype.type(centre), values[0], values[1])
         _add_up(values, work[:, y])
     across, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
     for y in range(variance.shape[0]):
