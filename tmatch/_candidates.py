@@ -199,13 +199,11 @@ class _Hopes:
         """Tell whether any place of a part of the map may be enough."""
         return self._hopeful(part)[0] < math.inf
 
-    def look(
-        self, part: Region, scores: Array, norms: Array | None = None, high: Array | None = None
-    ) -> None:
-        """Find what may be a peak in a part of the map; `high` are the highest scores of its cells."""
+    def look(self, part: Region, scores: Array, norms: Array | None = None) -> None:
+        """Find what may be a peak in a part of the map."""
         if self.crowded:
             return
-        floor, hopeful = self._hopeful(part, high)
+        floor, hopeful = self._hopeful(part)
         if floor == math.inf:
             return
         pairs = zip(part, hopeful, strict=True)
@@ -222,15 +220,14 @@ class _Hopes:
                 self.crowded = True
                 self._meter.total += self._blocks  # all is to be done again
 
-    def _hopeful(self, part: Region, high: Array | None = None) -> tuple[float, Region]:
+    def _hopeful(self, part: Region) -> tuple[float, Region]:
         """Give the least score that may be enough in a part of the map, and the part of it where scores reach it."""
+        if self.chance is None:  # nothing is known yet of single cells
+            return self.floor, part
         size = self.survey.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
         floor = self.floor if self._floors is None else float(self._floors[cells].min())
-        high = high if self.chance is None else self.chance.cells.high[cells]
-        if high is None:
-            return floor, part
-        reached = np.nonzero(high >= floor - _SINGLE)
+        reached = np.nonzero(self.chance.cells.high[cells] >= floor - _SINGLE)
         if not len(reached[0]):
             return math.inf, part
         hopeful = (
@@ -257,7 +254,7 @@ def _look(group: Plain, hopes: Mapping[int, _Hopes], work: Work, meter: Meter) -
             if summed is not None:
                 hope.survey.take(part, summed)
             if decided and high:
-                hope.look(part, scores, norms, None if summed is None else summed[0])
+                hope.look(part, scores, norms)
             elif few and not decided:
                 kept.append((hope, part, scores.copy()))
 

@@ -291,8 +291,9 @@ def learn(cells: Cells, pixels: Callable[[], float], explained: NDArray[np.bool_
     tops = _tops(cells.heights, usual)
     if explained is not None:
         tops[0] &= ~explained
-    scores = np.minimum(cells.heights[tops], _LEARNT)
-    evidence, first = _evidence(scores, np.broadcast_to(usual, tops.shape)[tops]), np.count_nonzero(tops[0])
+    turned, *at = np.nonzero(tops)
+    scores, first = np.minimum(cells.heights[(turned, *at)], _LEARNT), len(turned) - np.count_nonzero(turned)
+    evidence = _evidence(scores, usual[tuple(at)])
     peaks, hollows = evidence[:first], evidence[first:]
     if len(hollows) >= _LEAST_TAIL:
         rest = max(len(peaks) - _count_matches(peaks, scores[:first], hollows), 0)
