@@ -22,6 +22,7 @@ from tmatch._tiles import Meter, Region
 _SINGLE = 2e-4  # twice what `match_template` promises for single precision
 _BAND_PLACES = 2**22  # at least so many are scored before peaks are looked for
 _KEPT_PLACES = 2**23  # no more scores are kept until it is known which are enough; others are made again
+_FEW_WINDOWS = 100  # are scored sooner than it is found out which of them are the same
 _ROUNDED = 1.006  # false alarms are rounded to three digits
 JUDGED = ("zncc", "orientation")  # chance scores around 0
 
@@ -290,9 +291,19 @@ def _settle(group: Plain, pattern: Pattern, places: Places, floor: float, chance
     near = places[:, None] + _peaks.shifts(2)
     inside = ((near >= 0) & (near < group.places(pattern.window))).all(axis=-1)
     around = np.full(inside.shape, -np.inf)
-    around[inside] = score_places(group.image, pattern, near[inside], group.engine)
+    around[inside] = _score_once(group, pattern, near[inside])
     peaks = _peaks.settle(places, scores, around)
     return Found(places[peaks], scores[peaks], chance)
+
+
+def _score_once(group: Plain, pattern: Pattern, places: Places) -> Array:
+    """Score places by definition; of many, those which are the same once."""
+    if len(places) <= _FEW_WINDOWS:
+        return score_places(group.image, pattern, places, group.engine)
+    shape = group.places(pattern.window)
+    unique, which = np.unique(np.ravel_multi_index(tuple(places.T), shape), return_inverse=True)
+    once = np.stack(np.unravel_index(unique, shape), axis=1)
+    return score_places(group.image, pattern, once, group.engine)[which]
 
 
 # --- all others -----------------------------------------------------------------------------------

@@ -85,9 +85,8 @@ def make_search(
         scale_free=metric in BOUNDED,
         single=precision == "single", memory={} if memory is None else memory,
     )  # fmt: skip
-    if (
-        memory is None or metric == "nssd"
-    ):  # a template made ready was checked then, but not scaled to this image
+    # A template made ready was checked then, but one of "nssd" is scaled with each image.
+    if memory is None or metric == "nssd":
         _check_contrast(search, metric)
     return search
 

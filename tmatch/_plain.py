@@ -278,20 +278,19 @@ class _Tile:
         narrow, wide = pattern.whole.narrow, pattern.whole.wide
         rows, columns = (n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
         sums = np.empty((len(self.channels), *([0, 0] if single else [rows, columns])), wide)
-        kind = np.float32 if single else wide
-        if pattern.mask is not None:
-            variance = np.zeros((rows, columns), kind)
+        room = np.empty if pattern.mask is None else np.zeros
+        variance = room((rows, columns), np.float32 if single else wide)
+        if pattern.mask is None:
+            work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
+            args = tuple(self.channels), *pattern.window, self.centres or (), work
+            if single:
+                largest = self.engine.inverse_norms(*args, np.empty(columns, wide), variance)
+                return Norms(variance, largest, pattern.window)
+            self.engine.moments(*args, sums, variance)
+        else:
             self._sum_masked(pattern, sums, variance)
-            return (
-                Norms(variance, self.engine.invert(variance), pattern.window) if single else (sums, variance)
-            )
-        variance = np.empty((rows, columns), kind)
-        work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
-        args = tuple(self.channels), *pattern.window, self.centres or (), work
-        if single:
-            largest = self.engine.inverse_norms(*args, np.empty(columns, wide), variance)
-            return Norms(variance, largest, pattern.window)
-        self.engine.moments(*args, sums, variance)
+            if single:
+                return Norms(variance, self.engine.invert(variance), pattern.window)
         return sums, variance
 
     def _sum_masked(self, pattern: Pattern, sums: Array, variance: Array) -> None:
