@@ -542,6 +542,12 @@ def test_templates_that_could_be_found_nowhere_are_refused(templates, options, s
         Matcher(templates, **options)
 
 
+def test_a_template_that_vanishes_beside_an_image_is_refused_by_its_label():
+    matcher = Matcher({"faint": np.full((3, 3), 1e-300)}, metric="nssd")
+    with pytest.raises(ValueError, match='^template "faint" has no pixel that is not 0'):
+        matcher.score(np.full((9, 9), 1e300))
+
+
 def test_a_template_larger_than_an_image_is_refused_by_its_label(draw):
     matcher = Matcher({"good": GOOD, "big": draw((9, 30), "u1")})
     sentence = (

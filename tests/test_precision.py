@@ -180,6 +180,16 @@ def test_sums_along_the_rows_of_a_wide_picture_may_pass_what_its_windows_cannot(
         assert scores[y, x] == pytest.approx(expected, abs=1e-14 if precision == "double" else 1e-5)
 
 
+def test_sums_of_a_dark_and_wide_picture_may_pass_what_those_of_tall_windows_cannot(cut, draw):
+    cut((9999, 9999))  # all in one tile
+    image = draw((4100, 4800), "u1") // 16
+    template = image[3:4099, 4700:4705]
+    scores = tmatch.match_template(image, template)
+    for y, x in [(0, 0), (3, 4700), (4, 4790)]:
+        [[expected]] = oracle.zncc(image[y : y + 4096, x : x + 5], template)
+        assert scores[y, x] == pytest.approx(expected, abs=1e-14)
+
+
 def test_one_grey_level_of_contrast_in_bright_16_bit_pixels_is_exact(draw):
     small = draw((84, 83), "?").astype(np.uint16)
     image = small + np.uint16(65534)

@@ -105,6 +105,31 @@ def test_locate_finds_the_peaks_of_the_map_that_chance_hardly_gives(ndim, allowe
     assert found >= 8
 
 
+@pytest.mark.parametrize("copies", [[(30, 40)], [(30, 40), (30, 49)], [(0, 0), (30, 40), (85, 140)]])
+def test_second_best_is_the_highest_score_half_a_template_away(draw, copies):
+    image, template = np.array(draw((100, 160), "u1")), draw((12, 17), "u1", 1)
+    for number, (y, x) in enumerate(copies):
+        image[y : y + 12, x : x + 17] = (
+            template if number == 0 else template // 2 + image[y : y + 12, x : x + 17] // 3
+        )
+    scores = tmatch.match_template(image, template)
+    cell = tmatch.estimate_chance(scores, template).cell_shape
+    matches = tmatch.locate(image, template, threshold=0.5, max_overlap=1)
+    assert len(matches) == len(copies)
+    cells = np.moveaxis(np.indices(scores.shape), 0, -1) // cell
+    for match in matches:
+        away = np.abs(cells - np.array(match.box.start) // cell).max(axis=-1) > 2
+        assert match.second_best == pytest.approx(scores[away].max() / match.score, abs=1e-3)
+
+
+def test_explained_peaks_are_not_learnt_from_but_hollows_there_are(noisy_map):
+    _, template, scores = noisy_map
+    chance, turned = (tmatch.estimate_chance(sign * scores, template) for sign in (1, -1))
+    everywhere = np.argwhere(np.isfinite(scores))
+    hollows, peaks = (each.without(everywhere).learnt_from for each in (chance, turned))
+    assert chance.learnt_from == turned.learnt_from == peaks + hollows - 1  # the best peak may be a match
+
+
 # --- laws -----------------------------------------------------------------------------------------
 
 
@@ -337,19 +362,3 @@ def test_progress_of_two_ways_never_goes_back(draw):
 def test_maps_that_are_none_are_refused(scores, template, options, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         tmatch.estimate_chance(scores, template, **options)
-
-
-@pytest.mark.parametrize("copies", [[(30, 40)], [(30, 40), (30, 49)], [(0, 0), (30, 40), (85, 140)]])
-def test_second_best_is_the_highest_score_half_a_template_away(draw, copies):
-    image, template = np.array(draw((100, 160), "u1")), draw((12, 17), "u1", 1)
-    for number, (y, x) in enumerate(copies):
-        image[y : y + 12, x : x + 17] = (
-            template if number == 0 else template // 2 + image[y : y + 12, x : x + 17] // 3
-        )
-    scores, cell = tmatch.match_template(image, template), (3, 4)
-    matches = tmatch.locate(image, template, threshold=0.5, max_overlap=1)
-    assert len(matches) == len(copies)
-    cells = np.moveaxis(np.indices(scores.shape), 0, -1) // cell
-    for match in matches:
-        away = np.abs(cells - np.array(match.box.start) // cell).max(axis=-1) > 2
-        assert match.second_best == pytest.approx(scores[away].max() / match.score, abs=1e-3)

@@ -223,11 +223,11 @@ class _Hopes:
 
     def _hopeful(self, part: Region) -> tuple[float, Region]:
         """Give the least score that may be enough in a part of the map, and the part of it where scores reach it."""
-        if self.chance is None:  # nothing is known yet of single cells
+        if self.chance is None or self._floors is None:  # nothing is known of single cells
             return self.floor, part
         size = self.survey.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
-        floor = self.floor if self._floors is None else float(self._floors[cells].min())
+        floor = float(self._floors[cells].min())
         reached = np.nonzero(self.chance.cells.high[cells] >= floor - _SINGLE)
         if not len(reached[0]):
             return math.inf, part

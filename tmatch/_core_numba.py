@@ -34,7 +34,7 @@ def load(tile: Array, out: Array) -> float:
     Give the largest sum of squares of a row or a column, for an estimate of errors.
     """
     rows, columns = tile.shape
-    total, largest = np.int64(0), 0.0
+    total, largest = np.int64(0), np.float32(0)
     for y in range(rows):
         row = tile[y]
         for x in range(columns):
@@ -50,9 +50,9 @@ def load(tile: Array, out: Array) -> float:
             along += square
             down[x] += square
         target[columns:] = 0
-        largest = max(largest, float(along))
+        largest = max(largest, along)
     out[rows:] = 0
-    return max(largest, float(down.max()))
+    return float(max(largest, down.max()))
 
 
 @machine_code
@@ -70,7 +70,8 @@ def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa:
     out[rows:] = 0
 
 
-# Numba adds integers as 64-bit ones: made narrow again at once, and the centre by who calls, more go into a vector.
+# Numba adds integers in 64 bits: made narrow again at once, more go into a vector. Callers make `centre` narrow: done
+# inside the loop, that takes a seventh longer.
 
 
 @inline
@@ -114,9 +115,9 @@ def _add_up(values: Array, before: Array) -> None:
 
 @inline
 def _difference(before: Array, width: int, out: Array) -> None:
-    last = before[width : width + out.size]
+    last, narrow = before[width : width + out.size], before.dtype.type
     for x in range(out.size):
-        out[x] = last[x] - before[x]
+        out[x] = narrow(last[x] - before[x])
 
 
 @inline
@@ -142,14 +143,9 @@ def _slide(
 def _square_sums(before: Array, width: int, first: bool, squares: Array) -> None:  # noqa: FBT001
     """Square the sums of a row of windows, and put the squares in place of what is there, or add them to it."""
     last, narrow, wide = before[width : width + squares.size], before.dtype.type, squares.dtype.type
-    if first:
-        for x in range(squares.size):
-            total = wide(narrow(last[x] - before[x]))
-            squares[x] = total * total
-    else:
-        for x in range(squares.size):
-            total = wide(narrow(last[x] - before[x]))
-            squares[x] += total * total
+    for x in range(squares.size):
+        total = wide(narrow(last[x] - before[x]))
+        squares[x] = total * total if first else squares[x] + total * total
 
 
 @machine_code
@@ -226,9 +222,10 @@ def _take_in_largest(bits: Array, largest: Array) -> None:
 @inline
 def _take_in_sums(across: Array, squares: Array, pixels: int, y: int, sums: Array, variance: Array) -> None:
     """End a row of window sums: add its variances, and keep the sums if there is room."""
-    row, count, zero = variance[y], sums.dtype.type(pixels), sums.dtype.type(0)
+    row, wide = variance[y], sums.dtype.type
+    count = wide(pixels)
     for x in range(row.size):
-        total = across[x] + zero
+        total = wide(across[x])
         row[x] += squares[x] * count - total * total
     if sums.size:
         sums[y] = across
@@ -315,7 +312,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     Give the largest sum of squared products of a row or a column, those outside the corner too, up to a width; how many
     scores reach the floor; and how many pass 1 by more than rounding.
     """
-    largest, high, broken = 0.0, 0, 0
+    largest, high, broken = np.float32(0), 0, 0
     down = np.zeros(width, np.float32)
     for y in range(product.shape[0]):
         row, along = product[y, :width], np.float32(0)
@@ -323,7 +320,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
             square = row[x] * row[x]
             along += square
             down[x] += square
-        largest = max(largest, float(along))
+        largest = max(largest, along)
         if y < inverse.shape[0]:
             by = inverse[y]
             for x in range(by.size):
@@ -331,7 +328,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
                 broken += not abs(score) <= np.float32(1.0001)
                 high += score >= np.float32(floor)
                 row[x] = min(max(score, np.float32(-1)), np.float32(1))
-    return max(largest, float(down.max())), high, broken
+    return float(max(largest, down.max())), high, broken
 
 
 @machine_code_for_sums
@@ -352,7 +349,9 @@ def score_windows(
     """
     height, width = mask.shape
     scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
-    columns = np.empty((3, width))
+    columns = np.empty(
+        (3, width)
+    )  # sums of each, side by side: one after the other would wait for each other
     totals, squares, crossed = columns[0], columns[1], columns[2]
     for i in range(len(places)):
         top, left = places[i, 0], places[i, 1]
@@ -378,8 +377,8 @@ def score_windows(
 
 def candidates(heights: Array, floor: float, slack: float) -> Array:
     """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
-    limits = heights.dtype.type(floor), heights.dtype.type(slack)
-    return np.asarray(_candidates(whole_rows(heights), heights.shape, *limits))
+    kind = heights.dtype.type
+    return np.asarray(_candidates(whole_rows(heights), heights.shape, kind(floor), kind(slack)))
 
 
 @machine_code
@@ -388,7 +387,7 @@ def _candidates(heights: Array, shape: tuple[int, int], floor: float, slack: flo
     found, count = np.empty((16, 2), np.intp), 0
     for y in range(height):
         row, high = heights[y, :width], 0
-        for x in range(width):
+        for x in range(width):  # most rows hold none, and are counted faster than looked through
             high += row[x] >= floor
         for x in range(width if high else 0):
             if row[x] >= floor and _is_top(heights, shape, y, x, slack):
@@ -461,10 +460,7 @@ def _summarise(
     scores: Array, norms: Array, shape: tuple[int, int], leads: tuple[int, int], size: tuple[int, int]
 ) -> Array:
     height, width = shape
-    down, across = (
-        (size[0] - leads[0]) % size[0],
-        (size[1] - leads[1]) % size[1],
-    )  # of the first cells, before these
+    down, across = -leads[0] % size[0], -leads[1] % size[1]  # of the first cells, before these
     out = np.zeros((4, -(-(height + down) // size[0]), -(-(width + across) // size[1])))
     high, deep = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     squares, count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)

@@ -85,7 +85,8 @@ def inverse_norms(
 
     `squares` is of the type that multiplications are done in.
     """
-    moments(tiles, height, width, centres, work, squares[:0], inverse)
+    no_sums = squares[:0]  # only their type; the compiled `moments` wants room
+    moments(tiles, height, width, centres, work, no_sums, inverse)
     return invert(inverse)
 
 

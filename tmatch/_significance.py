@@ -34,10 +34,10 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Cells:
-    """A score map summed up in cells of a size.
+    """A score map summed up in cells of `size` places.
 
-    `heights` are those of peaks, the highest scores, and of hollows, the lowest ones turned over; 0 if there is none
-    above. `sums` are of squared scores, and how many there are.
+    `heights` are two maps, none below 0: the highest scores, of peaks, and the lowest turned over, of hollows. `sums`
+    are two: of squared scores, and of how many there are.
     """
 
     size: Shape
@@ -63,14 +63,11 @@ class Cells:
         high, reach, cells = self.high, _CELLS // 2, places // self.size
         top = np.unravel_index(high.argmax(), high.shape)
         best = np.full(len(places), high[top])
-        near = np.flatnonzero((np.abs(cells - top) <= reach).all(axis=1))
-        known: dict[Shape, float] = {}  # of those few cells from which the highest one is not elsewhere
-        for place, cell in zip(near, map(tuple, cells[near].tolist()), strict=True):
-            if cell not in known:
-                others = high.copy()
-                others[tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)] = 0
-                known[cell] = others.max()
-            best[place] = known[cell]
+        near = (np.abs(cells - top) <= reach).all(axis=1)
+        for cell in set(map(tuple, cells[near].tolist())):  # few; from them the highest one is not elsewhere
+            others = high.copy()
+            others[tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)] = 0
+            best[(cells == cell).all(axis=1)] = others.max()
         return best
 
 
@@ -288,15 +285,15 @@ def learn(cells: Cells, pixels: Callable[[], float], explained: NDArray[np.bool_
     everywhere = squares / max(count, 1)
     usual = _LOCAL * cells.mean_square() + (1 - _LOCAL) * everywhere
     effective = 1 / max(everywhere, 1e-9)
-    tops = _tops(cells.heights, usual)
+    heights = np.minimum(cells.heights, _LEARNT)
+    tops = _tops(heights, usual)
     if explained is not None:
         tops[0] &= ~explained
-    turned, *at = np.nonzero(tops)
-    scores, first = np.minimum(cells.heights[(turned, *at)], _LEARNT), len(turned) - np.count_nonzero(turned)
-    evidence = _evidence(scores, usual[tuple(at)])
-    peaks, hollows = evidence[:first], evidence[first:]
+    scores, number = heights[tops], np.count_nonzero(tops[0])  # those of peaks come first
+    evidence = _evidence(scores, np.broadcast_to(usual, tops.shape)[tops])
+    peaks, hollows = evidence[:number], evidence[number:]
     if len(hollows) >= _LEAST_TAIL:
-        rest = max(len(peaks) - _count_matches(peaks, scores[:first], hollows), 0)
+        rest = max(len(peaks) - _count_matches(peaks, scores[:number], hollows), 0)
         learnable = np.partition(peaks, max(rest - 1, 0))[:rest] if rest else peaks[:0]
         both = np.concatenate([learnable, hollows])
         if len(both) >= 2 * _LEAST_TAIL:
@@ -404,8 +401,7 @@ def _evidence(scores: Array, usual: Array) -> Array:
 
 def _tops(heights: Array, usual: Array) -> NDArray[np.bool_]:
     """Find the cells that hold no less evidence than their neighbours, among peaks and among hollows."""
-    score = _within(heights, 0, _LEARNT)
-    evidence = -np.log(1 - score * score) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
+    evidence = -np.log(1 - heights * heights) / np.maximum(usual, _USUAL[0], dtype=np.float32)  # nearly
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= _with_neighbours(evidence, largest=True))
     return top
 
