@@ -349,9 +349,8 @@ def score_windows(
     """
     height, width = mask.shape
     scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
-    columns = np.empty(
-        (3, width)
-    )  # sums of each, side by side: one after the other would wait for each other
+    # Each column is summed for itself: sums of a row would wait for one another.
+    columns = np.empty((3, width))
     totals, squares, crossed = columns[0], columns[1], columns[2]
     for i in range(len(places)):
         top, left = places[i, 0], places[i, 1]

@@ -90,6 +90,15 @@ def inverse_norms(
     return invert(inverse)
 
 
+def _take_in_sums(total: Array, squares: Array, count: int, sums: Array, variance: Array) -> None:
+    """End window sums, which are written over: add their variances, and keep the sums if there is room."""
+    if sums.size:
+        sums[...] = total
+    squares *= count
+    squares -= np.square(total, out=total)
+    variance += squares
+
+
 def add_masked_moments(
     tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array
 ) -> None:
@@ -109,11 +118,7 @@ def add_masked_moments(
         totals += below[..., stop : stop + columns]
         totals -= below[..., start : start + columns]
     total, squares = totals.astype(sums.dtype)
-    if sums.size:
-        sums[...] = total
-    squares *= count
-    squares -= np.square(total, out=total)
-    variance += squares
+    _take_in_sums(total, squares, count, sums, variance)
 
 
 def invert(variance: Array) -> float:
@@ -127,11 +132,7 @@ def round_moments(products: Array, products_squares: Array, count: int, sums: Ar
     """Do as `add_masked_moments` with sums that came from transforms, in the corners of arrays."""
     corner = tuple(map(slice, variance.shape))
     total, squares = (np.rint(p[corner]).astype(sums.dtype) for p in (products, products_squares))
-    if sums.size:
-        sums[...] = total
-    squares *= count
-    squares -= np.square(total, out=total)
-    variance += squares
+    _take_in_sums(total, squares, count, sums, variance)
 
 
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from tmatch._borders import Array
 from tmatch._match import check_count
 
-_FEW = 1000  # places whose neighbours are best looked at all at once
 LOWEST = -float(np.finfo(np.float64).max)  # lower than any score, but not minus infinity, which is none
 
 
@@ -111,11 +110,9 @@ def candidates(heights: Array, floor: float, slack: float = 0) -> tuple[NDArray[
         return places, np.empty(0), np.empty((0, 3**heights.ndim - 1))
     line, at, steps = _line(heights, places)
     left = np.arange(len(at))
-    for step in steps if len(at) > _FEW else ():  # of many, most drop out at the first neighbours
+    for step in steps:  # most places drop out at the first neighbours
         left = left[line[at[left] + step] <= line[at[left]] + slack]
-    tops, around = line[at[left]], line[at[left, None] + steps]
-    peaks = (around <= tops[:, None] + slack).all(axis=1)
-    return places[left[peaks]], tops[peaks], around[peaks]
+    return places[left], line[at[left]], line[at[left, None] + steps]
 
 
 def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
