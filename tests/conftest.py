@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from tmatch import _tiles
+from tmatch import _plain, _tiles
 
 settings.register_profile("tmatch", deadline=None, derandomize=True)
 settings.load_profile("tmatch")
@@ -37,21 +37,29 @@ BY_BOTH_ENGINES = [
     "test_matcher",
     "test_significance",
 ]
+# Small templates, which nearly all are here, need no transforms; these are done with them as well.
+BY_TRANSFORMS_TOO = ["test_score", "test_precision", "test_matcher", "test_significance"]
 
 
 def pytest_generate_tests(metafunc):
-    if metafunc.module.__name__.rpartition(".")[2] in BY_BOTH_ENGINES:
-        metafunc.parametrize("engine", ["numpy", "numba"], indirect=True, scope="module")
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in BY_BOTH_ENGINES:
+        engines = ["numpy", "numba", *(["transforms"] if module in BY_TRANSFORMS_TOO else [])]
+        metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def engine(request):
     """Let one engine do all the work: where the modules above are tested, each of the two in turn."""
-    name = getattr(request, "param", "numpy")
+    param = getattr(request, "param", "numpy")
+    name = "numba" if param == "transforms" else param
     if name == "numba":
         pytest.importorskip("numba")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMATCH_ENGINE", name)
+        if param == "transforms":
+            patch.setattr(_plain, "_DIRECT_PIXELS", 0)
+            patch.setattr(_plain, "_DIRECT_PIXELS_SINGLE", 0)
         yield name
 
 

@@ -22,6 +22,8 @@ Cells = tuple[Shape, Shape, Shape]  # a shape, where the first cells end, and th
 Grid = Callable[[Region], Cells]
 Scored = tuple[Array, Array, bool, Array | None]
 
+# Of templates: for each place, compiled code sums so many as fast as it does a transform of a tile, measured.
+_DIRECT_PIXELS, _DIRECT_PIXELS_SINGLE = 220, 70
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
 _SAMPLED = 2**13  # places of a tile that a sample is drawn from
@@ -99,6 +101,11 @@ class Pattern:
         return [_spectra.tile_spectrum(v.astype(np.float64), self.tiling) for v in self.values]
 
     @cached_property
+    def pairs(self) -> Any:
+        """Its values, for products without transforms."""
+        return _direct_products().Pairs.of(self.values)
+
+    @cached_property
     def mask_spectrum(self) -> Array:
         return _spectra.tile_spectrum(self.counted.astype(np.float64), self.tiling)
 
@@ -132,6 +139,15 @@ class Plain:
     def passes(self) -> float:
         return PASSES * (0.5 + 0.5 * len(self.patterns))
 
+    @cached_property
+    def direct(self) -> bool:
+        """Whether products are summed straight from the picture: of few small numbers that is exact, and faster."""
+        if self.engine is _core_numpy or any(p.whole.narrow is not np.int32 for _, p in self.patterns):
+            return False
+        pixels = len(self.image) * sum(p.count for _, p in self.patterns)
+        each = _DIRECT_PIXELS_SINGLE if self.single else _DIRECT_PIXELS
+        return pixels <= each * (len(self.image) + len(self.patterns))
+
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
         return tuple(n - k + 1 for n, k in zip(self.image[0].shape, window, strict=True))
@@ -154,7 +170,8 @@ class Plain:
             if all(s.start < s.stop for s in part):
                 grid = grids and grids.get(number)
                 cells = grid(part) if grid else None
-                scored = tile.score_single(pattern, floor, cells) if self.single else None
+                single = self.single and not self.direct
+                scored = tile.score_single(pattern, floor, cells) if single else None
                 scores, norms, high, summed = scored or tile.score_exactly(pattern, cells)
                 shape = tuple(slice(s.stop - s.start) for s in part)
                 yield number, part, scores[shape], norms[shape], high, summed
@@ -196,6 +213,7 @@ class _Tile:
 
     def __init__(self, plain: Plain, channels: list[Array]) -> None:
         self.channels, self.tiling, self.engine = channels, plain.tiling, plain.engine
+        self.direct = plain.direct
         self.shape = channels[0].shape
         self.centres = plain.patterns[0][1].whole.centres
         self._moments: dict[object, Any] = {}
@@ -256,8 +274,11 @@ class _Tile:
     def score_exactly(self, pattern: Pattern, cells: Cells | None) -> Scored:
         """Score without rounding but for the last steps."""
         sums, variance = self.moments(pattern, single=False)
-        pairs = zip(self.spectra, pattern.spectra, strict=True)
-        product = _spectra.correlate_spectra(pairs, self.tiling)
+        if self.direct:
+            product = _direct_products().correlate(self.values, pattern.pairs, variance.shape)
+        else:
+            pairs = zip(self.spectra, pattern.spectra, strict=True)
+            product = _spectra.correlate_spectra(pairs, self.tiling)
         own = pattern.sums, variance, float(pattern.variance), pattern.count
         _check(self.engine.score_exactly(product, sums, *own))
         return product, variance, True, cells and self._sum_up(product, variance, cells)
@@ -332,6 +353,20 @@ class _Tile:
             self.engine.place(channel, centre, squared, values)
             spectra.append(_spectra.transform(values, self.tiling, overwrite=True))
         return spectra
+
+    @cached_property
+    def values(self) -> Array:
+        """The channels about their centres, for products without transforms."""
+        tile: Array = _direct_products().empty_tile(len(self.channels), self.shape, self.tiling.window)
+        for channel, centre, values in zip(self.channels, self.centres or (), tile, strict=True):
+            self.engine.place(channel, centre, squared=False, out=values)
+        return tile
+
+
+def _direct_products() -> Any:
+    from tmatch import _pairs_numba  # noqa: PLC0415
+
+    return _pairs_numba
 
 
 def _faint_from(lines: float) -> float:

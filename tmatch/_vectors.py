@@ -41,6 +41,11 @@ class Vector:
         factor = other.value if isinstance(other, Vector) else ir.Constant(kind, [float(other)] * kind.count)
         return Vector(self.code, self.code.fmul(self.value, factor, flags=("contract",)))
 
+    def as_doubles(self) -> "Vector":
+        """Turn integers into floats of 64 bits."""
+        kind = ir.VectorType(ir.DoubleType(), self.value.type.count)
+        return Vector(self.code, self.code.sitofp(self.value, kind))
+
 
 class Code:
     """Code whose arguments are integers, numbers, and the data of arrays; vectors are of the first array's type."""
@@ -74,14 +79,13 @@ class Code:
 
     def load(self, data: Any, at: Any) -> Vector:
         """Fetch a vector."""
-        return Vector(self.builder, self.builder.load(self._vector_at(data, at), align=self.align))
+        place = self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
+        return Vector(self.builder, self.builder.load(place, align=self.align))
 
     def store(self, vector: Vector, data: Any, at: Any) -> None:
         """Put a vector back."""
-        self.builder.store(vector.value, self._vector_at(data, at), align=self.align)
-
-    def _vector_at(self, data: Any, at: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
+        place = self.builder.bitcast(self.builder.gep(data, [at]), vector.value.type.as_pointer())
+        self.builder.store(vector.value, place, align=self.align)
 
     def zero(self) -> Vector:
         """Make a vector of zeros."""
@@ -89,9 +93,35 @@ class Code:
 
     def spread(self, number: Any) -> Vector:
         """Put a number in all lanes."""
-        none = ir.Constant(self.type, ir.Undefined)
+        return Vector(self.builder, self._spread(number, self.lanes))
+
+    def _spread(self, number: Any, lanes: int) -> Any:
+        none = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
         first = self.builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
-        return Vector(self.builder, self.builder.shuffle_vector(first, none, _lanes([0] * self.lanes)))
+        return self.builder.shuffle_vector(first, none, _lanes([0] * lanes))
+
+    def spread_pair(self, numbers: Any) -> Vector:
+        """Put two numbers, given as one twice as wide, in all even and all odd lanes."""
+        return Vector(self.builder, self.builder.bitcast(self._spread(numbers, self.lanes // 2), self.type))
+
+    def sum_products(self, a: Vector, b: Vector) -> Vector:
+        """Multiply integers, and add each two neighbours, in half as many lanes twice as wide: one instruction."""
+        wide = ir.VectorType(ir.IntType(2 * self.type.element.width), self.lanes)
+        products = self.builder.mul(*(self.builder.sext(v.value, wide) for v in (a, b)))
+        even, odd = (
+            self.builder.shuffle_vector(products, products, _lanes(range(first, self.lanes, 2)))
+            for first in range(2)
+        )
+        return Vector(self.builder, self.builder.add(even, odd))
+
+    def in_turns(self, a: Vector, b: Vector) -> list[Vector]:
+        """Take lanes from one vector and the other, in two vectors."""
+        n = a.value.type.count
+        halves = ([start + i // 2 + i % 2 * n for i in range(n)] for start in (0, n // 2))
+        return [
+            Vector(self.builder, self.builder.shuffle_vector(a.value, b.value, _lanes(half)))
+            for half in halves
+        ]
 
     def accumulate(
         self, start: Sequence[Vector], count: Any, step: Callable[..., Sequence[Vector]]

@@ -1,0 +1,135 @@
+"""Products of small templates of 8 bits without transforms: the same numbers, to the last bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oracle
+import tmatch
+from tmatch import _plain, _score
+
+pytest.importorskip("numba")
+from tmatch import _pairs_numba
+
+
+def summed(tile, template, beyond=77):
+    """Sum products straight from a tile, which lies in a room full of other numbers."""
+    places = tuple(np.subtract(tile.shape[1:], template.shape[1:]) + 1)
+    room = _pairs_numba.empty_tile(len(tile), tile.shape[1:], template.shape[1:])
+    room[:] = beyond
+    room[:, : tile.shape[1], : tile.shape[2]] = tile
+    products = _pairs_numba.correlate(room, _pairs_numba.Pairs.of(list(template)), places)
+    return products[tuple(map(slice, places))]
+
+
+def by_definition(tile, template):
+    windows = np.lib.stride_tricks.sliding_window_view(tile.astype(int), template.shape[1:], axis=(1, 2))
+    return np.einsum("cyxij,cij->yx", windows, template.astype(int))
+
+
+@given(
+    st.integers(1, 4),
+    st.tuples(st.integers(1, 9), st.integers(1, 20)),
+    st.tuples(st.integers(1, 9), st.integers(1, 200)),
+    st.integers(0, 10**6),
+)
+def test_sums_of_products_are_by_definition(channels, window, places, seed):
+    rng = np.random.default_rng(seed)
+    template = rng.integers(-128, 128, (channels, *window)) * (rng.random((channels, *window)) < 0.7)
+    template[-1, -1, -1] = 1
+    tile = rng.integers(-128, 128, (channels, *(np.add(window, places) - 1)))
+    np.testing.assert_array_equal(summed(tile, template), by_definition(tile, template))
+
+
+@pytest.mark.parametrize("low", [-128, -(2**14)])
+def test_the_largest_numbers_do_not_wrap_round(low):
+    high = -low - 1
+    size = (20, 21) if low == -128 else (1, 7)  # beyond, sums pass 2**31
+    for a in (low, high):
+        tile = np.full((1, 40, 150), a)
+        for b in (low, high):
+            template = np.full((1, *size), b)
+            np.testing.assert_array_equal(summed(tile, template), a * b * template.size)
+
+
+@pytest.fixture
+def count_direct(monkeypatch):
+    """Count the tiles whose products are summed directly."""
+    tiles = []
+    correlate = _pairs_numba.correlate
+    monkeypatch.setenv("TMATCH_ENGINE", "numba")
+    monkeypatch.setattr(_pairs_numba, "correlate", lambda *args: tiles.append(args) or correlate(*args))
+    return tiles
+
+
+CASES = [
+    ("u1", (8, 8), 1),
+    ("u1", (16, 16), 1),
+    ("u1", (3, 67), 1),
+    ("i1", (9, 7), 1),
+    ("?", (12, 11), 1),
+    ("u1", (7, 9), 3),
+    ("i1", (5, 1), 2),
+]
+
+
+@pytest.mark.parametrize(("dtype", "size", "channels"), CASES)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_scores_are_those_of_transforms(
+    draw, monkeypatch, count_direct, cut, dtype, size, channels, masked, precision
+):
+    image = draw((70, 140, channels), dtype)
+    template = draw((*size, channels), dtype, seed=1)
+    mask = draw(size, "?", seed=2) if masked else None
+    scores = []
+    for pixels in (0, 10**6):
+        monkeypatch.setattr(_plain, "_DIRECT_PIXELS", pixels)
+        monkeypatch.setattr(_plain, "_DIRECT_PIXELS_SINGLE", pixels)
+        for block in [(200, 200), (13, 29)]:
+            cut(block)
+            found = tmatch.match_template(image, template, mask=mask, channel_axis=2, precision=precision)
+            scores.append(found)
+        assert bool(count_direct) == (pixels > 0)
+    expected, *_ = oracle.score(image, template, mask=mask, channel_axis=2)
+    np.testing.assert_allclose(scores[2], expected, rtol=0, atol=1e-9 if precision == "double" else 1e-6)
+    np.testing.assert_array_equal(scores[2], scores[3])
+    if precision == "double":
+        np.testing.assert_array_equal(scores[0], scores[2])
+    else:
+        np.testing.assert_allclose(scores[0], scores[2], rtol=0, atol=1e-4)
+
+
+def test_only_small_numbers_and_templates_are_summed_directly(draw, count_direct):
+    image = draw((90, 100), "u1")
+    for other, size in [(image, (40, 40)), (image.astype("u2"), (8, 8)), (image.astype("f4"), (8, 8))]:
+        tmatch.match_template(other, other[: size[0], : size[1]])
+        assert not count_direct
+    tmatch.match_template(image, image[:8, :8])
+    assert count_direct
+
+
+def test_templates_of_other_sizes_share_a_tile(draw, count_direct, cut):
+    image, places = draw((80, 150), "u1"), [(5, 7, 8, 8), (60, 100, 8, 10), (30, 2, 11, 8), (70, 141, 10, 9)]
+    templates = {str(i): image[y : y + h, x : x + w] for i, (y, x, h, w) in enumerate(places)}
+    for block in [(500, 500), (20, 30)]:
+        cut(block)
+        found = tmatch.Matcher(templates).locate(image, threshold=0.99)
+        assert {m.label: (*m.box.start, *m.box.shape) for m in found} == dict(
+            zip(templates, places, strict=True)
+        )
+    assert len({args[-1] for args in count_direct}) > len(
+        templates
+    )  # in the large tile and in many small ones
+
+
+def test_copies_of_tiny_templates_are_found_in_single_precision_too(draw, count_direct):
+    image = np.full((60, 200), 200, np.uint8)  # mostly flat: windows without contrast have no score
+    image[20:26, 50:57] = draw((6, 7), "u1")
+    scores, valid = _score.score_with_validity(image, image[20:26, 50:57], precision="single")
+    assert count_direct
+    assert np.unravel_index(scores.argmax(), scores.shape) == (20, 50)
+    assert scores.dtype == np.float32
+    assert (scores[~valid] == 0).all()
+    assert 0 < valid.mean() < 0.1
