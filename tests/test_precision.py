@@ -116,6 +116,19 @@ def test_8_bit_photos_as_float32_keep_their_scores(picture, name):
     np.testing.assert_allclose(scores, exact, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("metric", ["zncc", "ncc", "zcc", "cc", "ssd", "nssd"])
+@pytest.mark.parametrize("dtype", ["u1", "i4"])
+def test_zero_has_no_sign(draw, metric, dtype):
+    image = np.array(draw((80, 90), "u1")).astype(dtype)
+    image[20:60, 30:80] = 0
+    for scores in [
+        tmatch.match_template(image, image[:18, :20], metric=metric),
+        tmatch.match_template(image, image[:18, :20], metric=metric, output="same"),
+    ]:
+        assert (scores == 0).any()
+        assert not np.signbit(scores[scores == 0]).any()
+
+
 @pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "u4", "i8", "u8"])
 def test_the_full_range_of_an_integer_type_is_no_trouble(draw, dtype):
     image = np.array(draw((20, 22), dtype))

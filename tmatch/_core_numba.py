@@ -420,7 +420,7 @@ def score_exactly(
     for y in range(variance.shape[0]):
         row, square = product[y], variance[y]
         for x in range(whole.size):
-            whole[x] = np.rint(row[x])
+            whole[x] = np.rint(row[x]) + 0.0  # minus zero becomes zero
             whole[x] *= count
         for channel in range(len(sums)):
             off, factor = sums[channel, y], sums_of_template[channel]
@@ -432,6 +432,53 @@ def score_exactly(
             broken += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
     return broken
+
+
+@machine_code
+def score_alone(
+    product: Array,
+    tiles: tuple[Array, ...],
+    height: int,
+    width: int,
+    centres: tuple[int, ...],
+    work: Array,
+    sums_of_template: Array,
+    variance: Array,
+    template: float,
+) -> int:
+    """Do as `moments` and `score_exactly`, where no other template needs the sums.
+
+    Roots and divisions take so long that all else in their loop is done meanwhile.
+    """
+    down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
+    rows = np.empty((2, variance.shape[1]), variance.dtype)
+    squares, means = rows[0], rows[1]
+    narrow, wide, broken = work.dtype.type, variance.dtype.type, 0
+    count = wide(height * width)
+    for y in range(len(variance)):
+        _slide(tiles, y, height, centres, down, work)
+        for i in range(len(tiles)):
+            _square_sums(work[i], width, i == 0, squares)
+            _weigh_sums(work[i], width, i == 0, sums_of_template[i], means)
+        row, into, before = product[y], variance[y], work[len(tiles)]
+        last = before[width : width + into.size]
+        for x in range(into.size):
+            into[x] = narrow(last[x] - before[x]) * count - squares[x]
+            whole = wide(np.rint(row[x]) + 0.0) * count - means[x]
+            norm = float(into[x]) * template
+            score = float(whole) / np.sqrt(norm) if norm > 0 else 0.0
+            broken += not abs(score) <= 1 + 1e-9
+            row[x] = min(max(score, -1.0), 1.0)
+    return broken
+
+
+@inline
+def _weigh_sums(before: Array, width: int, first: bool, factor: Any, out: Array) -> None:  # noqa: FBT001
+    """Multiply the sums of a row of windows, and put the products in place of what is there, or add them to it."""
+    last, narrow = before[width : width + out.size], before.dtype.type
+    for x in range(out.size):
+        product = narrow(last[x] - before[x]) * factor
+        out[x] = product if first else out[x] + product
 
 
 @inline

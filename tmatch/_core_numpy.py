@@ -210,7 +210,7 @@ def score_exactly(
     In place, in the corner of an array. Gives whether a score passes 1 by more than rounding.
     """
     scores = product[: variance.shape[0], : variance.shape[1]]
-    whole = np.rint(scores).astype(variance.dtype)
+    whole = np.add(np.rint(scores), 0.0, dtype=variance.dtype, casting="unsafe")  # minus zero becomes zero
     whole *= count
     for off, factor in zip(sums, sums_of_template, strict=True):
         whole -= off * factor
@@ -222,6 +222,23 @@ def score_exactly(
     broken = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
     np.clip(scores, -1, 1, out=scores)
     return int(broken)
+
+
+def score_alone(
+    product: Array,
+    tiles: Sequence[Array],
+    height: int,
+    width: int,
+    centres: Sequence[int],
+    work: Array,
+    sums_of_template: Array,
+    variance: Array,
+    template: float,
+) -> int:
+    """Do as `moments` and `score_exactly`, where no other template needs the sums."""
+    sums = np.empty((len(tiles), *variance.shape), variance.dtype)
+    moments(tiles, height, width, centres, work, sums, variance)
+    return score_exactly(product, sums, sums_of_template, variance, template, height * width)
 
 
 def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:

@@ -213,7 +213,7 @@ class _Tile:
 
     def __init__(self, plain: Plain, channels: list[Array]) -> None:
         self.channels, self.tiling, self.engine = channels, plain.tiling, plain.engine
-        self.direct = plain.direct
+        self.direct, self.alone = plain.direct, len(plain.patterns) == 1
         self.shape = channels[0].shape
         self.centres = plain.patterns[0][1].whole.centres
         self._moments: dict[object, Any] = {}
@@ -273,14 +273,20 @@ class _Tile:
 
     def score_exactly(self, pattern: Pattern, cells: Cells | None) -> Scored:
         """Score without rounding but for the last steps."""
-        sums, variance = self.moments(pattern, single=False)
         if self.direct:
-            product = _direct_products().correlate(self.values, pattern.pairs, variance.shape)
+            product = _direct_products().correlate(self.values, pattern.pairs, self._places(pattern))
         else:
             pairs = zip(self.spectra, pattern.spectra, strict=True)
             product = _spectra.correlate_spectra(pairs, self.tiling)
-        own = pattern.sums, variance, float(pattern.variance), pattern.count
-        _check(self.engine.score_exactly(product, sums, *own))
+        template = float(pattern.variance)
+        if self.alone and pattern.mask is None:
+            variance = np.empty(self._places(pattern), pattern.whole.wide)
+            windows = self._windows(pattern)
+            broken = self.engine.score_alone(product, *windows, pattern.sums, variance, template)
+        else:
+            sums, variance = self.moments(pattern, single=False)
+            broken = self.engine.score_exactly(product, sums, pattern.sums, variance, template, pattern.count)
+        _check(broken)
         return product, variance, True, cells and self._sum_up(product, variance, cells)
 
     def moments(self, pattern: Pattern, *, single: bool) -> Any:
@@ -296,23 +302,29 @@ class _Tile:
         return self._moments[key, single]
 
     def _sum(self, pattern: Pattern, *, single: bool) -> Any:
-        narrow, wide = pattern.whole.narrow, pattern.whole.wide
-        rows, columns = (n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
-        sums = np.empty((len(self.channels), *([0, 0] if single else [rows, columns])), wide)
+        places, wide = self._places(pattern), pattern.whole.wide
+        sums = np.empty((len(self.channels), *([0, 0] if single else places)), wide)
         room = np.empty if pattern.mask is None else np.zeros
-        variance = room((rows, columns), np.float32 if single else wide)
+        variance = room(places, np.float32 if single else wide)
         if pattern.mask is None:
-            work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), narrow)
-            args = tuple(self.channels), *pattern.window, self.centres or (), work
+            windows = self._windows(pattern)
             if single:
-                largest = self.engine.inverse_norms(*args, np.empty(columns, wide), variance)
+                largest = self.engine.inverse_norms(*windows, np.empty(places[1], wide), variance)
                 return Norms(variance, largest, pattern.window)
-            self.engine.moments(*args, sums, variance)
+            self.engine.moments(*windows, sums, variance)
         else:
             self._sum_masked(pattern, sums, variance)
             if single:
                 return Norms(variance, self.engine.invert(variance), pattern.window)
         return sums, variance
+
+    def _places(self, pattern: Pattern) -> Shape:
+        return tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
+
+    def _windows(self, pattern: Pattern) -> tuple[Any, ...]:
+        """Give what compiled code sums windows of, their size, and room for that."""
+        work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), pattern.whole.narrow)
+        return tuple(self.channels), *pattern.window, self.centres or (), work
 
     def _sum_masked(self, pattern: Pattern, sums: Array, variance: Array) -> None:
         count = pattern.count

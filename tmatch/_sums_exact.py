@@ -62,6 +62,7 @@ class Whole:
         """Round what came from transforms, and give it room."""
         if sums.dtype.kind == "f":
             np.rint(sums, out=sums)
+            sums += 0.0  # minus zero becomes zero
         return sums.astype(self.wide, copy=False)
 
 
