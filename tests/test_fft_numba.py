@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tmatch import _spectra, _tiles
 
 pytest.importorskip("numba")
+from numba import njit
+
 from tmatch import _core_numba, _fft_numba, _vectors
 
 SIDES = [32, 64, 96, 128, 160, 192, 256, 288, 480, 512, 800, 1024]
@@ -119,6 +121,21 @@ def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
 def test_code_on_disk_is_made_anew_when_any_source_of_it_has_changed():
     stamp = _core_numba.score_exactly._cache._cache_file._source_stamp
     assert stamp[-1] == _vectors._sources()
+
+
+def test_vectors_put_aside_lie_within_lines_of_cache():
+    @_vectors.instructions
+    def copy(code, values, out):
+        code.store(code.load(values, code.sum(0)), out, code.sum(0))
+
+    @njit
+    def compiled(values, out):
+        copy(values, out)
+
+    values, out = np.arange(64.0), np.zeros(64)
+    compiled(values, out)
+    np.testing.assert_array_equal(out, np.where(values < _vectors.VECTOR_BYTES // 8, values, 0))
+    assert f"alignstack={_vectors.VECTOR_BYTES}" in compiled.inspect_llvm(compiled.signatures[0])
 
 
 @pytest.mark.parametrize("image", [(1, 5000), (4, 300), (31, 31)])

@@ -23,7 +23,7 @@ Grid = Callable[[Region], Cells]
 Scored = tuple[Array, Array, bool, Array | None]
 
 # Of templates: for each place, compiled code sums so many as fast as it does a transform of a tile, measured.
-_DIRECT_PIXELS, _DIRECT_PIXELS_SINGLE = 220, 70
+_DIRECT_PIXELS, _DIRECT_PIXELS_SINGLE = 220, 80
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
 _SAMPLED = 2**13  # places of a tile that a sample is drawn from
