@@ -24,8 +24,8 @@ def load(tile: Array, out: Array) -> float:
     """
     rows, columns = tile.shape
     part = out[:rows, :columns]
-    part[...] = tile
-    part -= part.mean()  # it need not be exact
+    mean = np.float32(tile.sum(dtype=np.int64) / tile.size)
+    np.subtract(tile, mean, out=part)
     out[rows:], out[:rows, columns:] = 0, 0
     return _largest_line(part)
 
@@ -42,8 +42,8 @@ def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa:
 
 
 def _largest_line(values: Array) -> float:
-    lines = np.einsum("yx,yx->y", values, values), np.einsum("yx,yx->x", values, values)
-    return float(max(line.max() for line in lines))
+    along, down = np.vecdot(values, values), np.einsum("yx,yx->x", values, values)
+    return float(max(along.max(), down.max()))
 
 
 def moments(
@@ -124,7 +124,10 @@ def add_masked_moments(
 def invert(variance: Array) -> float:
     """Put the inverse root in place of each variance above 0, zero elsewhere; give the largest."""
     np.sqrt(variance, out=variance)
-    np.divide(1, variance, out=variance, where=variance > 0)
+    there = (
+        True if variance.min() > 0 else variance > 0
+    )  # in most tiles all are, which takes a quarter of the time
+    np.divide(1, variance, out=variance, where=there)
     return float(variance.max())
 
 
