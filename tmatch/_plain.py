@@ -141,12 +141,23 @@ class Plain:
 
     @cached_property
     def direct(self) -> bool:
-        """Whether products are summed straight from the picture: of few small numbers that is exact, and faster."""
+        """Whether products are summed straight from the picture, which is exact, and faster if there are few."""
+        return self._has_few_pixels(_DIRECT_PIXELS)
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether scores are exact but for the last steps: where that is faster, too, if single precision will do."""
+        return not self.single or self._has_few_pixels(_DIRECT_PIXELS_SINGLE)
+
+    def _has_few_pixels(self, each: int) -> bool:
+        """Tell if there are at most so many pixels of templates for each transform, all of them small numbers."""
         if self.engine is _core_numpy or any(p.whole.narrow is not np.int32 for _, p in self.patterns):
             return False
-        pixels = len(self.image) * sum(p.count for _, p in self.patterns)
-        each = _DIRECT_PIXELS_SINGLE if self.single else _DIRECT_PIXELS
-        return pixels <= each * (len(self.image) + len(self.patterns))
+        most = each * (len(self.image) + len(self.patterns))
+        few = len(self.image) * sum(p.count for _, p in self.patterns) <= most
+        return (
+            few and sum(2 * len(p.pairs.places) for _, p in self.patterns) <= most
+        )  # scattered ones are half pairs
 
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
@@ -170,8 +181,7 @@ class Plain:
             if all(s.start < s.stop for s in part):
                 grid = grids and grids.get(number)
                 cells = grid(part) if grid else None
-                single = self.single and not self.direct
-                scored = tile.score_single(pattern, floor, cells) if single else None
+                scored = None if self.exact else tile.score_single(pattern, floor, cells)
                 scores, norms, high, summed = scored or tile.score_exactly(pattern, cells)
                 shape = tuple(slice(s.stop - s.start) for s in part)
                 yield number, part, scores[shape], norms[shape], high, summed
