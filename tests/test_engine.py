@@ -111,9 +111,8 @@ def test_where_compiled_code_cannot_be_kept_it_is_made_anew(tmp_path):
 def test_scores_of_small_integers_are_the_same_bits_whichever_engine(monkeypatch, draw, size, channels):
     pytest.importorskip("numba")
     image = np.array(draw((70, 90, channels), "u1"))
-    image[:, 40:] = (
-        126 + 4 * (np.arange(50) % 2)[:, None]
-    )  # of which the first template explains exactly nothing
+    # The first template explains exactly nothing of this part.
+    image[:, 40:] = 126 + 4 * (np.arange(50) % 2)[:, None]
     template = image[5 : 5 + size[0], 7 : 7 + size[1]].copy()
     template[:, ::2] = template[:, 1::2]
     for sought in (template, np.array(draw((*size, channels), "u1", seed=1))):
@@ -121,7 +120,9 @@ def test_scores_of_small_integers_are_the_same_bits_whichever_engine(monkeypatch
         for engine in ("numpy", "numba"):
             monkeypatch.setenv("TMATCH_ENGINE", engine)
             found.append(tmatch.match_template(image, sought, channel_axis=2))
-            both = tmatch.Matcher({"one": sought, "other": template[::-1]}, channel_axis=2)
+            both = tmatch.Matcher(
+                {"one": sought, "other": template[::-1]}, channel_axis=2, precision="double"
+            )
             found.append(both.score(image)["one"])
         assert len({scores.tobytes() for scores in found}) == 1
         if sought is template:

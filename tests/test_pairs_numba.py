@@ -13,11 +13,11 @@ pytest.importorskip("numba")
 from tmatch import _pairs_numba
 
 
-def summed(tile, template, beyond=77):
+def summed(tile, template):
     """Sum products straight from a tile, which lies in a room full of other numbers."""
     places = tuple(np.subtract(tile.shape[1:], template.shape[1:]) + 1)
-    room = _pairs_numba.empty_tile(len(tile), tile.shape[1:], template.shape[1:])
-    room[:] = beyond
+    room = _pairs_numba.empty_tile(len(tile), tile.shape[1:])
+    room[:] = 77
     room[:, : tile.shape[1], : tile.shape[2]] = tile
     products = _pairs_numba.correlate(room, _pairs_numba.Pairs.of(list(template)), places)
     return products[tuple(map(slice, places))]
@@ -84,14 +84,13 @@ def test_scores_are_those_of_transforms(
     template = draw((*size, channels), dtype, seed=1)
     mask = draw(size, "?", seed=2) if masked else None
     scores = []
-    for pixels in (0, 10**6):
-        monkeypatch.setattr(_plain, "_DIRECT_PIXELS", pixels)
-        monkeypatch.setattr(_plain, "_DIRECT_PIXELS_SINGLE", pixels)
+    for direct in (False, True):
+        monkeypatch.setattr(_plain.Plain, "_has_few_pixels", lambda *_, direct=direct: direct)
         for block in [(200, 200), (13, 29)]:
             cut(block)
             found = tmatch.match_template(image, template, mask=mask, channel_axis=2, precision=precision)
             scores.append(found)
-        assert bool(count_direct) == (pixels > 0)
+        assert bool(count_direct) == direct
     expected, *_ = oracle.score(image, template, mask=mask, channel_axis=2)
     np.testing.assert_allclose(scores[2], expected, rtol=0, atol=1e-9 if precision == "double" else 1e-6)
     np.testing.assert_array_equal(scores[2], scores[3])
@@ -101,12 +100,46 @@ def test_scores_are_those_of_transforms(
         np.testing.assert_allclose(scores[0], scores[2], rtol=0, atol=1e-4)
 
 
-def test_only_small_numbers_and_templates_are_summed_directly(draw, count_direct):
-    image = draw((90, 100), "u1")
-    for other, size in [(image, (40, 40)), (image.astype("u2"), (8, 8)), (image.astype("f4"), (8, 8))]:
-        tmatch.match_template(other, other[: size[0], : size[1]])
+@pytest.mark.parametrize(
+    ("dtype", "size", "precision", "direct"),
+    [
+        ("u1", (19, 19), "double", True),
+        ("u1", (24, 24), "double", False),
+        ("u1", (12, 12), "single", True),
+        ("u1", (14, 14), "single", False),
+        ("u2", (8, 8), "double", False),
+        ("f4", (8, 8), "double", False),
+    ],
+)
+def test_only_small_numbers_and_templates_are_summed_directly(
+    draw, monkeypatch, count_direct, dtype, size, precision, direct
+):
+    image = draw((90, 100), "u1").astype(dtype)
+    tmatch.match_template(image, image[: size[0], : size[1]], precision=precision)
+    assert bool(count_direct) == direct
+    count_direct.clear()
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    tmatch.match_template(image, image[: size[0], : size[1]], precision=precision)
+    assert not count_direct
+
+
+def test_where_single_precision_is_too_coarse_products_are_summed_directly(draw, count_direct):
+    image = np.where(draw((300, 700), "u1") < 128, 0, np.uint8(255))
+    image[:, 350:] = 100
+    image[::9, 350::9] = 101  # far fainter than the rest
+    template = image[30:44, 390:404]
+    scores = tmatch.match_template(image, template, precision="single")
+    assert count_direct
+    np.testing.assert_allclose(scores, oracle.zncc(image, template), rtol=0, atol=1e-6)
+
+
+def test_scattered_pixels_are_half_pairs(draw, count_direct):
+    image, rows, columns = draw((90, 100), "u1"), *np.ogrid[:22, :22]
+    for mask in [(rows + columns) % 2 == 0, (columns % 2 == 0) & (rows >= 0)]:
+        tmatch.match_template(image, image[:22, :22], mask=mask)
+        assert np.count_nonzero(mask) == 242
         assert not count_direct
-    tmatch.match_template(image, image[:8, :8])
+    tmatch.match_template(image, image[:22, :22], mask=(rows < 11) & (columns >= 0))
     assert count_direct
 
 

@@ -24,7 +24,7 @@ from tmatch._vectors import (
 MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
 
 
-# --- plain searches, and what is learnt from them; `_core_numpy` has the same functions ------------
+# --- plain searches, and what is learnt from them; `_core_numpy` has the same but `score_alone` -------
 
 
 @machine_code_for_sums
@@ -324,7 +324,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
         if y < inverse.shape[0]:
             by = inverse[y]
             for x in range(by.size):
-                score = row[x] * by[x]
+                score = row[x] * by[x] + np.float32(0)  # minus zero becomes zero
                 broken += not abs(score) <= np.float32(1.0001)
                 high += score >= np.float32(floor)
                 row[x] = min(max(score, np.float32(-1)), np.float32(1))
@@ -451,8 +451,7 @@ def score_alone(
     Roots and divisions take so long that all else in their loop is done meanwhile.
     """
     down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
-    rows = np.empty((2, variance.shape[1]), variance.dtype)
-    squares, means = rows[0], rows[1]
+    squares, means = np.empty_like(variance[0]), np.empty_like(variance[0])
     narrow, wide, broken = work.dtype.type, variance.dtype.type, 0
     count = wide(height * width)
     for y in range(len(variance)):

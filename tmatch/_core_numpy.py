@@ -1,6 +1,6 @@
 """What `_core_numba` compiles for plain searches, in NumPy's passes: the same names, arguments and results.
 
-But of scores that are too high only whether there are any.
+But for `score_alone`; and of scores that are too high only whether there are any.
 """
 
 import functools
@@ -125,8 +125,8 @@ def invert(variance: Array) -> float:
     """Put the inverse root in place of each variance above 0, zero elsewhere; give the largest."""
     np.sqrt(variance, out=variance)
     there = (
-        True if variance.min() > 0 else variance > 0
-    )  # in most tiles all are, which takes a quarter of the time
+        variance.min() > 0 or variance > 0
+    )  # in most tiles all are, and no mask takes a quarter of the time
     np.divide(1, variance, out=variance, where=there)
     return float(variance.max())
 
@@ -147,6 +147,7 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     scores = product[: inverse.shape[0], : inverse.shape[1]]
     largest = _largest_line(product[:, :width])
     scores *= inverse
+    scores += 0  # minus zero becomes zero
     top, least = float(scores.max()), float(scores.min())
     broken = not (top <= 1.0001 and least >= -1.0001)
     if top > 1 or least < -1:
@@ -213,7 +214,7 @@ def score_exactly(
     In place, in the corner of an array. Gives whether a score passes 1 by more than rounding.
     """
     scores = product[: variance.shape[0], : variance.shape[1]]
-    whole = np.add(np.rint(scores), 0.0, dtype=variance.dtype, casting="unsafe")  # minus zero becomes zero
+    whole = (np.rint(scores) + 0.0).astype(variance.dtype, copy=False)  # minus zero becomes zero
     whole *= count
     for off, factor in zip(sums, sums_of_template, strict=True):
         whole -= off * factor
@@ -225,23 +226,6 @@ def score_exactly(
     broken = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
     np.clip(scores, -1, 1, out=scores)
     return int(broken)
-
-
-def score_alone(
-    product: Array,
-    tiles: Sequence[Array],
-    height: int,
-    width: int,
-    centres: Sequence[int],
-    work: Array,
-    sums_of_template: Array,
-    variance: Array,
-    template: float,
-) -> int:
-    """Do as `moments` and `score_exactly`, where no other template needs the sums."""
-    sums = np.empty((len(tiles), *variance.shape), variance.dtype)
-    moments(tiles, height, width, centres, work, sums, variance)
-    return score_exactly(product, sums, sums_of_template, variance, template, height * width)
 
 
 def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:

@@ -23,7 +23,6 @@ class Pairs:
 
     places: Array
     values: Array
-    window: Shape
 
     @classmethod
     def of(cls, template: Sequence[Array]) -> "Pairs":
@@ -34,13 +33,12 @@ class Pairs:
             rows[i, :, i : i + height, :width] = template
         values = np.moveaxis(rows.view(np.int32), 0, -1)
         places = np.argwhere(values.any(axis=-1))
-        return cls(places * [1, 1, 2], values[tuple(places.T)], (height, width))
+        return cls(places * [1, 1, 2], np.ascontiguousarray(values[tuple(places.T)]))
 
 
-def empty_tile(channels: int, shape: Shape, window: Shape) -> Array:
-    """Make room for a tile, and for as much more as `correlate` reads with windows up to this size."""
-    height, width = (max(n, least + k) for n, k, least in zip(shape, window, (_ROWS, _PLACES), strict=True))
-    return np.empty((channels, height + _ROWS - 1, width + 1), np.int16)
+def empty_tile(channels: int, shape: Shape) -> Array:
+    """Make room for a tile, and for what `correlate` reads beyond it where there are few places."""
+    return np.empty((channels, shape[0] + _ROWS - 1, shape[1] + _PLACES), np.int16)
 
 
 def correlate(tile: Array, pairs: Pairs, shape: Shape) -> Array:
@@ -48,7 +46,7 @@ def correlate(tile: Array, pairs: Pairs, shape: Shape) -> Array:
     height, width = (max(n, least) for n, least in zip(shape, (_ROWS, _PLACES), strict=True))
     products = np.empty((height, width))
     steps = np.array(tile.strides) // tile.itemsize
-    _correlate(tile.ravel(), tile.shape[-1], pairs.places @ steps, pairs.values, products)
+    _correlate(tile, pairs.places @ steps, pairs.values, products)
     return products
 
 
@@ -62,23 +60,19 @@ def _sum_pairs(
     def multiply(pair: Any) -> list[Vector]:
         start, first = code.sum(code.item(shifts, pair), at), code.product(pair, _ROWS)
         pixels = [code.load(tile, code.sum(start, column)) for column in columns]
-        factors = [code.spread_pair(code.item(values, code.sum(first, row))) for row in range(_ROWS)]
+        factors = [code.spread(code.item(values, code.sum(first, row)), 2) for row in range(_ROWS)]
         return [code.sum_products(some, factor) for factor in factors for some in pixels]
 
-    def add(pair: Any, sums: Sequence[Vector]) -> list[Vector]:
-        return [total + more for total, more in zip(sums, multiply(pair), strict=True)]
-
-    sums = code.accumulate(multiply(0), count, add)
-    targets = [(row, i * code.lanes) for row in range(_ROWS) for i in range(_VECTORS)]
-    for (row, column), even, odd in zip(targets, sums[::2], sums[1::2], strict=True):
-        target = code.sum(to, code.product(pitch, row), column)
-        for half, vector in enumerate(code.in_turns(even, odd)):
+    sums = code.accumulate(multiply(0), count, multiply)
+    targets = [code.sum(to, code.product(pitch, row), x) for row in range(_ROWS) for x in columns[::2]]
+    for target, even, odd in zip(targets, sums[::2], sums[1::2], strict=True):
+        for half, vector in enumerate(code.interleave(even, odd)):
             code.store(vector.as_doubles(), products, code.sum(target, half * code.lanes // 2))
 
 
 @machine_code
-def _correlate(tile: Array, pitch: int, shifts: Array, values: Array, products: Array) -> None:
-    height, width = products.shape
+def _correlate(tile: Array, shifts: Array, values: Array, products: Array) -> None:
+    (height, width), pitch = products.shape, tile.shape[2]
     for first in range(0, height, _ROWS):
         y = min(first, height - _ROWS)
         for start in range(0, width, _PLACES):

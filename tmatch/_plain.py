@@ -22,7 +22,8 @@ Cells = tuple[Shape, Shape, Shape]  # a shape, where the first cells end, and th
 Grid = Callable[[Region], Cells]
 Scored = tuple[Array, Array, bool, Array | None]
 
-# Of templates: for each place, compiled code sums so many as fast as it does a transform of a tile, measured.
+# Of templates: so many for each place take compiled code as long as one transform of a tile, in double precision and
+# in single, where more than the transform is saved; measured.
 _DIRECT_PIXELS, _DIRECT_PIXELS_SINGLE = 220, 80
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
 _SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
@@ -154,10 +155,11 @@ class Plain:
         if self.engine is _core_numpy or any(p.whole.narrow is not np.int32 for _, p in self.patterns):
             return False
         most = each * (len(self.image) + len(self.patterns))
-        few = len(self.image) * sum(p.count for _, p in self.patterns) <= most
-        return (
-            few and sum(2 * len(p.pairs.places) for _, p in self.patterns) <= most
-        )  # scattered ones are half pairs
+        pixels = len(self.image) * sum(p.count for _, p in self.patterns)
+        pairs = (
+            2 * len(p.pairs.places) for _, p in self.patterns
+        )  # scattered pixels are half pairs, or less
+        return pixels <= most and sum(pairs) <= most
 
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
@@ -223,7 +225,8 @@ class _Tile:
 
     def __init__(self, plain: Plain, channels: list[Array]) -> None:
         self.channels, self.tiling, self.engine = channels, plain.tiling, plain.engine
-        self.direct, self.alone = plain.direct, len(plain.patterns) == 1
+        self.direct = plain.direct
+        self.alone = len(plain.patterns) == 1 and plain.engine is not _core_numpy
         self.shape = channels[0].shape
         self.centres = plain.patterns[0][1].whole.centres
         self._moments: dict[object, Any] = {}
@@ -379,7 +382,7 @@ class _Tile:
     @cached_property
     def values(self) -> Array:
         """The channels about their centres, for products without transforms."""
-        tile: Array = _direct_products().empty_tile(len(self.channels), self.shape, self.tiling.window)
+        tile: Array = _direct_products().empty_tile(len(self.channels), self.shape)
         for channel, centre, values in zip(self.channels, self.centres or (), tile, strict=True):
             self.engine.place(channel, centre, squared=False, out=values)
         return tile

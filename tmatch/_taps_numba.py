@@ -42,12 +42,9 @@ def _sum_taps(rows: int) -> Any:
             factors = [code.spread(code.item(weights, code.sum(first, row))) for row in range(rows)]
             return [vector * factor for factor in factors for vector in vectors]
 
-        def add(tap: Any, totals: Sequence[Vector]) -> list[Vector]:
-            return [total + product for total, product in zip(totals, weighted(tap), strict=True)]
-
         targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
-        start = add(0, [code.zero()] * len(targets))  # plus zero: no sum of zeros is minus zero
-        for vector, target in zip(code.accumulate(start, count, add), targets, strict=True):
+        start = [code.zero() + product for product in weighted(0)]  # no sum of zeros is minus zero
+        for vector, target in zip(code.accumulate(start, count, weighted), targets, strict=True):
             code.store(vector, sums, target)
 
     return sum_taps

@@ -48,7 +48,7 @@ class Vector:
 
 
 class Code:
-    """Code whose arguments are integers, numbers, and the data of arrays; vectors are of the first array's type."""
+    """Code whose arguments are integers, numbers, and the data of arrays; vectors are mostly of the first array's."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> None:
         self.builder = builder
@@ -91,48 +91,30 @@ class Code:
         """Make a vector of zeros."""
         return Vector(self.builder, ir.Constant(self.type, [0] * self.lanes))
 
-    def spread(self, number: Any) -> Vector:
-        """Put a number in all lanes."""
-        return Vector(self.builder, self._spread(number, self.lanes))
-
-    def _spread(self, number: Any, lanes: int) -> Any:
-        none = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    def spread(self, number: Any, together: int = 1) -> Vector:
+        """Put a number in all lanes; or several, side by side again and again, given as one so many times as wide."""
+        none = ir.Constant(ir.VectorType(number.type, self.lanes // together), ir.Undefined)
         first = self.builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(first, none, _lanes([0] * lanes))
-
-    def spread_pair(self, numbers: Any) -> Vector:
-        """Put two numbers, given as one twice as wide, in all even and all odd lanes."""
-        return Vector(self.builder, self.builder.bitcast(self._spread(numbers, self.lanes // 2), self.type))
+        numbers = self._shuffle(first, none, [0] * none.type.count)
+        return Vector(self.builder, self.builder.bitcast(numbers.value, self.type))
 
     def sum_products(self, a: Vector, b: Vector) -> Vector:
         """Multiply integers, and add each two neighbours, in half as many lanes twice as wide: one instruction."""
         wide = ir.VectorType(ir.IntType(2 * self.type.element.width), self.lanes)
         products = self.builder.mul(*(self.builder.sext(v.value, wide) for v in (a, b)))
-        even, odd = (
-            self.builder.shuffle_vector(products, products, _lanes(range(first, self.lanes, 2)))
-            for first in range(2)
-        )
-        return Vector(self.builder, self.builder.add(even, odd))
-
-    def in_turns(self, a: Vector, b: Vector) -> list[Vector]:
-        """Take lanes from one vector and the other, in two vectors."""
-        n = a.value.type.count
-        halves = ([start + i // 2 + i % 2 * n for i in range(n)] for start in (0, n // 2))
-        return [
-            Vector(self.builder, self.builder.shuffle_vector(a.value, b.value, _lanes(half)))
-            for half in halves
-        ]
+        even, odd = (self._shuffle(products, products, range(first, self.lanes, 2)) for first in range(2))
+        return even + odd
 
     def accumulate(
-        self, start: Sequence[Vector], count: Any, step: Callable[..., Sequence[Vector]]
+        self, start: Sequence[Vector], count: Any, terms: Callable[[Any], Sequence[Vector]]
     ) -> list[Vector]:
-        """Begin with some vectors and make others of them, step by step, of the step's number, from 1, and them."""
+        """Begin with some vectors and add others to them, step by step, of the step's number, from 1."""
         tools: Any = cgutils
         places = [tools.alloca_once_value(self.builder, vector.value) for vector in start]  # become registers
         with tools.for_range(self.builder, count, _integer(1)) as loop:
-            now = [Vector(self.builder, self.builder.load(place)) for place in places]
-            for place, vector in zip(places, step(loop.index, now), strict=True):
-                self.builder.store(vector.value, place)
+            for place, term in zip(places, terms(loop.index), strict=True):
+                total = Vector(self.builder, self.builder.load(place)) + term
+                self.builder.store(total.value, place)
         return [Vector(self.builder, self.builder.load(place)) for place in places]
 
     def add_up(self, vector: Vector) -> Vector:
@@ -140,40 +122,33 @@ class Code:
         n, step = self.lanes, 1
         zero = ir.Constant(self.type, [0] * n)
         while step < n:
-            before = _lanes([max(i - step, -1) % (2 * n) for i in range(n)])  # the last lane of zero, if none
-            vector += Vector(self.builder, self.builder.shuffle_vector(vector.value, zero, before))
+            before = [max(i - step, -1) % (2 * n) for i in range(n)]  # the last lane of zero, if none
+            vector += self._shuffle(vector.value, zero, before)
             step *= 2
         return vector
 
+    def interleave(self, a: Vector, b: Vector) -> list[Vector]:
+        """Take lanes from one vector and the other in turns, in two vectors."""
+        n = a.value.type.count
+        halves = ([start + i // 2 + i % 2 * n for i in range(n)] for start in (0, n // 2))
+        return [self._shuffle(a.value, b.value, half) for half in halves]
+
     def turn_over(self, rows: Sequence[Vector]) -> list[Vector]:
-        """Transpose as many vectors as each has lanes, by shuffling one half of them into the other."""
-        n = self.lanes
-        low = _lanes([i // 2 + i % 2 * n for i in range(n)])
-        high = _lanes([n // 2 + i // 2 + i % 2 * n for i in range(n)])
-        vectors = [row.value for row in rows]
+        """Transpose as many vectors as each has lanes, by interleaving one half of them with the other."""
+        n, vectors = self.lanes, list(rows)
         for _ in range(n.bit_length() - 1):
             pairs = zip(vectors[: n // 2], vectors[n // 2 :], strict=True)
-            vectors = [self.builder.shuffle_vector(a, b, half) for a, b in pairs for half in (low, high)]
-        return [Vector(self.builder, v) for v in vectors]
+            vectors = [half for a, b in pairs for half in self.interleave(a, b)]
+        return vectors
+
+    def _shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Vector:
+        """Take lanes of two vectors, those of the second counted on."""
+        numbers = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+        return Vector(self.builder, self.builder.shuffle_vector(a, b, numbers))
 
 
 def _integer(number: Any) -> Any:
     return ir.Constant(ir.IntType(64), number) if isinstance(number, int) else number
-
-
-def _lanes(numbers: Sequence[int]) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers))
-
-
-def _align_stack(attributes: Any) -> None:
-    """Let vectors that there is no register for be put aside within lines of cache, which LLVM leaves to chance.
-
-    Across two lines they cost double precision a quarter of its time, on threads always.
-    """
-    attributes.alignstack = VECTOR_BYTES
-    attributes.add(
-        "nounwind"
-    )  # true of all that numba makes; llvmlite forgets an alignment that is the only attribute
 
 
 def instructions(write: Callable[..., None]) -> Any:
@@ -183,7 +158,10 @@ def instructions(write: Callable[..., None]) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
             code = Code(context, builder, signature, args)
             write(code, *code.args)
-            _align_stack(builder.function.attributes)
+            # Vectors put aside across two lines of cache, as LLVM may place them, cost double precision a quarter
+            # of its time. Nothing here unwinds: llvmlite leaves an alignment out if there is no other attribute.
+            builder.function.attributes.alignstack = VECTOR_BYTES
+            builder.function.attributes.add("nounwind")
             return context.get_dummy_value()
 
         return types.void(*kinds), generate
