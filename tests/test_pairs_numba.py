@@ -152,9 +152,8 @@ def test_templates_of_other_sizes_share_a_tile(draw, count_direct, cut):
         assert {m.label: (*m.box.start, *m.box.shape) for m in found} == dict(
             zip(templates, places, strict=True)
         )
-    assert len({args[-1] for args in count_direct}) > len(
-        templates
-    )  # in the large tile and in many small ones
+    shapes = {args[-1] for args in count_direct}  # in the large tile and in many small ones
+    assert len(shapes) > len(templates)
 
 
 def test_copies_of_tiny_templates_are_found_in_single_precision_too(draw, count_direct):

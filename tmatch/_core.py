@@ -30,7 +30,7 @@ def correlate_valid(image: Array | Extended, kernel: Array, *, out: Array | None
     if not isinstance(image, Extended):
         image = Extended(image, [(0, 0)] * image.ndim)
     if out is None:
-        places = tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape, strict=True))
+        places = _tiles.valid_shape(image.shape, kernel.shape)
         out = np.empty(places, result_dtype(image.image.dtype, kernel.dtype))
     correlate_planes([image], [kernel], [out])
     return out

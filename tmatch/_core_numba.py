@@ -289,7 +289,7 @@ def round_moments(products: Array, products_squares: Array, count: int, sums: Ar
     for y in range(variance.shape[0]):
         row, row_squares = products[y], products_squares[y]
         for x in range(across.size):
-            across[x], squares[x] = np.rint(row[x]) + 0.0, np.rint(row_squares[x]) + 0.0
+            across[x], squares[x] = _rounded(row[x]), _rounded(row_squares[x])
         _take_in_sums(across, squares, count, y, sums, variance)
 
 
@@ -407,6 +407,17 @@ def _is_top(heights: Array, shape: tuple[int, int], y: int, x: int, slack: float
     return True
 
 
+@inline
+def _rounded(product: float) -> float:
+    return float(np.rint(product) + 0.0)  # minus zero becomes zero
+
+
+@inline
+def _over_norms(whole: Any, variance: Any, template: float) -> float:
+    norm = float(variance) * template
+    return float(whole) / np.sqrt(norm) if norm > 0 else 0.0
+
+
 @machine_code
 def score_exactly(
     product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
@@ -420,15 +431,14 @@ def score_exactly(
     for y in range(variance.shape[0]):
         row, square = product[y], variance[y]
         for x in range(whole.size):
-            whole[x] = np.rint(row[x]) + 0.0  # minus zero becomes zero
+            whole[x] = _rounded(row[x])
             whole[x] *= count
         for channel in range(len(sums)):
             off, factor = sums[channel, y], sums_of_template[channel]
             for x in range(whole.size):
                 whole[x] -= off[x] * factor
         for x in range(whole.size):
-            norm = float(square[x]) * template
-            score = float(whole[x]) / np.sqrt(norm) if norm > 0 else 0.0
+            score = _over_norms(whole[x], square[x], template)
             broken += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
     return broken
@@ -463,9 +473,8 @@ def score_alone(
         last = before[width : width + into.size]
         for x in range(into.size):
             into[x] = narrow(last[x] - before[x]) * count - squares[x]
-            whole = wide(np.rint(row[x]) + 0.0) * count - means[x]
-            norm = float(into[x]) * template
-            score = float(whole) / np.sqrt(norm) if norm > 0 else 0.0
+            whole = wide(_rounded(row[x])) * count - means[x]
+            score = _over_norms(whole, into[x], template)
             broken += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
     return broken

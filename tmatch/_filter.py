@@ -12,7 +12,7 @@ from tmatch import _core
 from tmatch._borders import Array, Border, Extended
 from tmatch._checks import check_axis, check_name, check_numbers
 from tmatch._match import check_count
-from tmatch._tiles import Shape
+from tmatch._tiles import Shape, valid_shape
 
 Output = Literal["same", "valid", "full"]
 RangeRule = Literal["clip", "rescale", "wrap", "abs"]
@@ -251,7 +251,7 @@ def _filter(
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
     sources = [Extended(plane, margins, border, fill_value) for plane in planes]
-    places = [n - k + 1 for n, k in zip(sources[0].shape, kernels[0].shape, strict=True)]
+    places = list(valid_shape(sources[0].shape, kernels[0].shape))
     if axis is not None:
         places.insert(axis, len(planes))
         steps.insert(axis, slice(None))

@@ -156,14 +156,12 @@ class Plain:
             return False
         most = each * (len(self.image) + len(self.patterns))
         pixels = len(self.image) * sum(p.count for _, p in self.patterns)
-        pairs = (
-            2 * len(p.pairs.places) for _, p in self.patterns
-        )  # scattered pixels are half pairs, or less
-        return pixels <= most and sum(pairs) <= most
+        # Pixels that lie scattered take half a pair each. Pairs are made only where there are few.
+        return pixels <= most and sum(2 * len(p.pairs.places) for _, p in self.patterns) <= most
 
     def places(self, window: Shape) -> Shape:
         """Give the shape of a score map."""
-        return tuple(n - k + 1 for n, k in zip(self.image[0].shape, window, strict=True))
+        return _tiles.valid_shape(self.image[0].shape, window)
 
     def score(
         self, block: Region, *, floor: float = 2.0, grids: Mapping[int, Grid] | None = None
@@ -286,14 +284,15 @@ class _Tile:
 
     def score_exactly(self, pattern: Pattern, cells: Cells | None) -> Scored:
         """Score without rounding but for the last steps."""
+        places = _tiles.valid_shape(self.shape, pattern.window)
         if self.direct:
-            product = _direct_products().correlate(self.values, pattern.pairs, self._places(pattern))
+            product = _direct_products().correlate(self.values, pattern.pairs, places)
         else:
             pairs = zip(self.spectra, pattern.spectra, strict=True)
             product = _spectra.correlate_spectra(pairs, self.tiling)
         template = float(pattern.variance)
         if self.alone and pattern.mask is None:
-            variance = np.empty(self._places(pattern), pattern.whole.wide)
+            variance = np.empty(places, pattern.whole.wide)
             windows = self._windows(pattern)
             broken = self.engine.score_alone(product, *windows, pattern.sums, variance, template)
         else:
@@ -315,7 +314,7 @@ class _Tile:
         return self._moments[key, single]
 
     def _sum(self, pattern: Pattern, *, single: bool) -> Any:
-        places, wide = self._places(pattern), pattern.whole.wide
+        places, wide = _tiles.valid_shape(self.shape, pattern.window), pattern.whole.wide
         sums = np.empty((len(self.channels), *([0, 0] if single else places)), wide)
         room = np.empty if pattern.mask is None else np.zeros
         variance = room(places, np.float32 if single else wide)
@@ -330,9 +329,6 @@ class _Tile:
             if single:
                 return Norms(variance, self.engine.invert(variance), pattern.window)
         return sums, variance
-
-    def _places(self, pattern: Pattern) -> Shape:
-        return tuple(n - k + 1 for n, k in zip(self.shape, pattern.window, strict=True))
 
     def _windows(self, pattern: Pattern) -> tuple[Any, ...]:
         """Give what compiled code sums windows of, their size, and room for that."""

@@ -289,7 +289,7 @@ def fill_maps(
 
 def places_of(search: Search) -> tuple[int, ...]:
     """Give the shape of a search's score map."""
-    return tuple(n - k + 1 for n, k in zip(search.shape, search.template[0].shape, strict=True))
+    return _tiles.valid_shape(search.shape, search.template[0].shape)
 
 
 def empty_map(search: Search, out: Scores | None = None) -> Scores:

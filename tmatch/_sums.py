@@ -10,7 +10,7 @@ import numpy as np
 
 from tmatch import _core, _spectra
 from tmatch._borders import Array, Extended, is_finite
-from tmatch._tiles import Region, Shape, Tiling
+from tmatch._tiles import Region, Shape, Tiling, valid_shape
 
 PASSES = 100  # over a tile, that its scores cost about
 MOST_CHANNELS = 4  # for compiled transforms: they are compiled anew for each number of channels
@@ -197,7 +197,7 @@ def correlate(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple[Array,
             sums = [s.astype(wide) * constant for s, constant in zip(sums, constants, strict=True)]
         return sum(sums[1:], sums[0]), 0.0
     pairs = list(zip(tiles, weights, strict=True))
-    places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
+    places = valid_shape(tiles[0].values.shape, tiling.window)
     spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
     full = _spectra.correlate_spectra(spectra, tiling, overwrite=not any(t.reused for t in tiles))
     total = full[tuple(map(slice, places))]
@@ -212,7 +212,7 @@ def correlate_single(tiles: Sequence[Tile], weights: Sequence[Weights]) -> tuple
     See `single_error` for their error.
     """
     tiling = tiles[0].tiling
-    places = tuple(n - k + 1 for n, k in zip(tiles[0].values.shape, tiling.window, strict=True))
+    places = valid_shape(tiles[0].values.shape, tiling.window)
     # Single precision has little room for large and small numbers; integers that come here are neither.
     whole = tiles[0].values.dtype.kind != "f"
     scale = 0 if whole else _exponent([t.values for t in tiles])

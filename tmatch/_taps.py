@@ -11,7 +11,7 @@ import numpy as np
 
 from tmatch import _engine
 from tmatch._borders import Array, Extended, is_finite
-from tmatch._tiles import Region, Shape
+from tmatch._tiles import Region, Shape, valid_shape
 
 _REMEMBERED_WEIGHTS = 2**12  # of a kernel about which is kept what was found out
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
@@ -217,7 +217,7 @@ def steps_of(shape: Shape) -> list[int]:
 
 def as_windows(line: Array, shape: Shape, window: Shape) -> Array:
     """See the line's first elements as the array of all windows inside an array of the given shape."""
-    places = tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
+    places = valid_shape(shape, window)
     return np.lib.stride_tricks.as_strided(line, places, [step * line.itemsize for step in steps_of(shape)])
 
 

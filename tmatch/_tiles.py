@@ -70,6 +70,11 @@ class Tiling:
         return tuple(slice(s.start, s.stop + k - 1) for s, k in zip(block, self.window, strict=True))
 
 
+def valid_shape(shape: Shape, window: Shape) -> Shape:
+    """Count the places on each axis at which a window lies inside an array."""
+    return tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
+
+
 @functools.lru_cache(maxsize=256)
 def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> Tiling:
     """Choose blocks for the least work: a transform costs so much a point, more beyond the cache.
@@ -77,7 +82,7 @@ def plan_tiles(image_shape: Shape, window: Shape, *, compiled: bool = False) -> 
     With `compiled`, those of two dimensions, not too thin, are transformed by compiled code.
     """
     compiled = compiled and len(window) == 2 and min(image_shape) >= _COMPILED_STEP
-    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
+    places = valid_shape(image_shape, window)
     most = max(2, int(_CHOICES ** (1 / len(window))))  # for each axis
     axes = []
     for n, k in zip(places, window, strict=True):
@@ -120,7 +125,7 @@ def _effort(side: int) -> float:
 
 def plan_blocks(image_shape: Shape, window: Shape, *, compiled: bool = False, channels: int = 1) -> Tiling:
     """Cut into equal blocks, for work without transforms: small ones for the cache, unless compiled code cuts them."""
-    places = tuple(n - k + 1 for n, k in zip(image_shape, window, strict=True))
+    places = valid_shape(image_shape, window)
     block: list[int] = []
     points = (_COMPILED_BLOCK_POINTS if compiled else _BLOCK_POINTS) / -(-channels // 4)  # colours are few
     for axis, n in reversed(list(enumerate(places))):
