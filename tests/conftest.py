@@ -5,7 +5,9 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from tmatch import _plain, _tiles
+from tmatch._engine import threads
+from tmatch._engine import tiling as _tiling
+from tmatch._scoring.integer import batch
 
 settings.register_profile("tmatch", deadline=None, derandomize=True)
 settings.load_profile("tmatch")
@@ -61,7 +63,7 @@ def engine(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMATCH_ENGINE", name)
         if param == "transforms":
-            patch.setattr(_plain.Plain, "_has_few_pixels", lambda *_: False)
+            patch.setattr(batch.TemplateBatch, "_has_few_pixels", lambda *_: False)
         yield name
 
 
@@ -122,11 +124,11 @@ def cut(monkeypatch):
             parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
             points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
             if compiled:
-                points = tuple(_tiles.fast_length(n, compiled=True) for n in points)
-            return _tiles.Tiling(places, window, parts, points, compiled)
+                points = tuple(_tiling.fast_length(n, compiled=True) for n in points)
+            return _tiling.Tiling(places, window, parts, points, compiled)
 
-        monkeypatch.setattr(_tiles, "plan_tiles", plan)
-        monkeypatch.setattr(_tiles, "plan_blocks", plan)
-        monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
+        monkeypatch.setattr(_tiling, "plan_tiles", plan)
+        monkeypatch.setattr(_tiling, "plan_blocks", plan)
+        monkeypatch.setattr(threads, "available_cores", lambda: cores)
 
     return cut_into

@@ -471,7 +471,7 @@ def program(*arguments):
     """Run a command in a folder of its own: exit code, both streams, and the files it wrote."""
     from typer.testing import CliRunner
 
-    from tmatch.cli import app
+    from tmatch.cli.app import app
 
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import tmatch
-from tmatch.cli import app
+from tmatch.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 RACCOON = ROOT / "datasets" / "raccoon"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tmatch.cli import app
+from tmatch.cli.app import app
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 NOISY, EYE = DATASETS / "raccoon" / "noisy.png", DATASETS / "raccoon" / "eye.png"

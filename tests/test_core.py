@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracle
-from tmatch import _core, _tiles
-from tmatch._score import match_template
-from tmatch._tiles import Tiling
+from tmatch._engine import threads
+from tmatch._engine import tiling as _tiling
+from tmatch._engine.numpy import sliding
+from tmatch._engine.tiling import Tiling
+from tmatch._filtering import correlation
+from tmatch._scoring.maps import match_template
 
 SHAPES = [  # up to 24 taps are added one by one, more go through transforms
     ((7,), (3,)),
@@ -79,7 +82,7 @@ KINDS = {  # each kind of kernel may take another way through the core
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_correlation_equals_the_oracle(draw, shapes, kind, dtypes):
     image, kernel = draw(shapes[0], dtypes[0], 1), KINDS[kind](draw(shapes[1], dtypes[1], 2))
-    result = _core.correlate_valid(image, kernel)
+    result = correlation.correlate_valid(image, kernel)
     assert result.dtype == dtypes[2]
     # rounding grows with both norms: 10 times the machine epsilon of the result
     bound = 10 * np.finfo(dtypes[2]).eps * size(image) * size(kernel)
@@ -94,7 +97,7 @@ def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
     for small in (draw(shapes[1], "i1", 4) // 16, draw(shapes[1], "u1", 5) // 40 - 3.0):
         kernel = KINDS[kind](small)
         expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
-        np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+        np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
@@ -104,7 +107,7 @@ def test_kernels_of_the_least_and_largest_integers_of_their_type_are_exact(draw,
     ends = (0, 1) if dtype == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     for kernel in (np.full(window, ends[0]), np.full(window, ends[1]), np.resize(ends, window)):
         expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
-        np.testing.assert_array_equal(_core.correlate_valid(image, kernel.astype(dtype)), expected)
+        np.testing.assert_array_equal(correlation.correlate_valid(image, kernel.astype(dtype)), expected)
 
 
 def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
@@ -112,7 +115,7 @@ def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
     expected = np.einsum("yxij,ij->yx", windows, kernel)
     assert 2**46 < abs(expected).max() < 2**53
-    np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+    np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,14 +127,14 @@ def test_correlation_of_integers_is_exact_over_many_tiles(draw, window, kind):
         weight * padded[y : 501 - window[0] + y, x : 401 - window[1] + x]
         for (y, x), weight in np.ndenumerate(kernel)
     )
-    np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
+    np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
-    sums = _core.sliding_sum(array, shapes[1])
+    sums = sliding.sliding_sum(array, shapes[1])
     assert sums.dtype.kind == "i"
     np.testing.assert_array_equal(sums, oracle.sliding_sum(array, shapes[1]))
 
@@ -140,14 +143,14 @@ def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     ("dtype", "value"), [("u1", 255), ("i1", -128), ("u2", 65535), ("i2", -32768), ("i4", -(2**31))]
 )
 def test_sums_of_the_largest_integers_do_not_wrap(dtype, value):
-    sums = _core.sliding_sum(np.full((401, 302), value, dtype), (400, 300))
+    sums = sliding.sliding_sum(np.full((401, 302), value, dtype), (400, 300))
     np.testing.assert_array_equal(sums, np.full((2, 3), value * 400 * 300))
 
 
 def test_sums_of_64_bit_integers_are_exact():
     array = np.arange(30).reshape(5, 6) + 2**58
     np.testing.assert_array_equal(
-        _core.sliding_sum(array, (2, 3)) - 6 * 2**58,
+        sliding.sliding_sum(array, (2, 3)) - 6 * 2**58,
         oracle.sliding_sum(array - 2**58, (2, 3)),
     )
 
@@ -156,7 +159,7 @@ def test_sums_of_64_bit_integers_are_exact():
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
     array, one = draw(shapes[0], dtype), np.ones(shapes[1])
-    sums = _core.sliding_sum(array, shapes[1])
+    sums = sliding.sliding_sum(array, shapes[1])
     bound = 1e-14 * size(array) * size(one)  # float64 adds, whatever goes in
     np.testing.assert_allclose(sums, oracle.correlate_valid(array, one), rtol=0, atol=bound)
 
@@ -165,7 +168,7 @@ def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
-    for ours, name in [(_core.sliding_max, "max"), (_core.sliding_min, "min")]:
+    for ours, name in [(sliding.sliding_max, "max"), (sliding.sliding_min, "min")]:
         result = ours(array, shapes[1])
         assert result.dtype == array.dtype
         np.testing.assert_array_equal(result, getattr(oracle, f"sliding_{name}")(array, shapes[1]))
@@ -175,9 +178,9 @@ def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
 @pytest.mark.parametrize("shapes", [SHAPES[3], SHAPES[5], SHAPES[7]], ids=str)
 def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype):
     array, kernel = draw(shapes[0], dtype), draw(shapes[1], dtype, 1)
-    calls = [(_core.correlate_valid, kernel), (_core.sliding_sum, shapes[1])]
+    calls = [(correlation.correlate_valid, kernel), (sliding.sliding_sum, shapes[1])]
     if dtype != "c8":
-        calls += [(_core.sliding_max, shapes[1]), (_core.sliding_min, shapes[1])]
+        calls += [(sliding.sliding_max, shapes[1]), (sliding.sliding_min, shapes[1])]
     for function, argument in calls:
         other = layout(argument) if argument is kernel else argument
         result, expected = function(layout(array), other), function(array, argument)
@@ -194,13 +197,13 @@ def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     shape = data.draw(st.lists(side, min_size=1, max_size=2).map(tuple))
     array = data.draw(hnp.arrays(np.int16, shape, fill=st.nothing()))
     window = tuple(data.draw(st.integers(1, n)) for n in shape)
-    np.testing.assert_array_equal(_core.sliding_sum(array, window), oracle.sliding_sum(array, window))
-    np.testing.assert_array_equal(_core.sliding_max(array, window), oracle.sliding_max(array, window))
+    np.testing.assert_array_equal(sliding.sliding_sum(array, window), oracle.sliding_sum(array, window))
+    np.testing.assert_array_equal(sliding.sliding_max(array, window), oracle.sliding_max(array, window))
 
 
 def test_sums_on_bright_flats_keep_every_digit_that_float64_has():
     flat = np.full((300, 300), 1e8 + 0.1)  # integral images lose 0.5 here
-    sums = _core.sliding_sum(flat, (40, 50))
+    sums = sliding.sliding_sum(flat, (40, 50))
     np.testing.assert_allclose(sums, math.fsum([1e8 + 0.1] * 2000), rtol=3e-16 * 11)  # 11 doublings
 
 
@@ -215,12 +218,12 @@ def image_and_window(draw):
 @given(image_and_window())
 def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
     image, window = shapes
-    tiling = _tiles.plan_tiles(image, window)
-    check_cover(image, window, tiling)
-    for block in tiling.blocks():
-        for needed, points in zip(tiling.needs(block), tiling.fft_shape, strict=True):
+    cut = _tiling.plan_tiles(image, window)
+    check_cover(image, window, cut)
+    for block in cut.blocks():
+        for needed, points in zip(cut.needs(block), cut.fft_shape, strict=True):
             assert needed.stop - needed.start <= points  # nothing wraps round
-    check_cover(image, window, _tiles.plan_blocks(image, window))
+    check_cover(image, window, _tiling.plan_blocks(image, window))
 
 
 def check_cover(image, window, tiling):
@@ -236,19 +239,19 @@ def check_cover(image, window, tiling):
 
 
 def tapped(image):
-    return _core.correlate_valid(image, image[:3, :4])
+    return correlation.correlate_valid(image, image[:3, :4])
 
 
 def separated(image):
-    return _core.correlate_valid(image, np.multiply.outer(image[:9, 0] // 8, image[0, :9] // 8))
+    return correlation.correlate_valid(image, np.multiply.outer(image[:9, 0] // 8, image[0, :9] // 8))
 
 
 def boxed(image):
-    return _core.correlate_valid(image, np.ones((9, 8)))
+    return correlation.correlate_valid(image, np.ones((9, 8)))
 
 
 def transformed(image):
-    return _core.correlate_valid(image, image[:9, :8] // 8)
+    return correlation.correlate_valid(image, image[:9, :8] // 8)
 
 
 def scored(image):
@@ -283,9 +286,9 @@ def test_threads_do_not_change_a_bit(cut, draw, function, dtype):
 def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
     image = np.array([[0, 1e308], [1e308, 0], [1e308, 1e308 / 2]])  # a sum across rows would overflow
     np.testing.assert_array_equal(
-        _core.correlate_valid(image, np.ones((1, 2))), [[1e308], [1e308], [1.5e308]]
+        correlation.correlate_valid(image, np.ones((1, 2))), [[1e308], [1e308], [1.5e308]]
     )
-    np.testing.assert_array_equal(_core.sliding_sum(image, (1, 2)), [[1e308], [1e308], [1.5e308]])
+    np.testing.assert_array_equal(sliding.sliding_sum(image, (1, 2)), [[1e308], [1e308], [1.5e308]])
 
 
 # --- interruptions --------------------------------------------------------------------------------
@@ -296,7 +299,7 @@ TILING, MANY = Tiling((300, 300), (1, 1), (30, 3), (30, 3)), 1e9  # 1000 tiles, 
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
 def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
-    monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
+    monkeypatch.setattr(threads, "available_cores", lambda: cores)
     begun = []
 
     def work(block):
@@ -307,12 +310,12 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
         time.sleep(0.002)
 
     with pytest.raises(error, match="in a tile"):
-        _tiles.run(_tiles.Job(work, TILING, MANY))
+        threads.run(threads.Job(work, TILING, MANY))
     assert len(begun) < 1000
 
 
 def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
-    monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
+    monkeypatch.setattr(threads, "available_cores", lambda: 3)
     first = next(TILING.blocks())
 
     def work(block):
@@ -321,19 +324,19 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
         raise ValueError(msg)
 
     with pytest.raises(ValueError, match="in the tile at 0, 0"):
-        _tiles.run(_tiles.Job(work, TILING, MANY))
+        threads.run(threads.Job(work, TILING, MANY))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
-    monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
+    monkeypatch.setattr(threads, "available_cores", lambda: 3)
     seen = set()
 
     def work(_):
         seen.add(threading.get_ident())
         time.sleep(0.001)
 
-    _tiles.run(_tiles.Job(work, TILING, MANY), workers=workers)
+    threads.run(threads.Job(work, TILING, MANY), workers=workers)
     assert len(seen) <= workers
     assert (len(seen) > 1) == (workers > 1)
     assert workers > 1 or seen == {threading.get_ident()}
@@ -341,7 +344,7 @@ def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
-    monkeypatch.setattr(_tiles, "available_cores", lambda: cores)
+    monkeypatch.setattr(threads, "available_cores", lambda: cores)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     begun = itertools.count()
 
@@ -352,7 +355,7 @@ def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            _tiles.run(_tiles.Job(work, TILING, MANY))
+            threads.run(threads.Job(work, TILING, MANY))
     finally:
         signal.signal(signal.SIGINT, before)
     assert next(begun) < 1000

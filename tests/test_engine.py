@@ -8,17 +8,17 @@ import pytest
 from typer.testing import CliRunner
 
 import tmatch
-from tmatch import _engine
-from tmatch.cli import app
+from tmatch._engine import select
+from tmatch.cli.app import app
 
 AROUND = "import sys, numpy as np, tmatch; a = np.ones((64, 64)); "
-LOADED = "print('tmatch._core_numba' in sys.modules, 'numba' in sys.modules)"
+LOADED = "print('tmatch._engine.numba.engine' in sys.modules, 'numba' in sys.modules)"
 
 
 @pytest.fixture(autouse=True)
 def as_at_the_start(monkeypatch):
-    monkeypatch.setattr(_engine, "_work_seen", 0.0)
-    monkeypatch.setattr(_engine, "_compiled", None)
+    monkeypatch.setattr(select, "_work_seen", 0.0)
+    monkeypatch.setattr(select, "_compiled", None)
 
 
 def run(code, **variables):
@@ -41,7 +41,7 @@ def test_a_short_command_never_loads_the_compiler():
 
 def test_work_as_long_as_loading_it_loads_the_compiled_engine():
     pytest.importorskip("numba")
-    more = "from tmatch import _engine; _engine._LOADING_WORK = 1e6; k = np.arange(25.0).reshape(5, 5) ** 2;"
+    more = "from tmatch._engine import select; select._LOADING_WORK = 1e6; k = np.arange(25.0).reshape(5, 5) ** 2;"
     more += "[tmatch.convolve(a, k) for _ in range({})];"
     assert run(AROUND + more.format(2) + LOADED)[0] == ["False", "False"]
     assert run(AROUND + more.format(12) + LOADED)[0] == ["True", "True"]
@@ -50,17 +50,17 @@ def test_work_as_long_as_loading_it_loads_the_compiled_engine():
 def test_engine_named_in_the_environment_is_used(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")
-    assert _engine.compiled(1e300) is None
+    assert select.compiled(1e300) is None
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
-    assert _engine.compiled(0) is sys.modules["tmatch._core_numba"]
+    assert select.compiled(0) is sys.modules["tmatch._engine.numba.engine"]
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")
-    assert _engine.compiled(0) is None
+    assert select.compiled(0) is None
 
 
 def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tmatch._core_numba", None)  # what a failed import looks like
+    monkeypatch.setitem(sys.modules, "tmatch._engine.numba.engine", None)  # what a failed import looks like
     monkeypatch.setenv("TMATCH_ENGINE", "auto")
-    assert _engine.compiled(1e300) is None
+    assert select.compiled(1e300) is None
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
     with pytest.raises(
         ImportError, match=r"TMATCH_ENGINE is numba, which cannot be loaded \(.*\); try pip install"
@@ -86,7 +86,7 @@ def test_info_says_how_to_get_the_compiled_engine(monkeypatch):
         raise importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert "pip install 'tmatch[fast]'" in _engine.describe()
+    assert "pip install 'tmatch[fast]'" in select.describe()
 
 
 def test_unknown_engine_is_refused(monkeypatch):

@@ -11,12 +11,13 @@ from scipy.ndimage import gaussian_filter
 
 import tmatch
 from tmatch import Box, Match, iou
-from tmatch._explain import _Judge, _success, explain
-from tmatch._explain_text import tell
-from tmatch._hints import FACTORS, TURNS, Changed, _resized, choose
-from tmatch._locate import _prepare
-from tmatch._verdict import PASSED, Explanation, Hint, Verdict
-from tmatch._view import Deciding
+from tmatch._diagnostics.explain import _Judge, _success, explain
+from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, _resized, choose
+from tmatch._diagnostics.view import Deciding
+from tmatch._diagnostics.wording import describe_explanation
+from tmatch._results.decisions import PASSED, Decision
+from tmatch._results.explanation import Explanation, Hint
+from tmatch._search.locate import make_matcher
 from tmatch.synthetic import make_clutter, make_scene
 
 TEMPLATE = make_clutter((16, 24), rng=1)
@@ -81,7 +82,7 @@ def test_every_place_is_judged_as_locate_does(seed, decision, scoring):
         }
     matches = found(image, template, **decision, **scoring)
     whole = {"false_alarms": None, "threshold": None, "prefilter": "auto", **decision}
-    matcher, of_image = _prepare(template, None, scoring)
+    matcher, of_image = make_matcher(template, None, scoring)
     judge = _Judge(matcher, image, Deciding(**whole), of_image)
     reached = [range(-k, n + 1) for n, k in zip(image.shape, template.shape, strict=True)]
     verdicts = [judge.about((y, x)) for y in reached[0] for x in reached[1]]
@@ -301,7 +302,7 @@ def test_the_nearest_peak_is_the_best_within_reach(output):
     peaks = tmatch.find_peaks(scores)
     shift = 0 if output == "valid" else np.array(TEMPLATE.shape) - 1
     rng, seen = np.random.default_rng(0), set()
-    matcher, of_image = _prepare(TEMPLATE, None, {"output": output})
+    matcher, of_image = make_matcher(TEMPLATE, None, {"output": output})
     judge = _Judge(matcher, image, Deciding(None, 0.9, None, 0.3, 1, "auto"), of_image)
     for place in [*rng.integers(0, scores.shape, (300, 2)), *peaks[3:100]]:
         near = peaks[(np.abs(peaks - place) <= (4, 6)).all(axis=1)]
@@ -477,7 +478,7 @@ def test_where_only_the_whitened_image_has_a_score():
 
 def test_of_several_ways_the_one_is_told_in_which_a_place_did_best():
     def verdict(rule, false_alarms):
-        return Verdict(box=Box((0,), (3,)), reported=False, rule=rule, false_alarms=false_alarms)
+        return Decision(box=Box((0,), (3,)), reported=False, rule=rule, false_alarms=false_alarms)
 
     ordered = [
         verdict("not a peak", None),
@@ -569,9 +570,9 @@ def test_no_hint_that_is_no_better_than_the_nearest_peak():
 
 def test_hints_are_clearly_better_and_the_least_likely_by_chance():
     pixels = np.zeros((4, 4))
-    changes = {"a": Changed(pixels, None, 0.5), "b": Changed(pixels, None, 2.0)}
-    changes |= {"c": Changed(pixels, None, turn="turned 90"), "d": Changed(pixels, None, turn="turned 180")}
-    place = Verdict(box=Box((0, 0), (4, 4)), reported=False, rule="threshold", score=0.5, false_alarms=1e-3)
+    changes = {"a": Variant(pixels, None, 0.5), "b": Variant(pixels, None, 2.0)}
+    changes |= {"c": Variant(pixels, None, turn="turned 90"), "d": Variant(pixels, None, turn="turned 180")}
+    place = Decision(box=Box((0, 0), (4, 4)), reported=False, rule="threshold", score=0.5, false_alarms=1e-3)
 
     def best(*matches, verdict=place, near=None):
         matches = [Match(Box(start, (4, 4)), score, label, (), f) for label, start, score, f in matches]
@@ -721,8 +722,8 @@ def test_progress_grows_to_1_and_threads_change_nothing():
 
 def test_places_may_have_other_names():
     told = explain(scene(), TEMPLATE, at=PLACES[0])
-    assert tell(told) == told.text
-    assert tell(told, lambda start: f"[{start[1] / 2:g}]").startswith("[10] is reported")
+    assert describe_explanation(told) == told.text
+    assert describe_explanation(told, lambda start: f"[{start[1] / 2:g}]").startswith("[10] is reported")
 
 
 def test_inputs_are_not_written_to():
@@ -749,7 +750,7 @@ BASE = {"box": HERE, "reported": False, "asked": True, "allowed": None, "thresho
 BY_THRESHOLD = {**BASE, "rule": "threshold", "score": 0.5, "least_score": 0.8, "threshold": 0.8, "rank": 2}
 BY_CHANCE = {**BASE, "rule": "false alarms", "score": 0.5, "least_score": 0.8, "allowed": 0.01, "rank": 1}
 FOUND = {**BASE, "rule": "reported", "reported": True, "score": 0.5, "number": 1, "matches": 3, "rank": 2}
-NEAR = Verdict(box=THERE, reported=False, rule="threshold", score=0.61, least_score=0.8, rank=1)
+NEAR = Decision(box=THERE, reported=False, rule="threshold", score=0.61, least_score=0.8, rank=1)
 SENTENCES = [
     (
         {**FOUND, "threshold": 0.4, "least_score": 0.4},
@@ -823,7 +824,7 @@ SENTENCES = [
     ),
     (
         {**BASE, "rule": "not a peak", "score": 0.957, "higher": BETTER, "allowed": 0.01, "best": (
-            Verdict(box=Box((0, 0), (8, 16)), reported=True, rule="reported", score=0.1, filtered_score=0.9,
+            Decision(box=Box((0, 0), (8, 16)), reported=True, rule="reported", score=0.1, filtered_score=0.9,
                     prefilter="whiten", false_alarms=2e-3),)},
         "x=10, y=20 is not reported: its neighbour x=12, y=24 has the same score, 0.96, and of equal ones only the "
         "middle counts.\nThe best place besides is x=0, y=0 (reported), with a score of 0.90 in the whitened image; "
@@ -844,7 +845,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("facts", "text"), SENTENCES)
 def test_all_is_told_in_words(facts, text):
-    assert tell(Explanation(**facts)) == text
+    assert describe_explanation(Explanation(**facts)) == text
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -8,31 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmatch import _spectra, _tiles
-
 pytest.importorskip("numba")
 from numba import njit
 
-from tmatch import _core_numba, _fft_numba, _vectors
+from tmatch._engine import tiling as _tiling
+from tmatch._engine.numba import compiler, vectors
+from tmatch._engine.numba import scoring as numba_scoring
+from tmatch._engine.numba import transforms as numba_transforms
+from tmatch._engine.numpy import transforms
 
 SIDES = [32, 64, 96, 128, 160, 192, 256, 288, 480, 512, 800, 1024]
 
 
 def tiling_of(shape, window):
     places = tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
-    return _tiles.Tiling(places, window, places, shape, compiled=True)
+    return _tiling.Tiling(places, window, places, shape, compiled=True)
 
 
 def correlated(tiles, kernels, tiling):
     pairs = [
-        (_spectra.transform(t, tiling), _spectra.tile_spectrum(k, tiling))
+        (transforms.transform(t, tiling), transforms.tile_spectrum(k, tiling))
         for t, k in zip(tiles, kernels, strict=True)
     ]
-    return _spectra.correlate_spectra(pairs, tiling)[tuple(map(slice, tiling.places))]
+    return transforms.correlate_spectra(pairs, tiling)[tuple(map(slice, tiling.places))]
 
 
 def by_scipy(tiles, kernels, tiling):
-    slow = _tiles.Tiling(tiling.places, tiling.window, tiling.block, tiling.fft_shape)
+    slow = _tiling.Tiling(tiling.places, tiling.window, tiling.block, tiling.fft_shape)
     return correlated([t.astype(float) for t in tiles], [k.astype(float) for k in kernels], slow)
 
 
@@ -41,7 +43,7 @@ def by_scipy(tiles, kernels, tiling):
 def test_transforms_of_a_few_numbers_are_by_definition(n, sign):
     rng = np.random.default_rng(n)
     x = rng.normal(size=n) + 1j * rng.normal(size=n)
-    found = _fft_numba.dft([_fft_numba.Complex(a.real, a.imag) for a in x], sign)
+    found = numba_transforms.dft([numba_transforms.Complex(a.real, a.imag) for a in x], sign)
     for k, number in enumerate(found):
         wanted = sum(a * cmath.exp(sign * 2j * math.pi * j * k / n) for j, a in enumerate(x))
         assert complex(number.re, number.im) == pytest.approx(wanted, abs=1e-14 * n)
@@ -96,21 +98,21 @@ def test_tiles_are_left_alone_unless_made_for_it():
     tile = rng.normal(size=(50, 60))
     tile.setflags(write=False)
     tiling = tiling_of((64, 96), (9, 8))
-    room = _spectra.empty_tile(tiling, np.float64)
+    room = transforms.empty_tile(tiling, np.float64)
     room[...] = 0
     room[:50, :60] = tile
-    spectra = _spectra.transform(tile, tiling), _spectra.transform(room, tiling, overwrite=True)
+    spectra = transforms.transform(tile, tiling), transforms.transform(room, tiling, overwrite=True)
     np.testing.assert_array_equal(*spectra)
 
 
 @given(st.tuples(*[st.integers(1, 3000)] * 2), st.tuples(*[st.floats(0.01, 1)] * 2))
 def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
     window = tuple(max(1, int(n * share)) for n, share in zip(shape, shares, strict=True))
-    tiling = _tiles.plan_tiles(shape, window, compiled=True)
-    assert tiling.compiled == (min(shape) >= 32)
-    if not tiling.compiled:
+    cut = _tiling.plan_tiles(shape, window, compiled=True)
+    assert cut.compiled == (min(shape) >= 32)
+    if not cut.compiled:
         return
-    for side in tiling.fft_shape:
+    for side in cut.fft_shape:
         assert side % 32 == 0
         for factor in (2, 3, 5):
             while side % factor == 0:
@@ -119,12 +121,12 @@ def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
 
 
 def test_code_on_disk_is_made_anew_when_any_source_of_it_has_changed():
-    stamp = _core_numba.score_exactly._cache._cache_file._source_stamp
-    assert stamp[-1] == _vectors._sources()
+    stamp = numba_scoring.score_exactly._cache._cache_file._source_stamp
+    assert stamp[-1] == compiler._sources()
 
 
 def test_vectors_put_aside_lie_within_lines_of_cache():
-    @_vectors.instructions
+    @compiler.instructions
     def copy(code, values, out):
         code.store(code.load(values, code.sum(0)), out, code.sum(0))
 
@@ -134,11 +136,11 @@ def test_vectors_put_aside_lie_within_lines_of_cache():
 
     values, out = np.arange(64.0), np.zeros(64)
     compiled(values, out)
-    np.testing.assert_array_equal(out, np.where(values < _vectors.VECTOR_BYTES // 8, values, 0))
-    assert f"alignstack={_vectors.VECTOR_BYTES}" in compiled.inspect_llvm(compiled.signatures[0])
+    np.testing.assert_array_equal(out, np.where(values < vectors.VECTOR_BYTES // 8, values, 0))
+    assert f"alignstack={vectors.VECTOR_BYTES}" in compiled.inspect_llvm(compiled.signatures[0])
 
 
 @pytest.mark.parametrize("image", [(1, 5000), (4, 300), (31, 31)])
 def test_thin_images_are_left_to_scipy(image):
-    assert not _tiles.plan_tiles(image, (1, 20), compiled=True).compiled
-    assert _tiles.plan_tiles((32, 40), (9, 20), compiled=True).compiled
+    assert not _tiling.plan_tiles(image, (1, 20), compiled=True).compiled
+    assert _tiling.plan_tiles((32, 40), (9, 20), compiled=True).compiled

@@ -11,7 +11,9 @@ from scipy import signal
 
 import oracle
 import tmatch
-from tmatch import _core, _tiles
+from tmatch._engine import threads
+from tmatch._engine import tiling as _tiling
+from tmatch._filtering import correlation
 
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
 BORDERS = ["constant", "edge", "reflect", "symmetric", "wrap"]
@@ -170,7 +172,9 @@ def test_whole_numbers_equal_the_loops_to_the_last_digit(case):
 def test_small_cases_sent_through_transforms_equal_the_loops_too(case):
     name, image, kernel, options = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_core, "_TRANSFORM_PASSES", 0)  # transforms cost nothing, so they are the cheapest way
+        patch.setattr(
+            correlation, "_TRANSFORM_PASSES", 0
+        )  # transforms cost nothing, so they are the cheapest way
         result = FILTERS[name](image, kernel, **options)
     expected = by_loops(name, image, kernel, options)
     whole = image.dtype.kind in "iu" and kernel.dtype.kind == "i" and options.get("fill_value") != -2.5
@@ -265,13 +269,13 @@ def test_inputs_that_may_be_written_to_are_not(draw, way):
 @pytest.fixture
 def transformed(monkeypatch):
     """The blocks that went through Fourier transforms, written down as they pass."""
-    blocks, through = [], _core.transform
+    blocks, through = [], correlation.transform
 
     def watch(tile, tiling):
         blocks.append(tile.shape)
         return through(tile, tiling)
 
-    monkeypatch.setattr(_core, "transform", watch)
+    monkeypatch.setattr(correlation, "transform", watch)
     return blocks
 
 
@@ -318,11 +322,11 @@ def test_whole_numbers_stay_whole_through_the_transforms_of_many_tiles(draw, tra
 def test_the_number_of_threads_changes_no_byte(draw, monkeypatch, options, dtype, way):
     image, kernel = draw((700, 1300), dtype), way_kernel(draw, way)
     results = []
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 1)
-    monkeypatch.setattr(_tiles, "_COMPILED_THREAD_WORK", 1)
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 1)
+    monkeypatch.setattr(threads, "_COMPILED_THREAD_WORK", 1)
     for cores in (1, 8):
         asked = []
-        monkeypatch.setattr(_tiles, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
+        monkeypatch.setattr(threads, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
         results.append([function(image, kernel, **options).tobytes() for function in FILTERS.values()])
         assert asked
     assert results[0] == results[1]
@@ -335,7 +339,7 @@ def test_strips_of_rows_that_are_summed_one_after_the_other_equal_the_oracle(
     draw, monkeypatch, engine, height, dtype, way
 ):
     if engine == "numba":
-        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)  # as few rows as there may be
+        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)  # as few rows as there may be
     image, kernel = draw((height, 70), dtype), way_kernel(draw, way)
     for border, output in itertools.product(BORDERS, ["same", "full"]):
         result = tmatch.correlate(image, kernel, border=border, output=output)
@@ -357,7 +361,7 @@ def test_sums_of_zeros_are_the_same_zero_in_every_row(width, kernel):
 @pytest.mark.parametrize("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)], ids=str)
 def test_colours_side_by_side_are_filtered_as_they_are_alone(draw, monkeypatch, engine, shape, dtype, way):
     if engine == "numba":
-        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)
+        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)
     image, kernel = draw(shape, dtype), way_kernel(draw, way)
     for border, output in itertools.product(BORDERS, ["same", "full"]):
         fill = 3 if border == "constant" else 0
@@ -384,7 +388,7 @@ def test_a_pixel_that_is_not_finite_is_refused_whatever_its_weight(
     draw, monkeypatch, engine, kernel, value, places
 ):
     if engine == "numba":
-        monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)
+        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)
     for dtype in ("f4", "f8"):
         image = np.array(draw((60, 70), dtype))
         image[places] = value

@@ -12,8 +12,8 @@ from scipy.special import betainc
 
 import oracle
 import tmatch
-from tmatch._inspect import inspect_template
-from tmatch._plot_inspect import plot_inspection
+from tmatch._diagnostics.template_quality import inspect_template
+from tmatch._plotting.template_quality import plot_inspection
 from tmatch.synthetic import make_clutter, make_scene
 
 # --- the definitions ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import tifffile
 from PIL import Image
 
 import tmatch
-from tmatch import _io
+from tmatch._io import images, pairs, writing
+from tmatch._results import formats
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
@@ -163,13 +165,13 @@ def test_transparent_palette_entry_and_grey_level_are_refused(tmp_path):
 
 def test_colour_is_used_where_both_have_it_and_grey_otherwise(tmp_path):
     colour, grey = save(tmp_path / "c.png", RGB), save(tmp_path / "g.png", GREY)
-    assert _io.read_pair(_io.read_picture(colour), [colour], gray=False).channel_axis == 2
+    assert pairs.read_pair(pairs.read_search_image(colour), [colour], gray=False).channel_axis == 2
     for image, templates, gray in [
         (colour, [grey], False),
         (grey, [colour], False),
         (colour, [colour], True),
     ]:
-        pair = _io.read_pair(_io.read_picture(image), templates, gray=gray)
+        pair = pairs.read_pair(pairs.read_search_image(image), templates, gray=gray)
         assert pair.channel_axis is None
         assert pair.image.ndim == 2
         assert all(t.ndim == 2 for t in pair.templates.values())
@@ -178,17 +180,17 @@ def test_colour_is_used_where_both_have_it_and_grey_otherwise(tmp_path):
 def test_grey_of_a_colour_is_as_scikit_image_has_it():
     from skimage.color import rgb2gray
 
-    np.testing.assert_allclose(_io.to_gray(RGB) / 255, rgb2gray(RGB), atol=1e-12)
+    np.testing.assert_allclose(images.to_gray(RGB) / 255, rgb2gray(RGB), atol=1e-12)
 
 
 def test_labels_are_file_names_or_paths_where_these_are_alike(tmp_path):
     (tmp_path / "b").mkdir()
     one, two = save(tmp_path / "eye.png", GREY), save(tmp_path / "b" / "eye.png", RGB)
-    picture = _io.read_picture(one)
-    assert list(_io.read_pair(picture, [one], gray=True).templates) == ["eye"]
-    assert list(_io.read_pair(picture, [one, two], gray=True).templates) == [str(one), str(two)]
+    picture = pairs.read_search_image(one)
+    assert list(pairs.read_pair(picture, [one], gray=True).templates) == ["eye"]
+    assert list(pairs.read_pair(picture, [one, two], gray=True).templates) == [str(one), str(two)]
     with pytest.raises(ValueError, match="the same template is given twice"):
-        _io.read_pair(picture, [one, one], gray=True)
+        pairs.read_pair(picture, [one, one], gray=True)
 
 
 # --- refusals -----------------------------------------------------------------------------------------
@@ -241,29 +243,29 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match=r'cannot write ".*a\.npy": no space left on device'):
-        _io._write(path, broken)
+        writing._write(path, broken)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unknown_endings_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r'".xyz" is no format known for it; use one of \.png'):
-        _io.write_image(tmp_path / "a.xyz", GREY)
+        writing.write_image(tmp_path / "a.xyz", GREY)
     with pytest.raises(ValueError, match=r"its name has no ending; use one of \.png, \.jpg, \.pdf, \.svg"):
-        _io.check_targets([], [tmp_path / "a"])
+        writing.check_targets([], [tmp_path / "a"])
     assert not list(tmp_path.iterdir())
 
 
 def test_written_pictures_are_read_back(tmp_path):
-    _io.write_image(tmp_path / "a.png", RGB)
+    writing.write_image(tmp_path / "a.png", RGB)
     np.testing.assert_array_equal(tmatch.read_image(tmp_path / "a.png"), RGB)
-    _io.write_array(tmp_path / "a.npy", GREY16)
+    writing.write_array(tmp_path / "a.npy", GREY16)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), GREY16)
 
 
 def test_device_is_written_and_not_replaced():
-    _io.write_array(_io.Path("/dev/null"), GREY)
-    assert not _io.Path("/dev/null").is_file()
+    writing.write_array(Path("/dev/null"), GREY)
+    assert not Path("/dev/null").is_file()
 
 
 MATCHES = [
@@ -279,16 +281,16 @@ def test_matches_as_text_hold_the_same_facts():
         {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9, **unknown},
         {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8, **unknown},
     ]
-    whole = json.loads(_io.format_matches(MATCHES, "json", **about))
+    whole = json.loads(formats.format_matches(MATCHES, "json", **about))
     assert whole == {"image": "photo.png", "width": 30, "height": 20, "threshold": 0.7, "matches": rows}
-    lines = _io.format_matches(MATCHES, "jsonl", **about).splitlines()
+    lines = formats.format_matches(MATCHES, "jsonl", **about).splitlines()
     assert [json.loads(line) for line in lines] == [{"image": "photo.png", **row} for row in rows]
-    assert _io.format_matches(MATCHES, "csv", **about).splitlines() == [
+    assert formats.format_matches(MATCHES, "csv", **about).splitlines() == [
         "image,label,x,y,width,height,score,false_alarms,second_best",
         "photo.png,eye,4,3,6,5,0.9,,",
         'photo.png,"a ""b"", c",1,0,6,5,0.8,,',
     ]
-    coco = json.loads(_io.format_matches(MATCHES, "coco", **about))
+    coco = json.loads(formats.format_matches(MATCHES, "coco", **about))
     assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 30, "height": 20}]
     names = {c["id"]: c["name"] for c in coco["categories"]}
     assert [(names[a["category_id"]], a["bbox"], a["area"]) for a in coco["annotations"]] == [
@@ -299,10 +301,10 @@ def test_matches_as_text_hold_the_same_facts():
 
 def test_no_matches_are_still_valid_text():
     about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
-    assert json.loads(_io.format_matches([], "json", **about))["matches"] == []
-    assert _io.format_matches([], "jsonl", **about) == ""
+    assert json.loads(formats.format_matches([], "json", **about))["matches"] == []
+    assert formats.format_matches([], "jsonl", **about) == ""
     assert (
-        _io.format_matches([], "csv", **about)
+        formats.format_matches([], "csv", **about)
         == "image,label,x,y,width,height,score,false_alarms,second_best"
     )
-    assert json.loads(_io.format_matches([], "coco", **about))["annotations"] == []
+    assert json.loads(formats.format_matches([], "coco", **about))["annotations"] == []

@@ -17,7 +17,10 @@ from hypothesis.extra import numpy as hnp
 
 import oracle
 import tmatch
-from tmatch import Box, Match, Matcher, _candidates, _tiles
+from tmatch import Box, Match, Matcher
+from tmatch._detection import candidates
+from tmatch._engine import threads
+from tmatch._engine import tiling as _tiling
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", ">u2"]  # those first scored in single precision
 THRESHOLDS = [-1, -0.2, 0, 0.3, 0.5, 0.8, 1]
@@ -63,7 +66,7 @@ def assert_located(image, template, threshold, **options):
 @pytest.fixture
 def bands(monkeypatch):
     """Look for peaks after so many places."""
-    return lambda places: monkeypatch.setattr(_candidates, "_BAND_PLACES", places)
+    return lambda places: monkeypatch.setattr(candidates, "_BAND_PLACES", places)
 
 
 # --- equals maps and peaks ------------------------------------------------------------------------
@@ -305,7 +308,7 @@ def test_one_template_without_a_label_gives_one_map(images):
 
 
 def test_threads_may_share_a_matcher(monkeypatch, cut, images, templates):
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
     cut((30, 40), 2)
     wanted = [Matcher(templates).locate(image, threshold=0.4) for image in images]
     maps = [Matcher(templates).score(image) for image in images]
@@ -369,9 +372,9 @@ def answers(image, templates, workers):
 def test_the_number_of_workers_changes_no_byte_and_one_starts_no_thread(
     monkeypatch, cut, bands, images, templates, dtype
 ):
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
-    start, started = _tiles._start, []
-    monkeypatch.setattr(_tiles, "_start", lambda work: started.append(work) or start(work))
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
+    start, started = threads._start, []
+    monkeypatch.setattr(threads, "_start", lambda work: started.append(work) or start(work))
     cut((16, 15), 2)
     bands(999)
     image = images[0].astype(dtype)
@@ -463,7 +466,7 @@ CALLS = {
 @pytest.fixture(params=CALLS)
 def call(monkeypatch, cut, request):
     """Something that takes a while, on threads."""
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
     cut((10, 9), 3)
     return CALLS[request.param]
 
@@ -471,13 +474,13 @@ def call(monkeypatch, cut, request):
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("dtype", ["u1", "f8"])
 def test_progress_grows_to_its_end(monkeypatch, draw, call, dtype, workers):
-    told, begun, run = [], [], _tiles.run
+    told, begun, run = [], [], threads.run
 
     def noted(*jobs, **options):
         begun.append(max(told, default=0.0))
         run(*jobs, **options)
 
-    monkeypatch.setattr(_tiles, "run", noted)
+    monkeypatch.setattr(threads, "run", noted)
     call(draw((60, 70), dtype), workers=workers, progress=told.append)
     assert {type(share) for share in told} == {float}
     assert told == sorted(set(told))

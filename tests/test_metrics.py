@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch import _tiles
+from tmatch._engine import tiling as _tiling
 
 METRICS = ["zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"]
 BOUNDED = ["zncc", "ncc", "orientation"]  # from -1 to 1
@@ -734,7 +734,7 @@ def test_tiles_and_threads_do_not_change_the_scores(monkeypatch, cut, draw, metr
     image, template = draw((30, 26), dtype), draw((9, 8), dtype, 1)
     options = {"metric": metric, "output": "same", **masking(kind, (9, 8))}
     options.update(holes((30, 26)) if with_holes else {})
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
     whole = tmatch.match_template(image, template, **options)
     valid = tmatch.score_validity(image, template, **options)
     for block in [(13, 11), (4, 40), (40, 5)]:
@@ -1039,7 +1039,7 @@ def test_long_doubles_beyond_float64_are_scored_or_refused():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_do_not_change_a_bit(monkeypatch, draw, workers):
-    monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
+    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
     image, template = draw((300, 310), "f4"), draw((9, 8), "f4", 1)
     expected = tmatch.match_template(image, template)
     np.testing.assert_array_equal(tmatch.match_template(image, template, workers=workers), expected)

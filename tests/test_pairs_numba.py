@@ -7,19 +7,20 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch import _plain, _score
+from tmatch._engine.numba import pairs
+from tmatch._scoring import maps
+from tmatch._scoring.integer import batch
 
 pytest.importorskip("numba")
-from tmatch import _pairs_numba
 
 
 def summed(tile, template):
     """Sum products straight from a tile, which lies in a room full of other numbers."""
     places = tuple(np.subtract(tile.shape[1:], template.shape[1:]) + 1)
-    room = _pairs_numba.empty_tile(len(tile), tile.shape[1:])
+    room = pairs.empty_tile(len(tile), tile.shape[1:])
     room[:] = 77
     room[:, : tile.shape[1], : tile.shape[2]] = tile
-    products = _pairs_numba.correlate(room, _pairs_numba.Pairs.of(list(template)), places)
+    products = pairs.correlate(room, pairs.Pairs.of(list(template)), places)
     return products[tuple(map(slice, places))]
 
 
@@ -57,9 +58,9 @@ def test_the_largest_numbers_do_not_wrap_round(low):
 def count_direct(monkeypatch):
     """Count the tiles whose products are summed directly."""
     tiles = []
-    correlate = _pairs_numba.correlate
+    correlate = pairs.correlate
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
-    monkeypatch.setattr(_pairs_numba, "correlate", lambda *args: tiles.append(args) or correlate(*args))
+    monkeypatch.setattr(pairs, "correlate", lambda *args: tiles.append(args) or correlate(*args))
     return tiles
 
 
@@ -85,7 +86,7 @@ def test_scores_are_those_of_transforms(
     mask = draw(size, "?", seed=2) if masked else None
     scores = []
     for direct in (False, True):
-        monkeypatch.setattr(_plain.Plain, "_has_few_pixels", lambda *_, direct=direct: direct)
+        monkeypatch.setattr(batch.TemplateBatch, "_has_few_pixels", lambda *_, direct=direct: direct)
         for block in [(200, 200), (13, 29)]:
             cut(block)
             found = tmatch.match_template(image, template, mask=mask, channel_axis=2, precision=precision)
@@ -159,7 +160,7 @@ def test_templates_of_other_sizes_share_a_tile(draw, count_direct, cut):
 def test_copies_of_tiny_templates_are_found_in_single_precision_too(draw, count_direct):
     image = np.full((60, 200), 200, np.uint8)  # mostly flat: windows without contrast have no score
     image[20:26, 50:57] = draw((6, 7), "u1")
-    scores, valid = _score.score_with_validity(image, image[20:26, 50:57], precision="single")
+    scores, valid = maps.score_with_validity(image, image[20:26, 50:57], precision="single")
     assert count_direct
     assert np.unravel_index(scores.argmax(), scores.shape) == (20, 50)
     assert scores.dtype == np.float32

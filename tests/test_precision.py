@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch import _core_numpy, _engine, _plain
+from tmatch._engine import select
+from tmatch._engine.numpy import scoring as numpy_scoring
+from tmatch._scoring.integer import tile
 
 BOUND = 1e-9  # what match_template promises
 
@@ -228,7 +230,7 @@ def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(
     template, options = image[40:57, 50:72], {"mask": mask, "channel_axis": 2 if len(shape) == 3 else None}
     found = []
     for most in (0, 10**6):
-        monkeypatch.setattr(_engine.compiled(0) or _core_numpy, "MOST_RUNS", most)
+        monkeypatch.setattr(select.compiled(0) or numpy_scoring, "MOST_RUNS", most)
         found.append(tmatch.match_template(image, template, **options))
     np.testing.assert_array_equal(*found)
     assert found[0][40, 50] == 1
@@ -237,7 +239,7 @@ def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(
 def test_few_windows_in_doubt_are_in_the_sample_though_the_grid_misses_them():
     inverse = np.ones((700, 700))
     inverse[13:16, 21:24] = 9  # between the places of the grid
-    places = _plain.Norms(inverse, 9.0, (8, 8)).sample(5, 10, 4)
+    places = tile.InverseNorms(inverse, 9.0, (8, 8)).sample(5, 10, 4)
     assert len(places)
     assert (inverse[tuple(places.T)] == 9).all()
 

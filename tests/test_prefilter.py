@@ -5,13 +5,14 @@ import pytest
 from scipy import ndimage
 
 import tmatch
-from tmatch import Box, _prefilter
-from tmatch._inputs import make_search
+from tmatch import Box
+from tmatch._scoring.search import make_search
+from tmatch._search import prefilter
 from tmatch.synthetic import make_clutter
 
 
 def filter_both(image, template, how, **options):
-    [search] = _prefilter.filtered([make_search(image, template, **options)], how)
+    [search] = prefilter.filtered([make_search(image, template, **options)], how)
     return search.image, search.template
 
 
@@ -40,7 +41,7 @@ def test_the_band_leaves_neither_the_finest_nor_the_coarse():
     template = np.random.default_rng(0).normal(size=(32, 32))
     powers = {}
     for period, wave in waves.items():
-        kernels = _prefilter._band_kernels(template.shape)
+        kernels = prefilter._band_kernels(template.shape)
         band = ndimage.convolve(wave, kernels[0], mode="wrap") - ndimage.convolve(
             wave, kernels[1], mode="wrap"
         )

@@ -14,9 +14,9 @@ from PIL import Image
 
 import tmatch
 from tmatch import Box
-from tmatch._harms import HARMS, Scene, harm
-from tmatch._plot_robustness import plot_robustness
-from tmatch._robustness import RobustnessRow, format_rows, robustness
+from tmatch._diagnostics.distortions import DISTORTIONS, Scene, distort
+from tmatch._diagnostics.robustness import RobustnessRow, format_rows, robustness
+from tmatch._plotting.robustness import plot_robustness
 from tmatch.synthetic import make_clutter, make_scene
 
 BOX = Box((41, 67), (18, 24))
@@ -28,7 +28,7 @@ RANDOM = ("noise", "occlusion")
 
 
 def harmed(kind, level, pixels=IMAGE, box=BOX, seed=0):
-    return harm(Scene.of(pixels, box), kind, level, np.random.default_rng(seed))
+    return distort(Scene.of(pixels, box), kind, level, np.random.default_rng(seed))
 
 
 def as_bytes(values):
@@ -36,7 +36,7 @@ def as_bytes(values):
     return np.vectorize(lambda v: min(max(round(v), 0), 255), otypes=[np.uint8])(values)
 
 
-# --- each harm does what it says ------------------------------------------------------------------
+# --- each distort does what it says ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [10, 50])
@@ -188,7 +188,7 @@ def test_turning_and_scaling_leave_the_centre_of_the_box_where_it_is(kind):
     scene = np.zeros((60, 80))
     scene[23:28, 41:46] = 100
     box = Box((20, 40), (11, 7))  # whose centre is that of the square
-    for level in HARMS[kind].levels:
+    for level in DISTORTIONS[kind].levels:
         result = harmed(kind, level, scene, box)
         y, x = np.mgrid[:60, :80]
         assert np.sum(result * y) / np.sum(result) == pytest.approx(25, abs=1e-6)
@@ -198,14 +198,14 @@ def test_turning_and_scaling_leave_the_centre_of_the_box_where_it_is(kind):
 # --- laws -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", HARMS)
+@pytest.mark.parametrize("kind", DISTORTIONS)
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "i2", "i8", "u8", "f4", "f8"])
 def test_harm_keeps_dtype_and_shape_and_does_not_write(kind, dtype):
     if kind == "jpeg" and dtype != "u1":
         return
     image = COLOUR.astype(dtype)
     image.flags.writeable = False
-    for level in HARMS[kind].levels[1:]:
+    for level in DISTORTIONS[kind].levels[1:]:
         result = harmed(kind, level, image)
         assert (result.dtype, result.shape) == (image.dtype, image.shape)
         assert (result != image).any()
@@ -225,14 +225,14 @@ def test_integers_stop_at_the_ends_of_their_type_and_do_not_wrap(dtype):
             assert (result[20:] == result.max()).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in HARMS if kind != "jpeg"])
+@pytest.mark.parametrize("kind", [kind for kind in DISTORTIONS if kind != "jpeg"])
 def test_the_first_level_does_no_harm(kind):
-    assert harmed(kind, HARMS[kind].levels[0]) is IMAGE
+    assert harmed(kind, DISTORTIONS[kind].levels[0]) is IMAGE
 
 
 def test_an_exact_copy_is_found_by_all_kinds_at_the_first_level():
-    rows = robustness(IMAGE, TEMPLATE, kinds={kind: way.levels[:1] for kind, way in HARMS.items()})
-    assert [row.kind for row in rows] == list(HARMS)
+    rows = robustness(IMAGE, TEMPLATE, kinds={kind: way.levels[:1] for kind, way in DISTORTIONS.items()})
+    assert [row.kind for row in rows] == list(DISTORTIONS)
     for row in rows:
         clean = row.kind != "jpeg"
         assert (row.trials, row.detection, row.false_matches, row.error) == (1, 1, 0, 0)
@@ -283,9 +283,9 @@ def test_choice_of_levels_changes_no_row(few):
 def test_names_alone_mean_all_their_levels():
     rows = robustness(IMAGE, TEMPLATE, kinds=["scale", "blur"])
     assert [(row.kind, row.level) for row in rows] == [
-        (kind, level) for kind in ("blur", "scale") for level in HARMS[kind].levels
+        (kind, level) for kind in ("blur", "scale") for level in DISTORTIONS[kind].levels
     ]
-    with_levels = {kind: HARMS[kind].levels for kind in ("blur", "scale")}
+    with_levels = {kind: DISTORTIONS[kind].levels for kind in ("blur", "scale")}
     assert robustness(IMAGE, TEMPLATE, kinds=with_levels) == rows
     assert robustness(IMAGE, TEMPLATE, kinds=iter(["scale", "blur"])) == rows
 
@@ -318,7 +318,7 @@ def test_all_kinds_are_tried_but_jpeg_of_what_is_none(image, jpeg):
     axis = 2 if image.ndim == 3 else None
     rows = robustness(image, image[BOX.slices], trials=1, channel_axis=axis, rng=0)
     expected = [
-        (kind, level) for kind, way in HARMS.items() for level in way.levels if jpeg or kind != "jpeg"
+        (kind, level) for kind, way in DISTORTIONS.items() for level in way.levels if jpeg or kind != "jpeg"
     ]
     assert [(row.kind, row.level) for row in rows] == expected
     greys = {row.unit for row in rows if row.kind in ("noise", "gradient")}
@@ -326,7 +326,7 @@ def test_all_kinds_are_tried_but_jpeg_of_what_is_none(image, jpeg):
 
 
 def test_units_of_floats_and_16_bits_go_with_their_range():
-    kinds = {kind: HARMS[kind].levels for kind in HARMS if kind != "jpeg"}
+    kinds = {kind: DISTORTIONS[kind].levels for kind in DISTORTIONS if kind != "jpeg"}
     scaled = [
         robustness(image, TEMPLATE, kinds=kinds, trials=2, rng=0, threshold=0.3)
         for image in (FLOATS, 40 * FLOATS - 7000, IMAGE.astype("u2") * np.uint16(250))
@@ -379,7 +379,7 @@ def test_rows_can_be_read_back_from_csv(few):
 # --- planted truth --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [kind for kind in HARMS if kind not in RANDOM])
+@pytest.mark.parametrize("kind", [kind for kind in DISTORTIONS if kind not in RANDOM])
 @pytest.mark.parametrize(
     "decision", [{}, {"threshold": 0.6}, {"false_alarms": 3.0, "prefilter": "none"}], ids=str
 )
@@ -439,7 +439,7 @@ def test_what_hides_half_of_it_lowers_the_score_more_than_what_hides_less():
 
 @pytest.mark.parametrize("kind", ["rotation", "scale"])
 def test_a_little_turn_or_growth_moves_the_true_place_by_nothing(kind):
-    for row in robustness(IMAGE, TEMPLATE, kinds={kind: HARMS[kind].levels[:3]}):
+    for row in robustness(IMAGE, TEMPLATE, kinds={kind: DISTORTIONS[kind].levels[:3]}):
         assert (row.detection, row.error) == (1, 0)
 
 
@@ -514,8 +514,8 @@ def test_the_figure_shows_every_row():
     rows = robustness(IMAGE, TEMPLATE, trials=2, rng=0)
     figure = drawn(rows)
     panels, besides = figure.axes[::2], figure.axes[1::2]
-    assert [axes.get_title().split(",")[0] for axes in panels] == list(HARMS)
-    for axes, beside, kind in zip(panels, besides, HARMS, strict=True):
+    assert [axes.get_title().split(",")[0] for axes in panels] == list(DISTORTIONS)
+    for axes, beside, kind in zip(panels, besides, DISTORTIONS, strict=True):
         own = [row for row in rows if row.kind == kind]
         assert axes.get_title() == f"{kind}, {own[0].unit}"
         found, scores = (line.get_ydata() for line in axes.lines)
@@ -542,7 +542,7 @@ WIDE = [
 ]
 
 
-FULL = [dataclasses.replace(row, kind=kind) for kind in HARMS for row in WIDE]
+FULL = [dataclasses.replace(row, kind=kind) for kind in DISTORTIONS for row in WIDE]
 ROWS = {"many": MANY, "one": MANY[:1], "wide": WIDE, "mixed": MANY + WIDE, "full": FULL}
 
 
@@ -595,10 +595,10 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
             "`channel_axis` is 2, but `template` has only 2 axes",
         ),
         ({"trials": 0}, "`trials` is 0; it must be a whole number of at least 1"),
-        ({"kinds": []}, "`kinds` is []; it must name at least one kind of harm, with a level"),
+        ({"kinds": []}, "`kinds` is []; it must name at least one kind of distortion, with a level"),
         (
             {"kinds": {"blur": []}},
-            "`kinds` is {'blur': []}; it must name at least one kind of harm, with a level",
+            "`kinds` is {'blur': []}; it must name at least one kind of distortion, with a level",
         ),
         (
             {"kinds": ["nois"]},
@@ -661,7 +661,7 @@ def test_refused_with_a_sentence(options, message):
         ({"kinds": {"noise": 5}}, "`kinds` has 5 for noise; it must be a list of levels, as [5]"),
         (
             {"image": IMAGE > 100},
-            "`image` has dtype bool, which has no shades to harm; make it 8-bit grey: `image * np.uint8(255)`",
+            "`image` has dtype bool, which has no shades to distort; make it 8-bit grey: `image * np.uint8(255)`",
         ),
     ],
 )

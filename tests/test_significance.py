@@ -8,7 +8,8 @@ from scipy import ndimage
 
 import oracle
 import tmatch
-from tmatch import Box, _tiles
+from tmatch import Box
+from tmatch._engine import tiling as _tiling
 from tmatch.synthetic import make_clutter, make_scene
 
 
@@ -60,19 +61,19 @@ def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(monkeypatch, no
         tiling = whole(image_shape, window, compiled=compiled)
         block = tuple(min(b, n) for b, n in zip(cut_to, tiling.places, strict=True))
         sides = tuple(
-            _tiles.fast_length(b + k - 1, compiled=tiling.compiled)
+            _tiling.fast_length(b + k - 1, compiled=tiling.compiled)
             for b, k in zip(block, window, strict=True)
         )
-        return _tiles.Tiling(tiling.places, window, block, sides, tiling.compiled)
+        return _tiling.Tiling(tiling.places, window, block, sides, tiling.compiled)
 
-    whole = _tiles.plan_tiles
+    whole = _tiling.plan_tiles
     image, template, scores = noisy_map
     image = np.array(image)
     image[70:83, 100:118] = template
     image[20:33, 30:48] = template
     scores = tmatch.match_template(image, template)
     chance = tmatch.estimate_chance(scores, template)
-    monkeypatch.setattr(_tiles, "plan_tiles", plan)
+    monkeypatch.setattr(_tiling, "plan_tiles", plan)
     found = tmatch.locate(image.astype(dtype), template, prefilter="none")
     assert {match.box.start for match in found} == {(70, 100), (20, 30)}
     for match in found:

@@ -1,22 +1,25 @@
 """Find a small picture in a big one by normalized cross-correlation, and say how sure that is."""
 
 from tmatch import kernels, synthetic
-from tmatch._explain import explain
-from tmatch._filter import convolve, correlate, to_range
-from tmatch._inspect import Inspection, inspect_template
-from tmatch._io import read_image
-from tmatch._locate import best_match, locate
-from tmatch._match import Box, Match, iou, non_max_suppression
-from tmatch._matcher import Matcher
-from tmatch._peaks import find_peaks
-from tmatch._plot import plot_heatmap, plot_matches
-from tmatch._plot_inspect import plot_inspection
-from tmatch._plot_robustness import plot_robustness
-from tmatch._prefilter import estimate_noise
-from tmatch._robustness import RobustnessRow, robustness
-from tmatch._score import match_template, score_validity
-from tmatch._significance import Chance, estimate_chance
-from tmatch._verdict import Explanation
+from tmatch._detection.false_alarms import Chance, estimate_chance
+from tmatch._detection.peaks import find_peaks
+from tmatch._diagnostics.explain import explain
+from tmatch._diagnostics.robustness import RobustnessRow, robustness
+from tmatch._diagnostics.template_quality import Inspection, inspect_template
+from tmatch._filtering.filters import convolve, correlate
+from tmatch._filtering.noise import estimate_noise
+from tmatch._filtering.ranges import to_range
+from tmatch._io.images import read_image
+from tmatch._plotting.heatmap import plot_heatmap
+from tmatch._plotting.matches import plot_matches
+from tmatch._plotting.robustness import plot_robustness
+from tmatch._plotting.template_quality import plot_inspection
+from tmatch._results.boxes import Box, iou
+from tmatch._results.explanation import Explanation
+from tmatch._results.matches import Match, non_max_suppression
+from tmatch._scoring.maps import match_template, score_validity
+from tmatch._search.locate import best_match, locate
+from tmatch._search.matcher import Matcher
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,5 +1,5 @@
 """Run the command line as ``python -m tmatch``."""
 
-from tmatch.cli import main
+from tmatch.cli.app import main
 
 main()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._match import Box
+from tmatch._results.boxes import Box
 
 __all__ = ["make_clutter", "make_scene"]
 

@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._filter import correlate
-from tmatch._inputs import Metric
-from tmatch._score import match_template, score_validity
+from tmatch._arrays.options import Metric
+from tmatch._filtering.filters import correlate
+from tmatch._scoring.maps import match_template, score_validity
 
 __all__ = [
     "TM_CCOEFF", "TM_CCOEFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_SQDIFF", "TM_SQDIFF_NORMED", "matchTemplate",

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._score import match_template as _match_template
+from tmatch._scoring.maps import match_template as _match_template
 
 __all__ = ["match_template"]
 

@@ -1,0 +1,1 @@
+"""Arrays and options: types, checks, shapes and borders. NumPy only, no policy."""

@@ -1,0 +1,41 @@
+"""Which values an array holds: finite ones, and how large integers can be."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tmatch._arrays.typing import Array
+
+
+def is_finite(array: Array) -> bool:
+    """Tell whether all values are finite: they are where their sum is, else their ends tell it if there are any."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return True
+    if array.dtype.kind == "c":
+        return bool(np.isfinite(array).all())
+    return bool(np.isfinite(array.max()) and np.isfinite(array.min()))
+
+
+def largest_magnitude(array: Array) -> int:
+    """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
+    if array.dtype.kind == "b":
+        return 1
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        return int(max(-int(np.iinfo(array.dtype).min), np.iinfo(array.dtype).max))
+    return max(abs(int(array.min())), abs(int(array.max())))
+
+
+def check_finite(name: str, channels: Sequence[Array], corner: Sequence[int] = ()) -> None:
+    """Refuse NaN and infinity, naming the first place in this part of the array."""
+    for channel in channels:
+        if channel.dtype.kind == "f" and not is_finite(channel):
+            place = np.argwhere(~np.isfinite(channel))[0].tolist()
+            at = ", ".join(str(i + c) for i, c in zip(place, corner or [0] * len(place), strict=True))
+            msg = (
+                f"`{name}` is {channel[tuple(place)]} at [{at}]; all pixels must be finite: replace NaN and infinity "
+                "first, for instance with np.nan_to_num"
+            )
+            if name == "image" and np.isnan(channel[tuple(place)]):
+                msg += ', or let NaN count as missing with missing="ignore"'
+            raise ValueError(msg)

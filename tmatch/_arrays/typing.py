@@ -1,0 +1,11 @@
+"""Names of types that all modules share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Region = tuple[slice, ...]
+Places = NDArray[np.intp]

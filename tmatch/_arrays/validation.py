@@ -1,0 +1,60 @@
+"""Check arrays and options; refuse bad ones in one sentence."""
+
+import difflib
+import numbers
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tmatch._arrays.typing import Array
+
+
+def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True) -> Array:
+    """Check that an array holds numbers of these kinds, and finite ones unless that is checked later."""
+    if np.ma.isMaskedArray(values):
+        msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
+        raise TypeError(msg)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        msg = f"`{name}` is no array: {error}"
+        raise ValueError(msg) from error
+    if array.dtype.kind not in kinds:
+        what = {"b": f"bool, as `{name} > 0` does"}.get(kinds, "real numbers (bool, integers or floats)")
+        what = "numbers" if "c" in kinds else what
+        msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
+        raise TypeError(msg)
+    if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
+        msg = f"`{name}` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
+        raise ValueError(msg)
+    return array
+
+
+def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:
+    """Give the axis counted from the first."""
+    if channel_axis is None:
+        return None
+    if not isinstance(channel_axis, numbers.Integral) or not -array.ndim <= channel_axis < array.ndim:
+        msg = f"`channel_axis` is {channel_axis!r}, but `{name}` has only {array.ndim} axes"
+        raise ValueError(msg)
+    return int(channel_axis) % array.ndim
+
+
+def check_name(option: str, value: object, known: Any) -> None:
+    """Check that an option has one of the names of its type; suggest the nearest."""
+    names = get_args(known)
+    if not isinstance(value, str) or value not in names:
+        near = difflib.get_close_matches(str(value), names, n=1)
+        hint = f'did you mean "{near[0]}"?' if near else ""
+        listed = ", ".join(f'"{name}"' for name in names)
+        msg = f"`{option}` is {value!r}; it must be one of {listed}; {hint}".rstrip("; ")
+        raise ValueError(msg)
+
+
+def check_count(name: str, count: int | None) -> None:
+    """Refuse what is no whole number of at least 1."""
+    if count is not None and (not isinstance(count, numbers.Integral) or count < 1):
+        no_limit = ", or None for no limit" if name == "max_count" else ""
+        msg = f"`{name}` is {count!r}; it must be a whole number of at least 1{no_limit}"
+        raise ValueError(msg)

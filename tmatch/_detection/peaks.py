@@ -1,0 +1,148 @@
+"""Local maxima of a score map."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch._arrays.typing import Array
+from tmatch._arrays.validation import check_count
+from tmatch._engine.numpy.maxima import candidates, shifts
+
+LOWEST = -float(np.finfo(np.float64).max)  # lower than any score, but not minus infinity, which is none
+
+
+def find_peaks(
+    scores: ArrayLike,
+    /,
+    *,
+    threshold: float | None = None,
+    min_distance: int = 1,
+    max_count: int | None = None,
+) -> NDArray[np.intp]:
+    """Find the local maxima of a score map.
+
+    A peak is a place none of whose neighbours (diagonal ones too) is higher. A plateau of equal
+    scores is one peak, at the plateau's middle. The border counts like any other place.
+
+    Parameters
+    ----------
+    scores : array of real numbers, any dimension
+        A score map. Minus infinity marks places that are no peaks; NaN is refused.
+    threshold : float or None
+        Least score of a peak; None for no limit.
+    min_distance : int
+        Peaks nearer than so many pixels (on the axis where they are farthest apart) to a better or equal
+        one that is kept are left out. 1 leaves all.
+    max_count : int or None
+        At most so many peaks, the best ones; None for no limit.
+
+    Returns
+    -------
+    peaks : (N, ndim) array of intp
+        Indices into `scores`, best first; equal scores in row-major order.
+
+    Raises
+    ------
+    ValueError
+        If `scores` is empty or holds NaN, or an option is out of range.
+    TypeError
+        If `scores` is masked or does not hold real numbers.
+
+    Examples
+    --------
+    >>> find_peaks([[0, 0, 0, 0], [0, 9, 0, 7], [0, 0, 0, 7]], threshold=1)
+    array([[1, 1],
+           [1, 3]])
+    """
+    if np.ma.isMaskedArray(scores):
+        msg = "`scores` is a masked array; fill it first, for instance with `scores.filled(-np.inf)`"
+        raise TypeError(msg)
+    array = np.asarray(scores)
+    _check(array, threshold)
+    check_count("max_count", max_count)
+    check_count("min_distance", min_distance)
+    heights = _heights(array)
+    places, tops, around = candidates(heights, LOWEST if threshold is None else threshold)
+    peaks = settle(places, tops, around)
+    peaks = peaks[by_height(places[peaks], tops[peaks], min_distance)]
+    return places[peaks][:max_count]
+
+
+def _check(array: Array, threshold: float | None) -> None:
+    if array.dtype.kind not in "biuf":
+        msg = f"`scores` has dtype {array.dtype}; it must hold real numbers"
+        raise TypeError(msg)
+    if array.size == 0 or array.ndim == 0:
+        msg = f"`scores` has shape {array.shape}; it must have at least one axis and one place"
+        raise ValueError(msg)
+    if array.dtype.kind == "f" and np.isnan(array.max()):
+        msg = "`scores` holds NaN; replace it, for instance with np.nan_to_num(scores, nan=-1)"
+        raise ValueError(msg)
+    if threshold is not None and np.isnan(threshold):
+        msg = "`threshold` is NaN; it must be a number, or None for no limit"
+        raise ValueError(msg)
+
+
+def _heights(array: Array) -> Array:
+    """Give floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.float64)
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
+
+
+def settle(places: NDArray[np.intp], heights: Array, around: Array) -> NDArray[np.intp]:
+    """Choose those places, which are all in row-major order, that are peaks: plateaus reduced to their middle.
+
+    All places that no neighbour is higher than must be among them; `around` holds the heights of the neighbours.
+    """
+    highest: Array = np.all(around <= heights[:, None], axis=1)
+    level = (around == heights[:, None]) & highest[:, None]
+    flat = level.any(axis=1)
+    alone = np.flatnonzero(highest & ~flat)
+    if not flat.any():
+        return alone
+    middles = np.flatnonzero(flat)[_plateau_middles(places[flat], level[flat])]
+    return np.sort(np.concatenate([alone, middles]))
+
+
+def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Choose one place for each plateau that no higher place touches: the one nearest to its centroid.
+
+    `level` says which neighbours of a place are as high as it is.
+    """
+    from scipy.sparse import coo_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    corner, room = places.min(axis=0) - 1, np.ptp(places, axis=0) + 3
+    keys = np.ravel_multi_index(tuple((places - corner).T), tuple(room))
+    one, way = np.nonzero(level)
+    wanted = np.ravel_multi_index(tuple((places[one] + shifts(places.shape[1])[way] - corner).T), tuple(room))
+    other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    known = keys[other] == wanted
+    links = coo_array((known[known], (one[known], other[known])), shape=(len(places),) * 2)
+    count, labels = connected_components(links, directed=False)
+    # A neighbour of equal height that is no highest place itself touches something higher: a slope's terrace.
+    sloping = np.zeros(count, bool)
+    sloping[labels[one[~known]]] = True
+    middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in places.T]
+    distance = np.square(places - np.stack(middles, axis=1)).sum(axis=1).round(9)  # equal ones stay equal
+    order = np.lexsort((np.arange(len(places)), distance, labels))
+    first = order[np.unique(labels[order], return_index=True)[1]]
+    return np.asarray(first[~sloping[labels[first]]])
+
+
+def by_height(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
+    """Give the order of peaks, best first, without those too near to one already taken."""
+    order = np.argsort(-heights, kind="stable")
+    if min_distance == 1:
+        return order
+    taken: dict[tuple[int, ...], NDArray[np.intp]] = {}  # cells hold no two peaks that are far enough apart
+    around = np.vstack([np.zeros((1, places.shape[1]), np.intp), shifts(places.shape[1])])
+    kept = []
+    for i in order:
+        place = places[i]
+        cells = map(tuple, (place // min_distance + around).tolist())
+        near = [taken[cell] for cell in cells if cell in taken]
+        if all(np.abs(place - other).max() >= min_distance for other in near):
+            taken[tuple((place // min_distance).tolist())] = place
+            kept.append(i)
+    return np.array(kept, np.intp)

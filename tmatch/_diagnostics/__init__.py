@@ -1,0 +1,1 @@
+"""Studies of a search: why, how well, under which distortions."""

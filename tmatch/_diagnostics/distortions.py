@@ -1,0 +1,188 @@
+"""Harm done to pictures: noise, blur, light, cover, compression, turning and scaling."""
+
+import io
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.typing import Array
+from tmatch._results.boxes import Box
+
+Kind = Literal["noise", "blur", "gain", "gradient", "occlusion", "jpeg", "rotation", "scale"]
+Values = NDArray[np.float64]
+_BYTE = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture, (H, W) or (H, W, C), and where in it is what is sought; black and white are `low` and `high`."""
+
+    pixels: Array
+    box: Box
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, pixels: Array, box: Box) -> "Scene":
+        """Take 0 and 255 for black and white of 8-bit pixels; the least and greatest of others, which may be any."""
+        low, high = (0, 255) if pixels.dtype == _BYTE else (pixels.min(), pixels.max())
+        return cls(pixels, box, float(low), float(high))
+
+    @property
+    def grey_level(self) -> float:
+        """One of 255 steps from black to white."""
+        return (self.high - self.low) / 255
+
+
+@dataclass(frozen=True, slots=True)
+class Distortion:
+    """A way to harm a scene: `apply` takes it, the level, and if it is `random` a source of randomness."""
+
+    apply: Callable[..., Array]
+    levels: tuple[float, ...]
+    unit: str
+    harmless: float | None  # the level that changes nothing, if there is one
+    least: float
+    most: float
+    random: bool = False
+
+    def check(self, kind: str, level: float) -> float:
+        """Refuse a level that means nothing."""
+        whole = self.unit == "quality"
+        fits = isinstance(level, numbers.Real) and self.least <= level <= self.most
+        if not fits or (whole and level % 1):
+            what = "a whole number" if whole else "a number"
+            msg = f"`kinds` has the level {level!r} of {kind}; it must be {what} from {self.least:g} to {self.most:g}"
+            raise ValueError(msg)
+        return float(level)
+
+    def unit_in(self, scene: Scene) -> str:
+        """Tell what levels are counted in."""
+        if self.unit == "grey levels" and scene.pixels.dtype != _BYTE:
+            return "1/255 of the range"
+        return self.unit
+
+
+def distort(scene: Scene, kind: Kind, level: float, random: np.random.Generator) -> Array:
+    """Harm a picture as a camera would have: integers are rounded, and clipped to what their type holds."""
+    way = DISTORTIONS[kind]
+    if level == way.harmless:
+        return scene.pixels
+    values = way.apply(scene, level, random) if way.random else way.apply(scene, level)
+    return _as_taken(values, scene.pixels.dtype)
+
+
+def has_jpeg(pixels: Array) -> bool:
+    """Tell whether a picture can be a JPEG."""
+    return pixels.dtype == _BYTE and (pixels.ndim == 2 or pixels.shape[2] == 3)
+
+
+def _as_taken(values: Array, dtype: np.dtype[np.generic]) -> Array:
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    bounds = np.iinfo(dtype)  # type: ignore[type-var]
+    # The nearest float above the greatest integer of 64 bits would wrap.
+    most = float(bounds.max) if bounds.max < 2**53 else math.nextafter(bounds.max, 0)
+    return np.clip(np.rint(values), float(bounds.min), most).astype(dtype)
+
+
+def _add_noise(scene: Scene, level: float, random: np.random.Generator) -> Values:
+    noise = random.standard_normal(scene.pixels.shape)
+    noise *= level * scene.grey_level
+    noise += scene.pixels
+    return noise
+
+
+def _blur(scene: Scene, level: float) -> Values:
+    from scipy import ndimage  # noqa: PLC0415
+
+    values = scene.pixels.astype(np.float64)
+    return np.asarray(ndimage.gaussian_filter(values, level, mode="nearest", axes=(0, 1)))
+
+
+def _change_gain(scene: Scene, level: float) -> Values:
+    middle = (scene.low + scene.high) / 2
+    return np.asarray(level * (scene.pixels - middle) + middle)
+
+
+def _add_ramp(scene: Scene, level: float) -> Values:
+    """Darken the left and brighten the right."""
+    ramp = np.linspace(-0.5, 0.5, scene.pixels.shape[1]) * level * scene.grey_level
+    return np.asarray(scene.pixels + ramp.reshape(-1, *[1] * (scene.pixels.ndim - 2)))
+
+
+def _cover(scene: Scene, level: float, random: np.random.Generator) -> Values:
+    """Put a patch on the box, in one grey or in pixels of another place, upside down so that it is no copy."""
+    height, width = scene.box.shape
+    rows = min(max(1, round(height * math.sqrt(level))), height)
+    columns = min(max(1, round(level * height * width / rows)), width)
+    patch = (rows, columns)
+    covered = scene.pixels.astype(np.float64)
+    hidden = covered[_place(scene.box.start, scene.box.shape, patch, random)]
+    if random.random() < 0.5:
+        hidden[...] = random.uniform(scene.low, scene.high)
+    else:
+        hidden[...] = scene.pixels[_place((0, 0), scene.pixels.shape[:2], patch, random)][::-1, ::-1]
+    return covered
+
+
+def _place(
+    start: Sequence[int], shape: Sequence[int], patch: Sequence[int], random: np.random.Generator
+) -> tuple[slice, ...]:
+    """Choose a place for a patch inside a box."""
+    firsts = [s + int(random.integers(n - k + 1)) for s, n, k in zip(start, shape, patch, strict=True)]
+    return tuple(slice(first, first + k) for first, k in zip(firsts, patch, strict=True))
+
+
+def _compress(scene: Scene, level: float) -> Array:
+    from PIL import Image  # noqa: PLC0415
+
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(scene.pixels)).save(file, format="JPEG", quality=int(level))
+    with Image.open(file) as picture:
+        return np.asarray(picture)
+
+
+def _rotate(scene: Scene, level: float) -> Values:
+    cosine, sine = math.cos(math.radians(level)), math.sin(math.radians(level))
+    return _warp(scene.pixels, np.array([[cosine, sine], [-sine, cosine]]), scene.box.center)
+
+
+def _scale(scene: Scene, level: float) -> Values:
+    from scipy import ndimage  # noqa: PLC0415
+
+    pixels = scene.pixels
+    if level < 1:  # blurred first, so that a camera's own blur, about half a pixel, is so much again
+        sigma = math.sqrt(1 / level**2 - 1) / 2
+        pixels = ndimage.gaussian_filter(pixels.astype(np.float64), sigma, mode="nearest", axes=(0, 1))
+    return _warp(pixels, np.eye(2) / level, scene.box.center)
+
+
+def _warp(pixels: Array, matrix: Values, centre: tuple[float, ...]) -> Values:
+    """Fetch each pixel from where the matrix takes its distance to the centre; the border goes on beyond itself."""
+    from scipy import ndimage  # noqa: PLC0415
+
+    offset = np.array(centre) - matrix @ centre
+    planes = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    warped = np.empty(planes.shape)
+    for channel in range(planes.shape[2]):
+        plane = planes[..., channel].astype(np.float64)
+        warped[..., channel] = ndimage.affine_transform(plane, matrix, offset, order=3, mode="nearest")
+    return warped.reshape(pixels.shape)
+
+
+DISTORTIONS: dict[Kind, Distortion] = {
+    "noise": Distortion(_add_noise, (0, 10, 25, 50, 80), "grey levels", 0, least=0, most=1000, random=True),
+    "blur": Distortion(_blur, (0, 0.5, 1, 2, 4), "pixels", 0, least=0, most=100),
+    "gain": Distortion(_change_gain, (1, 0.5, 0.25, 0.1), "factor", 1, least=0.001, most=1000),
+    "gradient": Distortion(_add_ramp, (0, 50, 100, 200), "grey levels", 0, least=0, most=1000),
+    "occlusion": Distortion(_cover, (0, 0.1, 0.25, 0.5), "share of the box", 0, least=0, most=1, random=True),
+    "jpeg": Distortion(_compress, (100, 75, 50, 25, 10), "quality", None, least=1, most=100),
+    "rotation": Distortion(_rotate, (0, 1, 2, 5, 10), "degrees", 0, least=-180, most=180),
+    "scale": Distortion(_scale, (1, 1.02, 1.05, 1.1, 1.2), "factor", 1, least=0.1, most=10),
+}

@@ -1,0 +1,326 @@
+"""How much can a template stand? The image is harmed by and by, and the template sought each time."""
+
+import csv
+import io
+import math
+import numbers
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tmatch._arrays.options import Prefilter
+from tmatch._arrays.typing import Array
+from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
+from tmatch._diagnostics.distortions import DISTORTIONS, Kind, Scene, distort, has_jpeg
+from tmatch._engine.progress import Meter, Progress
+from tmatch._results.boxes import Box, iou
+from tmatch._results.matches import Match
+from tmatch._search.matcher import Matcher
+
+_SAME = 0.5  # least intersection over union of a match with the true box
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessRow:
+    """How the search fared under one harm at one level. Fields are built-in numbers and strings: JSON as they stand.
+
+    Parameters
+    ----------
+    kind : str
+        What was done to the image.
+    level : float
+        How much of it.
+    unit : str
+        What the level is counted in.
+    trials : int
+        Number of searches, each in a variation of its own; 1 where nothing is left to chance.
+    detection : float
+        Share of them with a match on the true box, of an intersection over union of at least 0.5.
+    false_matches : float
+        Mean number of other matches in a search.
+    error : float or None
+        Mean distance in pixels between true and found place where it was found; None if it never was.
+    score : float or None
+        Mean score there; None if it never was found.
+
+    Examples
+    --------
+    >>> RobustnessRow("noise", 25, "grey levels", trials=10, detection=0.9, false_matches=0, error=0.2, score=0.7).unit
+    'grey levels'
+    """
+
+    kind: str
+    level: float
+    unit: str
+    trials: int
+    detection: float
+    false_matches: float
+    error: float | None
+    score: float | None
+
+
+def robustness(
+    image: ArrayLike,
+    template: ArrayLike,
+    /,
+    *,
+    box: Box | None = None,
+    kinds: Iterable[Kind] | Mapping[Kind, Iterable[float]] | None = None,
+    trials: int = 10,
+    false_alarms: float | None = None,
+    threshold: float | None = None,
+    prefilter: Prefilter = "auto",
+    mask: ArrayLike | None = None,
+    channel_axis: int | None = None,
+    rng: int | np.random.Generator | None = None,
+    progress: Progress | None = None,
+) -> list[RobustnessRow]:
+    """Measure how much harm to an image a template stands until it is not found any more.
+
+    Parameters
+    ----------
+    image : (H, W) array of integers or real floats, with or without an axis of channels
+        The picture that is searched.
+    template : array of real numbers, with the same axes
+        The picture that is sought.
+    box : Box or None
+        Where it truly is, of the template's shape; None: at the best match in the image as it is.
+    kinds : iterable of str, mapping of str to iterable of float, or None
+        Which harms; a mapping names their levels, too. None: all of them that the image can be done, see Notes.
+    trials : int
+        Number of variations at each level of a harm that is random: noise and occlusion.
+    false_alarms, threshold, prefilter
+        How is decided what is a match, as in `locate`.
+    mask : array of bool or of weights, or None
+        The template's mask, as in `match_template`.
+    channel_axis : int or None
+        The axis that holds the channels (colours), in both arrays; None if there are none.
+    rng : int, Generator or None
+        Seed or source of randomness. Each variation has its own, by kind, level and number: what else is asked for
+        changes nothing.
+    progress : callable or None
+        Told the share of the work that is done, above 0 and at most 1.
+
+    Returns
+    -------
+    list of RobustnessRow
+        One for each level, in the order of kinds in Notes and of levels as given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `locate`; if the image is not 2-D or not of integers or floats; if a kind, level or `box` is out of
+        bounds; if without `box` nothing is found in the image as it is.
+
+    See Also
+    --------
+    locate : the search.
+
+    Notes
+    -----
+    Kinds and their levels, first the one that does no or the least harm:
+
+    - ``"noise"``: normal white noise of standard deviation 0, 10, 25, 50, 80 grey levels.
+    - ``"blur"``: by a Gaussian of standard deviation 0, 0.5, 1, 2, 4 pixels.
+    - ``"gain"``: contrast times 1, 0.5, 0.25, 0.1, middle grey staying as it is.
+    - ``"gradient"``: light that grows from left to right, by 0, 50, 100, 200 grey levels in all.
+    - ``"occlusion"``: a share of 0, 0.1, 0.25, 0.5 of the true box is hidden by a patch at a random place in it, one in
+      two a flat grey, the others a part of the image from elsewhere, upside down.
+    - ``"jpeg"``: saved with quality 100, 75, 50, 25, 10; for 8-bit pictures in grey or in three colours.
+    - ``"rotation"``: by 0, 1, 2, 5, 10 degrees, counter-clockwise about the centre of the true box.
+    - ``"scale"``: enlarged by 1, 1.02, 1.05, 1.1, 1.2 about the same centre. Both by cubic splines.
+
+    Pictures are harmed as a camera would have: integers are rounded, and clipped to what their type holds. A grey
+    level is 1 for 8-bit images; 1/255 of the span from the least to the greatest pixel for others.
+
+    Copies of the object elsewhere in the image count among the other matches: compare with the first level.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> template = tmatch.synthetic.make_clutter((16, 24), rng=1)
+    >>> image, _ = tmatch.synthetic.make_scene(tmatch.synthetic.make_clutter((120, 160), rng=2), template, [(50, 60)])
+    >>> rows = robustness(tmatch.to_range(image), template, kinds={"noise": [0, 40, 200]}, trials=5, rng=0)
+    >>> [(row.level, row.detection) for row in rows]
+    [(0.0, 1.0), (40.0, 1.0), (200.0, 0.0)]
+    """
+    pixels, axis = _check_picture("image", image, channel_axis)
+    sought, _ = _check_picture("template", template, channel_axis)
+    check_count("trials", trials)
+    shape = tuple(np.delete(sought.shape, [] if channel_axis is None else channel_axis).tolist())
+    planes = pixels if axis is None else np.moveaxis(pixels, axis, -1)
+    plan = _plan(kinds, planes)
+    entropy = _entropy(rng)
+    if box is not None:
+        _check_box(box, shape, planes.shape)
+    matcher = Matcher(sought, masks=mask, channel_axis=channel_axis)
+
+    def search(picture: Array) -> list[Match]:
+        laid_out = picture if axis is None else np.moveaxis(picture, -1, axis)
+        return matcher.locate(laid_out, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter)
+
+    clean = search(planes)  # first, as it refuses what cannot be searched
+    scene = Scene.of(planes, box or _true_box(clean, clean[0] if clean else matcher.best(pixels)))
+    counts = [_count(kind, level, trials) for kind, level in plan]
+    meter = Meter(progress, sum(counts))
+    rows = []
+    for (kind, level), count in zip(plan, counts, strict=True):
+        outcomes = []
+        for trial in range(count):
+            seed = np.random.SeedSequence(entropy, spawn_key=(_number(kind, level), trial))
+            picture = distort(scene, kind, level, np.random.default_rng(seed))
+            found = clean if picture is scene.pixels else search(picture)
+            outcomes.append(_judge(found, scene.box))
+            meter.advance()
+        rows.append(_row(kind, level, DISTORTIONS[kind].unit_in(scene), outcomes))
+    return rows
+
+
+def format_rows(rows: Sequence[RobustnessRow], /) -> str:
+    """Write rows as CSV with a line of names; what there is not is left empty.
+
+    Parameters
+    ----------
+    rows : sequence of RobustnessRow
+        As from `robustness`.
+
+    Returns
+    -------
+    str
+        Lines without an end after the last one.
+
+    Examples
+    --------
+    >>> print(format_rows([RobustnessRow("blur", 4.0, "pixels", 1, 0.0, 0.0, None, None)]))
+    kind,level,unit,trials,detection,false_matches,error,score
+    blur,4.0,pixels,1,0.0,0.0,,
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(RobustnessRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+class _Outcome(NamedTuple):
+    """What one search gave."""
+
+    found: Match | None
+    error: float
+    others: int
+
+
+def _judge(matches: Sequence[Match], box: Box) -> _Outcome:
+    """Tell the match on the true box from others; of several there the one that covers it best."""
+    found = max(matches, key=lambda match: iou(match.box, box), default=None)
+    if found is None or iou(found.box, box) < _SAME:
+        return _Outcome(None, 0.0, len(matches))
+    return _Outcome(found, math.dist(found.center, box.center), len(matches) - 1)
+
+
+def _row(kind: str, level: float, unit: str, outcomes: Sequence[_Outcome]) -> RobustnessRow:
+    errors = [each.error for each in outcomes if each.found]
+    scores = [each.found.score for each in outcomes if each.found]
+    return RobustnessRow(
+        kind, level, unit, len(outcomes),
+        detection=len(errors) / len(outcomes),
+        false_matches=statistics.fmean(each.others for each in outcomes),
+        error=statistics.fmean(errors) if errors else None,
+        score=statistics.fmean(scores) if scores else None,
+    )  # fmt: skip
+
+
+def _count(kind: Kind, level: float, trials: int) -> int:
+    """Tell how many trials differ from each other."""
+    return trials if DISTORTIONS[kind].random and level != DISTORTIONS[kind].harmless else 1
+
+
+def _number(kind: str, level: float) -> int:
+    """Give each level of each kind a number of its own."""
+    return int.from_bytes(f"{kind} {level}".encode(), "big")
+
+
+def _entropy(rng: int | np.random.Generator | None) -> int | list[int] | None:
+    if isinstance(rng, np.random.Generator):
+        return [int(n) for n in rng.integers(2**32, size=4)]
+    if rng is None:
+        return np.random.SeedSequence().entropy  # type: ignore[return-value]
+    if not isinstance(rng, numbers.Integral) or rng < 0:
+        msg = f"`rng` is {rng!r}; it must be a whole number of at least 0, a numpy.random.Generator or None"
+        raise ValueError(msg)
+    return int(rng)
+
+
+def _plan(
+    kinds: Iterable[Kind] | Mapping[Kind, Iterable[float]] | None, planes: Array
+) -> list[tuple[Kind, float]]:
+    """List the kinds and levels to try."""
+    if kinds is None:
+        kinds = [kind for kind in DISTORTIONS if kind != "jpeg" or has_jpeg(planes)]
+    elif isinstance(kinds, str):
+        msg = f"`kinds` is {kinds!r}; it must be a list of names, as [{kinds!r}]"
+        raise TypeError(msg)
+    names = list(kinds)
+    for name in names:
+        check_name("kinds", name, Kind)
+    wanted = {name: kinds[name] if isinstance(kinds, Mapping) else DISTORTIONS[name].levels for name in names}
+    for name, levels in wanted.items():
+        if not np.iterable(levels):
+            msg = f"`kinds` has {levels!r} for {name}; it must be a list of levels, as [{levels!r}]"
+            raise TypeError(msg)
+    plan = [
+        (kind, DISTORTIONS[kind].check(kind, level)) for kind in DISTORTIONS for level in wanted.get(kind, ())
+    ]
+    if not plan:
+        msg = f"`kinds` is {kinds!r}; it must name at least one kind of distortion, with a level"
+        raise ValueError(msg)
+    if "jpeg" in wanted and not has_jpeg(planes):
+        msg = (
+            f'`kinds` has "jpeg", but `image` has dtype {planes.dtype} and shape {planes.shape}; JPEG holds 8-bit '
+            "pictures in grey or three colours: leave it out, or make one with `to_range`"
+        )
+        raise ValueError(msg)
+    return plan
+
+
+def _check_picture(name: str, values: ArrayLike, channel_axis: int | None) -> tuple[Array, int | None]:
+    """Check that an array is a picture; give it with its axis of channels."""
+    array = check_numbers(name, values)
+    axis = check_axis(name, array, channel_axis)
+    if array.ndim - (axis is not None) != 2:
+        msg = (
+            f"`{name}` has shape {array.shape} and `channel_axis` is {channel_axis!r}; robustness is that of "
+            "pictures, with two axes besides that of channels"
+        )
+        raise ValueError(msg)
+    if name == "image" and array.dtype.kind == "b":
+        msg = (
+            "`image` has dtype bool, which has no shades to distort; make it 8-bit grey: `image * np.uint8(255)`"
+        )
+        raise TypeError(msg)
+    return array, axis
+
+
+def _check_box(box: Box, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+    """Refuse a true box that no match could be."""
+    if box.shape != shape:
+        msg = f"`box` has shape {box.shape}, but `template` {shape}; they must be equal, as every match has its shape"
+        raise ValueError(msg)
+    if min(box.start) < 0 or any(e > n for e, n in zip(box.stop, image_shape[:2], strict=True)):
+        msg = f"`box` goes from {box.start} to {box.stop}, which is not all inside `image` {image_shape[:2]}"
+        raise ValueError(msg)
+
+
+def _true_box(clean: Sequence[Match], best: Match) -> Box:
+    """Take the best of what is found in the image as it is for the truth."""
+    if not clean:
+        msg = (
+            f"`template` is not found in `image` as it is: its best place, {best.box.start}, scores {best.score:.2f}; "
+            "if that is right, name it with `box`, else see with `explain` why"
+        )
+        raise ValueError(msg)
+    return clean[0].box

@@ -1,0 +1,142 @@
+"""Other sizes, turns and mirror images of a template that do better than it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.options import Prefilter
+from tmatch._arrays.typing import Array
+from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
+from tmatch._results.boxes import Box
+from tmatch._results.decisions import Decision
+from tmatch._results.explanation import Hint
+from tmatch._results.matches import Match
+from tmatch._scoring.maps import Preparing
+from tmatch._search.matcher import Matcher
+
+FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
+TURNS: dict[str, Callable[[Array], Array]] = {
+    "turned 90": np.rot90,
+    "turned 180": lambda pixels: np.rot90(pixels, 2),
+    "turned 270": lambda pixels: np.rot90(pixels, 3),
+    "mirrored left-right": np.fliplr,
+    "mirrored up-down": np.flipud,
+}
+_LEAST_SIDE = 3  # what is smaller fits nearly everywhere
+_BETTER = 10  # times fewer false alarms
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A template of two axes, and perhaps one of channels after them, that was changed with its mask."""
+
+    template: Array
+    mask: Array | None
+    factor: float = 1.0
+    turn: str = ""
+
+
+def find_hints(
+    image: Array,
+    changes: Sequence[Variant],
+    verdict: Decision,
+    near: Box | None,
+    *,
+    prefilter: Prefilter,
+    preparing: Preparing,
+    **of_image: Any,
+) -> tuple[Hint | None, Hint | None]:
+    """Seek changed templates together: give the best change of size, and the best turn or mirror image.
+
+    `locate` must find them among all that are tried, with a tenth of the false alarms of the place that they are to be
+    better than, and a higher score; with their middle in the box `near`, if there is one.
+    """
+    numbered = {str(number): each for number, each in enumerate(changes)}
+    matcher = Matcher(
+        {number: each.template for number, each in numbered.items()},
+        masks={number: each.mask for number, each in numbered.items() if each.mask is not None},
+        **preparing,
+    )
+    matches = matcher.locate(
+        image, false_alarms=DEFAULT_FALSE_ALARMS, max_overlap=1, prefilter=prefilter, **of_image
+    )  # all of them: the best is chosen here, and is to be near
+    return choose(matches, numbered, verdict, near)
+
+
+def choose(
+    matches: Sequence[Match], changes: Mapping[str, Variant], verdict: Decision, near: Box | None
+) -> tuple[Hint | None, Hint | None]:
+    """Choose what does clearly better than a place, and of that what chance would give least often."""
+    better = [match for match in matches if _is_better(match, verdict) and _is_near(match, near)]
+    hints = []
+    for match in sorted(better, key=lambda match: match.false_alarms or 0.0):
+        change = changes[match.label]
+        hints.append(Hint(replace(match, label=""), change.factor, change.turn))
+    scale = next((hint for hint in hints if not hint.turn), None)
+    return scale, next((hint for hint in hints if hint.turn), None)
+
+
+def variants_of(
+    template: Array, mask: Array | None, room: tuple[int, ...] | None, preparing: Preparing
+) -> list[Variant]:
+    """Resize, turn and mirror a template, as far as the results go into the room and can be sought at all."""
+    changes = [_resized(template, mask, factor) for factor in FACTORS]
+    changes += [
+        Variant(turn(template), None if mask is None else turn(mask), turn=name)
+        for name, turn in TURNS.items()
+    ]
+    return [each for each in changes if _fits(each.template.shape, room) and _can_be_sought(each, preparing)]
+
+
+def _resized(template: Array, mask: Array | None, factor: float) -> Variant:
+    """Change the size; what does not count in the template does not spread into what does."""
+    if mask is None:
+        pixels, weights = _resize(template, factor), None
+    else:
+        spread = mask.reshape(mask.shape + (1,) * (template.ndim - mask.ndim))
+        total = _resize(np.where(spread > 0, template, 0.0) * spread, factor)
+        weights, weight = _resize(mask, factor), _resize(spread, factor)
+        pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+        weights = weights > 0.5 if ((mask == 0) | (mask == 1)).all() else weights
+    if template.dtype.kind in "iu":
+        pixels = np.rint(pixels).astype(template.dtype)  # whole numbers are scored faster
+    return Variant(pixels, weights, factor)
+
+
+def _resize(values: Array, factor: float) -> Array:
+    from skimage.transform import resize  # noqa: PLC0415
+
+    shape = [max(1, round(n * factor)) for n in values.shape[:2]]
+    options: dict[str, Any] = {"mode": "edge", "anti_aliasing": factor < 1}
+    resized: Array = resize(values.astype(np.float64), (*shape, *values.shape[2:]), **options)  # type: ignore[no-untyped-call]
+    return resized
+
+
+def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
+    height, width, *_ = shape
+    return min(height, width) >= _LEAST_SIDE and (room is None or (height <= room[0] and width <= room[1]))
+
+
+def _can_be_sought(changed: Variant, preparing: Preparing) -> bool:
+    """Tell whether something is left to be compared: what is small may be constant."""
+    try:
+        Matcher(changed.template, masks=changed.mask, **preparing)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_better(match: Match, verdict: Decision) -> bool:
+    """Tell whether a match does clearly better than a place."""
+    if verdict.score is None or verdict.false_alarms is None or match.false_alarms is None:
+        return True
+    return match.score > verdict.score and match.false_alarms * _BETTER <= verdict.false_alarms
+
+
+def _is_near(match: Match, near: Box | None) -> bool:
+    """Tell whether the middle of a match lies in a box."""
+    if near is None:
+        return True
+    return all(s <= m < e for s, m, e in zip(near.start, match.box.center, near.stop, strict=True))

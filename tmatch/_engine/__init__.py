@@ -1,0 +1,1 @@
+"""How work is done: engines, tiles, threads, progress."""

@@ -1,0 +1,1 @@
+"""The NumPy and SciPy engine: the reference, always there."""

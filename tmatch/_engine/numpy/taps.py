@@ -1,0 +1,105 @@
+"""Correlate a tile with small kernels by adding shifted copies."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tmatch._arrays.finite import is_finite
+from tmatch._arrays.typing import Array, Shape
+from tmatch._engine.numpy.sliding import as_windows, steps_of, sweep
+
+_ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
+_MANY_TAPS = 84  # more than anyone would sum one by one
+
+
+def count_passes(weights: Array, *, single: bool) -> float:
+    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes NumPy."""
+    if _is_box(weights):
+        return 2 * math.log2(weights.size) + 1
+    return min(_passes_by_weight(weights), _passes_by_row(weights, single=single))
+
+
+def _passes_by_weight(weights: Array) -> float:
+    count = np.count_nonzero(weights)
+    if count > _MANY_TAPS:
+        return float(count)
+    return float(count + len(np.unique(np.abs(weights[weights != 0]))))
+
+
+def _passes_by_row(weights: Array, *, single: bool) -> float:
+    """Count them for `np.correlate`, measured: it sums a short row of real weights in one go."""
+    if weights.dtype.kind == "c" or weights.shape[-1] == 1:
+        return math.inf
+    taps = min(weights.shape[-1], _ROW_TAPS)
+    rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _ROW_TAPS)
+    return float(rows * (1 + (max(7.0, 1.5 * taps) if single else 0.8 * taps)))
+
+
+def _is_box(weights: Array) -> bool:
+    """Tell whether a kernel is a plain sum along one axis."""
+    return 3 < weights.size == max(weights.shape) and bool((weights == weights.flat[0]).all())
+
+
+def correlate_by_parts(parts: Sequence[Array], tile: Array, out: Array) -> bool:
+    """Correlate with one kernel after another."""
+    line, steps = tile.ravel(), steps_of(tile.shape)
+    for weights in parts:
+        if _is_box(weights):
+            step = steps[weights.shape.index(weights.size)]
+            line = sweep(line, weights.size, step, np.add) * line.dtype.type(weights.flat[0])
+        else:
+            line = _sum_line(line, weights, steps)
+    window = tuple(n - m + 1 for n, m in zip(tile.shape, out.shape, strict=True))
+    out[...] = as_windows(line, tile.shape, window)
+    return is_finite(out)
+
+
+def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
+    """Sum copies of a line; `steps` says how far it is shifted from one weight to the next on each axis."""
+    size = line.size - _reach(weights.shape, steps)
+    if _passes_by_row(weights, single=line.dtype == np.float32) < _passes_by_weight(weights):
+        total = np.zeros(size, line.dtype)
+        for place, taps in _rows(weights.astype(line.dtype)):
+            start = sum(p * step for p, step in zip(place, steps, strict=True))
+            total += np.correlate(line[start : start + size + len(taps) - 1], taps)
+        return total
+    shifts = np.argwhere(weights) @ np.array(steps)
+    return _sum_shifted(line, shifts, weights[weights != 0], size)
+
+
+def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
+    """Cut a kernel into short rows along its last axis, each with its place; rows of zeros are left out."""
+    pieces = []
+    for lead in np.ndindex(weights.shape[:-1]):
+        for start in range(0, weights.shape[-1], _ROW_TAPS):
+            taps = weights[lead][start : start + _ROW_TAPS]
+            if taps.any():
+                pieces.append(((*lead, start), taps))
+    return pieces
+
+
+def _reach(shape: Shape, steps: Sequence[int]) -> int:
+    """Distance on the line between the first and the last element of a window."""
+    return sum((k - 1) * step for k, step in zip(shape, steps, strict=True))
+
+
+def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array:
+    """Sum shifted copies of a line times their weights; copies of equal weight are summed before multiplying."""
+    copies = [line[shift : shift + size] for shift in shifts.tolist()]
+    groups: dict[complex, list[int]] = {}
+    for i, weight in enumerate(weights.tolist()):
+        groups.setdefault(-weight if -weight in groups else weight, []).append(i)
+    total, term = np.zeros_like(copies[0]) if copies else np.zeros(size, line.dtype), None
+    for weight, members in groups.items():
+        first, *others = members
+        if others:
+            term = np.add(copies[first], 0, out=term)
+            for i in others:
+                (np.add if weights[i] == weight else np.subtract)(term, copies[i], out=term)
+            if weight != 1:
+                term *= line.dtype.type(weight)
+        else:
+            term = np.multiply(copies[first], line.dtype.type(weight), out=term)
+        total += term
+    return total

@@ -1,0 +1,107 @@
+"""Run jobs on tiles, on one thread or several."""
+
+import _thread
+import collections
+import functools
+import math
+import operator
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tmatch._arrays.typing import Region
+from tmatch._engine.progress import Meter, Progress
+from tmatch._engine.tiling import THREAD_WORK, Tiling
+
+_COMPILED_THREAD_WORK = 3_000_000  # and where threads hardly wait for one another
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do on every block of a tiling, at the cost of so many passes over its places."""
+
+    work: Callable[[Region], None]
+    tiling: Tiling
+    passes: float
+    blocks: Sequence[Region] | None = None  # some of them only
+    compiled: bool = False  # each block in one go
+
+    @property
+    def places(self) -> int:
+        """Count the places there are to work on."""
+        if self.blocks is None:
+            return math.prod(self.tiling.places)
+        return sum(math.prod(s.stop - s.start for s in block) for block in self.blocks)
+
+
+def run(
+    *jobs: Job, workers: int | None = None, progress: Progress | None = None, meter: Meter | None = None
+) -> None:
+    """Do the jobs block by block, on so many threads (None: one per core) if that is worth it."""
+    _keep_memory()
+    blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
+    pending = collections.deque(enumerate(blocks))
+    meter = meter or Meter(progress, len(pending))
+    errors: list[tuple[int, BaseException]] = []
+
+    def drain() -> None:
+        while pending:
+            try:
+                number, (work, block) = pending.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                work(block)
+                meter.advance()
+            except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
+                pending.clear()
+                errors.append((number, error))
+
+    enough = _COMPILED_THREAD_WORK if all(job.compiled for job in jobs) else THREAD_WORK
+    many = sum(job.passes * job.places for job in jobs) > enough
+    threads = min(len(pending), workers or available_cores()) if many else 1
+    try:
+        ends = [_start(drain) for _ in range(threads - 1)]
+        drain()
+        for end in ends:
+            end.acquire()
+    finally:  # Ctrl-C out here: the others stop after the tile at hand
+        pending.clear()
+    if errors:  # the first tile's, whichever thread was first
+        raise min(errors, key=operator.itemgetter(0))[1]
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Let the allocator keep the memory of tiles: to get it from the system again takes longer than a transform.
+
+    glibc does so for blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3).
+    """
+    np.empty(2**25 - 2**16, np.uint8)
+
+
+def _start(work: Callable[[], None]) -> _thread.LockType:
+    """Call `work` on a thread of its own, and give a lock that it frees at its end.
+
+    `threading.Thread.start` waits until the other core has woken up, half a millisecond that this one can work in.
+    """
+    end = _thread.allocate_lock()
+    end.acquire()
+
+    def work_and_tell() -> None:
+        try:
+            work()
+        finally:
+            end.release()
+
+    _thread.start_new_thread(work_and_tell, ())
+    return end
+
+
+def available_cores() -> int:
+    """Count the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

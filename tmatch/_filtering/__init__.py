@@ -1,0 +1,1 @@
+"""Linear filters: correlation and convolution."""

@@ -1,0 +1,53 @@
+"""Estimate the noise of an image."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tmatch._arrays.validation import check_numbers
+
+
+def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> float:
+    """Estimate the standard deviation of white noise in an image.
+
+    Parameters
+    ----------
+    image : array of real numbers, any dimension
+        With at least 3 pixels on each axis.
+    channel_axis : int or None
+        The axis of channels, if there is one; their noise is averaged.
+
+    Returns
+    -------
+    float
+        In the units of the pixels, as grey levels. Fine texture counts as noise.
+
+    Raises
+    ------
+    ValueError
+        If the image is too small, or not finite.
+
+    Notes
+    -----
+    The second difference along each axis hardly leaves anything of smooth pictures and edges; what is left of noise
+    is measured by the median of its size (J. Immerkaer, Comput. Vis. Image Underst. 64:300, 1996, with a median).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> ramp = np.add.outer(np.arange(100.0), np.arange(100.0))
+    >>> round(tmatch.estimate_noise(ramp + np.random.default_rng(0).normal(0, 5, ramp.shape)), 1)
+    5.0
+    """
+    pixels = check_numbers("image", image)
+    channels = [pixels] if channel_axis is None else [*np.moveaxis(pixels, channel_axis, 0)]
+    if min(channels[0].shape, default=0) < 3:
+        msg = f"`image` has shape {pixels.shape}; noise can be told from three pixels on each axis on"
+        raise ValueError(msg)
+    found = []
+    for channel in channels:
+        rest = channel.astype(np.float64)
+        for axis in range(rest.ndim):
+            rest = np.diff(rest, 2, axis=axis)
+        found.append(float(np.median(np.abs(rest))) / 0.6745 / 6 ** (rest.ndim / 2))
+    return float(np.mean(found))

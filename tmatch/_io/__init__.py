@@ -1,0 +1,1 @@
+"""Files: the only modules that open them."""

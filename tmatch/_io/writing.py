@@ -1,0 +1,103 @@
+"""Write images, arrays and figures; a file is replaced only when the new one is complete."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tmatch._io.limits import Pixels
+
+
+def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
+    """Refuse, before any work, files that could not be written or would destroy something."""
+    for path in figures:  # without figures matplotlib is not loaded
+        from matplotlib.backend_bases import FigureCanvasBase  # noqa: PLC0415
+
+        _check_ending(path, [f".{form}" for form in FigureCanvasBase.get_supported_filetypes()])
+    seen = {path.resolve() for path in inputs}
+    for path in (*figures, *others):
+        if path.resolve() in seen:
+            msg = f'"{path}" is named twice, or is one of the pictures read; write to a file of its own'
+            raise ValueError(msg)
+        seen.add(path.resolve())
+        if not path.parent.is_dir():
+            msg = f'cannot write "{path}": there is no folder "{path.parent}"'
+            raise ValueError(msg)
+
+
+def _check_ending(path: Path, known: Sequence[str]) -> None:
+    if path.suffix.lower() not in known:
+        common = ", ".join(e for e in (".png", ".jpg", ".pdf", ".svg", ".tif") if e in known)
+        ending = f'"{path.suffix}" is no format known for it' if path.suffix else "its name has no ending"
+        msg = f'cannot write "{path}": {ending}; use one of {common}'
+        raise ValueError(msg)
+
+
+def check_image_target(path: Path) -> None:
+    """Refuse a name whose ending tells no picture format."""
+    from PIL import Image  # noqa: PLC0415
+
+    Image.init()
+    icons = {".ico", ".icns", ".cur"}  # which shrink what they hold
+    _check_ending(
+        path,
+        [e for e, form in Image.registered_extensions().items() if form in Image.SAVE and e not in icons],
+    )
+
+
+def write_image(path: Path, pixels: Pixels) -> None:
+    """Write 8-bit pixels, or grey ones of 16 bits, as a picture, its format by the file's ending."""
+    from PIL import Image  # noqa: PLC0415
+
+    Image.init()
+    _check_ending(
+        path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
+    )
+    if pixels.dtype != np.uint8 and (
+        pixels.ndim == 3 or path.suffix.lower() not in {".png", ".tif", ".tiff"}
+    ):
+        msg = f'cannot write "{path}": 16 bits fit a grey .png or .tif, or .npy'
+        raise ValueError(msg)
+    picture, form = Image.fromarray(pixels), Image.registered_extensions()[path.suffix.lower()]
+    _write(path, lambda file: picture.save(file, format=form))
+
+
+def write_array(path: Path, array: Pixels) -> None:
+    """Write an array as NPY."""
+    _write(path, lambda file: np.save(file, array))
+
+
+def write_figure(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure, its format by the file's ending."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are drawn as boxes
+        _write(path, lambda file: figure.savefig(file, format=path.suffix.lower().lstrip(".")))
+
+
+def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    try:
+        with _complete(path) as file:
+            save(file)
+    except OSError as error:
+        msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
+
+
+@contextlib.contextmanager
+def _complete(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the path's place only when it is complete; what was there stays till then."""
+    if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
+        with path.open("wb") as file:
+            yield file
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Values that leave the library: boxes, matches, decisions, and their text formats."""

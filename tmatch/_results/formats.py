@@ -1,0 +1,74 @@
+"""Matches and rows of studies as text for other programs: JSON, CSV, COCO."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from tmatch._results.matches import Match
+
+Format = Literal["table", "json", "jsonl", "csv", "coco"]
+
+
+def format_matches(
+    matches: Sequence[Match],
+    form: Format,
+    *,
+    about: Mapping[str, Any],
+    size: tuple[int, int],
+    pixel_ratio: float = 1.0,
+) -> str:
+    """Write matches as text for other programs; `size` is the image's (height, width), in pixels like the boxes.
+
+    `about` are the image's name and how was decided. What is written is in units of `pixel_ratio` pixels.
+    """
+    rows = [_row(match, pixel_ratio) for match in matches]
+    size = (in_units(size[0], pixel_ratio), in_units(size[1], pixel_ratio))  # type: ignore[assignment]
+    if form == "json":
+        image, *decision = about.items()
+        sides = {"width": size[1], "height": size[0]}
+        return json.dumps({**dict([image]), **sides, **dict(decision), "matches": rows}, indent=2)
+    if form == "jsonl":
+        return "\n".join(json.dumps({"image": about["image"], **row}) for row in rows)
+    if form == "coco":
+        return json.dumps(_coco(rows, about["image"], size), indent=2)
+    text = io.StringIO()
+    names = ["image", "label", "x", "y", "width", "height", "score", "false_alarms", "second_best"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"image": about["image"], **row} for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
+    x, y, width, height = (in_units(value, pixel_ratio) for value in match.box.xywh)
+    judged = {"score": match.score, "false_alarms": match.false_alarms, "second_best": match.second_best}
+    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **judged}
+
+
+def in_units(pixels: int, pixel_ratio: float) -> int | float:
+    """Give a number of pixels in units of so many; whole numbers stay such."""
+    value = round(pixels / pixel_ratio, 3)
+    return int(value) if value == int(value) else value
+
+
+def _coco(rows: Sequence[dict[str, Any]], image: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Build the dictionary of the COCO data set: one image, labels as categories, matches as annotations."""
+    numbers = {label: n for n, label in enumerate(sorted({row["label"] for row in rows}), 1)}
+    return {
+        "images": [{"id": 1, "file_name": image, "width": size[1], "height": size[0]}],
+        "categories": [{"id": n, "name": label} for label, n in numbers.items()],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": 1,
+                "category_id": numbers[row["label"]],
+                "bbox": [row["x"], row["y"], row["width"], row["height"]],
+                "area": row["width"] * row["height"],
+                "iscrowd": 0,
+                "score": row["score"],
+            }
+            for n, row in enumerate(rows, 1)
+        ],
+    }

@@ -1,0 +1,126 @@
+"""Matches, and non-maximum suppression of overlapping ones."""
+
+import itertools
+import math
+import numbers
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tmatch._arrays.validation import check_count
+from tmatch._results.boxes import Box, unchecked_iou
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A place where a template was found.
+
+    Parameters
+    ----------
+    box : Box
+        Where, in pixels of the image.
+    score : float
+        How well the template fits there, at most 1.
+    label : str
+        Which template, when several were sought.
+    offset : tuple of float
+        Sub-pixel part of the place on each axis, in pixels; empty if none was computed.
+    false_alarms : float or None
+        How many matches as good as this one chance would give in the whole search; None if that is not known.
+    second_best : float or None
+        The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
+        the place is not the only one of its kind, above 1 that another one is better. None if that is not known.
+
+    Examples
+    --------
+    >>> Match(Box((2, 3), (5, 5)), score=0.9, label="eye").center
+    (4.0, 5.0)
+    """
+
+    box: Box
+    score: float
+    label: str = ""
+    offset: tuple[float, ...] = ()
+    false_alarms: float | None = None
+    second_best: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("score", "false_alarms", "second_best"):  # NumPy's floats are no JSON
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
+
+    @property
+    def center(self) -> tuple[float, ...]:
+        """Middle of the match in pixels, the sub-pixel part added."""
+        if not self.offset:
+            return self.box.center
+        return tuple(c + o for c, o in zip(self.box.center, self.offset, strict=True))
+
+
+def non_max_suppression(
+    matches: Sequence[Match], /, *, max_overlap: float = 0.3, max_count: int | None = None
+) -> list[Match]:
+    """Keep the best matches and drop those that overlap a better one.
+
+    Parameters
+    ----------
+    matches : sequence of Match
+        In any order.
+    max_overlap : float
+        Intersection over union, in [0, 1], above which the weaker of two matches is dropped. 0 keeps
+        boxes that at most touch, 1 keeps all.
+    max_count : int or None
+        At most so many matches are kept; None for no limit.
+
+    Returns
+    -------
+    list of Match
+        By score, best first; equal scores in row-major order of place, then by shape and label.
+
+    Raises
+    ------
+    ValueError
+        If `max_overlap` or `max_count` is out of range, a score is NaN, or boxes differ in their number of axes.
+
+    Examples
+    --------
+    >>> here, near = Match(Box((0, 0), (4, 4)), 0.9), Match(Box((0, 1), (4, 4)), 0.8)
+    >>> [match.score for match in non_max_suppression([near, here])]
+    [0.9]
+    """
+    check_count("max_count", max_count)
+    if not (isinstance(max_overlap, numbers.Real) and 0 <= max_overlap <= 1):
+        msg = f"`max_overlap` is {max_overlap!r}; it must be from 0 (boxes may touch) to 1 (no suppression)"
+        raise ValueError(msg)
+    if any(math.isnan(m.score) for m in matches) or len({len(m.box.start) for m in matches}) > 1:
+        msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"
+        raise ValueError(msg)
+    return keep_apart(sorted(matches, key=order_of), max_overlap=max_overlap, max_count=max_count)
+
+
+def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
+    """Sort by score, best first, then by place, shape and label."""
+    return -match.score, match.box.start, match.box.shape, match.label
+
+
+def keep_apart(ordered: Sequence[Match], *, max_overlap: float, max_count: int | None = None) -> list[Match]:
+    """Keep those that do not overlap one before them too much."""
+    kept = (match for match, by in zip(ordered, stronger(ordered, max_overlap), strict=False) if by is None)
+    return list(itertools.islice(kept, max_count))
+
+
+def stronger(ordered: Sequence[Match], max_overlap: float) -> Iterator[Match | None]:
+    """Tell for each match the one before it that it overlaps too much, None if it is to be kept."""
+    if not ordered or max_overlap == 1:
+        yield from itertools.repeat(None, len(ordered))
+        return
+    # Boxes that overlap have their first pixels in the same or in neighbouring cells as large as the largest box.
+    cell = [max(sides) for sides in zip(*(m.box.shape for m in ordered), strict=True)]
+    taken: dict[tuple[int, ...], list[Match]] = {}
+    for match in ordered:
+        place = tuple(s // c for s, c in zip(match.box.start, cell, strict=True))
+        around = itertools.product(*((p - 1, p, p + 1) for p in place))
+        others = (other for near in around for other in taken.get(near, ()))
+        by = next((other for other in others if unchecked_iou(other.box, match.box) > max_overlap), None)
+        if by is None:
+            taken.setdefault(place, []).append(match)
+        yield by

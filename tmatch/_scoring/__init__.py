@@ -1,0 +1,1 @@
+"""Score maps: how well a template fits at every place of an image."""

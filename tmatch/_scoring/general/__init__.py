@@ -1,0 +1,1 @@
+"""Scores of any search: each metric, with masks and missing pixels, in any dimension."""

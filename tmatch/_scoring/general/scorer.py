@@ -1,0 +1,134 @@
+"""Scores of any search, block by block: each metric, with masks and missing pixels, in any dimension."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.typing import Array, Region
+from tmatch._engine import select
+from tmatch._engine import tiling as _tiling
+from tmatch._engine.tiling import Tiling
+from tmatch._scoring.general.exact import prepare_exact
+from tmatch._scoring.general.floats import prepare_floats
+from tmatch._scoring.general.sums import WindowSums
+from tmatch._scoring.metrics import BOUNDED, NORMALISED
+from tmatch._scoring.search import MAX_COMPILED_CHANNELS, PASSES, TRUSTED_SINGLE, Search
+
+_OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
+_STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
+
+
+class GeneralScorer:
+    """A search and its number."""
+
+    passes = float(PASSES)
+
+    def __init__(self, number: int, search: Search) -> None:
+        self.number, self.search = number, search
+        flat = len(search.shape) == 2 and len(search.image) <= MAX_COMPILED_CHANNELS
+        compiled = flat and select.compiled(PASSES * math.prod(search.shape)) is not None
+        self.tiling = _tiling.plan_tiles(search.shape, search.template[0].shape, compiled=compiled)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
+            self._sum_block, self._exact = _prepare(search, self.tiling)
+        self._overlaps: list[float] = []
+
+    def score(self, block: Region) -> Iterator[tuple[int, Region, Array, Array]]:
+        """Score a block of places: the number, the block, its scores, and which of them there are."""
+        search = self.search
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = self._sum_block(block)
+        self._overlaps.append(float(np.max(sums.weight)))
+        shape = tuple(s.stop - s.start for s in block)
+        valid = np.array(np.broadcast_to(sums.weight >= search.least, shape))
+        if search.metric in NORMALISED:
+            valid &= (sums.image_square > 0) & (sums.template_square > 0)
+        yield self.number, block, _scores(sums, search, valid, exact=self._exact), valid
+
+    def check(self) -> None:
+        """Refuse a search in which no place has enough overlap; known once all blocks are scored."""
+        search, most = self.search, max(self._overlaps)
+        if most < search.least:
+            msg = (
+                f"at most {max(most / search.total, 0):.2g} of the template lies on existing pixels at any place, "
+                f"and `min_overlap` asks for {search.least / search.total:.2g}: lower it, use a smaller template, or "
+                "see which pixels of the image are missing"
+            )
+            raise ValueError(msg)
+
+
+def _prepare(search: Search, tiling: Tiling) -> tuple[Callable[[Region], WindowSums], bool]:
+    """Prepare the sums over a block of places, and say whether they are exact."""
+    exact = prepare_exact(search, tiling)
+    sum_block = exact or prepare_floats(search, tiling)
+
+    def sum_double_where_needed(block: Region) -> WindowSums:
+        sums = sum_block(block, search.single)
+        if not search.single:
+            return sums
+        if _too_coarse(search, sums):
+            return sum_block(block, False)  # noqa: FBT003
+        return sums
+
+    return sum_double_where_needed, exact is not None and not search.single
+
+
+def _too_coarse(search: Search, sums: WindowSums) -> bool:
+    """Tell whether sums in single precision leave some score of the tile in doubt."""
+    squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
+    norms = np.sqrt(np.maximum(squares[0], 0)) * np.sqrt(np.maximum(squares[1], 0))
+    counts = (norms > 0) & (sums.weight >= search.least)
+    return bool(
+        (counts & (norms < sums.error_single * np.asarray(sums.factor, float) / TRUSTED_SINGLE)).any()
+    )
+
+
+def _scores(
+    sums: WindowSums, search: Search, valid: NDArray[np.bool_], *, exact: bool
+) -> NDArray[np.float64]:
+    """Make scores of sums; 0 where there is none."""
+    product, metric = sums.product, search.metric
+    if search.single and metric not in NORMALISED:
+        product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
+    if metric in ("ssd", "nssd"):
+        difference = sums.difference
+        if difference is None:
+            difference = sums.image_square + sums.template_square - 2 * product
+        product = np.minimum(-difference, 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
+        if metric == "nssd":
+            norm = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
+        elif metric in NORMALISED:
+            squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
+            norm = np.multiply(*squares)
+            np.sqrt(norm, out=norm)
+        else:
+            weight = np.asarray(sums.weight, np.float64)
+            norm = np.broadcast_to(np.asarray(sums.factor, np.float64) * (weight / search.total), valid.shape)
+        scores: NDArray[np.float64]
+        if valid.all():
+            scores = np.divide(product, norm)
+        else:
+            scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
+    if metric in BOUNDED and not exact and not search.single:
+        # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
+        scores *= _STEPS
+        np.rint(scores, out=scores)
+        scores /= _STEPS
+    least, most = float(scores.min()), float(scores.max())
+    if metric in BOUNDED:
+        _check_bounds(least, most, 1e-4 if search.single else _OVERSHOOT)
+        return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
+    dtype = np.float32 if search.single else np.float64
+    if not max(most, -least) <= float(np.finfo(dtype).max):
+        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
+        raise ValueError(msg)
+    return scores
+
+
+def _check_bounds(least: float, most: float, allowed: float) -> None:
+    """Allow for the little by which rounding may pass 1; anything more, and NaN, is an error of ours."""
+    if not (least >= -1 - allowed and most <= 1 + allowed):
+        msg = f"scores from {least} to {most} are outside [-1, 1]: this is a bug in tmatch, please report it"
+        raise ArithmeticError(msg)

@@ -1,0 +1,278 @@
+"""Score maps."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch._arrays.geometry import valid_shape
+from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
+from tmatch._arrays.typing import Region
+from tmatch._engine import threads
+from tmatch._engine.progress import Progress, Work
+from tmatch._scoring.general.scorer import GeneralScorer
+from tmatch._scoring.integer.batch import TemplateBatch, make_batches
+from tmatch._scoring.search import Search, make_search
+
+Scores = NDArray[np.floating[Any]]
+
+
+class _Options(TypedDict, total=False):
+    metric: Metric
+    missing: Missing
+    min_overlap: float
+    output: Output
+    channel_axis: int | None
+    channel_weights: Sequence[float] | None
+    channel_means: Means
+
+
+class Preparing(_Options, total=False):
+    """How templates are to be scored, told at `match_template`."""
+
+    precision: Precision
+
+
+class Scoring(_Options, total=False):
+    """How places of one image are scored, told at `match_template`."""
+
+    image_mask: ArrayLike | None
+    workers: int | None
+    progress: Progress | None
+
+
+class _AllOptions(Scoring, total=False):
+    mask: ArrayLike | None
+    precision: Precision
+
+
+def match_template(
+    image: ArrayLike,
+    template: ArrayLike,
+    /,
+    *,
+    metric: Metric = "zncc",
+    mask: ArrayLike | None = None,
+    image_mask: ArrayLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: int | None = None,
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    precision: Precision = "double",
+    out: Scores | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score how well a template fits at every place of an image.
+
+    Parameters
+    ----------
+    image : array of bool, integers or real floats, any dimension
+        The array searched: a signal, a picture, a volume, with or without an axis of channels.
+    template : array of the same dimension
+        The array sought, no larger than `image` on any axis unless `output` is "same" or "full".
+    metric : {"zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"}
+        How fit is measured, see Notes. Higher is better in all of them.
+    mask : array of bool or of weights, of the template's shape (with or without channels), or None
+        How much each pixel of the template counts: not at all where it is 0 or False. None: all alike.
+    image_mask : array of bool, of the image's shape without channels, or None
+        Which pixels of the image there are. What lies under False is never looked at. None: all.
+    missing : {"refuse", "ignore"}
+        Whether NaN in the image is an error or means that the pixel (all its channels) is missing.
+    min_overlap : float
+        Share of the template's weight, in (0, 1], that must lie on existing pixels for a place to have a score.
+    output : {"valid", "same", "full"}
+        Which places are scored: those where the template lies inside the image; those where its centre,
+        element ``n // 2``, lies on a pixel; all where it touches the image. No pixel exists outside.
+    channel_axis : int or None
+        The axis that holds the channels (colours), in both arrays; None if there are none.
+    channel_weights : sequence of float or None
+        A factor for the weights of each channel's pixels; None: all alike.
+    channel_means : {"separate", "joint"}
+        Whether each channel has its own mean, so that a colour cast does not hurt, or all have one.
+    precision : {"double", "single"}
+        "single" is faster and gives float32, whose error is to stay below 1e-4 (of 1, or of the product of both norms):
+        parts of an image where an estimate says it may not, as they are faint beside others, are done in double.
+    out : array or None
+        Where to write the scores: an array of the dtype and shape that the result has, a `numpy.memmap` too.
+    workers : int or None
+        At most so many threads; None for as many as this process may use cores. 1 starts none. Results are the same.
+    progress : callable or None
+        Called with the share of the work that is done, a float in (0, 1], as it grows; by any thread, one at a time.
+
+    Returns
+    -------
+    scores : array of float64, or of float32 if `precision` is "single"
+        Of length ``N - n + 1``, ``N`` or ``N + n - 1`` on each axis for "valid", "same", "full". A window's index is
+        that of its first pixel, its centre, or its last pixel. Always finite. A place that has no score (too little
+        overlap, nothing to compare) has 0, but for "ssd" and "nssd", where 0 is the best, the lowest score of the
+        map (at most -1 for "nssd"); `score_validity` tells which.
+
+    Raises
+    ------
+    ValueError
+        If an array is empty or not finite, shapes do not go together, the template has nothing that the metric
+        could compare, an option is out of range, or no place at all has enough overlap.
+    TypeError
+        If an array does not hold real numbers.
+
+    See Also
+    --------
+    score_validity : which scores mean something.
+    locate : from scores to boxes.
+
+    Notes
+    -----
+    With pixels w of the window, t of the template, and weights m (0 where either is missing), means and sums
+    weighted by m over the pixels and channels that both have:
+
+    ============= =========================================================== =============== =================
+    metric        formula                                                     range           not changed by
+    ============= =========================================================== =============== =================
+    "zncc"        sum((w - w0) (t - t0)) / sqrt(sum((w-w0)^2) sum((t-t0)^2))  [-1, 1]         gain, offset
+    "ncc"         sum(w t) / sqrt(sum(w^2) sum(t^2))                          [-1, 1]         gain
+    "zcc"         sum((w - w0) (t - t0))                                      any             offset
+    "cc"          sum(w t)                                                    any
+    "ssd"         -sum((w - t)^2)                                             at most 0       one offset on both
+    "nssd"        -sum((w - t)^2) / sqrt(sum(w^2) sum(t^2))                   at most 0       one gain on both
+    "orientation" ncc of the unit vectors along the gradients                 [-1, 1]         slow changes of light
+    ============= =========================================================== =============== =================
+
+    OpenCV calls the first six TM_CCOEFF_NORMED, TM_CCORR_NORMED, TM_CCOEFF, TM_CCORR, TM_SQDIFF and
+    TM_SQDIFF_NORMED (the last two without the minus). Where pixels are missing "zcc", "cc" and "ssd" are
+    scaled up to the template's whole weight. "zncc" is Pearson's correlation: J. P. Lewis, "Fast Template
+    Matching", Vision Interface 1995; with masks D. Padfield, IEEE Trans. Image Process. 21:2706, 2012. For
+    "orientation" (A. J. Fitch et al., BMVC 2002) gradients are central differences; a pixel whose neighbour is
+    missing has none, and neither have flat places, which weigh nothing.
+
+    Integers of 8 bits, and of more with smaller templates, are summed without rounding if the mask is of 0 and 1:
+    such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are rounded to a
+    multiple of 2**-40. The error stays below 1e-9, of 1 for these three and of the product of both norms for the rest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> image = np.zeros((5, 6))
+    >>> image[2:4, 3:5] = [[1, 2], [3, 4]]
+    >>> scores = tmatch.match_template(image, [[1, 2], [3, 4]])
+    >>> scores.shape
+    (4, 5)
+    >>> np.argwhere(scores > 0.999)
+    array([[2, 3]])
+    """
+    work = Work.of(workers, progress)
+    search = make_search(
+        image, template, metric=metric, mask=mask, image_mask=image_mask, missing=missing, min_overlap=min_overlap,
+        output=output, channel_axis=channel_axis, channel_weights=channel_weights, channel_means=channel_means,
+        precision=precision,
+    )  # fmt: skip
+    scores = empty_map(search, out)
+    fill_maps([search], [scores], [None], work)
+    return scores
+
+
+def score_validity(
+    image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **scoring: Unpack[Scoring]
+) -> NDArray[np.bool_]:
+    """Tell which scores of `match_template` mean something.
+
+    Parameters
+    ----------
+    image, template, mask
+        As in `match_template`.
+    **scoring
+        `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
+        `channel_means`, `workers`, `progress` as in `match_template`.
+
+    Returns
+    -------
+    array of bool
+        Of the shape of the scores. False where too little of the template lies on existing pixels, and, for
+        metrics that divide by norms, where the window or the part of the template that is seen has none:
+        "zncc" needs some contrast, "ncc" and "nssd" a pixel that is not 0, "orientation" a gradient.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `match_template`.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> tmatch.match_template([0, 0, 0, 1, 3], [1, 2])
+    array([0., 0., 1., 1.])
+    >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
+    array([False, False,  True,  True])
+    """
+    return score_with_validity(image, template, mask=mask, **scoring)[1]
+
+
+def score_with_validity(
+    image: ArrayLike, template: ArrayLike, **options: Unpack[_AllOptions]
+) -> tuple[Scores, NDArray[np.bool_]]:
+    """Score all places, and say which have a score."""
+    work = Work.of(options.pop("workers", None), options.pop("progress", None))
+    search = make_search(image, template, **options)  # type: ignore[misc]
+    scores, valid = empty_map(search), np.empty(places_of(search), bool)
+    fill_maps([search], [scores], [valid], work)
+    return scores, valid
+
+
+def plan(searches: Sequence[Search]) -> list[TemplateBatch | GeneralScorer]:
+    """Find who scores which of some searches in one image."""
+    plain = make_batches(searches)
+    known = {number for group in plain for number, _ in group.patterns}
+    return [*plain, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in known)]
+
+
+def fill_maps(
+    searches: Sequence[Search], maps: Sequence[Scores], valid: Sequence[NDArray[np.bool_] | None], work: Work
+) -> None:
+    """Score all places into `maps`, and tell in `valid`, where that is wanted, which have a score."""
+    valid = [
+        np.empty(m.shape, bool) if search.differs and v is None else v
+        for search, m, v in zip(searches, maps, valid, strict=True)
+    ]
+    scorers = plan(searches)
+
+    def fill(scorer: TemplateBatch | GeneralScorer, block: Region) -> None:
+        for number, part, scores, norms, *_ in scorer.score(block):
+            maps[number][part] = scores
+            told = valid[number]
+            if told is not None:
+                np.greater(norms, 0, out=told[part])
+
+    jobs = [threads.Job(partial(fill, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
+    threads.run(*jobs, workers=work.workers, progress=work.progress)
+    for scorer in scorers:
+        scorer.check()
+    for search, scores, told in zip(searches, maps, valid, strict=True):
+        if search.differs and told is not None and not told.all():
+            np.copyto(
+                scores, scores.min(initial=-1 if search.metric == "nssd" else 0, where=told), where=~told
+            )
+
+
+def places_of(search: Search) -> tuple[int, ...]:
+    """Give the shape of a search's score map."""
+    return valid_shape(search.shape, search.template[0].shape)
+
+
+def empty_map(search: Search, out: Scores | None = None) -> Scores:
+    """Make room for a score map, or check the room there is."""
+    shape, dtype = places_of(search), np.dtype(np.float32 if search.single else np.float64)
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        msg = f"`out` is {what}; it must be an array of {dtype} with shape {shape} that can be written to"
+        raise ValueError(msg)
+    if any(np.may_share_memory(out, array) for array in (*search.image, *search.template)):
+        msg = "`out` shares memory with `image` or `template`, which are read while it is written; give another array"
+        raise ValueError(msg)
+    return out

@@ -1,0 +1,1 @@
+"""Search an image for templates."""

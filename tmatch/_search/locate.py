@@ -1,0 +1,132 @@
+"""Locate templates in one image."""
+
+from typing import Any, Unpack, cast
+
+from numpy.typing import ArrayLike
+
+from tmatch._arrays.options import Prefilter
+from tmatch._results.matches import Match
+from tmatch._scoring.maps import Scoring
+from tmatch._search.matcher import Matcher
+from tmatch._search.options import Labelled, check_options
+
+
+def locate(
+    image: ArrayLike,
+    templates: Labelled,
+    /,
+    *,
+    false_alarms: float | None = None,
+    threshold: float | None = None,
+    max_count: int | None = None,
+    max_overlap: float = 0.3,
+    min_distance: int = 1,
+    prefilter: Prefilter = "auto",
+    masks: Labelled | None = None,
+    **scoring: Unpack[Scoring],
+) -> list[Match]:
+    """Find every place of an image where a template fits.
+
+    Parameters
+    ----------
+    image : array of real numbers, any dimension
+        The array searched.
+    templates : array of real numbers, or mapping of str to such arrays
+        The array sought, or several with a label each.
+    false_alarms : float or None
+        How many matches chance may give in the whole search, on average, above 0. None: 0.01, one in a hundred
+        searches, unless a threshold is given. What chance gives is learnt from the image, see `estimate_chance`.
+    threshold : float or None
+        The least score of a match, to decide by that instead. Metrics other than "zncc" and "orientation" need it.
+    max_count : int or None
+        At most so many matches, the best ones; None for no limit.
+    max_overlap : float
+        Intersection over union, in [0, 1], above which the weaker of two matches is dropped, whatever
+        their labels. 1 switches this off.
+    min_distance : int
+        Least distance in pixels between two matches of one template; 1 for no limit.
+    prefilter : {"auto", "none", "whiten", "bandpass"}
+        How both are filtered before the search: not at all; such that all frequencies are equally strong in the image,
+        its noise included, so that what is rare counts; or such that neither the finest nor the coarse is left.
+        "auto": not at all, and if nothing is found with a quarter of the false alarms allowed, whitened with the rest.
+        Scores are those of the arrays as they are. With a threshold, or metrics other than "zncc", nothing is filtered.
+    masks : array of bool or of weights, mapping of str to such arrays, or None
+        The template's mask, see `match_template`; with several templates those of some or all, by label.
+    **scoring
+        How fit is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
+        `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
+
+    Returns
+    -------
+    list of Match
+        By score, best first; equal scores in row-major order of place. Empty if there is none. The order of
+        `templates` does not matter: where boxes overlap, the match stays that chance would give less often.
+        With ``output="same"`` or "full" boxes may reach beyond the image.
+
+    Raises
+    ------
+    ValueError
+        If an array or option is out of bounds, as in `match_template` and `non_max_suppression`.
+    TypeError
+        If an array does not hold real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> image = np.random.default_rng(0).normal(size=(60, 80))
+    >>> [match] = tmatch.locate(image, {"patch": image[20:30, 40:52]})
+    >>> match.box.start, match.score, match.label, match.false_alarms < 1e-9
+    ((20, 40), 1.0, 'patch', True)
+    """
+    matcher, image_options = make_matcher(templates, masks, scoring)
+    return matcher.locate(
+        image, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+        min_distance=min_distance, prefilter=prefilter, **image_options,
+    )  # fmt: skip
+
+
+def best_match(
+    image: ArrayLike,
+    templates: Labelled,
+    /,
+    *,
+    masks: Labelled | None = None,
+    **scoring: Unpack[Scoring],
+) -> Match:
+    """Find the one place that fits best, however badly it does.
+
+    Parameters
+    ----------
+    image, templates, masks, **scoring
+        As in `locate`.
+
+    Returns
+    -------
+    Match
+        The best; of equal ones the first in row-major order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `locate`.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> tmatch.best_match([[0, 1, 0, 0], [5, 9, 0, 3]], [[1, 2]]).box.start
+    (0, 0)
+    """
+    matcher, image_options = make_matcher(templates, masks, scoring)
+    return matcher.best(image, **image_options)
+
+
+def make_matcher(
+    templates: Labelled, masks: Labelled | None, scoring: Scoring
+) -> tuple[Matcher, dict[str, Any]]:
+    """Make a matcher, and give the options that go with the image."""
+    check_options(scoring, Scoring.__annotations__)
+    options = cast("dict[str, Any]", dict(scoring))
+    of_image = ("image_mask", "workers", "progress")
+    image_options: dict[str, Any] = {name: options.pop(name) for name in of_image if name in options}
+    return Matcher(templates, masks=masks, **options), image_options

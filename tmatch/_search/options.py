@@ -1,0 +1,60 @@
+"""Options and labels of a search."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tmatch._arrays.validation import check_numbers
+
+Labelled = ArrayLike | Mapping[str, ArrayLike]
+
+
+def checked_copy(name: str, values: ArrayLike) -> NDArray[Any]:
+    return np.array(check_numbers(name, values, finite=False))
+
+
+def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
+    """Call a function, and tell what is wrong with a template with its label."""
+    try:
+        return function(*arrays, **options)
+    except (ValueError, TypeError) as error:
+        if not label:
+            raise
+        text = (
+            str(error)
+            .replace("`template`", f'template "{label}"')
+            .replace("`mask`", f'the mask of "{label}"')
+        )
+        raise type(error)(text) from error
+
+
+def check_options(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse options that are not known."""
+    strange = set(given) - set(known)
+    if strange:
+        hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
+        msg = f"there is no option {', '.join(sorted(strange))} here; those of scoring are {', '.join(known)}{hint}"
+        raise TypeError(msg)
+
+
+def by_label(
+    arrays: Labelled, name: str = "templates", known: Mapping[str, ArrayLike] | None = None
+) -> Mapping[str, ArrayLike]:
+    if not isinstance(arrays, Mapping):
+        if known is not None and list(known) != [""]:
+            msg = f"`{name}` is one array, but `templates` has labels; give a mapping with these labels"
+            raise ValueError(msg)
+        return {"": arrays}
+    if not arrays and known is None:
+        msg = f"`{name}` is an empty mapping; it must hold at least one template"
+        raise ValueError(msg)
+    if not all(isinstance(label, str) for label in arrays):
+        msg = f"`{name}` has the labels {list(arrays)}; they must be strings"
+        raise TypeError(msg)
+    strange = [label for label in arrays if known is not None and label not in known]
+    if strange and known is not None:
+        msg = f"`{name}` has the labels {strange}, which `templates` has not; its labels are {list(known)}"
+        raise ValueError(msg)
+    return arrays

@@ -1,0 +1,133 @@
+"""Filters that make templates stand out from noise and texture."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.options import Prefilter
+from tmatch._arrays.typing import Array
+from tmatch._filtering.filters import correlate
+from tmatch._scoring.search import Search
+
+_SIDE = 32  # of the parts whose spectra are averaged
+_PARTS = 16  # of them along an axis, at most
+_REACH = 8  # of the filter
+_LEAST_NOISE = 1 / 8  # of the template's contrast: finer than that nothing is made much of
+_STEPS = 2**12  # filtered pixels are whole numbers up to this: precise enough, and quickly scored
+_FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
+_COARSE = 1 / 6
+
+
+def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
+    """Filter the image and the templates of searches alike.
+
+    Beyond their edges arrays go on as in a mirror; what does not count or is not there has the mean of what is.
+    Filtered pixels are made whole numbers, which are scored fast and without rounding.
+    """
+    image = [_filled(channel, searches[0].exists) for channel in searches[0].image]
+    templates = [
+        [_filled(t, w > 0) for t, w in zip(search.template, search.weights, strict=True)]
+        for search in searches
+    ]
+    if how == "whiten":
+        kernels = [_whitening_kernel(image, min(_contrast(channels) for channels in templates))]
+    else:
+        kernels = _band_kernels([min(sides) for sides in zip(*(t[0].shape for t in templates), strict=True)])
+    planes = _apply(kernels, image)
+    return [
+        replace(search, image=planes, template=_apply(kernels, channels), memory={})
+        for search, channels in zip(searches, templates, strict=True)
+    ]
+
+
+def _apply(kernels: Sequence[NDArray[np.float64]], channels: Sequence[Array]) -> list[Array]:
+    """Filter channels, taking off what a second kernel gives, and make whole numbers of the results."""
+    results = [correlate(channel, kernels[0], border="symmetric") for channel in channels]
+    for kernel in kernels[1:]:
+        results = [
+            r - correlate(c, kernel, border="symmetric") for r, c in zip(results, channels, strict=True)
+        ]
+    most = max(float(np.abs(result).max()) for result in results) or 1.0
+    return [np.rint(result * (_STEPS / most)).astype(np.int16) for result in results]
+
+
+def _filled(channel: Array, there: NDArray[np.bool_] | None) -> Array:
+    """Put the mean of the pixels that are there into the others."""
+    if there is None or there.all():
+        return channel
+    return np.where(there, channel, channel[there].mean() if there.any() else 0)
+
+
+def _contrast(channels: Sequence[Array]) -> float:
+    return math.sqrt(sum(float(np.var(channel)) for channel in channels) / len(channels))
+
+
+def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.float64]:
+    """Make a filter after which all frequencies are about equally strong in the image."""
+    from scipy import fft  # noqa: PLC0415
+
+    side = tuple(min(_SIDE, n) for n in channels[0].shape)
+    window = _hann(side)
+    axes = tuple(range(-len(side), 0))
+    power, count = np.zeros((*side[:-1], side[-1] // 2 + 1)), 0
+    for channel in channels:
+        for parts in _parts(channel, side):
+            around = parts - (parts * window).sum(axes, keepdims=True) / window.sum()
+            power += (np.abs(fft.rfftn(around * window, axes=axes)) ** 2).sum(axis=0)
+            count += len(parts)
+    power /= count
+    lowest = [
+        power[tuple(int(a == axis) for a in range(power.ndim))]
+        for axis in range(power.ndim)
+        if side[axis] > 1
+    ]
+    power.flat[0] = max(lowest, default=1.0)  # the mean was taken off
+    power += (_LEAST_NOISE * contrast) ** 2 * np.square(window).sum()
+    response = fft.fftshift(fft.irfftn(1 / np.sqrt(np.maximum(power, 1e-30)), side))
+    reach = [min(_REACH, (n - 1) // 2) for n in side]
+    kernel = response[tuple(slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(side, reach, strict=True))]
+    window = _hann(kernel.shape)
+    kernel = kernel * window
+    result: NDArray[np.float64] = kernel - window * (
+        kernel.sum() / window.sum()
+    )  # the mean is of no interest
+    return result
+
+
+def _band_kernels(side: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Make two filters whose difference leaves neither the finest nor what is coarser than templates are."""
+    kernels = []
+    for sigmas in ([_FINE] * len(side), [max(2 * _FINE, _COARSE * n) for n in side]):
+        kernel = np.ones((1,) * len(side))
+        for axis, sigma in enumerate(sigmas):
+            reach = math.ceil(3 * sigma)
+            line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+            kernel = kernel * np.expand_dims(
+                line / line.sum(), tuple(a for a in range(len(side)) if a != axis)
+            )
+        kernels.append(kernel)
+    return kernels
+
+
+def _parts(channel: Array, side: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
+    """Cut overlapping parts out, evenly spread, some at a time."""
+    starts = []
+    for n, k in zip(channel.shape, side, strict=True):
+        count = min(_PARTS, 1 + math.ceil((n - k) / max(k // 2, 1)))
+        starts.append(np.unique(np.linspace(0, n - k, count).astype(int)))
+    windows = np.lib.stride_tricks.sliding_window_view(channel, side)
+    for first in starts[0]:
+        yield windows[np.ix_([first], *starts[1:])].reshape(-1, *side).astype(np.float64)
+
+
+def _hann(shape: Sequence[int]) -> NDArray[np.float64]:
+    window = np.ones(shape)
+    for axis, n in enumerate(shape):
+        sides = [1] * len(shape)
+        sides[axis] = n
+        window = window * np.hanning(n + 2)[1:-1].reshape(sides)
+    result: NDArray[np.float64] = window / window.max()
+    return result
