@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Places
+from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.false_alarms import Chance
 from tmatch._scoring.metrics import BOUNDED, HAS_NULL_MODEL
 
@@ -18,7 +18,7 @@ _ROUNDED = 1.006  # false alarms are rounded to three digits
 class Candidates:
     """Peaks of one search, in row-major order, with their scores, those that they are judged by, and chance's."""
 
-    places: Places
+    places: Positions
     scores: Array
     chance: Chance | None
     judged: Array = field(default_factory=lambda: np.empty(0))  # the scores, but for filtered pictures

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._arrays.typing import Array, Places
+from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_numbers
 from tmatch._detection.summary import ScoreSummary, SummaryBuilder, with_neighbours
 from tmatch._detection.tails import (
@@ -96,22 +96,22 @@ class Chance:
         least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
         return least
 
-    def without(self, places: Places) -> "Chance":
+    def without(self, places: Positions) -> "Chance":
         """Learn once more, but not from these places."""
         explained = np.zeros(self.usual.shape, bool)
         explained[self.cells.of(places)] = True
         return fit_null(self.cells, self.pixels, explained)
 
-    def evidence(self, places: Places, scores: Array) -> Array:
+    def evidence(self, places: Positions, scores: Array) -> Array:
         """Tell how unlikely scores are at places, the same way for all templates."""
         return self._evidence(places, scores) * self.tail.weight
 
-    def _evidence(self, places: Places, scores: Array) -> Array:
+    def _evidence(self, places: Positions, scores: Array) -> Array:
         return evidence_of(np.minimum(scores, self.tail.most), self.usual[self.cells.of(places)])
 
     @property
     def cell_shape(self) -> tuple[int, ...]:
-        """Places in a cell, on each axis."""
+        """Positions in a cell, on each axis."""
         return self.cells.size
 
 

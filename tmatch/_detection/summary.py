@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Places, Region, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine import select
-from tmatch._engine.numpy import scoring as numpy_scoring
+from tmatch._engine.numpy.summaries import summarise
 
 # All these were chosen on searches for templates that were not there, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # to a template's side
@@ -31,7 +31,7 @@ class ScoreSummary:
         """The highest score of each cell."""
         return np.asarray(self.heights[0])
 
-    def of(self, places: Places) -> tuple[Array, ...]:
+    def of(self, places: Positions) -> tuple[Array, ...]:
         """Tell the cell of each place."""
         return tuple((places // self.size).T)
 
@@ -40,7 +40,7 @@ class ScoreSummary:
         squares, count = with_neighbours(self.sums, largest=False)
         return np.asarray(np.divide(squares, count, out=np.zeros_like(squares), where=count > 0))
 
-    def best_elsewhere(self, places: Places) -> Array:
+    def best_elsewhere(self, places: Positions) -> Array:
         """Give the highest score some half a template's side away from each place, or more; 0 if none is above."""
         high, reach, cells = self.high, _CELLS // 2, places // self.size
         top = np.unravel_index(high.argmax(), high.shape)
@@ -75,7 +75,7 @@ class SummaryBuilder:
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Take the scores of a block in; those whose norm is not above 0 mean nothing."""
         _, leads, size = self.grid(part)
-        self.take(part, numpy_scoring.summarise(scores, norms, leads, size))
+        self.take(part, summarise(scores, norms, leads, size))
 
     def cells(self) -> ScoreSummary:
         """Put the blocks together, in their own order, so that sums are the same each time."""
@@ -94,6 +94,5 @@ def _cell(side: int) -> int:
 
 
 def with_neighbours(values: Array, *, largest: bool) -> Array:
-    """Put each cell of some arrays together with those around it."""
-    engine = (values.ndim == 3 and select.compiled(0)) or numpy_scoring
-    return np.asarray(engine.with_neighbours(values, largest))
+    """Return the sum, or the maximum, of each cell of some arrays and those around it."""
+    return select.choose().with_neighbours(values, largest)

@@ -197,8 +197,8 @@ def _filter(
         steps.insert(axis, slice(None))
     result = np.empty(places, target)
     parts = [result] if axis is None else np.moveaxis(result, axis, 0)
-    # Correlating conjugates and convolving does not.
-    laid = [np.conj(np.flip(k)) if flip else k for k in kernels]
+    # Correlating conjugates and convolving flips.
+    laid = [np.flip(k) if flip else np.conj(k) for k in kernels]
     correlation.correlate_planes(sources, laid, list(parts), workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 

@@ -1,7 +1,6 @@
 """Score maps."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -9,11 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
-from tmatch._arrays.typing import Region
-from tmatch._engine import threads
 from tmatch._engine.progress import Progress, Work
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.integer.batch import TemplateBatch, make_batches
+from tmatch._scoring.scorer import ScoredBlock, run
 from tmatch._scoring.search import Search, make_search
 
 Scores = NDArray[np.floating[Any]]
@@ -224,38 +222,32 @@ def score_with_validity(
 
 
 def plan(searches: Sequence[Search]) -> list[TemplateBatch | GeneralScorer]:
-    """Find who scores which of some searches in one image."""
-    plain = make_batches(searches)
-    known = {number for group in plain for number, _ in group.patterns}
-    return [*plain, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in known)]
+    """Choose who scores which of some searches in one image."""
+    batches = make_batches(searches)
+    known = {number for batch in batches for number in batch.templates}
+    return [*batches, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in known)]
 
 
 def fill_maps(
     searches: Sequence[Search], maps: Sequence[Scores], valid: Sequence[NDArray[np.bool_] | None], work: Work
 ) -> None:
-    """Score all places into `maps`, and tell in `valid`, where that is wanted, which have a score."""
+    """Score all positions into `maps`; write into `valid`, where that is wanted, which have a score."""
     valid = [
         np.empty(m.shape, bool) if search.differs and v is None else v
         for search, m, v in zip(searches, maps, valid, strict=True)
     ]
-    scorers = plan(searches)
 
-    def fill(scorer: TemplateBatch | GeneralScorer, block: Region) -> None:
-        for number, part, scores, norms, *_ in scorer.score(block):
-            maps[number][part] = scores
-            told = valid[number]
-            if told is not None:
-                np.greater(norms, 0, out=told[part])
+    def fill(block: ScoredBlock) -> None:
+        maps[block.template][block.region] = block.scores
+        known = valid[block.template]
+        if known is not None:
+            np.greater(block.norms, 0, out=known[block.region])
 
-    jobs = [threads.Job(partial(fill, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
-    threads.run(*jobs, workers=work.workers, progress=work.progress)
-    for scorer in scorers:
-        scorer.check()
-    for search, scores, told in zip(searches, maps, valid, strict=True):
-        if search.differs and told is not None and not told.all():
-            np.copyto(
-                scores, scores.min(initial=-1 if search.metric == "nssd" else 0, where=told), where=~told
-            )
+    run(plan(searches), fill, work)
+    for search, scores, known in zip(searches, maps, valid, strict=True):
+        if search.differs and known is not None and not known.all():
+            lowest = scores.min(initial=-1 if search.metric == "nssd" else 0, where=known)
+            np.copyto(scores, lowest, where=~known)
 
 
 def places_of(search: Search) -> tuple[int, ...]:

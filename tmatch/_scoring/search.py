@@ -21,7 +21,6 @@ from tmatch._scoring.orientation import image_directions, template_directions
 from tmatch._scoring.template import template_weights
 
 PASSES = 100  # over a tile, that its scores cost about
-MAX_COMPILED_CHANNELS = 4  # for compiled transforms: they are compiled anew for each number of channels
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may be off by more are done in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
 _MAX_CACHED = 4  # things made of one template: they can be as large as a tile

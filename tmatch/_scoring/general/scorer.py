@@ -1,41 +1,48 @@
 """Scores of any search, block by block: each metric, with masks and missing pixels, in any dimension."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch._arrays.typing import Array, Region
+from tmatch._arrays.typing import Region
 from tmatch._engine import select
-from tmatch._engine import tiling as _tiling
-from tmatch._engine.tiling import Tiling
+from tmatch._engine.interface import Transforms
 from tmatch._scoring.general.exact import prepare_exact
 from tmatch._scoring.general.floats import prepare_floats
 from tmatch._scoring.general.sums import WindowSums
 from tmatch._scoring.metrics import BOUNDED, NORMALISED
-from tmatch._scoring.search import MAX_COMPILED_CHANNELS, PASSES, TRUSTED_SINGLE, Search
+from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
+from tmatch._scoring.search import PASSES, TRUSTED_SINGLE, Search
 
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
 _STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
 
 
 class GeneralScorer:
-    """A search and its number."""
+    """Scores one search; see `scorer.Scorer`."""
 
     passes = float(PASSES)
 
     def __init__(self, number: int, search: Search) -> None:
-        self.number, self.search = number, search
-        flat = len(search.shape) == 2 and len(search.image) <= MAX_COMPILED_CHANNELS
-        compiled = flat and select.compiled(PASSES * math.prod(search.shape)) is not None
-        self.tiling = _tiling.plan_tiles(search.shape, search.template[0].shape, compiled=compiled)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
-            self._sum_block, self._exact = _prepare(search, self.tiling)
+        self.templates: Sequence[int] = [number]
+        self.search = search
+        engine = select.choose(PASSES * math.prod(search.shape), search.shape, len(search.image))
+        transforms = engine.transforms(search.shape, search.template[0].shape)
+        self.tiling = transforms.tiling
+        with np.errstate(over="ignore", invalid="ignore"):  # refused by `_scores`
+            self._sum_block, self._exact = _prepare(search, transforms)
         self._overlaps: list[float] = []
 
-    def score(self, block: Region) -> Iterator[tuple[int, Region, Array, Array]]:
-        """Score a block of places: the number, the block, its scores, and which of them there are."""
+    def score(
+        self,
+        block: Region,
+        *,
+        floor: float = NO_FLOOR,  # noqa: ARG002
+        grids: Mapping[int, Grid] | None = None,  # noqa: ARG002
+    ) -> Iterator[ScoredBlock]:
+        """Score a block of positions; there are no summaries."""
         search = self.search
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._sum_block(block)
@@ -44,9 +51,10 @@ class GeneralScorer:
         valid = np.array(np.broadcast_to(sums.weight >= search.least, shape))
         if search.metric in NORMALISED:
             valid &= (sums.image_square > 0) & (sums.template_square > 0)
-        yield self.number, block, _scores(sums, search, valid, exact=self._exact), valid
+        scores = _scores(sums, search, valid, exact=self._exact)
+        yield ScoredBlock(self.templates[0], block, scores, valid)
 
-    def check(self) -> None:
+    def finish(self) -> None:
         """Refuse a search in which no place has enough overlap; known once all blocks are scored."""
         search, most = self.search, max(self._overlaps)
         if most < search.least:
@@ -58,10 +66,10 @@ class GeneralScorer:
             raise ValueError(msg)
 
 
-def _prepare(search: Search, tiling: Tiling) -> tuple[Callable[[Region], WindowSums], bool]:
+def _prepare(search: Search, transforms: Transforms) -> tuple[Callable[[Region], WindowSums], bool]:
     """Prepare the sums over a block of places, and say whether they are exact."""
-    exact = prepare_exact(search, tiling)
-    sum_block = exact or prepare_floats(search, tiling)
+    exact = prepare_exact(search, transforms)
+    sum_block = exact or prepare_floats(search, transforms)
 
     def sum_double_where_needed(block: Region) -> WindowSums:
         sums = sum_block(block, search.single)
