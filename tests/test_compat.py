@@ -15,6 +15,7 @@ METHODS = ["TM_SQDIFF", "TM_SQDIFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_C
 EPS = np.finfo(np.float32).eps
 
 
+@pytest.mark.engine_free
 def test_neither_door_imports_the_library_it_stands_in_for():
     code = (
         "import sys, tmatch.compat.cv2, tmatch.compat.skimage; print({'cv2', 'skimage'} & set(sys.modules))"
@@ -60,6 +61,7 @@ def test_tiny_contrast_makes_no_nan():
     assert np.isfinite(like_skimage.match_template(image, np.repeat([0.0, 1.0], 18).reshape(6, 6))).all()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "template"),
     [((3, 3), (5, 5)), ((3, 3), (5, 5, 1)), ((3, 3, 2), (5, 5)), ((3, 3, 2), (5, 5, 3, 3))],
@@ -317,6 +319,7 @@ def test_match_template_is_that_of_opencv(draw, dtype, channels, kind, method):
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6 * scale)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", METHODS)
 def test_constants_are_those_of_opencv(name):
     assert getattr(like_cv2, name) == getattr(pytest.importorskip("cv2"), name)
@@ -407,6 +410,7 @@ def test_half_precision_has_scores_where_scikit_image_says_0_everywhere(draw):
 # --- where we differ from OpenCV ------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     ("dtype", "colour"), [("u1", [1]), ("f4", [3.5]), ("u1", [1, 2, 3]), ("f4", [1.5, 2.5, 3.5])], ids=str
@@ -423,6 +427,7 @@ def test_a_constant_template_is_refused_where_opencv_says_1_everywhere(draw, dty
         like_cv2.matchTemplate(image, templ, like_cv2.TM_CCOEFF_NORMED, **options)
 
 
+@pytest.mark.engine_free
 def test_a_template_of_zeros_is_refused_where_opencv_says_0_or_1_everywhere(draw):
     cv2 = pytest.importorskip("cv2")
     image, templ = np.array(draw((16, 16), "u1")), np.zeros((3, 3), np.uint8)
@@ -466,6 +471,7 @@ def test_black_windows_under_a_mask_get_the_worst_number_where_opencv_says_infin
     assert not like_cv2.matchTemplate(image, templ, like_cv2.TM_CCORR_NORMED, mask=mask)[0, :3].any()
 
 
+@pytest.mark.engine_free
 def test_swapped_arguments_are_refused_where_opencv_swaps_them_back(draw):
     cv2 = pytest.importorskip("cv2")
     image, templ = draw((9, 8), "u1", 1), draw((3, 4), "u1", 2)
@@ -491,6 +497,7 @@ def test_nan_is_refused_where_opencv_goes_on(draw):
     assert np.isfinite(like_cv2.matchTemplate(image[:14], templ, like_cv2.TM_CCOEFF, mask=weights)).all()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
 def test_masks_without_sense_are_refused_where_opencv_goes_on(draw, wrong):
     cv2 = pytest.importorskip("cv2")
@@ -583,6 +590,7 @@ def test_faint_windows_beside_a_glaring_one_have_their_score_under_weights():
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "template", "options", "error", "words"),
     [
@@ -610,6 +618,7 @@ def test_what_scikit_image_refuses_is_refused(image, template, options, error, w
 U1, F4 = np.ones((4, 4), np.uint8), np.ones((4, 4), np.float32)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "templ", "method", "mask", "error", "words"),
     [
@@ -638,6 +647,7 @@ def test_what_opencv_refuses_is_refused(image, templ, method, mask, error, words
             cv2.matchTemplate(image, templ, method, mask=mask)
 
 
+@pytest.mark.engine_free
 def test_a_line_is_refused():
     with pytest.raises(ValueError, match=r"`image` has shape \(4,\); it must be \(H, W\)"):
         like_cv2.matchTemplate(U1[0], U1[0], 0)
@@ -646,6 +656,7 @@ def test_a_line_is_refused():
 # --- found by attack ------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 def test_a_constant_template_does_not_hide_bad_arrays_from_scikit_image_s_door():
     with pytest.raises(ValueError, match="`image` has NaN"):
         like_skimage.match_template(np.full((4, 4), np.nan), np.ones((2, 2)))

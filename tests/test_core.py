@@ -127,6 +127,7 @@ def test_correlation_of_integers_is_exact_over_many_tiles(draw, window, kind):
     np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
@@ -136,6 +137,7 @@ def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     np.testing.assert_array_equal(sums, oracle.sliding_sum(array, shapes[1]))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("dtype", "value"), [("u1", 255), ("i1", -128), ("u2", 65535), ("i2", -32768), ("i4", -(2**31))]
 )
@@ -144,6 +146,7 @@ def test_sums_of_the_largest_integers_do_not_wrap(dtype, value):
     np.testing.assert_array_equal(sums, np.full((2, 3), value * 400 * 300))
 
 
+@pytest.mark.engine_free
 def test_sums_of_64_bit_integers_are_exact():
     array = np.arange(30).reshape(5, 6) + 2**58
     np.testing.assert_array_equal(
@@ -152,6 +155,7 @@ def test_sums_of_64_bit_integers_are_exact():
     )
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c16"])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
@@ -161,6 +165,7 @@ def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
     np.testing.assert_allclose(sums, oracle.correlate_valid(array, one), rtol=0, atol=bound)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
@@ -188,6 +193,7 @@ def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype
 # --- laws -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @given(st.data())
 def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     side = st.integers(1, 20)
@@ -198,6 +204,7 @@ def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     np.testing.assert_array_equal(_core.sliding_max(array, window), oracle.sliding_max(array, window))
 
 
+@pytest.mark.engine_free
 def test_sums_on_bright_flats_keep_every_digit_that_float64_has():
     flat = np.full((300, 300), 1e8 + 0.1)  # integral images lose 0.5 here
     sums = _core.sliding_sum(flat, (40, 50))
@@ -212,6 +219,7 @@ def image_and_window(draw):
     return image, tuple(draw(st.integers(1, n)) for n in image)
 
 
+@pytest.mark.engine_free
 @given(image_and_window())
 def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
     image, window = shapes
@@ -293,6 +301,7 @@ def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
 TILING, MANY = Tiling((300, 300), (1, 1), (30, 3), (30, 3)), 1e9  # 1000 tiles, worth several threads
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
 def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
@@ -311,6 +320,7 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
     assert len(begun) < 1000
 
 
+@pytest.mark.engine_free
 def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
     monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
     first = next(TILING.blocks())
@@ -324,6 +334,7 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
         _tiles.run(_tiles.Job(work, TILING, MANY))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
     monkeypatch.setattr(_tiles, "available_cores", lambda: 3)
@@ -339,6 +350,7 @@ def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
     assert workers > 1 or seen == {threading.get_ident()}
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("cores", [1, 3])
 def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
     monkeypatch.setattr(_tiles, "available_cores", lambda: cores)

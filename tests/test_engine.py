@@ -11,6 +11,8 @@ import tmatch
 from tmatch import _engine
 from tmatch.cli import app
 
+pytestmark = pytest.mark.engine_free
+
 AROUND = "import sys, numpy as np, tmatch; a = np.ones((64, 64)); "
 LOADED = "print('tmatch._core_numba' in sys.modules, 'numba' in sys.modules)"
 

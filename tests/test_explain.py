@@ -591,6 +591,7 @@ def test_hints_are_clearly_better_and_the_least_likely_by_chance():
     assert best(("a", (8, 8), 0.1, 1e-2), verdict=nothing)[0].factor == 0.5
 
 
+@pytest.mark.engine_free
 def test_what_is_resized_keeps_its_kind():
     from skimage.transform import resize
 
@@ -628,6 +629,7 @@ def test_colours_and_masks_are_changed_with_the_template():
         assert (other.box, other.score, other.scale_hint) == (told.box, told.score, told.scale_hint)
 
 
+@pytest.mark.engine_free
 def test_soft_masks_are_resized_and_masks_turned():
     soft = np.hypot(*np.mgrid[-1:1:40j, -1:1:52j]) < 0.9
     soft = gaussian_filter(soft.astype(float), 2)
@@ -842,6 +844,7 @@ SENTENCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("facts", "text"), SENTENCES)
 def test_all_is_told_in_words(facts, text):
     assert tell(Explanation(**facts)) == text
@@ -850,6 +853,7 @@ def test_all_is_told_in_words(facts, text):
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -874,12 +878,14 @@ def test_options_out_of_bounds_are_refused(options, error, text):
         explain(scene(), TEMPLATE, **options)
 
 
+@pytest.mark.engine_free
 def test_several_templates_are_refused():
     text = "`template` is a mapping with the labels ['a', 'b']; explain one template at a time"
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         explain(scene(), {"a": TEMPLATE, "b": TEMPLATE})
 
 
+@pytest.mark.engine_free
 def test_a_template_that_does_not_fit_is_refused_as_by_locate():
     with pytest.raises(ValueError, match="larger than `image`"):
         explain(TEMPLATE[:10], TEMPLATE)

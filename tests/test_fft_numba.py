@@ -15,6 +15,8 @@ from numba import njit
 
 from tmatch import _core_numba, _fft_numba, _vectors
 
+pytestmark = pytest.mark.numba_only
+
 SIDES = [32, 64, 96, 128, 160, 192, 256, 288, 480, 512, 800, 1024]
 
 

@@ -329,6 +329,7 @@ def test_integers_are_exact_on_large_images_too(draw, dtype, border):
 # --- back to pixels -------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("how", "dtype", "values", "pixels"),
     [
@@ -360,11 +361,13 @@ def test_values_come_back_as_pixels_by_the_rule(how, dtype, values, pixels):
     np.testing.assert_array_equal(result, pixels)
 
 
+@pytest.mark.engine_free
 def test_pixels_keep_shape_and_may_be_none_at_all():
     assert tmatch.to_range(np.zeros((2, 0, 3)), how="rescale").shape == (2, 0, 3)
     assert tmatch.to_range(np.float64(3)).shape == ()
 
 
+@pytest.mark.engine_free
 @given(
     hnp.arrays(np.int64, 10, elements=st.integers(-(2**62), 2**62), fill=st.nothing()),
     st.sampled_from(["u1", "i1", "u2", "i4"]),
@@ -373,6 +376,7 @@ def test_wrapping_counts_round_as_integers_do(values, dtype):
     np.testing.assert_array_equal(tmatch.to_range(values, how="wrap", dtype=dtype), values.astype(dtype))
 
 
+@pytest.mark.engine_free
 @given(
     hnp.arrays(np.float64, 10, elements=st.floats(-1e6, 1e6), fill=st.nothing()),
     st.sampled_from(["u1", "i1", "u2", "i2"]),
@@ -391,6 +395,7 @@ def test_ranges_are_filled_and_kept(values, dtype):
 ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize(
     ("image", "kernel", "options", "error", "sentence"),
@@ -554,6 +559,7 @@ def test_filters_refuse_what_they_cannot_do(name, image, kernel, options, error,
         FILTERS[name](image, kernel, **options)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("values", "options", "error", "sentence"),
     [

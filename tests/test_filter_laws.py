@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
 import oracle
 import tmatch
+from profiles import examples
 from tmatch import _core, _tiles
 
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
@@ -140,7 +141,7 @@ def rounding(image, kernel, options, dtype):
     return (4 if dtype.kind == "c" else 1) * (2 * count + 6) * np.finfo(dtype).eps * count * product
 
 
-@settings(max_examples=1800)
+@examples(300, nightly=1800)
 @given(cases(WHOLE + FLOATS + COMPLEX, ["i1", *FLOATS, *COMPLEX], [0.0, -2.5, 40.25]))
 def test_any_case_equals_the_loops(case):
     name, image, kernel, options = case
@@ -154,7 +155,7 @@ def test_any_case_equals_the_loops(case):
     assert (image.tobytes(), kernel.tobytes()) == before
 
 
-@settings(max_examples=900)
+@examples(200, nightly=900)
 @given(cases(WHOLE, ["?", "u1", "i1", "i2"], [0, 1, -3, 255, 70_000]))
 def test_whole_numbers_equal_the_loops_to_the_last_digit(case):
     name, image, kernel, options = case
@@ -165,7 +166,7 @@ def test_whole_numbers_equal_the_loops_to_the_last_digit(case):
     np.testing.assert_array_equal(result, exact.astype(expected_dtype(image, kernel, options["dtype"])))
 
 
-@settings(max_examples=400)
+@examples(100, nightly=400)
 @given(cases(["u1", "i2", *FLOATS, *COMPLEX], ["i1", *FLOATS, *COMPLEX], [0.0, -2.5, 40.0]))
 def test_small_cases_sent_through_transforms_equal_the_loops_too(case):
     name, image, kernel, options = case
@@ -187,7 +188,7 @@ def test_small_cases_sent_through_transforms_equal_the_loops_too(case):
     np.testing.assert_allclose(result, expected, rtol=0, atol=bound)
 
 
-@settings(max_examples=200)
+@examples(60, nightly=200)
 @given(cases(FLOATS, FLOATS, [0.0, -2.5]), st.floats(-3, 3))
 def test_filters_are_linear_in_the_kernel_and_in_the_image(case, factor):
     name, image, kernel, options = case
@@ -400,6 +401,7 @@ NAMES = '"constant", "edge", "reflect", "symmetric", "wrap"'
 NAN = "has NaN or infinite values; replace them first, for instance with np.nan_to_num"
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize(
     ("image", "kernel", "options", "sentence"),
@@ -517,6 +519,7 @@ def test_filters_refuse_in_whole_sentences(name, image, kernel, options, sentenc
         FILTERS[name](image, kernel, **options)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("options", [{"stride": 1.5}, {"stride": (1, 2.0)}, {"anchor": (1.5, 0)}], ids=str)
 def test_fractions_of_a_pixel_are_refused(name, options):

@@ -10,6 +10,8 @@ from PIL import Image
 import tmatch
 from tmatch import _io
 
+pytestmark = pytest.mark.engine_free
+
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
 GREY = RGB[..., 0].copy()

@@ -218,6 +218,7 @@ def test_matches_are_built_in_types_and_json_as_they_stand(draw):
 IMAGE = np.arange(30).reshape(5, 6)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("templates", "options", "sentence"),
     [
@@ -299,6 +300,7 @@ def test_searches_that_cannot_be_are_refused(templates, options, sentence):
         tmatch.locate(IMAGE, templates, **options)
 
 
+@pytest.mark.engine_free
 def test_a_best_match_of_no_template_is_refused():
     sentence = "`templates` is an empty mapping; it must hold at least one template"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

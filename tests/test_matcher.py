@@ -19,6 +19,8 @@ import oracle
 import tmatch
 from tmatch import Box, Match, Matcher, _candidates, _tiles
 
+pytestmark = pytest.mark.also_by_transforms
+
 DTYPES = ["?", "u1", "i1", "u2", "i2", ">u2"]  # those first scored in single precision
 THRESHOLDS = [-1, -0.2, 0, 0.3, 0.5, 0.8, 1]
 
@@ -421,6 +423,7 @@ READ_ONLY = np.zeros((7, 8))
 READ_ONLY.flags.writeable = False
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("out", "precision", "what"),
     [
@@ -514,6 +517,7 @@ TORN = np.where(GOOD == 6, np.nan, GOOD)
 KNOWN = "metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision"
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("templates", "options", "sentence"),
     [
@@ -548,6 +552,7 @@ def test_a_template_that_vanishes_beside_an_image_is_refused_by_its_label():
         matcher.score(np.full((9, 9), 1e300))
 
 
+@pytest.mark.engine_free
 def test_a_template_larger_than_an_image_is_refused_by_its_label(draw):
     matcher = Matcher({"good": GOOD, "big": draw((9, 30), "u1")})
     sentence = (
@@ -560,6 +565,7 @@ def test_a_template_larger_than_an_image_is_refused_by_its_label(draw):
     assert list(matcher.score(draw((20, 30), "u1"))) == ["good", "big"]  # and nothing is broken by that
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
@@ -618,11 +624,13 @@ def test_a_search_in_a_large_file_keeps_no_map_of_it(tmp_path, draw):
     assert told["grown"] < 200  # a map would take 285, in single precision 142 more than the 36 of the file
 
 
+@pytest.mark.engine_free
 def test_a_matcher_tells_what_it_seeks(draw):
     told = repr(tmatch.Matcher({"eye": draw((3, 4)), "nose": draw((5, 6))}, metric="ncc"))
     assert told == "Matcher(eye (3, 4), nose (5, 6); ncc)"
 
 
+@pytest.mark.engine_free
 def test_no_template_is_refused():
     with pytest.raises(TypeError, match="`template` has dtype object; it must hold real numbers"):
         tmatch.Matcher(None)

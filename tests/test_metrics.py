@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
 import tmatch
+from profiles import examples
 from tmatch import _tiles
 
 METRICS = ["zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"]
@@ -305,7 +306,7 @@ def plans(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=440)
+@examples(100, nightly=440)
 @given(st.data())
 def test_scores_and_validity_equal_the_oracle(metric, data):
     image, template, options = data.draw(plans(metric)).case()
@@ -883,6 +884,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", REFUSED)
 def test_options_that_make_no_sense_are_refused_by_name(call, case):
@@ -893,11 +895,13 @@ def test_options_that_make_no_sense_are_refused_by_name(call, case):
         call(image, template, **options)
 
 
+@pytest.mark.engine_free
 def test_a_precision_there_is_not_is_refused_by_name():
     with pytest.raises(ValueError, match="`precision`"):
         tmatch.match_template(IMAGE, TEMPLATE, precision="half")
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -939,6 +943,7 @@ UNFIT = {
 }  # fmt: skip
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", UNFIT)
 def test_arrays_that_cannot_be_scored_are_refused_by_name(call, case):
@@ -1048,6 +1053,7 @@ def test_workers_do_not_change_a_bit(monkeypatch, draw, workers):
     assert tmatch.best_match(image, template, workers=workers) == tmatch.best_match(image, template)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
 def test_numbers_of_workers_that_cannot_be_are_refused(workers):
     for call in (tmatch.match_template, tmatch.convolve, tmatch.locate):

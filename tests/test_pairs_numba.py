@@ -12,6 +12,8 @@ from tmatch import _plain, _score
 pytest.importorskip("numba")
 from tmatch import _pairs_numba
 
+pytestmark = pytest.mark.numba_only
+
 
 def summed(tile, template):
     """Sum products straight from a tile, which lies in a room full of other numbers."""

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as hnp
 import oracle
 import tmatch
 
+pytestmark = pytest.mark.engine_free
+
 
 def found(scores, **options):
     return [tuple(place) for place in tmatch.find_peaks(scores, **options).tolist()]

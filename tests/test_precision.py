@@ -11,6 +11,8 @@ import oracle
 import tmatch
 from tmatch import _core_numpy, _engine, _plain
 
+pytestmark = pytest.mark.also_by_transforms
+
 BOUND = 1e-9  # what match_template promises
 
 

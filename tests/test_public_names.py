@@ -9,6 +9,8 @@ from numpydoc.validate import validate
 import tmatch
 from tmatch.compat import cv2, skimage
 
+pytestmark = pytest.mark.engine_free
+
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, skimage)

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as hnp
 import oracle
 import tmatch
 
+pytestmark = pytest.mark.also_by_transforms
+
 DTYPES = ["?", "u1", "i1", "u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "g", ">u2", ">f8"]
 SHAPES = [  # image, template: odd, even, as big as the image, lines, and more than 24 pixels
     ((8, 9), (3, 4)),
@@ -218,6 +220,7 @@ def broken(value, place=(3, 4), dtype=float):
     return image
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "template", "options", "error", "sentence"),
     [

@@ -11,6 +11,8 @@ import tmatch
 from tmatch import Box, _tiles
 from tmatch.synthetic import make_clutter, make_scene
 
+pytestmark = pytest.mark.also_by_transforms
+
 
 def noise_of(rng, shape, blur):
     """Noise of one kind everywhere, as 8-bit pixels."""
@@ -20,7 +22,7 @@ def noise_of(rng, shape, blur):
 
 
 @pytest.fixture(scope="module")
-def noisy_map():
+def noisy_map(engine):  # noqa: ARG001 - made anew for each
     rng = np.random.default_rng(0)
     image, template = (
         rng.integers(0, 256, (150, 170), dtype=np.uint8),
@@ -334,6 +336,7 @@ def test_progress_of_two_ways_never_goes_back(draw):
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("scores", "template", "options", "sentence"),
     [
