@@ -354,16 +354,6 @@ def test_result_is_written_into_as_by_opencv(draw):
             np.testing.assert_allclose(scores, result, rtol=0, atol=1e-6)
 
 
-def test_layout_and_byte_order_change_nothing(draw, layout):
-    image, templ, mask = draw((9, 8, 3), "f4", 1), draw((3, 4, 3), "f4", 2), draw((3, 4), "u1", 3)
-    for method in range(6):
-        scores = like_cv2.matchTemplate(layout(image), layout(templ), method, mask=layout(mask))
-        expected = like_cv2.matchTemplate(image, templ, method, mask=mask)
-        np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
-    scores = like_skimage.match_template(layout(image), layout(templ), True)
-    np.testing.assert_allclose(scores, like_skimage.match_template(image, templ, True), rtol=0, atol=1e-6)
-
-
 # --- where we differ from scikit-image ------------------------------------------------------------
 
 

@@ -176,20 +176,6 @@ def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
         np.testing.assert_array_equal(result, getattr(oracle, f"sliding_{name}")(array, shapes[1]))
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "f8", "c8"])
-@pytest.mark.parametrize("shapes", [SHAPES[3], SHAPES[5], SHAPES[7]], ids=str)
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype):
-    array, kernel = draw(shapes[0], dtype), draw(shapes[1], dtype, 1)
-    calls = [(_core.correlate_valid, kernel), (_core.sliding_sum, shapes[1])]
-    if dtype != "c8":
-        calls += [(_core.sliding_max, shapes[1]), (_core.sliding_min, shapes[1])]
-    for function, argument in calls:
-        other = layout(argument) if argument is kernel else argument
-        result, expected = function(layout(array), other), function(array, argument)
-        np.testing.assert_array_equal(result, expected)
-        assert result.dtype == expected.dtype, function.__name__
-
-
 # --- laws -----------------------------------------------------------------------------------------
 
 

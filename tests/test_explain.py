@@ -140,15 +140,6 @@ def test_where_nothing_is_found_the_best_place_is_explained():
     assert (told.reported, told.rule, told.rank, told.number) == (False, "false alarms", 1, None)
 
 
-def test_memory_layout_and_byte_order_change_nothing(draw, layout):
-    image = draw((30, 40), "i8")
-    template = image[3:12, 4:15]
-    told = explain(layout(image), layout(template), at=(3, 5))
-    assert dataclasses.replace(told, noise=None, text="") == dataclasses.replace(
-        explain(image, template, at=(3, 5)), noise=None, text=""
-    )
-
-
 # --- each rule ------------------------------------------------------------------------------------
 
 

@@ -63,16 +63,6 @@ def test_every_dtype_with_any_fill_value_equals_the_oracle(draw, dtype, fill_val
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14 * abs(expected).max())
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c16"])
-@pytest.mark.parametrize("border", BORDERS)
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, border, dtype):
-    image, kernel = draw((6, 5), dtype), draw((5, 6))
-    result = tmatch.convolve(layout(image), layout(kernel), border=border)
-    expected = tmatch.convolve(image, kernel, border=border)
-    np.testing.assert_array_equal(result, expected)
-    assert result.dtype == expected.dtype
-
-
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
 def test_each_channel_is_filtered_by_itself(draw, name, axis):

@@ -217,22 +217,6 @@ def way_kernel(draw, way, dtype="f8"):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f4", "f8", "c8", "c16"])
-def test_neither_layout_nor_byte_order_of_memory_matters(draw, layout, dtype, way):
-    image, kernel = draw((40, 37), dtype), way_kernel(draw, way)
-    for (name, function), border in itertools.product(FILTERS.items(), BORDERS):
-        options = {"border": border, "stride": (1, 2), "anchor": (1, 2)}
-        laid_image, laid_kernel = layout(image), layout(kernel)
-        result = function(laid_image, laid_kernel, **options)
-        expected = function(np.array(image), np.array(kernel), **options)
-        assert result.dtype == expected.dtype
-        assert result.dtype.isnative
-        np.testing.assert_array_equal(result, expected, err_msg=f"{name} {border}")
-        np.testing.assert_array_equal(laid_image, image)
-        np.testing.assert_array_equal(laid_kernel, kernel)
-
-
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["u1", "f4", ">f8"])
 @pytest.mark.parametrize("mode", ["r", "r+"])
 def test_mapped_files_are_filtered_as_arrays_are_and_not_written_to(draw, tmp_path, mode, dtype, way):

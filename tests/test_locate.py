@@ -51,13 +51,6 @@ def test_order_of_the_templates_is_irrelevant(order):
     assert tmatch.best_match(image, shuffled) == tmatch.best_match(image, templates)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, dtype):
-    image = draw((40, 50), dtype)
-    matches = tmatch.locate(layout(image), layout(image[3:12, 4:15]))
-    assert [(m.box, round(m.score, 12)) for m in matches] == [(Box((3, 4), (9, 11)), 1)]
-
-
 # --- planted truth --------------------------------------------------------------------------------
 
 

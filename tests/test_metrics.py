@@ -642,23 +642,6 @@ def test_an_axis_of_one_changes_nothing(draw, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, metric):
-    for dtype in ("u1", "u2", "f4", "f8"):
-        image, template, mask = (
-            draw((12, 13, 2), dtype),
-            draw((5, 6, 2), dtype, 1),
-            draw((5, 6), "f8", 2) ** 2,
-        )
-        exists = np.random.default_rng(4).random((12, 13)) < 0.98
-        options = {"metric": metric, "channel_axis": 2, "min_overlap": 0.1}
-        expected = tmatch.match_template(image, template, mask=mask, image_mask=exists, **options)
-        scores = tmatch.match_template(
-            layout(image), layout(template), mask=layout(mask), image_mask=layout(exists), **options
-        )
-        alike(scores, expected, metric, exactly=False)  # sums in another order
-
-
-@pytest.mark.parametrize("metric", METRICS)
 def test_inputs_are_not_written_to(draw, metric):
     image, template = np.array(draw((9, 10))), np.array(draw((4, 5), seed=1))
     mask, exists = np.array(draw((4, 5), "?", 2)) | (metric == "orientation"), np.ones((9, 10), bool)

@@ -314,10 +314,6 @@ def test_tiles_and_threads_change_nothing(few, cut, cores):
     assert repr(robustness(IMAGE, TEMPLATE, kinds=FEW, trials=4, rng=7)) == repr(few)
 
 
-def test_memory_layout_changes_nothing(few, layout):
-    assert robustness(layout(IMAGE), layout(TEMPLATE), kinds=FEW, trials=4, rng=7) == few
-
-
 def test_the_place_of_the_axis_of_channels_changes_nothing():
     template = COLOUR[BOX.slices]
     options = {"box": BOX, "kinds": {**FEW, "jpeg": [30]}, "trials": 2, "rng": 0}
