@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tmatch
+from loops import each
 from tmatch.compat import cv2 as like_cv2
 from tmatch.compat import skimage as like_skimage
 
@@ -155,7 +156,7 @@ def test_squares_of_a_nearly_constant_picture_are_not_below_0():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("channels", [1, 3])
+@each("channels", [1, 3])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_uniform_noise_scores_by_the_formulas(dtype, channels, method):
     rng = np.random.default_rng(1)
@@ -169,7 +170,7 @@ def test_uniform_noise_scores_by_the_formulas(dtype, channels, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@each("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_templates_of_any_size_score_by_the_formulas(dtype, channels, method):
     rng = np.random.default_rng(2)
@@ -190,7 +191,7 @@ PAIRS += [(dtype, 3, mask, 3) for dtype in ("f4", "u1") for mask in ("f4", "u1")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("dtype", "channels", "mask_dtype", "mask_channels"), PAIRS)
+@each("dtype, channels, mask_dtype, mask_channels", PAIRS)
 def test_masks_weight_by_the_formulas(dtype, channels, mask_dtype, mask_channels, method):
     rng = np.random.default_rng(3)
     image, templ = (uniform(rng, (*s, channels), dtype, 0, 10) for s in ((100, 160), (13, 21)))
@@ -202,7 +203,7 @@ def test_masks_weight_by_the_formulas(dtype, channels, mask_dtype, mask_channels
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("dtype", "channels", "mask_dtype", "mask_channels"), PAIRS)
+@each("dtype, channels, mask_dtype, mask_channels", PAIRS)
 def test_a_mask_where_all_counts_changes_nothing(dtype, channels, mask_dtype, mask_channels, method):
     rng = np.random.default_rng(4)
     image, templ = (uniform(rng, (*s, channels), dtype, 0, 100) for s in ((100, 160), (13, 21)))
@@ -239,7 +240,7 @@ VOLUMES = [
 
 
 @pytest.mark.parametrize("dtypes", ["f4 f4", "f4 f8", "f8 f4", "f8 f8", "u1 u1", "i2 u1", "? f8", "f8 ?"])
-@pytest.mark.parametrize("shapes", VOLUMES, ids=str)
+@each("shapes", VOLUMES)
 def test_match_template_is_that_of_scikit_image(draw, shapes, dtypes):
     feature = pytest.importorskip("skimage.feature")
     image, template = (draw(s, d, i) for s, d, i in zip(shapes, dtypes.split(), (1, 2), strict=True))
@@ -252,7 +253,7 @@ def test_match_template_is_that_of_scikit_image(draw, shapes, dtypes):
 
 
 @pytest.mark.parametrize("mode", NUMPY_MODES)
-@pytest.mark.parametrize("shapes", VOLUMES, ids=str)
+@each("shapes", VOLUMES)
 def test_padding_is_that_of_scikit_image(draw, shapes, mode):
     feature = pytest.importorskip("skimage.feature")
     image, template = draw(shapes[0], "u1", 1), draw(shapes[1], "u1", 2)
@@ -300,8 +301,8 @@ MASKS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", MASKS)
-@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@each("kind", MASKS)
+@each("channels", [None, 1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_match_template_is_that_of_opencv(draw, dtype, channels, kind, method):
     cv2 = pytest.importorskip("cv2")
@@ -609,8 +610,8 @@ U1, F4 = np.ones((4, 4), np.uint8), np.ones((4, 4), np.float32)
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize(
-    ("image", "templ", "method", "mask", "error", "words"),
+@each(
+    "image, templ, method, mask, error, words",
     [
         (U1.astype("f8"), U1, 0, None, TypeError, "`image` has dtype float64; it must be uint8 or float32"),
         (U1, U1.astype(bool), 0, None, TypeError, "`templ` has dtype bool; it must be uint8 or float32"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracle
+from loops import each
 from tmatch import _core, _tiles
 from tmatch._score import match_template
 from tmatch._tiles import Tiling
@@ -74,9 +75,9 @@ KINDS = {  # each kind of kernel may take another way through the core
 # --- equals the oracle ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@each("dtypes", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("shapes", SHAPES)
 def test_correlation_equals_the_oracle(draw, shapes, kind, dtypes):
     image, kernel = draw(shapes[0], dtypes[0], 1), KINDS[kind](draw(shapes[1], dtypes[1], 2))
     result = _core.correlate_valid(image, kernel)
@@ -86,9 +87,9 @@ def test_correlation_equals_the_oracle(draw, shapes, kind, dtypes):
     np.testing.assert_allclose(result, oracle.correlate_valid(image, kernel), rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("shapes", SHAPES)
 def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
     image = draw(shapes[0], dtype, 3)
     for small in (draw(shapes[1], "i1", 4) // 16, draw(shapes[1], "u1", 5) // 40 - 3.0):
@@ -97,8 +98,8 @@ def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
         np.testing.assert_array_equal(_core.correlate_valid(image, kernel), expected)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
-@pytest.mark.parametrize("window", [(1, 1), (2, 2), (4, 7), (9, 9)], ids=str)
+@each("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
+@each("window", [(1, 1), (2, 2), (4, 7), (9, 9)])
 def test_kernels_of_the_least_and_largest_integers_of_their_type_are_exact(draw, window, dtype):
     image = draw((13, 12), "u2", 8) >> 4
     ends = (0, 1) if dtype == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -128,8 +129,8 @@ def test_correlation_of_integers_is_exact_over_many_tiles(draw, window, kind):
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@each("shapes", SHAPES)
 def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
     sums = _core.sliding_sum(array, shapes[1])
@@ -156,8 +157,8 @@ def test_sums_of_64_bit_integers_are_exact():
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c16"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("dtype", ["f2", "f4", "f8", "g", "c16"])
+@each("shapes", SHAPES)
 def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
     array, one = draw(shapes[0], dtype), np.ones(shapes[1])
     sums = _core.sliding_sum(array, shapes[1])
@@ -166,8 +167,8 @@ def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
+@each("shapes", SHAPES)
 def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
     for ours, name in [(_core.sliding_max, "max"), (_core.sliding_min, "min")]:

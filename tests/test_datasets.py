@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tmatch
+from loops import each
 from tmatch import Box
 
 DATASETS = Path(__file__).parents[1] / "datasets"
@@ -73,7 +74,7 @@ def test_the_eye_of_the_raccoon_is_found_exactly_through_heavy_noise(picture):
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("name", SEARCHES)
+@each("name", SEARCHES)
 def test_true_boxes_have_the_size_of_their_template_and_lie_inside(picture, name):
     scene, search = SEARCHES[name]
     image, template = picture(f"{scene}/{search['image']}"), picture(f"{scene}/{search['template']}")
@@ -92,7 +93,7 @@ def test_every_folder_is_a_scene_that_the_readme_lists():
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("scene", SCENES)
+@each("scene", SCENES)
 def test_every_scene_names_its_licence(scene):
     source = (DATASETS / scene / "SOURCE.md").read_text()
     licence = re.search(r"^- Licence: (.+(?:\n  .+)*)", source, re.MULTILINE)[1]

@@ -360,7 +360,7 @@ def test_sums_of_zeros_are_the_same_zero_in_every_row(width, kernel):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
-@pytest.mark.parametrize("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)], ids=str)
+@each("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)])
 def test_colours_side_by_side_are_filtered_as_they_are_alone(draw, monkeypatch, engine, shape, dtype, way):
     if engine == "numba":
         monkeypatch.setattr("tmatch._taps_numba._STRIP_BYTES", 0)
@@ -382,7 +382,7 @@ def test_a_pixel_of_one_colour_that_is_not_finite_is_refused(draw):
 
 
 @pytest.mark.parametrize("places", [(0, 0), (30, 20), (59, 69)], ids=str)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@each("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "kernel", [np.eye(3), np.ones((3, 3)), np.zeros((3, 3))], ids=["sparse", "full", "zero"]
 )
@@ -407,7 +407,7 @@ NAN = "has NaN or infinite values; replace them first, for instance with np.nan_
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("name", FILTERS)
+@each("name", FILTERS)
 @pytest.mark.parametrize(
     ("image", "kernel", "options", "sentence"),
     [

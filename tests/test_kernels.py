@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage import filters
 
 import tmatch
+from loops import each
 from tmatch import kernels
 
 # --- by definition --------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def test_motion_blur_at_45_degrees_rises_to_the_right():
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("name", kernels.names())
+@each("name", kernels.names())
 def test_every_kernel_of_the_bank_is_listed_by_its_function(name):
     kernel = kernels.get(name)
     assert name in kernels.__all__
@@ -173,7 +174,7 @@ BRIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", kernels.names())
+@each("name", kernels.names())
 def test_flats_keep_their_brightness_or_vanish(name):
     flat = tmatch.convolve(np.full((24, 24), 100), kernels.get(name), output="valid")
     expected = 100 if name in BRIGHT else 0

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tmatch
+from loops import each
 from tmatch import Box
 from tmatch.synthetic import make_clutter, make_scene
 
@@ -56,7 +57,7 @@ def test_order_of_the_templates_is_irrelevant(order):
 
 @pytest.mark.parametrize(("gain", "offset"), [(1, 0), (0.2, 100), (3, -500)])
 @pytest.mark.parametrize("noise", [0, 0.1, 0.2])
-@pytest.mark.parametrize("seed", range(5))
+@each("seed", range(5))
 def test_all_copies_and_nothing_else_are_found_under_gain_offset_and_noise(seed, noise, gain, offset):
     # Noise of 0.2 times the template's contrast lowers scores to about 1 / sqrt(1.04) = 0.98.
     image, boxes = scene(seed, gain=gain, offset=offset, noise=noise * gain * TEMPLATE.std())

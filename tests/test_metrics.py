@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
+from loops import each
 from profiles import examples
 from tmatch import _tiles
 
@@ -137,7 +138,7 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", [None, "f8"])
+@each("dtype", [None, "f8"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_scores_are_those_worked_out_by_hand(name, dtype):
     example = EXAMPLES[name]
@@ -313,8 +314,8 @@ def test_scores_and_validity_equal_the_oracle(metric, data):
     assert_scores(image, template, **options)
 
 
-@pytest.mark.parametrize("channels", [None, 2])
-@pytest.mark.parametrize("dtypes", [("u1", "u1"), ("f8", "f8"), ("u1", "f4")], ids="-".join)
+@each("channels", [None, 2])
+@each("dtypes", [("u1", "u1"), ("f8", "f8"), ("u1", "f4")])
 @pytest.mark.parametrize("mask", [None, "bool", "soft"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtypes, channels):
@@ -339,8 +340,8 @@ def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtyp
 # --- equals the peers -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
+@each("masked", [False, True])
+@each("channels", [1, 3])
 @pytest.mark.parametrize(
     ("metric", "method"),
     [
@@ -390,7 +391,7 @@ def alike(a, b, metric, exactly, bound=1e-12):
         np.testing.assert_allclose(a, b, rtol=0, atol=bound * largest)
 
 
-@pytest.mark.parametrize("kind", MASKINGS)
+@each("kind", MASKINGS)
 @pytest.mark.parametrize("output", ["valid", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_gain_and_offset_do_to_scores_what_they_should(draw, metric, output, kind):
@@ -429,7 +430,7 @@ def sums(image, template, mask):
     )
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
 @pytest.mark.parametrize("kind", ["bool", "ones"])
 @pytest.mark.parametrize(
     "shapes", [((19, 23), (5, 6)), ((90, 97), (33, 40)), ((6, 7, 8), (2, 3, 4))], ids=str
@@ -473,7 +474,7 @@ def test_sums_over_many_channels_do_not_overflow(draw, dtype, channels, side, ma
 
 
 @pytest.mark.parametrize("channel_axis", [None, 2])
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_copy_of_integers_differs_by_exactly_nothing(draw, dtype, channel_axis, masked):
     image = draw((40, 50) if channel_axis is None else (40, 50, 3), dtype)
@@ -489,8 +490,8 @@ def test_a_copy_of_integers_differs_by_exactly_nothing(draw, dtype, channel_axis
         assert np.argwhere(scores == 1).tolist() == [[7, 11]]
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f4", "f8"])
-@pytest.mark.parametrize("output", ["valid", "same", "full"])
+@each("dtype", ["?", "u1", "i2", "f4", "f8"])
+@each("output", ["valid", "same", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_mask_of_ones_changes_nothing(draw, metric, output, dtype):
     image, template = draw((16, 17, 2), dtype), draw((5, 6, 2), dtype, 1)
@@ -506,7 +507,7 @@ def test_a_mask_of_ones_changes_nothing(draw, metric, output, dtype):
     alike(changed, scores, metric, exactly)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+@each("dtype", ["u1", "i2", "f4", "f8"])
 @pytest.mark.parametrize("kind", ["bool", "soft"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_pixels_that_do_not_count_may_be_anything(draw, metric, kind, dtype):
@@ -522,8 +523,8 @@ def test_pixels_that_do_not_count_may_be_anything(draw, metric, kind, dtype):
         assert valid.all()
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
-@pytest.mark.parametrize("output", ["valid", "same", "full"])
+@each("dtype", ["u1", "f4", "f8"])
+@each("output", ["valid", "same", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_pixels_that_do_not_exist_may_be_anything(draw, metric, output, dtype):
     image, template = np.array(draw((15, 16), dtype)), draw((5, 6), dtype, 1)
@@ -544,9 +545,9 @@ def test_pixels_that_do_not_exist_may_be_anything(draw, metric, output, dtype):
         np.testing.assert_array_equal(tmatch.score_validity(image, template, **options), valid)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f8"])
+@each("dtype", ["u1", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
-@pytest.mark.parametrize("with_holes", [False, True])
+@each("with_holes", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
 def test_outputs_are_crops_of_one_another(draw, metric, with_holes, kind, dtype):
     image, template = draw((15, 16), dtype), draw((5, 6), dtype, 1)
@@ -563,7 +564,7 @@ def test_outputs_are_crops_of_one_another(draw, metric, with_holes, kind, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f8"])
-@pytest.mark.parametrize("kind", [None, "bool", "soft"])
+@each("kind", [None, "bool", "soft"])
 @pytest.mark.parametrize(
     "metric", METRICS[:-1]
 )  # directions differ: there are no differences across channels
@@ -607,7 +608,7 @@ def test_a_channel_of_weight_zero_might_as_well_be_absent(draw, metric):
     alike(scores, expected, metric, exactly=False)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f8"])
+@each("dtype", ["u1", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_turning_the_axes_turns_the_map(draw, metric, kind, dtype):
@@ -653,7 +654,7 @@ def test_inputs_are_not_written_to(draw, metric):
         np.testing.assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@each("dtype", ["u1", "u2", "f4", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_single_precision_is_float32_and_near(draw, metric, kind, dtype):
@@ -671,7 +672,7 @@ def test_single_precision_is_float32_and_near(draw, metric, kind, dtype):
         assert np.all(np.abs(scores) <= 1)
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
+@each("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
 @pytest.mark.parametrize("metric", METRICS)
 def test_scale_costs_no_digits(draw, metric, scale):
     image, template, mask = draw((12, 13)), draw((5, 6), seed=1), draw((5, 6), seed=2) ** 2
@@ -683,7 +684,7 @@ def test_scale_costs_no_digits(draw, metric, scale):
     assert_scores(image * scale, template, mask=mask / scale, image_mask=exists, **options)
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
+@each("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
 @pytest.mark.parametrize("metric", NORMALISED)
 def test_scale_costs_no_digits_of_single_precision_either(draw, metric, scale):
     image, template, mask = draw((12, 13)), draw((5, 6), seed=1), draw((5, 6), seed=2) ** 2
@@ -785,8 +786,8 @@ def test_a_block_is_found_in_four_dimensions_with_pixels_missing(draw):
 
 
 @pytest.mark.parametrize("metric", ["zncc", "ncc", "ssd", "nssd", "orientation"])
-@pytest.mark.parametrize("place", [(-4, -5), (-3, 11), (33, 44), (10, 45)], ids=str)
-@pytest.mark.parametrize("masked", [False, True])
+@each("place", [(-4, -5), (-3, 11), (33, 44), (10, 45)])
+@each("masked", [False, True])
 def test_templates_that_hang_over_the_border_are_found(draw, metric, place, masked):
     scene = draw((60, 70), "u1")
     image = scene[10:50, 10:60]
@@ -868,7 +869,7 @@ REFUSED = {
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
+@each("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", REFUSED)
 def test_options_that_make_no_sense_are_refused_by_name(call, case):
     name, options = REFUSED[case]
@@ -927,7 +928,7 @@ UNFIT = {
 
 
 @pytest.mark.engine_free
-@pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
+@each("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", UNFIT)
 def test_arrays_that_cannot_be_scored_are_refused_by_name(call, case):
     name, image, template, options = UNFIT[case]
@@ -944,7 +945,7 @@ def test_arrays_that_cannot_be_scored_are_refused_by_name(call, case):
         {"image_mask": np.eye(5, 6, dtype=bool), "output": "full", "min_overlap": 1},
     ],
 )
-@pytest.mark.parametrize("metric", METRICS)
+@each("metric", METRICS)
 def test_a_search_without_any_place_is_refused(metric, options):
     template = np.arange(12.0).reshape(3, 4) ** 2
     with pytest.raises(ValueError, match="`(min_overlap|image_mask|image)`"):

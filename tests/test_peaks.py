@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracle
 import tmatch
+from loops import each
 
 pytestmark = pytest.mark.engine_free
 
@@ -42,7 +43,7 @@ def test_peaks_above_a_threshold_equal_the_oracle(scores, threshold):
     assert found(scores, threshold=threshold) == oracle.peaks(scores, threshold)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u8", "i8", "f2", "f4", "f8", "g"])
+@each("dtype", ["?", "u1", "i1", "u8", "i8", "f2", "f4", "f8", "g"])
 @pytest.mark.parametrize("shape", [(1,), (30,), (1, 1), (9, 8), (4, 3, 5), (40, 30), (12, 10, 11)], ids=str)
 def test_every_dtype_equals_the_oracle(draw, shape, dtype):
     scores = draw(shape, dtype)

@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 import tmatch
+from loops import each
 from tmatch import Box
 from tmatch._harms import HARMS, Scene, harm
 from tmatch._plot_robustness import plot_robustness
@@ -215,7 +216,7 @@ def test_turning_and_scaling_leave_the_centre_of_the_box_where_it_is(kind):
 
 @pytest.mark.engine_free
 @pytest.mark.parametrize("kind", HARMS)
-@pytest.mark.parametrize("dtype", ["u1", ">u2", "i2", "i8", "u8", "f4", "f8"])
+@each("dtype", ["u1", ">u2", "i2", "i8", "u8", "f4", "f8"])
 def test_harm_keeps_dtype_and_shape_and_does_not_write(kind, dtype):
     if kind == "jpeg" and dtype != "u1":
         return

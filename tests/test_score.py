@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracle
 import tmatch
+from loops import each
 
 pytestmark = pytest.mark.also_by_transforms
 
@@ -27,7 +28,7 @@ BOUND = 1e-9  # what match_template promises
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("shapes", SHAPES)
 def test_scores_equal_the_oracle(draw, shapes, dtype):
     image, template = draw(shapes[0], dtype, 1), draw(shapes[1], dtype, 6)
     scores = tmatch.match_template(image, template)
@@ -45,8 +46,8 @@ def test_image_and_template_may_differ_in_dtype(draw, dtypes):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
-@pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@each("channels", [1, 2, 3])
+@each("axis", [0, 1, 2, -1, -2, -3])
 def test_scores_in_colour_equal_the_oracle_whatever_axis_holds_it(draw, axis, channels, dtype):
     image, template = draw((7, 8, channels), dtype, 1), draw((3, 4, channels), dtype, 2)
     scores = tmatch.match_template(
