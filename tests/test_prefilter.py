@@ -157,6 +157,7 @@ def test_noise_of_signals_scales_with_them():
     assert tmatch.estimate_noise(np.zeros((9, 9))) == 0
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("image", [np.zeros((2, 9)), np.zeros((9, 0)), np.float64(3)])
 def test_noise_of_too_little_is_refused(image):
     sentence = f"`image` has shape {image.shape}; noise can be told from three pixels on each axis on"

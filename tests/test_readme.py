@@ -23,6 +23,7 @@ def test_readme_shows_what_its_commands_print(command, shown, tmp_path):
     assert (done.stdout + done.stderr).rstrip().splitlines() == shown
 
 
+@pytest.mark.engine_free
 def test_readme_names_files_that_exist():
     text = (ROOT / "README.md").read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"datasets/[\w/.]+\.png", text)
