@@ -20,8 +20,7 @@ from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.integer.batch import TemplateBatch, make_batches
 from tmatch._scoring.integer.template import IntegerTemplate
 from tmatch._scoring.integer.tile import score_places
-from tmatch._scoring.maps import places_of, plan
-from tmatch._scoring.metrics import HAS_NULL_MODEL
+from tmatch._scoring.maps import plan
 from tmatch._scoring.search import Search
 
 _BAND_PLACES = 2**22  # at least so many are scored before peaks are looked for
@@ -84,7 +83,7 @@ def find_best(searches: Sequence[Search], work: Work) -> list[Candidates]:
             here = np.unravel_index(heights.argmax(), heights.shape)
             if heights[here] > top:
                 top, place = float(heights[here]), (int(here[0]) + first, *map(int, here[1:]))
-        nothing = -1.0 if search.metric == "nssd" else 0.0
+        nothing = search.metric.no_score
         score = top if top > -np.inf else nothing
         best.append(Candidates(np.array([place]), np.array([score]), _learn(survey, search)))
     return best
@@ -96,9 +95,7 @@ def _double(search: Search) -> Search:
 
 def _survey(search: Search) -> SummaryBuilder | None:
     return (
-        SummaryBuilder(places_of(search), search.template[0].shape)
-        if search.metric in HAS_NULL_MODEL
-        else None
+        SummaryBuilder(search.map_shape, search.template[0].shape) if search.metric.has_null_model else None
     )
 
 
@@ -108,7 +105,7 @@ def _learn(survey: SummaryBuilder | None, search: Search) -> Chance | None:
 
     def count() -> float:
         weights = np.broadcast_to(search.weights[0], search.template[0].shape)
-        pixels: float = search.remember("pixels", lambda: effective_pixels(search.template, weights))
+        pixels: float = search.cached("pixels", lambda: effective_pixels(search.template, weights))
         return pixels
 
     return fit_null(survey.cells(), count)
@@ -126,7 +123,7 @@ class CandidateCollector:
         self._count = 0
         self.places: list[Places] = [np.empty((0, 2), np.intp)]
         self.crowded = False
-        self.survey = SummaryBuilder(places_of(search), pattern.window)
+        self.survey = SummaryBuilder(search.map_shape, pattern.window)
         self.chance: Chance | None = None
         self.floor = (
             math.inf if rule.threshold is None else rule.threshold

@@ -36,7 +36,7 @@ class IntegerTemplate:
             values = [np.where(mask, subtract_offset(t, m), 0).astype(np.int64) for t, m in pairs]
             return cls(values, None if mask.all() else mask, whole, tiling)
 
-        pattern: IntegerTemplate | None = search.remember(("pattern", tiling, search.image[0].dtype), make)
+        pattern: IntegerTemplate | None = search.cached(("pattern", tiling, search.image[0].dtype), make)
         return pattern
 
     @property
