@@ -161,7 +161,8 @@ def test_templates_of_other_sizes_share_a_tile(draw, count_direct, cut):
 def test_copies_of_tiny_templates_are_found_in_single_precision_too(draw, count_direct):
     image = np.full((60, 200), 200, np.uint8)  # mostly flat: windows without contrast have no score
     image[20:26, 50:57] = draw((6, 7), "u1")
-    scores, valid = maps.score_with_validity(image, image[20:26, 50:57], precision="single")
+    found = maps.score_map(image, image[20:26, 50:57], precision="single")
+    scores, valid = found.scores, found.valid
     assert count_direct
     assert np.unravel_index(scores.argmax(), scores.shape) == (20, 50)
     assert scores.dtype == np.float32

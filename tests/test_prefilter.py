@@ -6,13 +6,18 @@ from scipy import ndimage
 
 import tmatch
 from tmatch import Box
-from tmatch._scoring.search import make_search
+from tmatch._scoring.image import prepare_image
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.search import pair
+from tmatch._scoring.template import prepare_template
 from tmatch._search import prefilter
 from tmatch.synthetic import make_clutter
 
 
-def filter_both(image, template, how, **options):
-    [search] = prefilter.filtered([make_search(image, template, **options)], how)
+def filter_both(image, template, how, mask=None, image_mask=None, **options):
+    options = ScoringOptions(**options)
+    search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
+    [search] = prefilter.filtered([search], how)
     return search.image, search.template
 
 

@@ -66,7 +66,7 @@ def find_best(searches: Sequence[Search], work: Work) -> list[Candidates]:
             here = np.unravel_index(heights.argmax(), heights.shape)
             if heights[here] > top:
                 top, place = float(heights[here]), (int(here[0]) + first, *map(int, here[1:]))
-        nothing = -1.0 if search.metric == "nssd" else 0.0
+        nothing = search.metric.no_score
         score = top if top > -np.inf else nothing
         best.append(Candidates(np.array([place]), np.array([score]), null_of(survey, search)))
     return best

@@ -22,8 +22,6 @@ from tmatch._engine.progress import Meter, Work
 from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._scoring.integer.template import IntegerTemplate
 from tmatch._scoring.integer.tile import score_positions
-from tmatch._scoring.maps import places_of
-from tmatch._scoring.metrics import HAS_NULL_MODEL
 from tmatch._scoring.search import Search
 
 _FEW_WINDOWS = 100  # are scored sooner than it is found out which of them are the same
@@ -44,9 +42,7 @@ def find_in_batch(
 
 def summary_builder(search: Search) -> SummaryBuilder | None:
     """Return a builder of the summary that the null distribution is fitted to; None if the metric has none."""
-    if search.metric not in HAS_NULL_MODEL:
-        return None
-    return SummaryBuilder(places_of(search), search.template[0].shape)
+    return SummaryBuilder(search.map_shape, search.window) if search.metric.has_null_model else None
 
 
 def null_of(builder: SummaryBuilder | None, search: Search) -> Chance | None:
@@ -56,7 +52,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> Chance | None:
 
     def count() -> float:
         weights = np.broadcast_to(search.weights[0], search.template[0].shape)
-        pixels: float = search.remember("pixels", lambda: effective_pixels(search.template, weights))
+        pixels: float = search.cached("pixels", lambda: effective_pixels(search.template, weights))
         return pixels
 
     return fit_null(builder.cells(), count)
@@ -74,7 +70,7 @@ class _Collector:
         self._count = 0
         self.positions: list[Positions] = [np.empty((0, 2), np.intp)]
         self.overflowed = False
-        self.builder = SummaryBuilder(places_of(search), template.window)
+        self.builder = SummaryBuilder(search.map_shape, template.window)
         self.null: Chance | None = None
         self.floor = math.inf if rule.threshold is None else rule.threshold  # least accepted score
         self._floors: Array | None = None  # of each cell

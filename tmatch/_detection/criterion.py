@@ -8,7 +8,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.false_alarms import Chance
-from tmatch._scoring.metrics import BOUNDED, HAS_NULL_MODEL
+from tmatch._scoring.metrics import METRICS
 
 SINGLE_MARGIN = 2e-4  # twice what `match_template` promises for single precision
 _ROUNDED = 1.006  # false alarms are rounded to three digits
@@ -78,8 +78,8 @@ def check_decision(false_alarms: float | None, threshold: float | None, metric: 
     if threshold is not None:
         check_threshold(threshold, metric)
         return
-    if metric not in HAS_NULL_MODEL:
-        known = " and ".join(HAS_NULL_MODEL)
+    if not METRICS[metric].has_null_model:
+        known = " and ".join(name for name, info in METRICS.items() if info.has_null_model)
         msg = f'`metric` is "{metric}", but what chance gives is known for {known} only; give a `threshold`'
         raise ValueError(msg)
     if false_alarms is not None and not (
@@ -94,9 +94,7 @@ def check_decision(false_alarms: float | None, threshold: float | None, metric: 
 
 def check_threshold(threshold: float, metric: str) -> None:
     """Refuse a threshold that no score could reach, or that is none."""
-    low, high = (-1.0, 1.0) if metric in BOUNDED else (-np.inf, np.inf)
-    if metric in ("ssd", "nssd"):
-        high = 0.0
+    low, high = METRICS[metric].bounds
     if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
         bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
         known = bounds.get((low, high), "finite numbers")

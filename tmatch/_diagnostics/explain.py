@@ -18,8 +18,7 @@ from tmatch._filtering.noise import estimate_noise
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import HOPELESS, PASSED, Decision, Place
 from tmatch._results.explanation import Explanation
-from tmatch._scoring.maps import Preparing, Scoring, places_of
-from tmatch._scoring.metrics import HAS_NULL_MODEL
+from tmatch._scoring.maps import Preparing, Scoring
 from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import Matcher
 from tmatch._search.stages import stages_of
@@ -115,7 +114,7 @@ def explain(
         best=judge.best(verdict),
         noise=_noise_of(image, axis),
     )
-    if (peak or verdict).rule not in PASSED and judge.metric in HAS_NULL_MODEL:
+    if (peak or verdict).rule not in PASSED and judge.metric.has_null_model:
         told = replace(told, **_hints_for(told, image, template, mask, scoring, judge))
     judge.steps.finish()
     return replace(told, text=describe_explanation(told))
@@ -135,7 +134,7 @@ class _Judge:
         self.metric, self._search = search.metric, search
         scores = heights_of(search, Work(workers, **self.steps.take()))
         self._views: list[View] = []
-        for way in stages_of(deciding.prefilter, deciding.threshold, search.metric):
+        for way in stages_of(deciding.prefilter, deciding.threshold, search.metric.name):
             self._views.append(View(search, scores, deciding, way, Work(workers, **self.steps.take())))
             if self._views[-1].found:  # then `locate` tries no other way
                 break
@@ -143,7 +142,7 @@ class _Judge:
     def about(self, start: Place, view: View | None = None) -> Decision:
         """Tell what became of a window by its first pixel, in the way in which it did best, unless one is named."""
         place = place_of(self._search, start)
-        if not all(0 <= p < n for p, n in zip(place, places_of(self._search), strict=True)):
+        if not all(0 <= p < n for p, n in zip(place, self._search.map_shape, strict=True)):
             box = Box(start, self._search.template[0].shape)
             return Decision(box=box, reported=False, rule="outside", prefilter=self._views[0].way.how)
         for match in self.matches:
@@ -160,7 +159,7 @@ class _Judge:
             return self.matches[0].box.start
         nearest = [view.nearest() for view in self._views]
         starts = [self._start(place) for place in nearest if place is not None]
-        first = self._start((0,) * len(places_of(self._search)))
+        first = self._start((0,) * len(self._search.map_shape))
         return max(starts, key=lambda start: _success(self.about(start)), default=first)
 
     def nearest_peak(self, verdict: Decision) -> Decision | None:

@@ -15,7 +15,7 @@ from tmatch._engine.progress import Work
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import HOPELESS, Decision, Place, Reason
 from tmatch._results.matches import Match, order_of, stronger
-from tmatch._scoring.maps import empty_map, fill_maps, places_of
+from tmatch._scoring.maps import score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import match_at
 from tmatch._search.prefilter import filtered
@@ -225,20 +225,18 @@ class View:
 
 def place_of(search: Search, start: Place) -> Place:
     """Give the place on the score map of a window by its first pixel."""
-    return tuple(s + before for s, (before, _) in zip(start, search.margins, strict=True))
+    return search.position_of(start)
 
 
 def heights_of(search: Search, work: Work) -> Array:
     """Score all places; minus infinity where there is no score."""
-    scores, valid = empty_map(search), np.empty(places_of(search), bool)
-    fill_maps([search], [scores], [valid], work)
-    return np.where(valid, scores, -np.inf)
+    return score_maps([search], work)[0].masked_scores
 
 
 def _filtered_heights(search: Search, how: Prefilter, workers: int | None) -> Array:
     [prepared] = filtered([search], how)
     if not any(np.ptp(channel) for channel in prepared.template):  # nothing is left to be compared
-        return np.full(places_of(search), -np.inf)
+        return np.full(search.map_shape, -np.inf)
     return heights_of(prepared, Work(workers))
 
 

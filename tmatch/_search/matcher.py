@@ -1,13 +1,11 @@
 """Matcher: templates prepared once, for any number of images."""
 
-import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from dataclasses import replace
+from typing import Unpack
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.validation import check_count
@@ -16,10 +14,12 @@ from tmatch._detection.criterion import Candidates, Criterion, allowed_by, check
 from tmatch._detection.false_alarms import COPY_SCORE
 from tmatch._detection.peaks import by_height
 from tmatch._engine.progress import Progress, Work
-from tmatch._results.boxes import Box
 from tmatch._results.matches import Match, keep_apart, non_max_suppression, order_of
-from tmatch._scoring.maps import Preparing, Scores, empty_map, fill_maps
-from tmatch._scoring.search import Search, make_search
+from tmatch._scoring.image import prepare_image
+from tmatch._scoring.maps import Preparing, ScoreMap, Scores, score_maps
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.search import Search, pair
+from tmatch._scoring.template import PreparedTemplate, prepare_template
 from tmatch._search.competition import compete, evidence
 from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
 from tmatch._search.stages import accept_first_stage, find_filtered, stages_of
@@ -56,8 +56,7 @@ class Matcher:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import tmatch
+    >>>     >>> import tmatch
     >>> frames = np.random.default_rng(0).integers(0, 256, (3, 60, 80), dtype=np.uint8)
     >>> matcher = tmatch.Matcher(frames[1, 20:30, 40:52])
     >>> [len(matcher.locate(frame)) for frame in frames]
@@ -69,17 +68,17 @@ class Matcher:
     ) -> None:
         check_options(preparing, Preparing.__annotations__)
         named = by_label(templates)
-        told = {} if masks is None else by_label(masks, "masks", named)
+        named_masks = {} if masks is None else by_label(masks, "masks", named)
         self._single = not isinstance(templates, Mapping)
-        self._options = copy.deepcopy(preparing)
-        self._metric = preparing.get("metric", "zncc")
-        self._prepared = [
-            call_with_label(label, _prepare, label, template, told.get(label), preparing)
+        self._options = ScoringOptions(**preparing)
+        self._metric = self._options.metric
+        self._prepared: list[PreparedTemplate] = [
+            call_with_label(label, _prepare, template, named_masks.get(label), self._options, label)
             for label, template in named.items()
         ]
 
     def __repr__(self) -> str:
-        shapes = (f"{each.label or 'template'} {each.template.shape}" for each in self._prepared)
+        shapes = (f"{each.label or 'template'} {each.shape}" for each in self._prepared)
         return f"Matcher({', '.join(shapes)}; {self._metric})"
 
     def score(
@@ -115,11 +114,8 @@ class Matcher:
         >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
         array([0., 0., 1., 1.])
         """
-        searches = self._searches(image, image_mask)
-        maps = [empty_map(search) for search in searches]
-        fill_maps(searches, maps, [None] * len(maps), Work.of(workers, progress))
-        labels = (each.label for each in self._prepared)
-        return maps[0] if self._single else dict(zip(labels, maps, strict=True))
+        maps = score_maps(self._searches(image, image_mask), Work.of(workers, progress), validity=False)
+        return maps[0].scores if self._single else {each.label: each.scores for each in maps}
 
     def locate(
         self,
@@ -156,8 +152,7 @@ class Matcher:
 
         Examples
         --------
-        >>> import numpy as np
-        >>> import tmatch
+        >>>         >>> import tmatch
         >>> image = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
         >>> parts = {"left": image[20:30, 5:15], "right": image[40:50, 60:70]}
         >>> [match.label for match in tmatch.Matcher(parts).locate(image)]
@@ -236,81 +231,34 @@ class Matcher:
         return non_max_suppression(matches, max_count=1)[0]
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
-        return [
-            call_with_label(
-                each.label, make_search, image, each.template, mask=each.mask, image_mask=image_mask,
-                memory=each.memory, **self._options,
-            )
-            for each in self._prepared
-        ]  # fmt: skip
+        """Pair an image with each template."""
+        prepared = prepare_image(image, image_mask, self._options)
+        return [call_with_label(each.label, pair, prepared, each) for each in self._prepared]
 
 
-@dataclass(frozen=True)
-class ScoreMap:
-    """The scores of one template, and which of them mean something."""
-
-    label: str
-    search: Search
-    scores: Scores
-    valid: NDArray[np.bool_]
-
-    @property
-    def first(self) -> tuple[int, ...]:
-        """Where the first window begins."""
-        return tuple(-before for before, _ in self.search.margins)
-
-    @property
-    def heights(self) -> Scores:
-        """The scores, and minus infinity where there is none."""
-        return np.where(self.valid, self.scores, -np.inf)
-
-    @property
-    def best(self) -> Match:
-        """The place with the highest score, the first of equal ones."""
-        heights = self.heights if self.valid.any() else self.scores
-        place = tuple(int(i) for i in np.unravel_index(heights.argmax(), heights.shape))
-        return match_at(self.search, place, float(self.scores[place]), self.label)
-
-
-@dataclass(frozen=True)
-class _PreparedTemplate:
-    """A template, and what was made of it."""
-
-    label: str
-    template: NDArray[Any]
-    mask: NDArray[Any] | None
-    memory: dict[Any, Any]
-
-
-def score_with_validity(
+def map_scores(
     matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None, progress: Progress | None
 ) -> list[ScoreMap]:
-    """Score all places, and say which have a score; for heatmaps."""
-    searches = matcher._searches(image, image_mask)  # noqa: SLF001
-    maps = [empty_map(search) for search in searches]
-    valid = [np.empty(m.shape, bool) for m in maps]
-    fill_maps(searches, maps, valid, Work(None, progress))
-    parts = zip(matcher._prepared, searches, maps, valid, strict=True)  # noqa: SLF001
-    return [ScoreMap(each.label, search, scores, v) for each, search, scores, v in parts]
+    """Score all positions, and find which have a score; for heatmaps."""
+    return score_maps(matcher._searches(image, image_mask), Work(None, progress))  # noqa: SLF001
 
 
 def _prepare(
-    label: str, template: ArrayLike, mask: ArrayLike | None, preparing: Preparing
-) -> _PreparedTemplate:
-    """Copy a template, and refuse one that cannot be sought in an empty image as large as itself."""
+    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str
+) -> PreparedTemplate:
+    """Prepare a copy of a template."""
     own, own_mask = checked_copy("template", template), None if mask is None else checked_copy("mask", mask)
-    make_search(np.zeros([max(n, 1) for n in own.shape or (1,)]), own, mask=own_mask, **preparing)
-    return _PreparedTemplate(label, own, own_mask, {})
+    return prepare_template(own, own_mask, options, label)
 
 
-def _boxes(each: _PreparedTemplate, search: Search, found: Candidates) -> list[Match]:
+def _boxes(each: PreparedTemplate, search: Search, found: Candidates) -> list[Match]:
     """Make matches of places and scores."""
     pairs = zip(found.places.tolist(), found.scores.tolist(), strict=True)
     return [match_at(search, place, score, each.label) for place, score in pairs]
 
 
 def _with_false_alarms(
-    each: _PreparedTemplate, search: Search, found: Candidates, shares: float
+    each: PreparedTemplate, search: Search, found: Candidates, shares: float
 ) -> list[Match]:
     """Make matches of what was found by one of so many ways."""
     matches = _boxes(each, search, found)
@@ -330,6 +278,5 @@ def _with_false_alarms(
 
 
 def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:
-    """Make a match of a place on a score map."""
-    start = tuple(int(p) - before for p, (before, _) in zip(place, search.margins, strict=True))
-    return Match(Box(start, search.template[0].shape), score, label)
+    """Make a match of a position on a score map."""
+    return Match(search.box_at(place), score, label)

@@ -12,7 +12,6 @@ from tmatch._engine.interface import Transforms
 from tmatch._scoring.general.exact import prepare_exact
 from tmatch._scoring.general.floats import prepare_floats
 from tmatch._scoring.general.sums import WindowSums
-from tmatch._scoring.metrics import BOUNDED, NORMALISED
 from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
 from tmatch._scoring.search import PASSES, TRUSTED_SINGLE, Search
 
@@ -49,7 +48,7 @@ class GeneralScorer:
         self._overlaps.append(float(np.max(sums.weight)))
         shape = tuple(s.stop - s.start for s in block)
         valid = np.array(np.broadcast_to(sums.weight >= search.least, shape))
-        if search.metric in NORMALISED:
+        if search.metric.normalised:
             valid &= (sums.image_square > 0) & (sums.template_square > 0)
         scores = _scores(sums, search, valid, exact=self._exact)
         yield ScoredBlock(self.templates[0], block, scores, valid)
@@ -97,17 +96,17 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Make scores of sums; 0 where there is none."""
     product, metric = sums.product, search.metric
-    if search.single and metric not in NORMALISED:
+    if search.single and not metric.normalised:
         product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
-    if metric in ("ssd", "nssd"):
+    if metric.differences:
         difference = sums.difference
         if difference is None:
             difference = sums.image_square + sums.template_square - 2 * product
         product = np.minimum(-difference, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
-        if metric == "nssd":
+        if metric.normalised and metric.differences:
             norm = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
-        elif metric in NORMALISED:
+        elif metric.normalised:
             squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
             norm = np.multiply(*squares)
             np.sqrt(norm, out=norm)
@@ -119,18 +118,18 @@ def _scores(
             scores = np.divide(product, norm)
         else:
             scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
-    if metric in BOUNDED and not exact and not search.single:
+    if metric.bounded and not exact and not search.single:
         # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
         scores *= _STEPS
         np.rint(scores, out=scores)
         scores /= _STEPS
     least, most = float(scores.min()), float(scores.max())
-    if metric in BOUNDED:
+    if metric.bounded:
         _check_bounds(least, most, 1e-4 if search.single else _OVERSHOOT)
         return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
     dtype = np.float32 if search.single else np.float64
     if not max(most, -least) <= float(np.finfo(dtype).max):
-        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
+        msg = f'"{metric.name}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
         raise ValueError(msg)
     return scores
 

@@ -136,10 +136,10 @@ def _make_batch(members: Sequence[tuple[int, Search]]) -> TemplateBatch | None:
 
 def _is_integer_search(search: Search) -> bool:
     return (
-        search.metric == "zncc"
+        search.metric.name == "zncc"
         and not search.joint
         and len(search.shape) == 2
-        and search.exists is None
+        and search.valid is None
         and not any(map(any, search.margins))
         and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
         and all(w is search.weights[0] for w in search.weights)

@@ -37,7 +37,7 @@ class IntegerTemplate:
             return cls(values, None if mask.all() else mask, ranges, transforms, engine)
 
         key = ("integer template", transforms, search.image[0].dtype)
-        template: IntegerTemplate | None = search.remember(key, make)
+        template: IntegerTemplate | None = search.cached(key, make)
         return template
 
     @property
