@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 import tmatch
 from tmatch import Box, Match, iou
 from tmatch._diagnostics.explain import _Judge, _success, explain
-from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, _resized, choose
+from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
 from tmatch._diagnostics.view import Deciding
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._results.decisions import PASSED, Decision
@@ -581,27 +581,6 @@ def test_hints_are_clearly_better_and_the_least_likely_by_chance():
     assert best(good, near=Box((5, 6), (4, 4))) == (None, None)
     nothing = dataclasses.replace(place, rule="no score", score=None, false_alarms=None)
     assert best(("a", (8, 8), 0.1, 1e-2), verdict=nothing)[0].factor == 0.5
-
-
-@pytest.mark.engine_free
-def test_what_is_resized_keeps_its_kind():
-    from skimage.transform import resize
-
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (30, 41, 3), np.uint8)
-    for factor in FACTORS:
-        sides = (round(30 * factor), round(41 * factor), 3)
-        plain = resize(pixels.astype(float), sides, mode="edge", anti_aliasing=factor < 1)
-        whole = _resized(pixels, None, factor)
-        assert whole.template.dtype == np.uint8
-        assert (whole.template == np.rint(plain)).all()
-        assert _resized(pixels.astype(float), None, factor).template == pytest.approx(plain)
-    hard = rng.random((30, 41)) < 0.5
-    soft = hard * 0.7
-    assert _resized(pixels, hard, 0.5).mask.dtype == bool
-    assert _resized(pixels, soft, 0.5).mask == pytest.approx(
-        0.7 * resize(hard * 1.0, (15, 20), mode="edge", anti_aliasing=True)
-    )
 
 
 def test_colours_and_masks_are_changed_with_the_template():
