@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import split_channels
+from tmatch._arrays.channels import check_channels
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -38,7 +38,7 @@ class PreparedImage:
 
 def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: ScoringOptions) -> PreparedImage:
     """Check an image, split it into channels and find its valid pixels."""
-    channels = split_channels("image", image, options.channel_axis)
+    channels = check_channels("image", image, options.channel_axis)
     n_channels = len(channels)
     if options.info.offset == "each":
         channels = subtract_offset(channels, find_offset(channels))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import split_channels, with_channel_axis
+from tmatch._arrays.channels import check_channels, split_channels, with_channel_axis
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -89,7 +89,7 @@ def prepare_template(
 ) -> PreparedTemplate:
     """Check a template and split it into channels; refuse one that could match no image."""
     info = options.info
-    channels = split_channels("template", template, options.channel_axis)
+    channels = check_channels("template", template, options.channel_axis)
     n_channels = len(channels)
     weights = _template_weights(mask, channels, options.channel_axis, options.channel_weights)
     if info.offset == "each":
@@ -144,8 +144,9 @@ def _template_weights(
         if array.shape == shape:
             weights = [_as_bool(array)] * count
         elif channel_axis is not None and array.shape == with_channel_axis(shape, channel_axis, count):
-            array = np.moveaxis(_as_bool(array), channel_axis, 0)
-            weights = [array[0]] * count if (array == array[:1]).all() else list(array)
+            weights = split_channels(_as_bool(array), channel_axis)
+            if all((w == weights[0]).all() for w in weights):
+                weights = weights[:1] * count
         else:
             msg = f"`mask` has shape {array.shape}; it must have the template's: {shape}, with or without channels"
             raise ValueError(msg)

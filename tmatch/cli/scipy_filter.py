@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import split_channels
 from tmatch._arrays.options import Border, Output
 from tmatch._arrays.typing import Array
 
@@ -33,6 +34,6 @@ def filter_with_scipy(
         "wrap": "wrap",
     }
     pixels = np.asarray(image).astype(np.float64)
-    planes = [pixels] if channel_axis is None else list(np.moveaxis(pixels, channel_axis, 0))
+    planes = split_channels(pixels, channel_axis)
     done = [getattr(ndimage, op)(plane, kernel, mode=modes[border])[::stride, ::stride] for plane in planes]
     return np.asarray(done[0] if channel_axis is None else np.stack(done, axis=channel_axis))
