@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.channels import split_channels, without_channel_axis
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_numbers
 from tmatch._detection.summary import ScoreSummary, SummaryBuilder, with_neighbours
@@ -178,7 +179,7 @@ def estimate_chance(
     True
     """
     values, sought = check_numbers("scores", scores), check_numbers("template", template)
-    window = np.delete(sought.shape, channel_axis) if channel_axis is not None else sought.shape
+    window = without_channel_axis(sought.shape, channel_axis)
     if values.size == 0 or len(window) != values.ndim or values.max() > 1 + 1e-6 or values.min() < -1 - 1e-6:
         msg = (
             f"`scores` has shape {values.shape} and values from {values.min(initial=0):.3g} to "
@@ -189,7 +190,7 @@ def estimate_chance(
     if told.shape != values.shape:
         msg = f"`valid` has shape {told.shape}; it must have that of `scores`, {values.shape}"
         raise ValueError(msg)
-    channels = [sought] if channel_axis is None else [*np.moveaxis(sought, channel_axis, 0)]
+    channels = split_channels(sought, channel_axis)
     weights = np.ones(channels[0].shape) if mask is None else np.asarray(mask, np.float64)
     survey = SummaryBuilder(values.shape, channels[0].shape)
     survey.add(tuple(slice(0, n) for n in values.shape), values, told)
