@@ -10,8 +10,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Places, Region
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
-from tmatch._detection.false_alarms import Chance, effective_pixels, fit_null
-from tmatch._detection.peaks import settle
+from tmatch._detection.false_alarms import NullDistribution, effective_pixels, fit_null
+from tmatch._detection.peaks import LOWEST, settle
 from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import threads
 from tmatch._engine.numpy import maxima
@@ -102,7 +102,7 @@ def _survey(search: Search) -> SummaryBuilder | None:
     )
 
 
-def _learn(survey: SummaryBuilder | None, search: Search) -> Chance | None:
+def _learn(survey: SummaryBuilder | None, search: Search) -> NullDistribution | None:
     if survey is None:
         return None
 
@@ -127,7 +127,7 @@ class CandidateCollector:
         self.places: list[Places] = [np.empty((0, 2), np.intp)]
         self.crowded = False
         self.survey = SummaryBuilder(places_of(search), pattern.window)
-        self.chance: Chance | None = None
+        self.chance: NullDistribution | None = None
         self.floor = (
             math.inf if rule.threshold is None else rule.threshold
         )  # what a score must reach at least
@@ -230,7 +230,11 @@ def _look_again(
 
 
 def _settle(
-    group: TemplateBatch, pattern: IntegerTemplate, places: Places, floor: float, chance: Chance | None
+    group: TemplateBatch,
+    pattern: IntegerTemplate,
+    places: Places,
+    floor: float,
+    chance: NullDistribution | None,
 ) -> Candidates:
     """Score candidates and the places around them by definition, and choose the peaks."""
     places = places[np.lexsort(places.T[::-1])]
@@ -337,3 +341,35 @@ def _bands(scorer: TemplateBatch | GeneralScorer, work: Work, meter: Meter) -> I
         yield first, heights
         waiting = []
     scorer.check()
+
+
+def candidates_in_map(
+    scores: Array, valid: Array, search: Search, criterion: Criterion | None = None
+) -> Candidates:
+    """Find the peaks of a score map that is made already: those that a criterion accepts, or all."""
+    null = null_of_map(scores, valid, search)
+    floor = LOWEST
+    if criterion is not None and criterion.threshold is not None:
+        floor = criterion.threshold
+    elif criterion is not None and null is not None:
+        floor = float(criterion.floors(null).min())
+    if floor == math.inf:
+        return Candidates(np.empty((0, scores.ndim), np.intp), np.empty(0), null)
+    found = Candidates(*_peaks_of(_bands_of_map(scores, valid), scores.shape, floor), null)
+    return found if criterion is None else criterion.choose(found)
+
+
+def null_of_map(scores: Array, valid: Array, search: Search) -> NullDistribution | None:
+    """Fit the null distribution to a score map that is made already."""
+    summary = _survey(search)
+    for _ in _surveyed(_bands_of_map(scores, valid), summary):
+        pass
+    return _learn(summary, search)
+
+
+def _bands_of_map(scores: Array, valid: Array) -> Iterator[Band]:
+    """Cut a score map into bands of rows; minus infinity where there is no score."""
+    rows = max(1, _BAND_PLACES // max(1, math.prod(scores.shape[1:])))
+    for first in range(0, len(scores), rows):
+        part = slice(first, first + rows)
+        yield first, np.where(valid[part], scores[part], -np.inf)

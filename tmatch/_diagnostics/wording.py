@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
-from tmatch._results.decisions import HOPELESS, PASSED, Decision, Place
+from tmatch._results.decisions import MANY, PASSED, Decision, Place
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.matches import Match
 
@@ -75,7 +75,7 @@ def _too_little(verdict: Decision, explanation: Explanation) -> str:
     chance = _chance(verdict).capitalize()
     if explanation.threshold is None:
         told = f"{told} {chance}; {explanation.allowed:g} are allowed."
-        if verdict.false_alarms >= HOPELESS:
+        if verdict.false_alarms >= MANY:
             return told
         return (
             f"{told} If the place is right, allow {_up(verdict.false_alarms):g} false alarms, or decide by the score "

@@ -2,27 +2,34 @@
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.validation import check_count
-from tmatch._detection.candidates import find_best
-from tmatch._detection.criterion import Candidates, Criterion, allowed_by, check_decision
+from tmatch._detection.candidates import find_best, null_of_map
+from tmatch._detection.criterion import Candidates, Criterion
+from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.false_alarms import COPY_SCORE
-from tmatch._detection.peaks import by_height
 from tmatch._engine.progress import Progress, Work
 from tmatch._results.boxes import Box
-from tmatch._results.matches import Match, keep_apart, non_max_suppression, order_of
+from tmatch._results.decisions import CandidateDecision, Place
+from tmatch._results.matches import Match, order_of
 from tmatch._scoring.maps import Preparing, Scores, empty_map, fill_maps
 from tmatch._scoring.search import Search, make_search
-from tmatch._search.competition import compete, evidence
+from tmatch._search.competition import compete
 from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
-from tmatch._search.stages import accept_first_stage, find_filtered, stages_of
+from tmatch._search.stages import (
+    PlainMap,
+    StageResult,
+    find_candidates,
+    find_in_maps,
+    score_all,
+    stages_of,
+)
 
 
 class Matcher:
@@ -163,40 +170,63 @@ class Matcher:
         >>> [match.label for match in tmatch.Matcher(parts).locate(image)]
         ['left', 'right']
         """
-        check_decision(false_alarms, threshold, self._metric)
-        ways = stages_of(prefilter, threshold, self._metric)
-        check_count("min_distance", min_distance)
-        non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
+        criterion = Criterion.of(
+            self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
+            max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter,
+        )  # fmt: skip
+        return self.search(
+            image, criterion, image_mask=image_mask, workers=workers, progress=progress
+        ).matches
+
+    def search(
+        self,
+        image: ArrayLike,
+        criterion: Criterion,
+        /,
+        *,
+        keep: Literal["candidates", "maps", "peaks"] = "candidates",
+        image_mask: ArrayLike | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> "SearchResult":
+        """Find every place of an image where a template fits, with all that was found on the way.
+
+        Parameters
+        ----------
+        image, image_mask, workers, progress
+            As in `locate`.
+        criterion : Criterion
+            Which places are matches.
+        keep : {"candidates", "maps", "peaks"}
+            With "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
+            decides on all peaks of the maps, "maps" and "candidates" on those only that the criterion may accept.
+
+        Returns
+        -------
+        SearchResult
+            Matches, decisions on candidates, and, if they are kept, score maps.
+        """
         searches, work = self._searches(image, image_mask), Work.of(workers, progress)
-        allowed = allowed_by(false_alarms, threshold)
-        several = len(searches) > 1
-        matches: dict[Match, float] = {}
-        for n, way in enumerate(ways, 1):
-            shares = len(searches) * way.shares
-            rule = Criterion(threshold)
-            if allowed is not None:
-                rule = Criterion(None, allowed / shares, COPY_SCORE if several else math.inf)
-            found = find_filtered(searches, way.how, rule, work.step(n, len(ways)))
-            if several and allowed is not None:
-                boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
-                found = compete(boxes, found, rule, max_overlap)
-            for each, search, peaks in zip(self._prepared, searches, found, strict=True):
-                order = by_height(peaks.places, peaks.scores, min_distance)
-                ordered = peaks.chosen(order)
-                weights = evidence(ordered) if several else [0.0] * len(order)
-                own = dict(zip(_with_false_alarms(each, search, ordered, shares), weights, strict=True))
-                matches |= {
-                    match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
-                }
-            if allowed is not None and way.first < 1:
-                matches = accept_first_stage(matches, allowed, way.first)
-            if matches:
-                if n < len(ways):
-                    work.finish()
+        stages, several = stages_of(criterion, self._metric), len(searches) > 1
+        unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
+        n_steps = len(stages) + unscored
+        maps = [] if keep == "candidates" else score_all(searches, work.step(1, n_steps))
+        results: list[StageResult] = []
+        for step, stage in enumerate(stages, 1 + unscored):
+            n_tests = len(searches) * stage.n_tests
+            rule = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
+            part, own = work.step(step, n_steps), maps[:0]
+            if keep == "candidates":
+                peaks = find_candidates(searches, stage.how, rule, part)
+            else:
+                peaks, own = find_in_maps(searches, maps, stage.how, None if keep == "peaks" else rule, part)
+            found = compete(self._with_labels(searches, peaks, n_tests, stage.how), criterion)
+            results.append(StageResult(stage, found, decide(found, criterion, first=stage.first), own))
+            if results[-1].successful:
                 break
-        # Where templates compete, a score of many pixels is worth more than the same one of few.
-        best_first = sorted(matches, key=lambda m: (-matches[m], *order_of(m)))
-        return sorted(keep_apart(best_first, max_overlap=max_overlap, max_count=max_count), key=order_of)
+        if len(results) < len(stages):
+            work.finish()
+        return SearchResult(self, searches, results, maps)
 
     def best(
         self,
@@ -231,9 +261,22 @@ class Matcher:
         (0, 0)
         """
         searches = self._searches(image, image_mask)
-        found = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
-        matches = [match for each in found for match in _with_false_alarms(*each, len(searches))]
-        return non_max_suppression(matches, max_count=1)[0]
+        return self._best_of(searches, find_best(searches, Work.of(workers, progress)))
+
+    def _best_of(self, searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
+        """Return the best of the best places of each template."""
+        found = self._with_labels(searches, peaks, len(searches), "none")
+        return min((match for each in found for match in each.matches()), key=order_of)
+
+    def _with_labels(
+        self, searches: Sequence[Search], peaks: Sequence[Candidates], n_tests: float, how: Prefilter
+    ) -> list[TemplateCandidates]:
+        """Add to candidates what makes matches of them."""
+        parts = zip(self._prepared, searches, peaks, strict=True)
+        return [
+            TemplateCandidates(each.label, first_of(search), search.template[0].shape, own, n_tests, how)
+            for each, search, own in parts
+        ]
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
         return [
@@ -247,7 +290,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class ScoreMap:
-    """The scores of one template, and which of them mean something."""
+    """The scores of one template, and which of them are valid."""
 
     label: str
     search: Search
@@ -256,20 +299,60 @@ class ScoreMap:
 
     @property
     def first(self) -> tuple[int, ...]:
-        """Where the first window begins."""
-        return tuple(-before for before, _ in self.search.margins)
+        """The first pixel of the first window."""
+        return first_of(self.search)
 
     @property
     def heights(self) -> Scores:
-        """The scores, and minus infinity where there is none."""
+        """The scores; minus infinity where there is none."""
         return np.where(self.valid, self.scores, -np.inf)
 
     @property
-    def best(self) -> Match:
+    def best_place(self) -> Place:
         """The place with the highest score, the first of equal ones."""
-        heights = self.heights if self.valid.any() else self.scores
-        place = tuple(int(i) for i in np.unravel_index(heights.argmax(), heights.shape))
-        return match_at(self.search, place, float(self.scores[place]), self.label)
+        masked = self.heights if self.valid.any() else self.scores
+        return tuple(int(i) for i in np.unravel_index(masked.argmax(), masked.shape))
+
+    @property
+    def best(self) -> Match:
+        """A match at the place with the highest score, the first of equal ones."""
+        start = tuple(p + f for p, f in zip(self.best_place, self.first, strict=True))
+        return Match(
+            Box(start, self.search.template[0].shape), float(self.scores[self.best_place]), self.label
+        )
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What one search of an image has found, stage by stage; the last stage decides."""
+
+    matcher: Matcher
+    searches: list[Search]
+    stages: list[StageResult]
+    plain_maps: list[PlainMap]
+
+    @property
+    def decisions(self) -> list[CandidateDecision]:
+        """The decisions on the candidates of the last stage."""
+        return self.stages[-1].decisions
+
+    @property
+    def matches(self) -> list[Match]:
+        """The matches, best first."""
+        return sorted((each.match for each in self.decisions if each.reported), key=order_of)
+
+    @property
+    def maps(self) -> list[ScoreMap]:
+        """The score maps of the image as it is; empty if they were not kept."""
+        labels = (each.label for each in self.matcher._prepared)  # noqa: SLF001
+        parts = zip(labels, self.searches, self.plain_maps, strict=False)
+        return [ScoreMap(label, search, made.scores, made.valid) for label, search, made in parts]
+
+    def best(self, progress: Progress | None = None, workers: int | None = None) -> Match:
+        """Find the best place as `Matcher.best` does: in the maps if they were kept, else all is scored again."""
+        peaks = [_best_in_map(each) for each in self.maps]
+        peaks = peaks or find_best(self.searches, Work.of(workers, progress))
+        return self.matcher._best_of(self.searches, peaks)  # noqa: SLF001
 
 
 @dataclass(frozen=True)
@@ -303,33 +386,12 @@ def _prepare(
     return _PreparedTemplate(label, own, own_mask, {})
 
 
-def _boxes(each: _PreparedTemplate, search: Search, found: Candidates) -> list[Match]:
-    """Make matches of places and scores."""
-    pairs = zip(found.places.tolist(), found.scores.tolist(), strict=True)
-    return [match_at(search, place, score, each.label) for place, score in pairs]
+def _best_in_map(scored: ScoreMap) -> Candidates:
+    null = null_of_map(scored.scores, scored.valid, scored.search)
+    place = scored.best_place
+    return Candidates(np.array([place], np.intp), np.array([float(scored.scores[place])]), null)
 
 
-def _with_false_alarms(
-    each: _PreparedTemplate, search: Search, found: Candidates, shares: float
-) -> list[Match]:
-    """Make matches of what was found by one of so many ways."""
-    matches = _boxes(each, search, found)
-    if found.chance is None:
-        return matches
-    expected = found.chance.false_alarms(found.places, found.judged) * shares
-    elsewhere = found.chance.cells.best_elsewhere(found.places).tolist()
-    judged = found.judged.tolist()
-    return [
-        replace(
-            match,
-            false_alarms=float(f"{number:.3g}"),
-            second_best=round(other / own, 4) if own > 0 else None,
-        )
-        for match, number, other, own in zip(matches, expected.tolist(), elsewhere, judged, strict=True)
-    ]
-
-
-def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:
-    """Make a match of a place on a score map."""
-    start = tuple(int(p) - before for p, (before, _) in zip(place, search.margins, strict=True))
-    return Match(Box(start, search.template[0].shape), score, label)
+def first_of(search: Search) -> Place:
+    """Return the first pixel of the first window of a score map."""
+    return tuple(-before for before, _ in search.margins)

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 import tmatch
 from tmatch._arrays.options import Border
-from tmatch._detection.criterion import allowed_by, check_decision
+from tmatch._detection.criterion import Criterion
 from tmatch._engine.select import describe
 from tmatch._engine.threads import available_cores
 from tmatch._filtering.filters import Output
@@ -22,7 +22,6 @@ from tmatch._io import pairs, writing
 from tmatch._plotting.filters import plot_filters, plot_kernel
 from tmatch._results import formats
 from tmatch._search.matcher import ScoreMap, score_with_validity
-from tmatch._search.stages import stages_of
 from tmatch.cli import diagnostics
 from tmatch.cli.options import (
     BAD_INPUT,
@@ -150,9 +149,9 @@ def locate(
 
         tmatch locate photo.png eye.png --overlay found.png
     """
-    check_decision(false_alarms, threshold, metric)
-    stages_of(prefilter, threshold, metric)
-    allowed = allowed_by(false_alarms, threshold)
+    allowed = Criterion.of(
+        metric, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter
+    ).false_alarms
     if scores and len(templates) > 1:
         msg = f"--scores writes one score map, but {len(templates)} templates are given; name one of them"
         raise ValueError(msg)
