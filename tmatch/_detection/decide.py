@@ -1,5 +1,6 @@
 """Decide which candidates are matches, in stages, with a record for each candidate."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +115,7 @@ class _Records:
         self.numbers: dict[int, int] = {}
         self.at_least = 0.0
         ends = np.cumsum([0, *(len(each.peaks.places) for each in found)]).tolist()
-        self.parts = [range(*bounds) for bounds in zip(ends, ends[1:], strict=False)]
+        self.parts = [range(*bounds) for bounds in itertools.pairwise(ends)]
         self.evidence = self._evidence()
 
     def remaining(self, part: Iterable[int] | None = None) -> list[int]:
