@@ -1,16 +1,15 @@
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from PIL import Image
 
-from tmatch._engine import threads
-from tmatch._engine import tiling as _tiling
-from tmatch._scoring.integer import batch
+import profiles
+from tmatch._engine import execution
 
-settings.register_profile("tmatch", deadline=None, derandomize=True)
-settings.load_profile("tmatch")
+profiles.load()
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 
@@ -28,42 +27,48 @@ LAYOUTS = {
 }
 
 
-BY_BOTH_ENGINES = [
-    "test_metrics",
-    "test_core",
-    "test_filter",
-    "test_filter_laws",
-    "test_published_cases",
-    "test_score",
-    "test_precision",
-    "test_matcher",
-    "test_significance",
-]
-# Small templates, which nearly all are here, need no transforms; these are done with them as well.
-BY_TRANSFORMS_TOO = ["test_score", "test_precision", "test_matcher", "test_significance"]
+# Every test is done by both engines, one after the other, but where a marker says otherwise (see pyproject.toml).
+# TMATCH_TEST_ENGINE=numpy or numba in the environment leaves the other one out.
+CHOICES = {"both": {"numpy", "numba", "transforms"}, "numpy": {"numpy"}, "numba": {"numba", "transforms"}}
 
 
 def pytest_generate_tests(metafunc):
-    module = metafunc.module.__name__.rpartition(".")[2]
-    if module in BY_BOTH_ENGINES:
-        engines = ["numpy", "numba"] + ["transforms"] * (module in BY_TRANSFORMS_TOO)
-        metafunc.parametrize("engine", engines, indirect=True, scope="module")
+    marked = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "engine_free" in marked:
+        return
+    engines = ["numba"] if "numba_only" in marked else ["numpy", "numba"]
+    engines += ["transforms"] * ("also_by_transforms" in marked)
+    metafunc.parametrize("engine", engines, indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    choice = os.environ.get("TMATCH_TEST_ENGINE") or "both"
+    if choice not in CHOICES:
+        msg = f"the environment's TMATCH_TEST_ENGINE is {choice!r}; it must be one of {', '.join(CHOICES)}"
+        raise pytest.UsageError(msg)
+    kept, left_out = [], []
+    for item in items:
+        engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
+        chosen = engine is None or engine in CHOICES[choice] or item.get_closest_marker("smoke")
+        (kept if chosen else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
 
 
 @pytest.fixture(scope="module", autouse=True)
 def engine(request):
-    """Let one engine do all the work: where the modules above are tested, each of the two in turn.
+    """Let one engine do all the work; tests that no engine has a part in are left to NumPy's.
 
-    "transforms" is numba's, but with transforms where it would do without.
+    "transforms" is numba's, but with transforms where it would do without, as it does for small templates.
     """
     param = getattr(request, "param", "numpy")
     name = "numba" if param == "transforms" else param
     if name == "numba":
         pytest.importorskip("numba")
-    with pytest.MonkeyPatch.context() as patch:
+    direct = False if param == "transforms" else None
+    with pytest.MonkeyPatch.context() as patch, execution.using(direct_products=direct):
         patch.setenv("TMATCH_ENGINE", name)
-        if param == "transforms":
-            patch.setattr(batch.TemplateBatch, "_has_few_pixels", lambda *_: False)
         yield name
 
 
@@ -114,21 +119,13 @@ def picture():
 
 
 @pytest.fixture
-def cut(monkeypatch):
+def execute():
+    """Replace parts of the execution policy until the end of the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(execution.using(**changes))
+
+
+@pytest.fixture
+def cut(execute):
     """Cut the work into other tiles, on so many cores."""
-
-    def cut_into(block, cores=1):
-        def plan(image, window, *, compiled=False, **_):
-            compiled = compiled and len(window) == 2
-            places = tuple(n - k + 1 for n, k in zip(image, window, strict=True))
-            parts = tuple(min(b, n) for b, n in zip(block, places, strict=True))
-            points = tuple(b + k + 2 for b, k in zip(parts, window, strict=True))
-            if compiled:
-                points = tuple(_tiling.fast_length(n, compiled=True) for n in points)
-            return _tiling.Tiling(places, window, parts, points, compiled)
-
-        monkeypatch.setattr(_tiling, "plan_tiles", plan)
-        monkeypatch.setattr(_tiling, "plan_blocks", plan)
-        monkeypatch.setattr(threads, "available_cores", lambda: cores)
-
-    return cut_into
+    return lambda block, cores=1: execute(tile=block, cores=cores, min_compiled_side=1)

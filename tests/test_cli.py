@@ -70,6 +70,7 @@ def test_without_a_threshold_the_noisy_eye_is_the_one_match_and_a_coin_is_none()
     assert run("locate", NOISY, COIN, "--false-alarms", 100).exit_code == 0
 
 
+@pytest.mark.engine_free
 def test_two_ways_to_decide_at_once_are_refused():
     result = run("locate", NOISY, EYE, "--threshold", 0.7, "--false-alarms", 0.1)
     assert result.exit_code == 2
@@ -151,6 +152,7 @@ def test_heatmap_writes_a_figure_and_tells_the_best_place(pair, tmp_path):
     assert tmatch.read_image(tmp_path / "h.png").shape[1] > 500
 
 
+@pytest.mark.engine_free
 def test_kernels_are_listed_with_their_numbers():
     result = run("kernels")
     assert result.exit_code == 0
@@ -165,6 +167,7 @@ def test_filter_writes_the_convolved_picture(pair, tmp_path):
     np.testing.assert_array_equal(tmatch.read_image(tmp_path / "f.png"), tmatch.to_range(expected))
 
 
+@pytest.mark.engine_free
 def test_version_and_help():
     assert run("--version").stdout.strip() == f"tmatch {tmatch.__version__}"
     for command in ([], ["locate"], ["heatmap"], ["kernels"], ["filter"]):
@@ -176,6 +179,7 @@ def test_version_and_help():
 # --- refusals -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -213,11 +217,13 @@ def test_bad_input_is_told_in_a_line_and_exits_with_2(arguments, sentence, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.engine_free
 def test_debug_shows_the_traceback():
     result = run("--debug", "locate", "missing.png", EYE)
     assert isinstance(result.exception, OSError)
 
 
+@pytest.mark.engine_free
 def test_interrupt_is_no_miss(monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
@@ -360,6 +366,7 @@ def test_other_metrics_need_thresholds_of_their_own(pair):
     assert run("heatmap", *pair, "--metric", "ncc", "-o", pair[0].parent / "h.png").exit_code == 0
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -407,6 +414,7 @@ def test_places_without_a_score_are_grey_in_heatmaps(badge):
     assert (drawn == 153).all(axis=2).mean() > 0.1  # grey level 0.6
 
 
+@pytest.mark.engine_free
 def test_a_template_without_an_opaque_pixel_is_refused_with_a_way_out(tmp_path, badge):
     clear = Image.merge("LA", [Image.new("L", (5, 5), 99), Image.new("L", (5, 5), 128)])
     clear.save(tmp_path / "clear.png")
@@ -420,6 +428,7 @@ def test_a_template_without_an_opaque_pixel_is_refused_with_a_way_out(tmp_path, 
 # --- refusals and files ---------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("option", ["--overlay", "--heatmap"])
 def test_nothing_is_overwritten_unseen(pair, tmp_path, option):
     before = pair[0].read_bytes()
@@ -431,6 +440,7 @@ def test_nothing_is_overwritten_unseen(pair, tmp_path, option):
     assert not (tmp_path / "o.png").exists()
 
 
+@pytest.mark.engine_free
 def test_missing_folder_is_told_before_the_work(pair, tmp_path):
     result = run("locate", *pair, "--overlay", tmp_path / "no" / "o.png")
     assert result.exit_code == 2
@@ -511,6 +521,7 @@ def test_sixteen_bits_stay_sixteen(tmp_path):
     np.testing.assert_array_equal(filtered((tmp_path / "deep.png",), tmp_path, "-k", "identity"), deep)
 
 
+@pytest.mark.engine_free
 def test_printed_kernel_is_read_back(tmp_path):
     result = run("kernels", "scharr_complex", "--plot", tmp_path / "k.png")
     assert result.exit_code == 0
@@ -519,6 +530,7 @@ def test_printed_kernel_is_read_back(tmp_path):
     assert tmatch.read_image(tmp_path / "k.png").shape[1] > 900
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -543,6 +555,7 @@ def test_filters_that_cannot_be_are_refused(pair, tmp_path, options, sentence):
     assert not (tmp_path / "f.png").exists()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
@@ -558,6 +571,7 @@ def test_kernel_files_of_many_hands_are_read(tmp_path, text, rows):
     assert [[float(n) for n in line.split()] for line in shown.splitlines()] == rows
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("text", "sentence"), [("1,,2\n3,4,5", '"" is no number'), ("a,b", '"a" is no number')]
 )
@@ -577,6 +591,7 @@ def test_sixteen_bits_are_compared_in_eight(tmp_path):
     assert run("filter", tmp_path / "deep.png", "-k", "box", "-o", tmp_path / "f.webp").exit_code == 2
 
 
+@pytest.mark.engine_free
 def test_kernel_file_is_not_overwritten(pair, tmp_path):
     np.save(tmp_path / "k.npy", np.eye(3))
     result = run("filter", pair[0], "-k", tmp_path / "k.npy", "-o", tmp_path / "k.npy")
@@ -584,6 +599,7 @@ def test_kernel_file_is_not_overwritten(pair, tmp_path):
     assert np.load(tmp_path / "k.npy").shape == (3, 3)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no array", b"\x93NUMPY\x01\x00 cut"])
 def test_broken_kernel_files_are_told_in_a_line(pair, tmp_path, content):
     (tmp_path / "k.npy").write_bytes(content)
@@ -634,6 +650,7 @@ def test_pictures_are_read_from_pipes(tmp_path):
     assert ",eye,670,300,80,65," in done.stdout
 
 
+@pytest.mark.engine_free
 def test_reader_that_goes_away_is_no_error():
     command = f"{sys.executable} -m tmatch kernels | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -641,6 +658,7 @@ def test_reader_that_goes_away_is_no_error():
     assert done.returncode in (0, 141)
 
 
+@pytest.mark.engine_free
 def test_import_and_help_load_nothing_heavy():
     code = "import sys, {}; print(*sorted({{'scipy', 'skimage', 'matplotlib', 'PIL', 'tifffile'}} & set(sys.modules)))"
     for module in ("tmatch", "tmatch.cli"):

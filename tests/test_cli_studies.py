@@ -56,6 +56,7 @@ def test_a_constant_template_is_refused_in_a_sentence(tmp_path):
     assert re.fullmatch(r"error: .*constant.*\n", result.stderr)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("plot", ["eye.png", "no/eye.png", "eye.docx"])
 def test_figures_go_where_they_can_and_overwrite_nothing_read(tmp_path, plot):
     eye = tmp_path / "eye.png"
@@ -94,6 +95,7 @@ def test_rows_are_csv_and_json_on_request():
     assert {row["detection"] for row in placed} == {0}
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -138,6 +140,7 @@ def test_explanations_are_json_on_request():
     assert told["noise"] == pytest.approx(46, abs=3)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tmatch
+from loops import each
 from tmatch.compat import cv2 as like_cv2
 from tmatch.compat import skimage as like_skimage
 
@@ -15,6 +16,7 @@ METHODS = ["TM_SQDIFF", "TM_SQDIFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_C
 EPS = np.finfo(np.float32).eps
 
 
+@pytest.mark.engine_free
 def test_neither_door_imports_the_library_it_stands_in_for():
     code = (
         "import sys, tmatch.compat.cv2, tmatch.compat.skimage; print({'cv2', 'skimage'} & set(sys.modules))"
@@ -60,6 +62,7 @@ def test_tiny_contrast_makes_no_nan():
     assert np.isfinite(like_skimage.match_template(image, np.repeat([0.0, 1.0], 18).reshape(6, 6))).all()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "template"),
     [((3, 3), (5, 5)), ((3, 3), (5, 5, 1)), ((3, 3, 2), (5, 5)), ((3, 3, 2), (5, 5, 3, 3))],
@@ -153,7 +156,7 @@ def test_squares_of_a_nearly_constant_picture_are_not_below_0():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("channels", [1, 3])
+@each("channels", [1, 3])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_uniform_noise_scores_by_the_formulas(dtype, channels, method):
     rng = np.random.default_rng(1)
@@ -167,7 +170,7 @@ def test_uniform_noise_scores_by_the_formulas(dtype, channels, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@each("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_templates_of_any_size_score_by_the_formulas(dtype, channels, method):
     rng = np.random.default_rng(2)
@@ -188,7 +191,7 @@ PAIRS += [(dtype, 3, mask, 3) for dtype in ("f4", "u1") for mask in ("f4", "u1")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("dtype", "channels", "mask_dtype", "mask_channels"), PAIRS)
+@each("dtype, channels, mask_dtype, mask_channels", PAIRS)
 def test_masks_weight_by_the_formulas(dtype, channels, mask_dtype, mask_channels, method):
     rng = np.random.default_rng(3)
     image, templ = (uniform(rng, (*s, channels), dtype, 0, 10) for s in ((100, 160), (13, 21)))
@@ -200,7 +203,7 @@ def test_masks_weight_by_the_formulas(dtype, channels, mask_dtype, mask_channels
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("dtype", "channels", "mask_dtype", "mask_channels"), PAIRS)
+@each("dtype, channels, mask_dtype, mask_channels", PAIRS)
 def test_a_mask_where_all_counts_changes_nothing(dtype, channels, mask_dtype, mask_channels, method):
     rng = np.random.default_rng(4)
     image, templ = (uniform(rng, (*s, channels), dtype, 0, 100) for s in ((100, 160), (13, 21)))
@@ -237,7 +240,7 @@ VOLUMES = [
 
 
 @pytest.mark.parametrize("dtypes", ["f4 f4", "f4 f8", "f8 f4", "f8 f8", "u1 u1", "i2 u1", "? f8", "f8 ?"])
-@pytest.mark.parametrize("shapes", VOLUMES, ids=str)
+@each("shapes", VOLUMES)
 def test_match_template_is_that_of_scikit_image(draw, shapes, dtypes):
     feature = pytest.importorskip("skimage.feature")
     image, template = (draw(s, d, i) for s, d, i in zip(shapes, dtypes.split(), (1, 2), strict=True))
@@ -250,7 +253,7 @@ def test_match_template_is_that_of_scikit_image(draw, shapes, dtypes):
 
 
 @pytest.mark.parametrize("mode", NUMPY_MODES)
-@pytest.mark.parametrize("shapes", VOLUMES, ids=str)
+@each("shapes", VOLUMES)
 def test_padding_is_that_of_scikit_image(draw, shapes, mode):
     feature = pytest.importorskip("skimage.feature")
     image, template = draw(shapes[0], "u1", 1), draw(shapes[1], "u1", 2)
@@ -298,8 +301,8 @@ MASKS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", MASKS)
-@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@each("kind", MASKS)
+@each("channels", [None, 1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_match_template_is_that_of_opencv(draw, dtype, channels, kind, method):
     cv2 = pytest.importorskip("cv2")
@@ -317,6 +320,7 @@ def test_match_template_is_that_of_opencv(draw, dtype, channels, kind, method):
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6 * scale)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", METHODS)
 def test_constants_are_those_of_opencv(name):
     assert getattr(like_cv2, name) == getattr(pytest.importorskip("cv2"), name)
@@ -349,16 +353,6 @@ def test_result_is_written_into_as_by_opencv(draw):
             assert scores is not unfit
             assert not unfit.any()
             np.testing.assert_allclose(scores, result, rtol=0, atol=1e-6)
-
-
-def test_layout_and_byte_order_change_nothing(draw, layout):
-    image, templ, mask = draw((9, 8, 3), "f4", 1), draw((3, 4, 3), "f4", 2), draw((3, 4), "u1", 3)
-    for method in range(6):
-        scores = like_cv2.matchTemplate(layout(image), layout(templ), method, mask=layout(mask))
-        expected = like_cv2.matchTemplate(image, templ, method, mask=mask)
-        np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
-    scores = like_skimage.match_template(layout(image), layout(templ), True)
-    np.testing.assert_allclose(scores, like_skimage.match_template(image, templ, True), rtol=0, atol=1e-6)
 
 
 # --- where we differ from scikit-image ------------------------------------------------------------
@@ -407,6 +401,7 @@ def test_half_precision_has_scores_where_scikit_image_says_0_everywhere(draw):
 # --- where we differ from OpenCV ------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     ("dtype", "colour"), [("u1", [1]), ("f4", [3.5]), ("u1", [1, 2, 3]), ("f4", [1.5, 2.5, 3.5])], ids=str
@@ -423,6 +418,7 @@ def test_a_constant_template_is_refused_where_opencv_says_1_everywhere(draw, dty
         like_cv2.matchTemplate(image, templ, like_cv2.TM_CCOEFF_NORMED, **options)
 
 
+@pytest.mark.engine_free
 def test_a_template_of_zeros_is_refused_where_opencv_says_0_or_1_everywhere(draw):
     cv2 = pytest.importorskip("cv2")
     image, templ = np.array(draw((16, 16), "u1")), np.zeros((3, 3), np.uint8)
@@ -466,6 +462,7 @@ def test_black_windows_under_a_mask_get_the_worst_number_where_opencv_says_infin
     assert not like_cv2.matchTemplate(image, templ, like_cv2.TM_CCORR_NORMED, mask=mask)[0, :3].any()
 
 
+@pytest.mark.engine_free
 def test_swapped_arguments_are_refused_where_opencv_swaps_them_back(draw):
     cv2 = pytest.importorskip("cv2")
     image, templ = draw((9, 8), "u1", 1), draw((3, 4), "u1", 2)
@@ -491,6 +488,7 @@ def test_nan_is_refused_where_opencv_goes_on(draw):
     assert np.isfinite(like_cv2.matchTemplate(image[:14], templ, like_cv2.TM_CCOEFF, mask=weights)).all()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
 def test_masks_without_sense_are_refused_where_opencv_goes_on(draw, wrong):
     cv2 = pytest.importorskip("cv2")
@@ -583,6 +581,7 @@ def test_faint_windows_beside_a_glaring_one_have_their_score_under_weights():
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("image", "template", "options", "error", "words"),
     [
@@ -610,8 +609,9 @@ def test_what_scikit_image_refuses_is_refused(image, template, options, error, w
 U1, F4 = np.ones((4, 4), np.uint8), np.ones((4, 4), np.float32)
 
 
-@pytest.mark.parametrize(
-    ("image", "templ", "method", "mask", "error", "words"),
+@pytest.mark.engine_free
+@each(
+    "image, templ, method, mask, error, words",
     [
         (U1.astype("f8"), U1, 0, None, TypeError, "`image` has dtype float64; it must be uint8 or float32"),
         (U1, U1.astype(bool), 0, None, TypeError, "`templ` has dtype bool; it must be uint8 or float32"),
@@ -638,6 +638,7 @@ def test_what_opencv_refuses_is_refused(image, templ, method, mask, error, words
             cv2.matchTemplate(image, templ, method, mask=mask)
 
 
+@pytest.mark.engine_free
 def test_a_line_is_refused():
     with pytest.raises(ValueError, match=r"`image` has shape \(4,\); it must be \(H, W\)"):
         like_cv2.matchTemplate(U1[0], U1[0], 0)
@@ -646,6 +647,7 @@ def test_a_line_is_refused():
 # --- found by attack ------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 def test_a_constant_template_does_not_hide_bad_arrays_from_scikit_image_s_door():
     with pytest.raises(ValueError, match="`image` has NaN"):
         like_skimage.match_template(np.full((4, 4), np.nan), np.ones((2, 2)))

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracle
+import tmatch
+from loops import each
 from tmatch._engine import threads
 from tmatch._engine import tiling as _tiling
 from tmatch._engine.numpy import sliding
 from tmatch._engine.tiling import Tiling
-from tmatch._filtering import correlation
 from tmatch._scoring.maps import match_template
 
 SHAPES = [  # up to 24 taps are added one by one, more go through transforms
@@ -50,6 +51,10 @@ DTYPES = [  # image, kernel, result
 ]
 
 
+def correlated(image, kernel):
+    return tmatch.correlate(image, kernel, output="valid")
+
+
 def size(array):
     return float(np.sqrt(np.sum(np.abs(array.astype("c16")) ** 2)))
 
@@ -77,37 +82,37 @@ KINDS = {  # each kind of kernel may take another way through the core
 # --- equals the oracle ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@each("dtypes", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("shapes", SHAPES)
 def test_correlation_equals_the_oracle(draw, shapes, kind, dtypes):
     image, kernel = draw(shapes[0], dtypes[0], 1), KINDS[kind](draw(shapes[1], dtypes[1], 2))
-    result = correlation.correlate_valid(image, kernel)
+    result = correlated(image, kernel)
     assert result.dtype == dtypes[2]
     # rounding grows with both norms: 10 times the machine epsilon of the result
     bound = 10 * np.finfo(dtypes[2]).eps * size(image) * size(kernel)
     np.testing.assert_allclose(result, oracle.correlate_valid(image, kernel), rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@each("shapes", SHAPES)
 def test_correlation_of_integers_is_exact(draw, shapes, kind, dtype):
     image = draw(shapes[0], dtype, 3)
     for small in (draw(shapes[1], "i1", 4) // 16, draw(shapes[1], "u1", 5) // 40 - 3.0):
         kernel = KINDS[kind](small)
         expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
-        np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
+        np.testing.assert_array_equal(correlated(image, kernel), expected)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
-@pytest.mark.parametrize("window", [(1, 1), (2, 2), (4, 7), (9, 9)], ids=str)
+@each("dtype", ["?", "u1", "i1", "i2", "u4", "i4"])
+@each("window", [(1, 1), (2, 2), (4, 7), (9, 9)])
 def test_kernels_of_the_least_and_largest_integers_of_their_type_are_exact(draw, window, dtype):
     image = draw((13, 12), "u2", 8) >> 4
     ends = (0, 1) if dtype == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     for kernel in (np.full(window, ends[0]), np.full(window, ends[1]), np.resize(ends, window)):
         expected = oracle.correlate_valid(image, kernel)  # below 2**53: exact in float64 too
-        np.testing.assert_array_equal(correlation.correlate_valid(image, kernel.astype(dtype)), expected)
+        np.testing.assert_array_equal(correlated(image, kernel.astype(dtype)), expected)
 
 
 def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
@@ -115,7 +120,7 @@ def test_correlation_of_integers_just_below_2_to_the_53_is_exact(draw):
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
     expected = np.einsum("yxij,ij->yx", windows, kernel)
     assert 2**46 < abs(expected).max() < 2**53
-    np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
+    np.testing.assert_array_equal(correlated(image, kernel), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,11 +132,12 @@ def test_correlation_of_integers_is_exact_over_many_tiles(draw, window, kind):
         weight * padded[y : 501 - window[0] + y, x : 401 - window[1] + x]
         for (y, x), weight in np.ndenumerate(kernel)
     )
-    np.testing.assert_array_equal(correlation.correlate_valid(image, kernel), expected)
+    np.testing.assert_array_equal(correlated(image, kernel), expected)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.engine_free
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+@each("shapes", SHAPES)
 def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
     sums = sliding.sliding_sum(array, shapes[1])
@@ -139,6 +145,7 @@ def test_sums_of_integers_are_exact_integers(draw, shapes, dtype):
     np.testing.assert_array_equal(sums, oracle.sliding_sum(array, shapes[1]))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("dtype", "value"), [("u1", 255), ("i1", -128), ("u2", 65535), ("i2", -32768), ("i4", -(2**31))]
 )
@@ -147,6 +154,7 @@ def test_sums_of_the_largest_integers_do_not_wrap(dtype, value):
     np.testing.assert_array_equal(sums, np.full((2, 3), value * 400 * 300))
 
 
+@pytest.mark.engine_free
 def test_sums_of_64_bit_integers_are_exact():
     array = np.arange(30).reshape(5, 6) + 2**58
     np.testing.assert_array_equal(
@@ -155,8 +163,9 @@ def test_sums_of_64_bit_integers_are_exact():
     )
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c16"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.engine_free
+@each("dtype", ["f2", "f4", "f8", "g", "c16"])
+@each("shapes", SHAPES)
 def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
     array, one = draw(shapes[0], dtype), np.ones(shapes[1])
     sums = sliding.sliding_sum(array, shapes[1])
@@ -164,8 +173,9 @@ def test_sums_of_floats_equal_the_oracle(draw, shapes, dtype):
     np.testing.assert_allclose(sums, oracle.correlate_valid(array, one), rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.engine_free
+@each("dtype", ["?", "u1", "i2", "u8", "f2", "f4", "f8", "g"])
+@each("shapes", SHAPES)
 def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
     array = draw(shapes[0], dtype)
     for ours, name in [(sliding.sliding_max, "max"), (sliding.sliding_min, "min")]:
@@ -174,23 +184,10 @@ def test_maxima_and_minima_equal_the_oracle(draw, shapes, dtype):
         np.testing.assert_array_equal(result, getattr(oracle, f"sliding_{name}")(array, shapes[1]))
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "f8", "c8"])
-@pytest.mark.parametrize("shapes", [SHAPES[3], SHAPES[5], SHAPES[7]], ids=str)
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, shapes, dtype):
-    array, kernel = draw(shapes[0], dtype), draw(shapes[1], dtype, 1)
-    calls = [(correlation.correlate_valid, kernel), (sliding.sliding_sum, shapes[1])]
-    if dtype != "c8":
-        calls += [(sliding.sliding_max, shapes[1]), (sliding.sliding_min, shapes[1])]
-    for function, argument in calls:
-        other = layout(argument) if argument is kernel else argument
-        result, expected = function(layout(array), other), function(array, argument)
-        np.testing.assert_array_equal(result, expected)
-        assert result.dtype == expected.dtype, function.__name__
-
-
 # --- laws -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @given(st.data())
 def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     side = st.integers(1, 20)
@@ -201,6 +198,7 @@ def test_sums_and_extremes_equal_the_oracle_for_any_window(data):
     np.testing.assert_array_equal(sliding.sliding_max(array, window), oracle.sliding_max(array, window))
 
 
+@pytest.mark.engine_free
 def test_sums_on_bright_flats_keep_every_digit_that_float64_has():
     flat = np.full((300, 300), 1e8 + 0.1)  # integral images lose 0.5 here
     sums = sliding.sliding_sum(flat, (40, 50))
@@ -215,13 +213,14 @@ def image_and_window(draw):
     return image, tuple(draw(st.integers(1, n)) for n in image)
 
 
+@pytest.mark.engine_free
 @given(image_and_window())
 def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
     image, window = shapes
-    cut = _tiling.plan_tiles(image, window)
-    check_cover(image, window, cut)
-    for block in cut.blocks():
-        for needed, points in zip(cut.needs(block), cut.fft_shape, strict=True):
+    tiling = _tiling.plan_tiles(image, window)
+    check_cover(image, window, tiling)
+    for block in tiling.blocks():
+        for needed, points in zip(tiling.needs(block), tiling.fft_shape, strict=True):
             assert needed.stop - needed.start <= points  # nothing wraps round
     check_cover(image, window, _tiling.plan_blocks(image, window))
 
@@ -239,19 +238,19 @@ def check_cover(image, window, tiling):
 
 
 def tapped(image):
-    return correlation.correlate_valid(image, image[:3, :4])
+    return correlated(image, image[:3, :4])
 
 
 def separated(image):
-    return correlation.correlate_valid(image, np.multiply.outer(image[:9, 0] // 8, image[0, :9] // 8))
+    return correlated(image, np.multiply.outer(image[:9, 0] // 8, image[0, :9] // 8))
 
 
 def boxed(image):
-    return correlation.correlate_valid(image, np.ones((9, 8)))
+    return correlated(image, np.ones((9, 8)))
 
 
 def transformed(image):
-    return correlation.correlate_valid(image, image[:9, :8] // 8)
+    return correlated(image, image[:9, :8] // 8)
 
 
 def scored(image):
@@ -285,9 +284,7 @@ def test_threads_do_not_change_a_bit(cut, draw, function, dtype):
 
 def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
     image = np.array([[0, 1e308], [1e308, 0], [1e308, 1e308 / 2]])  # a sum across rows would overflow
-    np.testing.assert_array_equal(
-        correlation.correlate_valid(image, np.ones((1, 2))), [[1e308], [1e308], [1.5e308]]
-    )
+    np.testing.assert_array_equal(correlated(image, np.ones((1, 2))), [[1e308], [1e308], [1.5e308]])
     np.testing.assert_array_equal(sliding.sliding_sum(image, (1, 2)), [[1e308], [1e308], [1.5e308]])
 
 
@@ -296,10 +293,11 @@ def test_numbers_near_the_largest_do_not_meet_those_of_the_next_row():
 TILING, MANY = Tiling((300, 300), (1, 1), (30, 3), (30, 3)), 1e9  # 1000 tiles, worth several threads
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
-def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, error):
-    monkeypatch.setattr(threads, "available_cores", lambda: cores)
+def test_error_in_a_tile_ends_the_call_and_drops_the_rest(execute, cores, error):
+    execute(cores=cores)
     begun = []
 
     def work(block):
@@ -314,8 +312,9 @@ def test_error_in_a_tile_ends_the_call_and_drops_the_rest(monkeypatch, cores, er
     assert len(begun) < 1000
 
 
-def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
-    monkeypatch.setattr(threads, "available_cores", lambda: 3)
+@pytest.mark.engine_free
+def test_of_several_errors_that_of_the_first_tile_is_raised(execute):
+    execute(cores=3)
     first = next(TILING.blocks())
 
     def work(block):
@@ -327,9 +326,10 @@ def test_of_several_errors_that_of_the_first_tile_is_raised(monkeypatch):
         threads.run(threads.Job(work, TILING, MANY))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
-    monkeypatch.setattr(threads, "available_cores", lambda: 3)
+def test_no_more_threads_work_than_are_asked_for(execute, workers):
+    execute(cores=3)
     seen = set()
 
     def work(_):
@@ -342,9 +342,10 @@ def test_no_more_threads_work_than_are_asked_for(monkeypatch, workers):
     assert workers > 1 or seen == {threading.get_ident()}
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("cores", [1, 3])
-def test_ctrl_c_ends_the_call_and_drops_the_rest(monkeypatch, cores):
-    monkeypatch.setattr(threads, "available_cores", lambda: cores)
+def test_ctrl_c_ends_the_call_and_drops_the_rest(execute, cores):
+    execute(cores=cores)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     begun = itertools.count()
 

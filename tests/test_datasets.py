@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tmatch
+from loops import each
 from tmatch import Box
 
 DATASETS = Path(__file__).parents[1] / "datasets"
@@ -72,7 +73,8 @@ def test_the_eye_of_the_raccoon_is_found_exactly_through_heavy_noise(picture):
 # --- what the README of the datasets promises -----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.engine_free
+@each("name", SEARCHES)
 def test_true_boxes_have_the_size_of_their_template_and_lie_inside(picture, name):
     scene, search = SEARCHES[name]
     image, template = picture(f"{scene}/{search['image']}"), picture(f"{scene}/{search['template']}")
@@ -82,6 +84,7 @@ def test_true_boxes_have_the_size_of_their_template_and_lie_inside(picture, name
         assert np.all(np.less_equal(box.stop, image.shape[:2]))
 
 
+@pytest.mark.engine_free
 def test_every_folder_is_a_scene_that_the_readme_lists():
     folders = sorted(path.name for path in DATASETS.iterdir() if path.is_dir())
     listed = re.findall(r"^\| \[(\w+)\]\(\1/SOURCE\.md\)", (DATASETS / "README.md").read_text(), re.MULTILINE)
@@ -89,7 +92,8 @@ def test_every_folder_is_a_scene_that_the_readme_lists():
     assert len(SCENES) >= 11
 
 
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.engine_free
+@each("scene", SCENES)
 def test_every_scene_names_its_licence(scene):
     source = (DATASETS / scene / "SOURCE.md").read_text()
     licence = re.search(r"^- Licence: (.+(?:\n  .+)*)", source, re.MULTILINE)[1]
@@ -97,5 +101,6 @@ def test_every_scene_names_its_licence(scene):
     assert re.search(known, licence, re.IGNORECASE)
 
 
+@pytest.mark.engine_free
 def test_all_pictures_together_stay_small():
     assert sum(path.stat().st_size for path in DATASETS.rglob("*") if path.is_file()) < 6_000_000

@@ -11,6 +11,8 @@ import tmatch
 from tmatch._engine import select
 from tmatch.cli.app import app
 
+pytestmark = pytest.mark.engine_free
+
 AROUND = "import sys, numpy as np, tmatch; a = np.ones((64, 64)); "
 LOADED = "print('tmatch._engine.numba.engine' in sys.modules, 'numba' in sys.modules)"
 
@@ -41,7 +43,8 @@ def test_a_short_command_never_loads_the_compiler():
 
 def test_work_as_long_as_loading_it_loads_the_compiled_engine():
     pytest.importorskip("numba")
-    more = "from tmatch._engine import select; select._LOADING_WORK = 1e6; k = np.arange(25.0).reshape(5, 5) ** 2;"
+    more = "from tmatch._engine import execution; execution.using(loading_work=1e6).__enter__();"
+    more += "k = np.arange(25.0).reshape(5, 5) ** 2;"
     more += "[tmatch.convolve(a, k) for _ in range({})];"
     assert run(AROUND + more.format(2) + LOADED)[0] == ["False", "False"]
     assert run(AROUND + more.format(12) + LOADED)[0] == ["True", "True"]
@@ -50,17 +53,17 @@ def test_work_as_long_as_loading_it_loads_the_compiled_engine():
 def test_engine_named_in_the_environment_is_used(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")
-    assert select.compiled(1e300) is None
+    assert select.choose(1e300) is select.reference()
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
-    assert select.compiled(0) is sys.modules["tmatch._engine.numba.engine"]
+    assert select.choose() is sys.modules["tmatch._engine.numba.engine"]
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")
-    assert select.compiled(0) is None
+    assert select.choose() is select.reference()
 
 
 def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "tmatch._engine.numba.engine", None)  # what a failed import looks like
     monkeypatch.setenv("TMATCH_ENGINE", "auto")
-    assert select.compiled(1e300) is None
+    assert select.choose(1e300) is select.reference()
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
     with pytest.raises(
         ImportError, match=r"TMATCH_ENGINE is numba, which cannot be loaded \(.*\); try pip install"

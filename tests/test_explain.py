@@ -141,15 +141,6 @@ def test_where_nothing_is_found_the_best_place_is_explained():
     assert (told.reported, told.rule, told.rank, told.number) == (False, "false alarms", 1, None)
 
 
-def test_memory_layout_and_byte_order_change_nothing(draw, layout):
-    image = draw((30, 40), "i8")
-    template = image[3:12, 4:15]
-    told = explain(layout(image), layout(template), at=(3, 5))
-    assert dataclasses.replace(told, noise=None, text="") == dataclasses.replace(
-        explain(image, template, at=(3, 5)), noise=None, text=""
-    )
-
-
 # --- each rule ------------------------------------------------------------------------------------
 
 
@@ -592,6 +583,7 @@ def test_hints_are_clearly_better_and_the_least_likely_by_chance():
     assert best(("a", (8, 8), 0.1, 1e-2), verdict=nothing)[0].factor == 0.5
 
 
+@pytest.mark.engine_free
 def test_what_is_resized_keeps_its_kind():
     from skimage.transform import resize
 
@@ -629,6 +621,7 @@ def test_colours_and_masks_are_changed_with_the_template():
         assert (other.box, other.score, other.scale_hint) == (told.box, told.score, told.scale_hint)
 
 
+@pytest.mark.engine_free
 def test_soft_masks_are_resized_and_masks_turned():
     soft = np.hypot(*np.mgrid[-1:1:40j, -1:1:52j]) < 0.9
     soft = gaussian_filter(soft.astype(float), 2)
@@ -843,6 +836,7 @@ SENTENCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("facts", "text"), SENTENCES)
 def test_all_is_told_in_words(facts, text):
     assert describe_explanation(Explanation(**facts)) == text
@@ -851,6 +845,7 @@ def test_all_is_told_in_words(facts, text):
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -875,12 +870,14 @@ def test_options_out_of_bounds_are_refused(options, error, text):
         explain(scene(), TEMPLATE, **options)
 
 
+@pytest.mark.engine_free
 def test_several_templates_are_refused():
     text = "`template` is a mapping with the labels ['a', 'b']; explain one template at a time"
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         explain(scene(), {"a": TEMPLATE, "b": TEMPLATE})
 
 
+@pytest.mark.engine_free
 def test_a_template_that_does_not_fit_is_refused_as_by_locate():
     with pytest.raises(ValueError, match="larger than `image`"):
         explain(TEMPLATE[:10], TEMPLATE)

@@ -8,34 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tmatch._engine import select
+from tmatch._engine import tiling as _tiling
+
 pytest.importorskip("numba")
 from numba import njit
 
-from tmatch._engine import tiling as _tiling
 from tmatch._engine.numba import compiler, vectors
 from tmatch._engine.numba import scoring as numba_scoring
 from tmatch._engine.numba import transforms as numba_transforms
-from tmatch._engine.numpy import transforms
+from tmatch._engine.numba.transforms import CompiledTransforms
+from tmatch._engine.numpy.transforms import SciPyTransforms
+
+pytestmark = pytest.mark.numba_only
 
 SIDES = [32, 64, 96, 128, 160, 192, 256, 288, 480, 512, 800, 1024]
 
 
 def tiling_of(shape, window):
     places = tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
-    return _tiling.Tiling(places, window, places, shape, compiled=True)
+    return _tiling.Tiling(places, window, places, shape)
 
 
-def correlated(tiles, kernels, tiling):
+def correlated(tiles, kernels, tiling, kind=CompiledTransforms):
+    transforms = kind(tiling)
     pairs = [
-        (transforms.transform(t, tiling), transforms.tile_spectrum(k, tiling))
-        for t, k in zip(tiles, kernels, strict=True)
+        (transforms.transform(t), transforms.kernel_spectrum(k)) for t, k in zip(tiles, kernels, strict=True)
     ]
-    return transforms.correlate_spectra(pairs, tiling)[tuple(map(slice, tiling.places))]
+    return transforms.correlate(pairs)[tuple(map(slice, tiling.places))]
 
 
 def by_scipy(tiles, kernels, tiling):
-    slow = _tiling.Tiling(tiling.places, tiling.window, tiling.block, tiling.fft_shape)
-    return correlated([t.astype(float) for t in tiles], [k.astype(float) for k in kernels], slow)
+    return correlated(
+        [t.astype(float) for t in tiles], [k.astype(float) for k in kernels], tiling, SciPyTransforms
+    )
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -98,21 +104,22 @@ def test_tiles_are_left_alone_unless_made_for_it():
     tile = rng.normal(size=(50, 60))
     tile.setflags(write=False)
     tiling = tiling_of((64, 96), (9, 8))
-    room = transforms.empty_tile(tiling, np.float64)
+    transforms = CompiledTransforms(tiling)
+    room = transforms.empty_tile(np.float64)
     room[...] = 0
     room[:50, :60] = tile
-    spectra = transforms.transform(tile, tiling), transforms.transform(room, tiling, overwrite=True)
+    spectra = transforms.transform(tile), transforms.transform(room, overwrite=True)
     np.testing.assert_array_equal(*spectra)
 
 
 @given(st.tuples(*[st.integers(1, 3000)] * 2), st.tuples(*[st.floats(0.01, 1)] * 2))
 def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
     window = tuple(max(1, int(n * share)) for n, share in zip(shape, shares, strict=True))
-    cut = _tiling.plan_tiles(shape, window, compiled=True)
-    assert cut.compiled == (min(shape) >= 32)
-    if not cut.compiled:
+    transforms = select.choose(0, shape).transforms(shape, window)
+    assert isinstance(transforms, CompiledTransforms) == (min(shape) >= 32)
+    if min(shape) < 32:
         return
-    for side in cut.fft_shape:
+    for side in transforms.tiling.fft_shape:
         assert side % 32 == 0
         for factor in (2, 3, 5):
             while side % factor == 0:
@@ -142,5 +149,5 @@ def test_vectors_put_aside_lie_within_lines_of_cache():
 
 @pytest.mark.parametrize("image", [(1, 5000), (4, 300), (31, 31)])
 def test_thin_images_are_left_to_scipy(image):
-    assert not _tiling.plan_tiles(image, (1, 20), compiled=True).compiled
-    assert _tiling.plan_tiles((32, 40), (9, 20), compiled=True).compiled
+    assert isinstance(select.choose(0, image).transforms(image, (1, 20)), SciPyTransforms)
+    assert isinstance(select.choose(0, (32, 40)).transforms((32, 40), (9, 20)), CompiledTransforms)

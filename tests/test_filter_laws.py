@@ -5,14 +5,15 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
 import oracle
 import tmatch
-from tmatch._engine import threads
-from tmatch._engine import tiling as _tiling
+from loops import each
+from profiles import examples
+from tmatch._engine import execution, threads
 from tmatch._filtering import correlation
 
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
@@ -142,7 +143,7 @@ def rounding(image, kernel, options, dtype):
     return (4 if dtype.kind == "c" else 1) * (2 * count + 6) * np.finfo(dtype).eps * count * product
 
 
-@settings(max_examples=1800)
+@examples(300, nightly=1800)
 @given(cases(WHOLE + FLOATS + COMPLEX, ["i1", *FLOATS, *COMPLEX], [0.0, -2.5, 40.25]))
 def test_any_case_equals_the_loops(case):
     name, image, kernel, options = case
@@ -156,7 +157,7 @@ def test_any_case_equals_the_loops(case):
     assert (image.tobytes(), kernel.tobytes()) == before
 
 
-@settings(max_examples=900)
+@examples(200, nightly=900)
 @given(cases(WHOLE, ["?", "u1", "i1", "i2"], [0, 1, -3, 255, 70_000]))
 def test_whole_numbers_equal_the_loops_to_the_last_digit(case):
     name, image, kernel, options = case
@@ -167,14 +168,11 @@ def test_whole_numbers_equal_the_loops_to_the_last_digit(case):
     np.testing.assert_array_equal(result, exact.astype(expected_dtype(image, kernel, options["dtype"])))
 
 
-@settings(max_examples=400)
+@examples(100, nightly=400)
 @given(cases(["u1", "i2", *FLOATS, *COMPLEX], ["i1", *FLOATS, *COMPLEX], [0.0, -2.5, 40.0]))
 def test_small_cases_sent_through_transforms_equal_the_loops_too(case):
     name, image, kernel, options = case
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            correlation, "_TRANSFORM_PASSES", 0
-        )  # transforms cost nothing, so they are the cheapest way
+    with execution.using(transform_passes=0):  # transforms cost nothing, so they are the cheapest way
         result = FILTERS[name](image, kernel, **options)
     expected = by_loops(name, image, kernel, options)
     whole = image.dtype.kind in "iu" and kernel.dtype.kind == "i" and options.get("fill_value") != -2.5
@@ -191,7 +189,7 @@ def test_small_cases_sent_through_transforms_equal_the_loops_too(case):
     np.testing.assert_allclose(result, expected, rtol=0, atol=bound)
 
 
-@settings(max_examples=200)
+@examples(60, nightly=200)
 @given(cases(FLOATS, FLOATS, [0.0, -2.5]), st.floats(-3, 3))
 def test_filters_are_linear_in_the_kernel_and_in_the_image(case, factor):
     name, image, kernel, options = case
@@ -217,22 +215,6 @@ def way_kernel(draw, way, dtype="f8"):
         down, along = WAYS[way]
         return np.outer(draw((down,), dtype, 5), draw((along,), dtype, 6))
     return draw(WAYS[way], dtype, 5)
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f4", "f8", "c8", "c16"])
-def test_neither_layout_nor_byte_order_of_memory_matters(draw, layout, dtype, way):
-    image, kernel = draw((40, 37), dtype), way_kernel(draw, way)
-    for (name, function), border in itertools.product(FILTERS.items(), BORDERS):
-        options = {"border": border, "stride": (1, 2), "anchor": (1, 2)}
-        laid_image, laid_kernel = layout(image), layout(kernel)
-        result = function(laid_image, laid_kernel, **options)
-        expected = function(np.array(image), np.array(kernel), **options)
-        assert result.dtype == expected.dtype
-        assert result.dtype.isnative
-        np.testing.assert_array_equal(result, expected, err_msg=f"{name} {border}")
-        np.testing.assert_array_equal(laid_image, image)
-        np.testing.assert_array_equal(laid_kernel, kernel)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -269,13 +251,13 @@ def test_inputs_that_may_be_written_to_are_not(draw, way):
 @pytest.fixture
 def transformed(monkeypatch):
     """The blocks that went through Fourier transforms, written down as they pass."""
-    blocks, through = [], correlation.transform
+    blocks, through = [], correlation._sum_windows
 
-    def watch(tile, tiling):
+    def watch(spectrum, transforms, tile, out, **options):
         blocks.append(tile.shape)
-        return through(tile, tiling)
+        return through(spectrum, transforms, tile, out, **options)
 
-    monkeypatch.setattr(correlation, "transform", watch)
+    monkeypatch.setattr(correlation, "_sum_windows", watch)
     return blocks
 
 
@@ -319,31 +301,50 @@ def test_whole_numbers_stay_whole_through_the_transforms_of_many_tiles(draw, tra
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c16"])
 @pytest.mark.parametrize("options", [{}, {"border": "reflect", "stride": (2, 3), "anchor": (2, 0)}], ids=str)
-def test_the_number_of_threads_changes_no_byte(draw, monkeypatch, options, dtype, way):
+def test_the_number_of_threads_changes_no_byte(draw, monkeypatch, execute, options, dtype, way):
     image, kernel = draw((700, 1300), dtype), way_kernel(draw, way)
     results = []
-    monkeypatch.setattr(_tiling, "THREAD_WORK", 1)
-    monkeypatch.setattr(threads, "_COMPILED_THREAD_WORK", 1)
+    start, started = threads._start, []
+    monkeypatch.setattr(threads, "_start", lambda work: started.append(work) or start(work))
     for cores in (1, 8):
-        asked = []
-        monkeypatch.setattr(threads, "available_cores", lambda n=cores, asked=asked: asked.append(n) or n)
+        execute(threaded_work=1, fused_threaded_work=1, cores=cores)
         results.append([function(image, kernel, **options).tobytes() for function in FILTERS.values()])
-        assert asked
+        assert bool(started) == (cores > 1)
     assert results[0] == results[1]
 
 
+def by_signal(image, kernel, border, output):
+    """What SciPy's sums of the padded image give, in float64."""
+    before = [k // 2 if output == "same" else k - 1 for k in kernel.shape]
+    after = [k - 1 - k // 2 if output == "same" else k - 1 for k in kernel.shape]
+    padded = np.pad(image.astype("f8"), list(zip(before, after, strict=True)), mode=border)
+    return signal.correlate2d(padded, kernel, "valid")
+
+
+@pytest.mark.engine_free
+@each("height", [1, 2, 5])
+@each("border", BORDERS)
+@each("output", ["same", "full"])
+def test_padded_images_summed_by_scipy_equal_the_oracle(draw, output, border, height):
+    image = draw((height, 4))
+    for shape in [(3, 4), (2, 3), (7, 8)]:
+        kernel = draw(shape, seed=5)
+        expected = oracle.correlate(image, kernel, border, 0, output)
+        np.testing.assert_allclose(by_signal(image, kernel, border, output), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.numba_only
 @pytest.mark.parametrize("way", ["taps", "axes"])
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
 @pytest.mark.parametrize("height", [1, 2, 7, 8, 9, 10, 17, 18, 25])
-def test_strips_of_rows_that_are_summed_one_after_the_other_equal_the_oracle(
-    draw, monkeypatch, engine, height, dtype, way
+def test_strips_of_rows_that_are_summed_one_after_the_other_equal_sums_of_the_whole(
+    draw, execute, height, dtype, way
 ):
-    if engine == "numba":
-        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)  # as few rows as there may be
+    execute(strip_bytes=0)  # as few rows as there may be
     image, kernel = draw((height, 70), dtype), way_kernel(draw, way)
     for border, output in itertools.product(BORDERS, ["same", "full"]):
         result = tmatch.correlate(image, kernel, border=border, output=output)
-        expected = oracle.correlate(image.astype("f8"), kernel, border, 0, output)
+        expected = by_signal(image, kernel, border, output)
         bound = 1e-13 if result.dtype == np.float64 else 1e-4
         np.testing.assert_allclose(result, expected, rtol=0, atol=bound * np.abs(expected).max())
 
@@ -358,10 +359,9 @@ def test_sums_of_zeros_are_the_same_zero_in_every_row(width, kernel):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
-@pytest.mark.parametrize("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)], ids=str)
-def test_colours_side_by_side_are_filtered_as_they_are_alone(draw, monkeypatch, engine, shape, dtype, way):
-    if engine == "numba":
-        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)
+@each("shape", [(40, 37, 3), (9, 70, 2), (25, 1, 4), (1, 30, 3), (30, 30, 1)])
+def test_colours_side_by_side_are_filtered_as_they_are_alone(draw, execute, shape, dtype, way):
+    execute(strip_bytes=0)
     image, kernel = draw(shape, dtype), way_kernel(draw, way)
     for border, output in itertools.product(BORDERS, ["same", "full"]):
         fill = 3 if border == "constant" else 0
@@ -380,15 +380,12 @@ def test_a_pixel_of_one_colour_that_is_not_finite_is_refused(draw):
 
 
 @pytest.mark.parametrize("places", [(0, 0), (30, 20), (59, 69)], ids=str)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@each("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "kernel", [np.eye(3), np.ones((3, 3)), np.zeros((3, 3))], ids=["sparse", "full", "zero"]
 )
-def test_a_pixel_that_is_not_finite_is_refused_whatever_its_weight(
-    draw, monkeypatch, engine, kernel, value, places
-):
-    if engine == "numba":
-        monkeypatch.setattr("tmatch._engine.numba.taps._STRIP_BYTES", 0)
+def test_a_pixel_that_is_not_finite_is_refused_whatever_its_weight(draw, execute, kernel, value, places):
+    execute(strip_bytes=0)
     for dtype in ("f4", "f8"):
         image = np.array(draw((60, 70), dtype))
         image[places] = value
@@ -404,7 +401,8 @@ NAMES = '"constant", "edge", "reflect", "symmetric", "wrap"'
 NAN = "has NaN or infinite values; replace them first, for instance with np.nan_to_num"
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.engine_free
+@each("name", FILTERS)
 @pytest.mark.parametrize(
     ("image", "kernel", "options", "sentence"),
     [
@@ -521,6 +519,7 @@ def test_filters_refuse_in_whole_sentences(name, image, kernel, options, sentenc
         FILTERS[name](image, kernel, **options)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("options", [{"stride": 1.5}, {"stride": (1, 2.0)}, {"anchor": (1.5, 0)}], ids=str)
 def test_fractions_of_a_pixel_are_refused(name, options):

@@ -12,6 +12,8 @@ import tmatch
 from tmatch._io import images, pairs, writing
 from tmatch._results import formats
 
+pytestmark = pytest.mark.engine_free
+
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
 GREY = RGB[..., 0].copy()

@@ -8,11 +8,13 @@ from scipy import ndimage
 from skimage import filters
 
 import tmatch
+from loops import each
 from tmatch import kernels
 
 # --- by definition --------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
@@ -41,6 +43,7 @@ def test_kernels_have_their_weights(name, rows):
     np.testing.assert_array_equal(kernels.get(name), rows)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("sigma", "length"), [(0.3, 5), (1, 9), (2, 17), (2.5, 21)])
 def test_gaussian_equals_that_of_ndimage(sigma, length):
     dot = np.zeros((length, length))
@@ -50,6 +53,7 @@ def test_gaussian_equals_that_of_ndimage(sigma, length):
     np.testing.assert_allclose(kernels.gaussian(sigma), expected, rtol=1e-12)  # the same formula
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("sigma", "size"), [(1, 1), (1.5, 2), (2, 7), (2, 10), (0.8, 10)])
 def test_gaussian_of_a_size_is_centred_on_the_middle_of_the_array(sigma, size):
     middle = (size - 1) / 2
@@ -60,6 +64,7 @@ def test_gaussian_of_a_size_is_centred_on_the_middle_of_the_array(sigma, size):
     np.testing.assert_allclose(kernels.gaussian(sigma, size), expected / np.sum(expected), rtol=1e-12)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("sigma", [0.02, 1e-200])
 def test_very_narrow_gaussians_are_the_middle_pixels(sigma):
     np.testing.assert_array_equal(kernels.gaussian(sigma), np.pad([[1]], 1))
@@ -85,6 +90,7 @@ def test_slopes_and_laplacian_equal_those_of_ndimage_and_skimage(draw, kernel, p
     np.testing.assert_allclose(ours, peer(image)[1:-1, 1:-1], rtol=0, atol=1e-13)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("sigma", [0.5, 1.4, 2.5])
 def test_laplacian_of_gaussian_is_that_of_ndimage_but_for_what_keeps_its_sum_from_0(sigma):
     kernel = kernels.laplacian_of_gaussian(sigma)
@@ -98,6 +104,7 @@ def test_laplacian_of_gaussian_is_that_of_ndimage_but_for_what_keeps_its_sum_fro
         np.testing.assert_allclose(kernel, peer, rtol=0, atol=1e-3 * np.abs(peer).max())
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("angle", [0, 45, 90, 30, -60, 180])
 @pytest.mark.parametrize("phase", [0, 40, 90])
 def test_gabor_is_that_of_skimage_but_for_its_mean_and_scale(angle, phase):
@@ -112,6 +119,7 @@ def test_gabor_is_that_of_skimage_but_for_its_mean_and_scale(angle, phase):
     np.testing.assert_allclose(kernels.gabor(wavelength, angle, sigma, phase), expected, rtol=0, atol=1e-15)
 
 
+@pytest.mark.engine_free
 @given(st.integers(1, 12), st.floats(-400, 400))
 def test_motion_blur_takes_the_mean_of_points_on_a_line(length, angle):
     kernel = kernels.motion_blur(length, angle)
@@ -123,6 +131,7 @@ def test_motion_blur_takes_the_mean_of_points_on_a_line(length, angle):
     assert (image * kernel).sum() == pytest.approx(points.mean(), rel=1e-12)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("angle", [0, 180, -180])
 def test_motion_blur_lies_at_0_degrees_and_stands_at_90(angle):
     row = np.zeros((5, 5))
@@ -131,6 +140,7 @@ def test_motion_blur_lies_at_0_degrees_and_stands_at_90(angle):
     np.testing.assert_array_equal(kernels.motion_blur(5, angle + 90), row.T)
 
 
+@pytest.mark.engine_free
 def test_motion_blur_at_45_degrees_rises_to_the_right():
     kernel = kernels.motion_blur(5, 45)
     assert kernel[0, 4] > 0
@@ -141,7 +151,8 @@ def test_motion_blur_at_45_degrees_rises_to_the_right():
 # --- laws -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", kernels.names())
+@pytest.mark.engine_free
+@each("name", kernels.names())
 def test_every_kernel_of_the_bank_is_listed_by_its_function(name):
     kernel = kernels.get(name)
     assert name in kernels.__all__
@@ -151,6 +162,7 @@ def test_every_kernel_of_the_bank_is_listed_by_its_function(name):
     assert np.all(kernels.get(name) != kernel)
 
 
+@pytest.mark.engine_free
 def test_names_are_all_kernels_that_need_no_argument():
     others = {"get", "names", "normalize", "shift"}
     assert sorted(kernels.names()) == sorted(set(kernels.__all__) - others)
@@ -162,7 +174,7 @@ BRIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", kernels.names())
+@each("name", kernels.names())
 def test_flats_keep_their_brightness_or_vanish(name):
     flat = tmatch.convolve(np.full((24, 24), 100), kernels.get(name), output="valid")
     expected = 100 if name in BRIGHT else 0
@@ -184,6 +196,7 @@ def test_shift_moves_the_picture_by_convolution_and_back_by_correlation(dy, dx):
     np.testing.assert_array_equal(tmatch.correlate(moved, kernel, border="wrap"), image)
 
 
+@pytest.mark.engine_free
 def test_ripple_is_minus_itself_under_a_half_turn():
     np.testing.assert_array_equal(kernels.ripple(), -kernels.ripple()[::-1, ::-1])
 
@@ -194,6 +207,7 @@ def test_sobel_finds_the_slope_of_a_ramp_by_correlation():
     np.testing.assert_array_equal(tmatch.correlate(3 * x + y, kernels.sobel_y(), output="valid"), 8)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("make", [kernels.gaussian, kernels.laplacian_of_gaussian])
 @given(sigma=st.floats(0.5, 5))
 def test_round_kernels_look_the_same_from_all_sides(make, sigma):
@@ -211,6 +225,7 @@ def test_binomial_is_a_box_of_2_again_and_again(size):
     np.testing.assert_allclose(kernels.binomial(size), expected, rtol=1e-9, atol=1e-16)
 
 
+@pytest.mark.engine_free
 def test_binomial_has_10_rows_by_default():
     assert kernels.binomial().shape == (10, 10)
     assert kernels.binomial()[0, 0] == 2.0**-18
@@ -224,6 +239,7 @@ def test_unsharp_is_twice_the_picture_minus_its_blur(draw, size):
     np.testing.assert_allclose(sharp, expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.engine_free
 @given(st.floats(2, 20), st.floats(-400, 400), st.floats(0.5, 5), st.floats(-400, 400))
 def test_gabor_does_not_see_flats_and_turns_round_with_a_half_turn(wavelength, angle, sigma, phase):
     kernel = kernels.gabor(wavelength, angle, sigma, phase)
@@ -236,6 +252,7 @@ def test_gabor_does_not_see_flats_and_turns_round_with_a_half_turn(wavelength, a
 # --- planted truth --------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("angle", [0, 45, 90, 135])
 def test_gabor_answers_most_to_stripes_across_its_angle(angle):
     y, x = np.mgrid[-9:10, -9:10]
@@ -246,6 +263,7 @@ def test_gabor_answers_most_to_stripes_across_its_angle(angle):
     assert (stripes * kernels.gabor(8, angle, phase=180)).sum() == pytest.approx(-answers[angle])
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("angle", "darker"), [(0, np.s_[:, :9]), (90, np.s_[10:])])
 def test_gabor_of_phase_90_answers_to_an_edge_that_gets_darker_along_its_angle(angle, darker):
     edge = np.zeros((19, 19))
@@ -264,6 +282,7 @@ def test_scharr_complex_tells_the_direction_of_a_ramp(angle):
     np.testing.assert_allclose(flipped, -32 * np.exp(-1j * turn), rtol=0, atol=1e-12)
 
 
+@pytest.mark.engine_free
 def test_laplacian_of_gaussian_answers_most_to_discs_of_its_width_and_with_a_minus_to_bright_ones():
     kernel = kernels.laplacian_of_gaussian(3)
     y, x = np.mgrid[-12:13, -12:13]
@@ -275,6 +294,7 @@ def test_laplacian_of_gaussian_answers_most_to_discs_of_its_width_and_with_a_min
 # --- normalize ------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("kernel", "expected"),
     [
@@ -294,6 +314,7 @@ def test_normalize_divides_by_the_sum(layout, kernel, expected):
     np.testing.assert_array_equal(weights, expected)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     "kernel", [kernels.sobel_x(), np.zeros((2, 2)), np.array([1 + 1e-13, -1]), np.array([1, 1j, -1, -1j])]
 )
@@ -372,21 +393,25 @@ REFUSED = {
 }
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("call", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_kernels_that_cannot_be_are_refused(call, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         call()
 
 
+@pytest.mark.engine_free
 def test_normalize_refuses_what_is_no_number():
     with pytest.raises(TypeError, match="^`kernel` is of type <U1; it must hold numbers$"):
         kernels.normalize(["a"])
 
 
+@pytest.mark.engine_free
 def test_small_integer_types_do_not_wrap_in_shift():
     assert tmatch.kernels.shift(np.uint8(200), np.int8(-128)).shape == (401, 257)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("length", [np.uint8(17), np.int8(101)])
 def test_small_integer_types_do_not_wrap_in_sizes(length):
     for kernel in (

@@ -40,13 +40,14 @@ def templates(picture):
 
 
 @pytest.fixture(scope="module")
-def matches(picture, templates):
+def matches(picture, templates, engine):  # noqa: ARG001 - made anew for each
     return tmatch.locate(picture("letters/image.png"), templates, **_READ)
 
 
 # --- the matrix, by hand --------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 def test_confusion_counts_what_each_glyph_is_read_as():
     here, there = Box((0, 0), (4, 4)), Box((0, 9), (4, 4))
     truth = [("O", here), ("O", there), ("I", Box((9, 0), (4, 2)))]
@@ -80,6 +81,7 @@ def test_glyphs_that_are_not_on_the_page_are_not_read(truth, templates, matches)
 # --- what the source promises ---------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 def test_true_boxes_have_the_size_of_their_template_and_lie_inside(picture, truth, templates):
     page = picture("letters/image.png")
     assert len(truth) == 279
@@ -90,6 +92,7 @@ def test_true_boxes_have_the_size_of_their_template_and_lie_inside(picture, trut
         assert np.all(np.less_equal(box.stop, page.shape))
 
 
+@pytest.mark.engine_free
 def test_templates_are_cut_with_a_margin_of_two_pixels(templates):
     for template in templates.values():
         rows, columns = np.nonzero(template != 226)

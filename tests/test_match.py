@@ -11,6 +11,8 @@ import oracle
 import tmatch
 from tmatch import Box, Match
 
+pytestmark = pytest.mark.engine_free
+
 
 @st.composite
 def boxes(draw, ndim=2):

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch._engine import tiling as _tiling
+from loops import each
+from profiles import examples
 
 METRICS = ["zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"]
 BOUNDED = ["zncc", "ncc", "orientation"]  # from -1 to 1
@@ -136,7 +137,7 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", [None, "f8"])
+@each("dtype", [None, "f8"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_scores_are_those_worked_out_by_hand(name, dtype):
     example = EXAMPLES[name]
@@ -305,15 +306,15 @@ def plans(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=440)
+@examples(100, nightly=440)
 @given(st.data())
 def test_scores_and_validity_equal_the_oracle(metric, data):
     image, template, options = data.draw(plans(metric)).case()
     assert_scores(image, template, **options)
 
 
-@pytest.mark.parametrize("channels", [None, 2])
-@pytest.mark.parametrize("dtypes", [("u1", "u1"), ("f8", "f8"), ("u1", "f4")], ids="-".join)
+@each("channels", [None, 2])
+@each("dtypes", [("u1", "u1"), ("f8", "f8"), ("u1", "f4")])
 @pytest.mark.parametrize("mask", [None, "bool", "soft"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtypes, channels):
@@ -338,8 +339,8 @@ def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtyp
 # --- equals the peers -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
+@each("masked", [False, True])
+@each("channels", [1, 3])
 @pytest.mark.parametrize(
     ("metric", "method"),
     [
@@ -389,7 +390,7 @@ def alike(a, b, metric, exactly, bound=1e-12):
         np.testing.assert_allclose(a, b, rtol=0, atol=bound * largest)
 
 
-@pytest.mark.parametrize("kind", MASKINGS)
+@each("kind", MASKINGS)
 @pytest.mark.parametrize("output", ["valid", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_gain_and_offset_do_to_scores_what_they_should(draw, metric, output, kind):
@@ -428,7 +429,7 @@ def sums(image, template, mask):
     )
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
 @pytest.mark.parametrize("kind", ["bool", "ones"])
 @pytest.mark.parametrize(
     "shapes", [((19, 23), (5, 6)), ((90, 97), (33, 40)), ((6, 7, 8), (2, 3, 4))], ids=str
@@ -472,7 +473,7 @@ def test_sums_over_many_channels_do_not_overflow(draw, dtype, channels, side, ma
 
 
 @pytest.mark.parametrize("channel_axis", [None, 2])
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
+@each("dtype", ["?", "u1", "i1", "u2", "i2", "i4"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_copy_of_integers_differs_by_exactly_nothing(draw, dtype, channel_axis, masked):
     image = draw((40, 50) if channel_axis is None else (40, 50, 3), dtype)
@@ -488,8 +489,8 @@ def test_a_copy_of_integers_differs_by_exactly_nothing(draw, dtype, channel_axis
         assert np.argwhere(scores == 1).tolist() == [[7, 11]]
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f4", "f8"])
-@pytest.mark.parametrize("output", ["valid", "same", "full"])
+@each("dtype", ["?", "u1", "i2", "f4", "f8"])
+@each("output", ["valid", "same", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_mask_of_ones_changes_nothing(draw, metric, output, dtype):
     image, template = draw((16, 17, 2), dtype), draw((5, 6, 2), dtype, 1)
@@ -505,7 +506,7 @@ def test_a_mask_of_ones_changes_nothing(draw, metric, output, dtype):
     alike(changed, scores, metric, exactly)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+@each("dtype", ["u1", "i2", "f4", "f8"])
 @pytest.mark.parametrize("kind", ["bool", "soft"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_pixels_that_do_not_count_may_be_anything(draw, metric, kind, dtype):
@@ -521,8 +522,8 @@ def test_pixels_that_do_not_count_may_be_anything(draw, metric, kind, dtype):
         assert valid.all()
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
-@pytest.mark.parametrize("output", ["valid", "same", "full"])
+@each("dtype", ["u1", "f4", "f8"])
+@each("output", ["valid", "same", "full"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_pixels_that_do_not_exist_may_be_anything(draw, metric, output, dtype):
     image, template = np.array(draw((15, 16), dtype)), draw((5, 6), dtype, 1)
@@ -543,9 +544,9 @@ def test_pixels_that_do_not_exist_may_be_anything(draw, metric, output, dtype):
         np.testing.assert_array_equal(tmatch.score_validity(image, template, **options), valid)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f8"])
+@each("dtype", ["u1", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
-@pytest.mark.parametrize("with_holes", [False, True])
+@each("with_holes", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
 def test_outputs_are_crops_of_one_another(draw, metric, with_holes, kind, dtype):
     image, template = draw((15, 16), dtype), draw((5, 6), dtype, 1)
@@ -562,7 +563,7 @@ def test_outputs_are_crops_of_one_another(draw, metric, with_holes, kind, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f8"])
-@pytest.mark.parametrize("kind", [None, "bool", "soft"])
+@each("kind", [None, "bool", "soft"])
 @pytest.mark.parametrize(
     "metric", METRICS[:-1]
 )  # directions differ: there are no differences across channels
@@ -606,7 +607,7 @@ def test_a_channel_of_weight_zero_might_as_well_be_absent(draw, metric):
     alike(scores, expected, metric, exactly=False)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "f8"])
+@each("dtype", ["u1", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_turning_the_axes_turns_the_map(draw, metric, kind, dtype):
@@ -641,23 +642,6 @@ def test_an_axis_of_one_changes_nothing(draw, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_memory_layout_and_byte_order_change_nothing(draw, layout, metric):
-    for dtype in ("u1", "u2", "f4", "f8"):
-        image, template, mask = (
-            draw((12, 13, 2), dtype),
-            draw((5, 6, 2), dtype, 1),
-            draw((5, 6), "f8", 2) ** 2,
-        )
-        exists = np.random.default_rng(4).random((12, 13)) < 0.98
-        options = {"metric": metric, "channel_axis": 2, "min_overlap": 0.1}
-        expected = tmatch.match_template(image, template, mask=mask, image_mask=exists, **options)
-        scores = tmatch.match_template(
-            layout(image), layout(template), mask=layout(mask), image_mask=layout(exists), **options
-        )
-        alike(scores, expected, metric, exactly=False)  # sums in another order
-
-
-@pytest.mark.parametrize("metric", METRICS)
 def test_inputs_are_not_written_to(draw, metric):
     image, template = np.array(draw((9, 10))), np.array(draw((4, 5), seed=1))
     mask, exists = np.array(draw((4, 5), "?", 2)) | (metric == "orientation"), np.ones((9, 10), bool)
@@ -669,7 +653,7 @@ def test_inputs_are_not_written_to(draw, metric):
         np.testing.assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@each("dtype", ["u1", "u2", "f4", "f8"])
 @pytest.mark.parametrize("kind", MASKINGS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_single_precision_is_float32_and_near(draw, metric, kind, dtype):
@@ -687,7 +671,7 @@ def test_single_precision_is_float32_and_near(draw, metric, kind, dtype):
         assert np.all(np.abs(scores) <= 1)
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
+@each("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
 @pytest.mark.parametrize("metric", METRICS)
 def test_scale_costs_no_digits(draw, metric, scale):
     image, template, mask = draw((12, 13)), draw((5, 6), seed=1), draw((5, 6), seed=2) ** 2
@@ -699,7 +683,7 @@ def test_scale_costs_no_digits(draw, metric, scale):
     assert_scores(image * scale, template, mask=mask / scale, image_mask=exists, **options)
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
+@each("scale", [1e-60, 1e-30, 1e-10, 1e10, 1e30, 1e60])
 @pytest.mark.parametrize("metric", NORMALISED)
 def test_scale_costs_no_digits_of_single_precision_either(draw, metric, scale):
     image, template, mask = draw((12, 13)), draw((5, 6), seed=1), draw((5, 6), seed=2) ** 2
@@ -730,11 +714,11 @@ def test_single_precision_sees_what_is_faint_beside_a_glaring_pixel(metric):
 @pytest.mark.parametrize("kind", MASKINGS)
 @pytest.mark.parametrize("with_holes", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
-def test_tiles_and_threads_do_not_change_the_scores(monkeypatch, cut, draw, metric, with_holes, kind, dtype):
+def test_tiles_and_threads_do_not_change_the_scores(execute, cut, draw, metric, with_holes, kind, dtype):
     image, template = draw((30, 26), dtype), draw((9, 8), dtype, 1)
     options = {"metric": metric, "output": "same", **masking(kind, (9, 8))}
     options.update(holes((30, 26)) if with_holes else {})
-    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
+    execute(threaded_work=0)
     whole = tmatch.match_template(image, template, **options)
     valid = tmatch.score_validity(image, template, **options)
     for block in [(13, 11), (4, 40), (40, 5)]:
@@ -801,8 +785,8 @@ def test_a_block_is_found_in_four_dimensions_with_pixels_missing(draw):
 
 
 @pytest.mark.parametrize("metric", ["zncc", "ncc", "ssd", "nssd", "orientation"])
-@pytest.mark.parametrize("place", [(-4, -5), (-3, 11), (33, 44), (10, 45)], ids=str)
-@pytest.mark.parametrize("masked", [False, True])
+@each("place", [(-4, -5), (-3, 11), (33, 44), (10, 45)])
+@each("masked", [False, True])
 def test_templates_that_hang_over_the_border_are_found(draw, metric, place, masked):
     scene = draw((60, 70), "u1")
     image = scene[10:50, 10:60]
@@ -883,7 +867,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
+@pytest.mark.engine_free
+@each("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", REFUSED)
 def test_options_that_make_no_sense_are_refused_by_name(call, case):
     name, options = REFUSED[case]
@@ -893,11 +878,13 @@ def test_options_that_make_no_sense_are_refused_by_name(call, case):
         call(image, template, **options)
 
 
+@pytest.mark.engine_free
 def test_a_precision_there_is_not_is_refused_by_name():
     with pytest.raises(ValueError, match="`precision`"):
         tmatch.match_template(IMAGE, TEMPLATE, precision="half")
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -939,7 +926,8 @@ UNFIT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("call", [tmatch.match_template, tmatch.score_validity])
+@pytest.mark.engine_free
+@each("call", [tmatch.match_template, tmatch.score_validity])
 @pytest.mark.parametrize("case", UNFIT)
 def test_arrays_that_cannot_be_scored_are_refused_by_name(call, case):
     name, image, template, options = UNFIT[case]
@@ -956,7 +944,7 @@ def test_arrays_that_cannot_be_scored_are_refused_by_name(call, case):
         {"image_mask": np.eye(5, 6, dtype=bool), "output": "full", "min_overlap": 1},
     ],
 )
-@pytest.mark.parametrize("metric", METRICS)
+@each("metric", METRICS)
 def test_a_search_without_any_place_is_refused(metric, options):
     template = np.arange(12.0).reshape(3, 4) ** 2
     with pytest.raises(ValueError, match="`(min_overlap|image_mask|image)`"):
@@ -1038,8 +1026,8 @@ def test_long_doubles_beyond_float64_are_scored_or_refused():
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_workers_do_not_change_a_bit(monkeypatch, draw, workers):
-    monkeypatch.setattr(_tiling, "THREAD_WORK", 0)
+def test_workers_do_not_change_a_bit(execute, draw, workers):
+    execute(threaded_work=0)
     image, template = draw((300, 310), "f4"), draw((9, 8), "f4", 1)
     expected = tmatch.match_template(image, template)
     np.testing.assert_array_equal(tmatch.match_template(image, template, workers=workers), expected)
@@ -1048,6 +1036,7 @@ def test_workers_do_not_change_a_bit(monkeypatch, draw, workers):
     assert tmatch.best_match(image, template, workers=workers) == tmatch.best_match(image, template)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
 def test_numbers_of_workers_that_cannot_be_are_refused(workers):
     for call in (tmatch.match_template, tmatch.convolve, tmatch.locate):

@@ -9,9 +9,10 @@ import oracle
 import tmatch
 from tmatch._engine.numba import pairs
 from tmatch._scoring import maps
-from tmatch._scoring.integer import batch
 
 pytest.importorskip("numba")
+
+pytestmark = pytest.mark.numba_only
 
 
 def summed(tile, template):
@@ -20,7 +21,7 @@ def summed(tile, template):
     room = pairs.empty_tile(len(tile), tile.shape[1:])
     room[:] = 77
     room[:, : tile.shape[1], : tile.shape[2]] = tile
-    products = pairs.correlate(room, pairs.Pairs.of(list(template)), places)
+    products = pairs.correlate(room, pairs.prepare(list(template)), places)
     return products[tuple(map(slice, places))]
 
 
@@ -79,14 +80,14 @@ CASES = [
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("precision", ["single", "double"])
 def test_scores_are_those_of_transforms(
-    draw, monkeypatch, count_direct, cut, dtype, size, channels, masked, precision
+    draw, execute, count_direct, cut, dtype, size, channels, masked, precision
 ):
     image = draw((70, 140, channels), dtype)
     template = draw((*size, channels), dtype, seed=1)
     mask = draw(size, "?", seed=2) if masked else None
     scores = []
     for direct in (False, True):
-        monkeypatch.setattr(batch.TemplateBatch, "_has_few_pixels", lambda *_, direct=direct: direct)
+        execute(direct_products=direct)
         for block in [(200, 200), (13, 29)]:
             cut(block)
             found = tmatch.match_template(image, template, mask=mask, channel_axis=2, precision=precision)
@@ -160,7 +161,8 @@ def test_templates_of_other_sizes_share_a_tile(draw, count_direct, cut):
 def test_copies_of_tiny_templates_are_found_in_single_precision_too(draw, count_direct):
     image = np.full((60, 200), 200, np.uint8)  # mostly flat: windows without contrast have no score
     image[20:26, 50:57] = draw((6, 7), "u1")
-    scores, valid = maps.score_with_validity(image, image[20:26, 50:57], precision="single")
+    found = maps.score_map(image, image[20:26, 50:57], precision="single")
+    scores, valid = found.scores, found.valid
     assert count_direct
     assert np.unravel_index(scores.argmax(), scores.shape) == (20, 50)
     assert scores.dtype == np.float32

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch._engine import select
-from tmatch._engine.numpy import scoring as numpy_scoring
+from loops import each
 from tmatch._scoring.integer import tile
+
+pytestmark = pytest.mark.also_by_transforms
 
 BOUND = 1e-9  # what match_template promises
 
@@ -25,7 +26,7 @@ def assert_scores(image, template, offset=0, other_offset=0, bound=BOUND):
     return scores
 
 
-@pytest.mark.parametrize("contrast", [1, 1e-2, 1e-4, 1e-6])
+@each("contrast", [1, 1e-2, 1e-4, 1e-6])
 @pytest.mark.parametrize("offset", [0, 1, 1e3, 1e5, 1e8, -1e8])
 def test_offsets_cost_no_digits(draw, offset, contrast):
     image = draw((20, 22)) * contrast + offset
@@ -120,8 +121,8 @@ def test_8_bit_photos_as_float32_keep_their_scores(picture, name):
 
 @pytest.mark.parametrize("metric", ["zncc", "ncc", "zcc", "cc", "ssd", "nssd"])
 @pytest.mark.parametrize("precision", ["single", "double"])
-@pytest.mark.parametrize("dtype", ["u1", "i4"])
-@pytest.mark.parametrize("output", ["valid", "same"])
+@each("dtype", ["u1", "i4"])
+@each("output", ["valid", "same"])
 def test_zero_has_no_sign(draw, metric, precision, dtype, output):
     image = np.array(draw((80, 90), "u1")).astype(dtype)
     image[20:60, 30:80] = 0
@@ -140,8 +141,8 @@ def test_the_full_range_of_an_integer_type_is_no_trouble(draw, dtype):
     assert scores[6, 5] > 1 - BOUND
 
 
-@pytest.mark.parametrize(
-    ("dtype", "offset"),
+@each(
+    "dtype, offset",
     [
         ("u2", 65000),
         ("i4", 2**31 - 200),
@@ -223,14 +224,12 @@ def test_a_large_smooth_image_keeps_its_scores(draw):
 
 @pytest.mark.parametrize("shape", [(90, 110), (90, 110, 3)], ids=str)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2"])
-def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(
-    monkeypatch, draw, dtype, shape
-):
+def test_masks_give_the_same_bits_by_the_runs_of_their_rows_and_by_transforms(execute, draw, dtype, shape):
     image, mask = draw(shape, dtype), draw((17, 22), "?")
     template, options = image[40:57, 50:72], {"mask": mask, "channel_axis": 2 if len(shape) == 3 else None}
     found = []
     for most in (0, 10**6):
-        monkeypatch.setattr(select.compiled(0) or numpy_scoring, "MOST_RUNS", most)
+        execute(mask_runs=most)
         found.append(tmatch.match_template(image, template, **options))
     np.testing.assert_array_equal(*found)
     assert found[0][40, 50] == 1

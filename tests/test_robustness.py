@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 import tmatch
+from loops import each
 from tmatch import Box
 from tmatch._diagnostics.distortions import DISTORTIONS, Scene, distort
 from tmatch._diagnostics.robustness import RobustnessRow, format_rows, robustness
@@ -39,6 +40,7 @@ def as_bytes(values):
 # --- each distort does what it says ------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("level", [10, 50])
 def test_noise_has_its_standard_deviation_and_no_memory(level):
     noise = (
@@ -56,11 +58,13 @@ def stats_of_bell(values):
     return np.mean(values**3), np.mean(values**4)
 
 
+@pytest.mark.engine_free
 def test_noise_of_colours_is_not_that_of_grey():
     red, green, _ = np.moveaxis(harmed("noise", 20, COLOUR.astype(float)) - COLOUR, -1, 0)
     assert abs(np.corrcoef(red.ravel(), green.ravel())[0, 1]) < 0.03
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("sigma", [0.5, 1, 2])
 def test_blur_spreads_a_point_by_the_bell(sigma):
     point = np.zeros((41, 43))
@@ -69,24 +73,28 @@ def test_blur_spreads_a_point_by_the_bell(sigma):
     np.testing.assert_allclose(harmed("blur", sigma, point), bell / np.sum(bell), atol=2e-4)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("level", [0.5, 0.1, 1.5])
 def test_gain_stretches_about_middle_grey(level):
     expected = as_bytes(127.5 + level * (FLOATS - 127.5))
     np.testing.assert_array_equal(harmed("gain", level), expected)
 
 
+@pytest.mark.engine_free
 def test_gain_of_floats_is_about_the_middle_of_their_range():
     image = FLOATS / 1000 - 7
     middle = (image.min() + image.max()) / 2
     np.testing.assert_allclose(harmed("gain", 0.25, image), 0.25 * image + 0.75 * middle, rtol=1e-12)
 
 
+@pytest.mark.engine_free
 def test_a_gradient_grows_from_left_to_right():
     flat = np.full((5, 101), 100, np.uint8)
     row = [100 - 25 + 0.5 * x for x in range(101)]
     np.testing.assert_array_equal(harmed("gradient", 50, flat, Box((0, 0), (2, 2))), as_bytes([row] * 5))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("level", [0.1, 0.25, 0.5, 1])
 @pytest.mark.parametrize("pixels", [IMAGE, COLOUR], ids=["grey", "colour"])
 def test_occlusion_hides_its_share_of_the_box_and_nothing_else(pixels, level):
@@ -106,6 +114,7 @@ def test_occlusion_hides_its_share_of_the_box_and_nothing_else(pixels, level):
     assert len(places) > 5 or level == 1
 
 
+@pytest.mark.engine_free
 def test_a_hidden_share_is_met_as_well_as_whole_pixels_allow():
     scene = np.zeros((100, 100))  # what hides is another grey
     scene[0, 0] = 1
@@ -117,6 +126,7 @@ def test_a_hidden_share_is_met_as_well_as_whole_pixels_allow():
         assert max(hidden) / (50 * 61) == pytest.approx(level, abs=0.01)
 
 
+@pytest.mark.engine_free
 def test_what_hides_is_one_grey_or_a_part_of_the_image_upside_down():
     each_its_own = np.arange(60.0 * 80).reshape(60, 80)
     greys, parts = [], set()
@@ -138,6 +148,7 @@ def test_what_hides_is_one_grey_or_a_part_of_the_image_upside_down():
     assert np.ptp(np.array(list(parts)), axis=0) == pytest.approx([60 - 11, 80 - 17], abs=15)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("pixels", [IMAGE, COLOUR], ids=["grey", "colour"])
 @pytest.mark.parametrize("quality", [100, 75, 10])
 def test_jpeg_is_what_pillow_saves(pixels, quality):
@@ -146,6 +157,7 @@ def test_jpeg_is_what_pillow_saves(pixels, quality):
     np.testing.assert_array_equal(harmed("jpeg", quality, pixels), np.asarray(Image.open(file)))
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(("angle", "quarters"), [(90, 1), (-90, -1), (180, 2)])
 def test_quarter_turns_are_those_of_numpy(angle, quarters):
     square = IMAGE[:61, :61]
@@ -157,6 +169,7 @@ def hill(y, x, centre, width=6.0):
     return np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 2 / width**2)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("angle", [1, 10, -40])
 def test_rotation_takes_a_hill_round_the_centre(angle):
     y, x = np.mgrid[:110, :140]
@@ -168,6 +181,7 @@ def test_rotation_takes_a_hill_round_the_centre(angle):
     np.testing.assert_allclose(turned, hill(y, x, (cy - up, cx + right)), atol=1e-3)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("factor", [1.05, 1.5, 0.9])
 def test_scale_takes_a_hill_away_from_the_centre(factor):
     y, x = np.mgrid[:110, :140]
@@ -177,12 +191,14 @@ def test_scale_takes_a_hill_away_from_the_centre(factor):
     np.testing.assert_allclose(scaled, expected, atol=2e-3)
 
 
+@pytest.mark.engine_free
 def test_shrinking_does_not_pick_single_pixels():
     stripes = np.zeros((60, 60)) + np.arange(60) % 2
     shrunk = harmed("scale", 0.5, stripes, Box((20, 20), (21, 21)))
     np.testing.assert_allclose(shrunk[20:40, 20:40], 0.5, atol=0.1)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("kind", ["rotation", "scale"])
 def test_turning_and_scaling_leave_the_centre_of_the_box_where_it_is(kind):
     scene = np.zeros((60, 80))
@@ -198,8 +214,9 @@ def test_turning_and_scaling_leave_the_centre_of_the_box_where_it_is(kind):
 # --- laws -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("kind", DISTORTIONS)
-@pytest.mark.parametrize("dtype", ["u1", ">u2", "i2", "i8", "u8", "f4", "f8"])
+@each("dtype", ["u1", ">u2", "i2", "i8", "u8", "f4", "f8"])
 def test_harm_keeps_dtype_and_shape_and_does_not_write(kind, dtype):
     if kind == "jpeg" and dtype != "u1":
         return
@@ -211,6 +228,7 @@ def test_harm_keeps_dtype_and_shape_and_does_not_write(kind, dtype):
         assert (result != image).any()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "i8", "u8"])
 def test_integers_stop_at_the_ends_of_their_type_and_do_not_wrap(dtype):
     least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -225,6 +243,7 @@ def test_integers_stop_at_the_ends_of_their_type_and_do_not_wrap(dtype):
             assert (result[20:] == result.max()).all()
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("kind", [kind for kind in DISTORTIONS if kind != "jpeg"])
 def test_the_first_level_does_no_harm(kind):
     assert harmed(kind, DISTORTIONS[kind].levels[0]) is IMAGE
@@ -243,7 +262,7 @@ FEW = {"noise": [0, 30, 90], "blur": [2], "occlusion": [0.2, 0.4], "rotation": [
 
 
 @pytest.fixture(scope="module")
-def few():
+def few(engine):  # noqa: ARG001 - made anew for each
     return robustness(IMAGE, TEMPLATE, kinds=FEW, trials=4, rng=7)
 
 
@@ -294,10 +313,6 @@ def test_names_alone_mean_all_their_levels():
 def test_tiles_and_threads_change_nothing(few, cut, cores):
     cut((40, 50), cores)
     assert repr(robustness(IMAGE, TEMPLATE, kinds=FEW, trials=4, rng=7)) == repr(few)
-
-
-def test_memory_layout_changes_nothing(few, layout):
-    assert robustness(layout(IMAGE), layout(TEMPLATE), kinds=FEW, trials=4, rng=7) == few
 
 
 def test_the_place_of_the_axis_of_channels_changes_nothing():
@@ -510,6 +525,7 @@ def drawn(rows):
     return figure
 
 
+@pytest.mark.engine_free
 def test_the_figure_shows_every_row():
     rows = robustness(IMAGE, TEMPLATE, trials=2, rng=0)
     figure = drawn(rows)
@@ -546,6 +562,7 @@ FULL = [dataclasses.replace(row, kind=kind) for kind in DISTORTIONS for row in W
 ROWS = {"many": MANY, "one": MANY[:1], "wide": WIDE, "mixed": MANY + WIDE, "full": FULL}
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_nothing_is_cut_off_and_no_labels_overlap(rows):
     figure = drawn(rows)
@@ -577,6 +594,7 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -595,10 +613,10 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
             "`channel_axis` is 2, but `template` has only 2 axes",
         ),
         ({"trials": 0}, "`trials` is 0; it must be a whole number of at least 1"),
-        ({"kinds": []}, "`kinds` is []; it must name at least one kind of distortion, with a level"),
+        ({"kinds": []}, "`kinds` is []; it must name at least one kind of distort, with a level"),
         (
             {"kinds": {"blur": []}},
-            "`kinds` is {'blur': []}; it must name at least one kind of distortion, with a level",
+            "`kinds` is {'blur': []}; it must name at least one kind of distort, with a level",
         ),
         (
             {"kinds": ["nois"]},
@@ -654,6 +672,7 @@ def test_refused_with_a_sentence(options, message):
         robustness(image, TEMPLATE, **options)
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -684,6 +703,7 @@ def test_a_template_that_is_not_there_is_refused_unless_its_place_is_named():
     assert (row.detection, row.score) == (1, best.score)
 
 
+@pytest.mark.engine_free
 def test_no_figure_of_nothing():
     message = "`rows` is empty; it must hold what `robustness` measured, at least one row"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

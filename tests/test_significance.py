@@ -9,8 +9,9 @@ from scipy import ndimage
 import oracle
 import tmatch
 from tmatch import Box
-from tmatch._engine import tiling as _tiling
 from tmatch.synthetic import make_clutter, make_scene
+
+pytestmark = pytest.mark.also_by_transforms
 
 
 def noise_of(rng, shape, blur):
@@ -21,7 +22,7 @@ def noise_of(rng, shape, blur):
 
 
 @pytest.fixture(scope="module")
-def noisy_map():
+def noisy_map(engine):  # noqa: ARG001 - made anew for each
     rng = np.random.default_rng(0)
     image, template = (
         rng.integers(0, 256, (150, 170), dtype=np.uint8),
@@ -56,24 +57,14 @@ def test_false_alarms_equal_the_oracle(draw, shape, window):
 
 @pytest.mark.parametrize("cut_to", [(16, 15), (40, 150), (500, 500)])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
-def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(monkeypatch, noisy_map, cut_to, dtype):
-    def plan(image_shape, window, *, compiled=False):
-        tiling = whole(image_shape, window, compiled=compiled)
-        block = tuple(min(b, n) for b, n in zip(cut_to, tiling.places, strict=True))
-        sides = tuple(
-            _tiling.fast_length(b + k - 1, compiled=tiling.compiled)
-            for b, k in zip(block, window, strict=True)
-        )
-        return _tiling.Tiling(tiling.places, window, block, sides, tiling.compiled)
-
-    whole = _tiling.plan_tiles
+def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(cut, noisy_map, cut_to, dtype):
     image, template, scores = noisy_map
     image = np.array(image)
     image[70:83, 100:118] = template
     image[20:33, 30:48] = template
     scores = tmatch.match_template(image, template)
     chance = tmatch.estimate_chance(scores, template)
-    monkeypatch.setattr(_tiling, "plan_tiles", plan)
+    cut(cut_to)
     found = tmatch.locate(image.astype(dtype), template, prefilter="none")
     assert {match.box.start for match in found} == {(70, 100), (20, 30)}
     for match in found:
@@ -335,6 +326,7 @@ def test_progress_of_two_ways_never_goes_back(draw):
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("scores", "template", "options", "sentence"),
     [

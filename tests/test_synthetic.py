@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import tmatch
 from tmatch.synthetic import make_clutter, make_scene
 
+pytestmark = pytest.mark.engine_free
+
 # --- laws -----------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,35 @@
-"""Shapes of score maps and filter results."""
+"""Shapes of score maps and filter results; positions on them, and pixels of windows.
 
+Margins are the numbers of pixels, before and after, by which windows reach beyond an image on each axis.
+"""
+
+from collections.abc import Sequence
+
+from tmatch._arrays.options import Output
 from tmatch._arrays.typing import Shape
+
+Margins = list[tuple[int, int]]
 
 
 def valid_shape(shape: Shape, window: Shape) -> Shape:
-    """Count the places on each axis at which a window lies inside an array."""
+    """Count the positions on each axis at which a window lies inside an array."""
     return tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
+
+
+def output_margins(window: Shape, output: Output) -> Margins:
+    """Find the margins for windows whose element ``n // 2`` is their centre."""
+    if output == "valid":
+        return [(0, 0) for _ in window]
+    if output == "full":
+        return [(n - 1, n - 1) for n in window]
+    return [(n // 2, n - 1 - n // 2) for n in window]
+
+
+def start_of(position: Sequence[int], margins: Margins) -> tuple[int, ...]:
+    """Return the first pixel of the window at a position of a map."""
+    return tuple(int(p) - before for p, (before, _) in zip(position, margins, strict=True))
+
+
+def position_of(start: Sequence[int], margins: Margins) -> tuple[int, ...]:
+    """Return the position on a map of the window that starts at a pixel."""
+    return tuple(int(s) + before for s, (before, _) in zip(start, margins, strict=True))

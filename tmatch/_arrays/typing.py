@@ -8,4 +8,4 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 Region = tuple[slice, ...]
-Places = NDArray[np.intp]
+Positions = NDArray[np.intp]

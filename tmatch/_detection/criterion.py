@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array, Places
+from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_count, check_name
 from tmatch._detection.false_alarms import ROUNDING, NullDistribution
 from tmatch._results.matches import check_overlap
-from tmatch._scoring.metrics import BOUNDED, HAS_NULL_MODEL
+from tmatch._scoring.metrics import METRICS
 
 SINGLE_MARGIN = 2e-4  # twice the error bound of `match_template` in single precision
 DEFAULT_FALSE_ALARMS = 0.01  # one false match in a hundred searches
@@ -24,7 +24,7 @@ class Candidates:
     After filtering, `scores` are those of the arrays as they are, and `filtered_scores` decide.
     """
 
-    places: Places
+    places: Positions
     scores: Array
     null: NullDistribution | None
     filtered_scores: Array | None = None
@@ -114,8 +114,8 @@ def _check_decision(false_alarms: float | None, threshold: float | None, metric:
     if threshold is not None:
         _check_threshold(threshold, metric)
         return
-    if metric not in HAS_NULL_MODEL:
-        known = " and ".join(HAS_NULL_MODEL)
+    if not METRICS[metric].has_null_model:
+        known = " and ".join(name for name, info in METRICS.items() if info.has_null_model)
         msg = (
             f'`metric` is "{metric}", but false alarms can be estimated for {known} only; give a `threshold`'
         )
@@ -132,9 +132,7 @@ def _check_decision(false_alarms: float | None, threshold: float | None, metric:
 
 def _check_threshold(threshold: float, metric: str) -> None:
     """Check that some score could reach the threshold."""
-    low, high = (-1.0, 1.0) if metric in BOUNDED else (-np.inf, np.inf)
-    if metric in ("ssd", "nssd"):
-        high = 0.0
+    low, high = METRICS[metric].bounds
     if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
         bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
         known = bounds.get((low, high), "finite numbers")

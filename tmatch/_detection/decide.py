@@ -8,35 +8,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.peaks import better_near
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision, Place, Reason
 from tmatch._results.matches import Match, better_overlapping
+from tmatch._scoring.search import Search
 
 
 @dataclass(frozen=True)
 class TemplateCandidates:
-    """Candidates of one template, with what makes boxes of places and matches of scores.
+    """Candidates of one template, and the search they were found in.
 
-    `first` is the first pixel of the window at place 0. The false alarms allowed are shared by `n_tests`.
+    The false alarms allowed are shared by `n_tests`.
     """
 
-    label: str
-    first: Place
-    shape: Shape
+    search: Search
     peaks: Candidates
     n_tests: float = 1.0
     prefilter: Prefilter = "none"
 
-    def box(self, place: Iterable[int]) -> Box:
-        """Return the window at a place of the score map."""
-        return Box(tuple(int(p) + f for p, f in zip(place, self.first, strict=True)), self.shape)
+    @property
+    def label(self) -> str:
+        """The template's label."""
+        return self.search.label
 
-    def place(self, start: Place) -> Place:
-        """Return the place of a window on the score map."""
-        return tuple(s - f for s, f in zip(start, self.first, strict=True))
+    def boxes(self) -> list[Box]:
+        """Return the windows of the candidates."""
+        return [self.search.box_at(place) for place in self.peaks.places.tolist()]
 
     def at(self, place: Place, score: float, decision_score: float) -> "TemplateCandidates":
         """Return one place of the score map, candidate or not, in the place of the candidates."""
@@ -66,7 +66,7 @@ class TemplateCandidates:
 
     def matches(self, at_least: float = 0.0) -> list[Match]:
         """Make a match of each candidate, with no fewer false alarms than `at_least`."""
-        boxes, scores = map(self.box, self.peaks.places.tolist()), self.peaks.scores.tolist()
+        boxes, scores = self.boxes(), self.peaks.scores.tolist()
         expected = self.false_alarms(at_least)
         if expected is None or self.peaks.null is None:
             return [Match(box, score, self.label) for box, score in zip(boxes, scores, strict=True)]
@@ -107,7 +107,7 @@ class _Records:
 
     def __init__(self, found: Sequence[TemplateCandidates], criterion: Criterion) -> None:
         self.found, self.criterion = found, criterion
-        self.boxes = [each.box(place) for each in found for place in each.peaks.places.tolist()]
+        self.boxes = [box for each in found for box in each.boxes()]
         self.scores = [score for each in found for score in each.peaks.scores.tolist()]
         self.labels = [each.label for each in found for _ in each.peaks.places]
         self.rules: list[Reason] = ["reported"] * len(self.boxes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._arrays.typing import Array, Places
+from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_numbers
 from tmatch._detection.summary import ScoreSummary, SummaryBuilder, with_neighbours
 from tmatch._detection.tails import (
@@ -45,7 +45,7 @@ class NullDistribution:
     template_pixels: Callable[[], float]
 
     def false_alarms(
-        self, places: Places, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
+        self, places: Positions, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
     ) -> NDArray[np.float64]:
         """Compute the expected number of false alarms at these scores, in this map or in so many tests like it.
 
@@ -65,17 +65,17 @@ class NullDistribution:
         least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
         return least
 
-    def without(self, places: Places) -> "NullDistribution":
+    def without(self, places: Positions) -> "NullDistribution":
         """Fit the tail once more, without the peaks at these places."""
         excluded = np.zeros(self.local_variance.shape, bool)
         excluded[self.cells.of(places)] = True
         return fit_null(self.cells, self.template_pixels, excluded)
 
-    def evidence(self, places: Places, scores: Array) -> Array:
+    def evidence(self, places: Positions, scores: Array) -> Array:
         """Compute the evidence of scores, which is comparable between templates."""
         return self._evidence(places, scores) * self.tail.weight
 
-    def _evidence(self, places: Places, scores: Array) -> Array:
+    def _evidence(self, places: Positions, scores: Array) -> Array:
         return evidence_of(
             np.minimum(scores, self.tail.max_score), self.local_variance[self.cells.of(places)]
         )

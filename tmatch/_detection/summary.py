@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Places, Region, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine import select
-from tmatch._engine.numpy import scoring as numpy_scoring
+from tmatch._engine.numpy.summaries import summarise
 
 # Chosen on searches for absent templates, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # per side of the template
@@ -31,7 +31,7 @@ class ScoreSummary:
         """The highest score of each cell."""
         return np.asarray(self.extrema[0])
 
-    def of(self, places: Places) -> tuple[Array, ...]:
+    def of(self, places: Positions) -> tuple[Array, ...]:
         """Return the cell of each place."""
         return tuple((places // self.size).T)
 
@@ -40,7 +40,7 @@ class ScoreSummary:
         squares, count = with_neighbours(self.sums, largest=False)
         return np.asarray(np.divide(squares, count, out=np.zeros_like(squares), where=count > 0))
 
-    def best_elsewhere(self, places: Places) -> Array:
+    def best_elsewhere(self, places: Positions) -> Array:
         """Find the highest score half a template's side away from each place, or more; 0 if none is above 0."""
         high, reach, cells = self.high, _CELLS // 2, places // self.size
         top = np.unravel_index(high.argmax(), high.shape)
@@ -75,7 +75,7 @@ class SummaryBuilder:
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Summarise the scores of a block; those whose norm is not above 0 are not valid."""
         _, leads, size = self.grid(part)
-        self.take(part, numpy_scoring.summarise(scores, norms, leads, size))
+        self.take(part, summarise(scores, norms, leads, size))
 
     def cells(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""
@@ -95,5 +95,4 @@ def _cell(side: int) -> int:
 
 def with_neighbours(values: Array, *, largest: bool) -> Array:
     """Sum each cell with those around it, or find the largest of them; on each of some arrays."""
-    engine = (values.ndim == 3 and select.compiled(0)) or numpy_scoring
-    return np.asarray(engine.with_neighbours(values, largest))
+    return select.choose().with_neighbours(values, largest)

@@ -19,7 +19,7 @@ from tmatch._filtering.noise import estimate_noise
 from tmatch._results.decisions import MANY, PASSED, Decision, Place
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Preparing, Scoring
-from tmatch._scoring.metrics import HAS_NULL_MODEL
+from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import SearchResult
 
@@ -125,7 +125,7 @@ def explain(
         noise=_noise_of(image, axis),
     )
     hints: dict[str, Any] = {}
-    if (peak or decision).rule not in PASSED and metric in HAS_NULL_MODEL:
+    if (peak or decision).rule not in PASSED and METRICS[metric].has_null_model:
         hints = _hints_for(told, image, template, mask, scoring, **_options(work, 2))
     if not hints:
         work.finish()
@@ -137,8 +137,8 @@ class _Records:
     """Decisions of all stages of a search, looked up by place."""
 
     def __init__(self, result: SearchResult, criterion: Criterion) -> None:
-        [search], [scores] = result.searches, result.plain_maps
-        self._stages = [StageRecords(search, scores, stage, criterion) for stage in result.stages]
+        [scores] = result.maps
+        self._stages = [StageRecords(scores, stage, criterion) for stage in result.stages]
         self._matches, self.n_matches = [match.box.start for match in result.matches], len(result.matches)
 
     def about(self, start: Place, stage: StageRecords | None = None) -> Decision:

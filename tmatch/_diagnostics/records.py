@@ -11,8 +11,9 @@ from tmatch._engine.numpy.maxima import shifts
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import MANY, Decision, Place
 from tmatch._results.matches import Match
+from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
-from tmatch._search.stages import PlainMap, StageResult
+from tmatch._search.stages import StageResult
 
 
 class StageRecords:
@@ -20,21 +21,17 @@ class StageRecords:
 
     Parameters
     ----------
-    search : Search
-        The image and the template as they are.
-    unfiltered : PlainMap
-        Their score map.
+    unfiltered : ScoreMap
+        The score map of image and template as they are.
     result : StageResult
         All peaks of this stage, the decisions on them, and the map of the scores that decide.
     criterion : Criterion
         How it was decided.
     """
 
-    def __init__(
-        self, search: Search, unfiltered: PlainMap, result: StageResult, criterion: Criterion
-    ) -> None:
+    def __init__(self, unfiltered: ScoreMap, result: StageResult, criterion: Criterion) -> None:
         [self._found], [decided_by] = result.found, result.maps
-        self._search, self._criterion, self._stage = search, criterion, result.stage
+        self._search, self._criterion, self._stage = unfiltered.search, criterion, result.stage
         self._successful, self.how = result.successful, result.stage.how
         self._unfiltered, self._scores = unfiltered.masked_scores, decided_by.masked_scores
         self._records = {record.box.start: record for record in result.decisions}
@@ -50,16 +47,16 @@ class StageRecords:
 
     def box(self, place: Place) -> Box:
         """Return the window at a place."""
-        return self._found.box(place)
+        return self._search.box_at(place)
 
     @property
     def first(self) -> Place:
         """The first pixel of the first window."""
-        return self._found.first
+        return self._search.start_of((0,) * self._scores.ndim)
 
     def place(self, start: Place) -> Place:
         """Return the place of a window by its first pixel."""
-        return self._found.place(start)
+        return self._search.position_of(start)
 
     def holds(self, place: Place) -> bool:
         """Check that a place is on the score map."""
@@ -67,10 +64,10 @@ class StageRecords:
 
     def about(self, start: Place) -> Decision:
         """Look up what was decided about a window by its first pixel."""
-        place = self._found.place(start)
+        place = self.place(start)
         if not self.holds(place):
             return Decision(
-                box=Box(start, self._found.shape), reported=False, rule="outside", prefilter=self.how
+                box=Box(start, self._search.window), reported=False, rule="outside", prefilter=self.how
             )
         least, record = self._least_score(place), self._records.get(start)
         if record is not None:
@@ -146,7 +143,7 @@ class StageRecords:
 
 def _seen(search: Search, place: Place) -> tuple[float, bool]:
     """Compute the share of the template's weight that lies on valid pixels, and check that it is large enough."""
-    window = tuple(slice(p, p + n) for p, n in zip(place, search.template[0].shape, strict=True))
+    window = tuple(slice(p, p + n) for p, n in zip(place, search.window, strict=True))
     _, valid = search.read(window)
     if valid is None:
         return 1.0, True

@@ -298,9 +298,7 @@ def _check_picture(name: str, values: ArrayLike, channel_axis: int | None) -> tu
         )
         raise ValueError(msg)
     if name == "image" and array.dtype.kind == "b":
-        msg = (
-            "`image` has dtype bool, which has no shades to distort; make it 8-bit grey: `image * np.uint8(255)`"
-        )
+        msg = "`image` has dtype bool, which has no shades to distort; make it 8-bit grey: `image * np.uint8(255)`"
         raise TypeError(msg)
     return array, axis
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.typing import Array
-from tmatch._arrays.validation import check_axis, check_numbers
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
-from tmatch._scoring.maps import Scores, match_template, score_with_validity
-from tmatch._scoring.search import make_search
+from tmatch._scoring.maps import Scores, match_template, score_map
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.template import prepare_template
 
 Heights = NDArray[np.float64]
 ALIKE = 0.8  # a usual threshold
@@ -188,16 +188,13 @@ def inspect_template(
 def take_apart(
     template: ArrayLike, mask: ArrayLike | None, channel_axis: int | None
 ) -> tuple[list[Array], NDArray[np.float64]]:
-    """Check a template; give its channels, 0 where they do not count, and the weights of its pixels."""
-    array = check_numbers("template", template, finite=False)
-    check_axis("template", array, channel_axis)
-    nothing = np.zeros([max(n, 1) for n in array.shape or (1,)])
-    search = make_search(nothing, array, mask=mask, channel_axis=channel_axis)
-    weights = search.weights[0].astype(np.float64)
-    if any((other != weights).any() for other in search.weights):
+    """Check a template; return its channels, 0 where they do not count, and the weights of its pixels."""
+    prepared = prepare_template(template, mask, ScoringOptions(channel_axis=channel_axis))
+    weights = prepared.weights[0].astype(np.float64)
+    if any((other != weights).any() for other in prepared.weights):
         msg = f"`mask` differs between channels; give one for all of them, of shape {weights.shape}"
         raise ValueError(msg)
-    return search.template, weights
+    return prepared.channels, weights
 
 
 def self_scores(channels: list[Array], weights: NDArray[np.float64]) -> Heights:
@@ -206,10 +203,9 @@ def self_scores(channels: list[Array], weights: NDArray[np.float64]) -> Heights:
     Shift 0 is in the middle, and opposite shifts score the same.
     """
     pixels = np.stack(channels, axis=-1)
-    scores, valid = score_with_validity(
+    heights = score_map(
         pixels, pixels, mask=weights, image_mask=weights > 0, min_overlap=_OVERLAP, output="full", channel_axis=-1
-    )  # fmt: skip
-    heights = np.where(valid, scores, -np.inf)
+    ).masked_scores  # fmt: skip
     return np.maximum(heights, np.flip(heights))  # rounding and weights make opposite shifts differ
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tmatch._arrays.typing import Region
+from tmatch._engine import execution
 from tmatch._engine.progress import Meter, Progress
-from tmatch._engine.tiling import THREAD_WORK, Tiling
-
-_COMPILED_THREAD_WORK = 3_000_000  # and where threads hardly wait for one another
+from tmatch._engine.tiling import Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Job:
     tiling: Tiling
     passes: float
     blocks: Sequence[Region] | None = None  # some of them only
-    compiled: bool = False  # each block in one go
+    fused: bool = False  # each block in one call, so that threads hardly wait for one another
 
     @property
     def places(self) -> int:
@@ -59,7 +58,8 @@ def run(
                 pending.clear()
                 errors.append((number, error))
 
-    enough = _COMPILED_THREAD_WORK if all(job.compiled for job in jobs) else THREAD_WORK
+    limits = execution.current()
+    enough = limits.fused_threaded_work if all(job.fused for job in jobs) else limits.threaded_work
     many = sum(job.passes * job.places for job in jobs) > enough
     threads = min(len(pending), workers or available_cores()) if many else 1
     try:
@@ -102,6 +102,9 @@ def _start(work: Callable[[], None]) -> _thread.LockType:
 
 def available_cores() -> int:
     """Count the cores this process may use."""
+    cores = execution.current().cores
+    if cores is not None:
+        return cores
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

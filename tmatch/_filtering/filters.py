@@ -3,19 +3,17 @@
 import numbers
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tmatch._arrays.geometry import valid_shape
-from tmatch._arrays.options import Border
+from tmatch._arrays.options import Border, Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._filtering import correlation
-
-Output = Literal["same", "valid", "full"]
 
 
 def correlate(
@@ -197,8 +195,8 @@ def _filter(
         steps.insert(axis, slice(None))
     result = np.empty(places, target)
     parts = [result] if axis is None else np.moveaxis(result, axis, 0)
-    # Correlating conjugates and convolving does not.
-    laid = [np.conj(np.flip(k)) if flip else k for k in kernels]
+    # Correlating conjugates and convolving flips.
+    laid = [np.flip(k) if flip else np.conj(k) for k in kernels]
     correlation.correlate_planes(sources, laid, list(parts), workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 

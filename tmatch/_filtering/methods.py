@@ -1,85 +1,49 @@
-"""Choose how a kernel is applied: all weights at once, axis by axis, or by transforms."""
+"""Choose how a kernel is applied: all weights at once or axis by axis, by which engine."""
 
 import functools
 import math
-import operator
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.finite import is_finite
-from tmatch._arrays.padding import PaddedImage
-from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import select
-from tmatch._engine.numpy.taps import correlate_by_parts, count_passes
+from tmatch._engine.interface import TapPlan
 
-_REMEMBERED_WEIGHTS = 2**12  # of a kernel about which is kept what was found out
-_COMPILED_TAP = 0.07  # what a tap costs compiled code, as passes of adding or multiplying over a tile
-_COMPILED_KERNEL = 1.5  # and reading and writing
-_READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # by compiled code, which is made for each
-# Sums into an array, and tells whether sums and pixels are finite.
-SumWindows = Callable[[PaddedImage, Region, Array], bool]
+_CACHED_WEIGHTS = 2**12  # of a kernel whose factors are cached
 
 
-def choose_method(
-    image: Array, weights: Array, work: np.dtype[Any], places: int, *, whole: bool
-) -> tuple[float, SumWindows, bool]:
-    """Choose between all taps at once and axis after axis, and the engine.
+def plan_taps(image: Array, weights: Array, work: np.dtype[Any], positions: int, *, whole: bool) -> TapPlan:
+    """Choose the cheapest way to sum window times weight without transforms.
 
-    Say how many passes over a tile it takes, and whether compiled code does all of a block in one go.
+    The engine that is loaded for so much work does it, unless NumPy's own shortcuts take fewer passes.
     """
-    full = bool(weights.all())
-    ways_of = _methods_for if weights.size <= _REMEMBERED_WEIGHTS else _methods_for.__wrapped__
-    ways = ways_of(weights.tobytes(), weights.shape, weights.dtype, work, whole)
-    best, sparing = (min(ways, key=operator.attrgetter(cost)) for cost in ("passes", "compiled_passes"))
-    dear = work.kind == "c" or sparing.compiled_passes > best.passes
-    if dear or not select.compiled(best.passes * places):
-        by_numpy = functools.partial(correlate_by_parts, best.parts)
-        return best.passes, functools.partial(sum_tile, by_numpy, work, full=full), False
-    from tmatch._engine.numba import taps  # noqa: PLC0415
-
-    if image.ndim == 2 and image.dtype in _READ and image.flags.aligned:
-        filter_picture = functools.partial(taps.filter_picture, sparing.taps, full=full)
-        return sparing.compiled_passes, filter_picture, True
-    sum_lines = functools.partial(taps.sum_lines, sparing.taps)
-    return sparing.compiled_passes, functools.partial(sum_tile, sum_lines, work, full=full), False
-
-
-@dataclass(frozen=True)
-class SumMethod:
-    """Kernels to correlate with one after another, and the passes over a tile that takes NumPy and compiled code."""
-
-    parts: list[Array]
-    work: np.dtype[Any]
-    passes: float
-    compiled_passes: float
-
-    @functools.cached_property
-    def taps(self) -> list[Any]:
-        from tmatch._engine.numba.taps import Taps  # noqa: PLC0415
-
-        return [Taps(part, self.work) for part in self.parts]
+    make = _factorings if weights.size <= _CACHED_WEIGHTS else _factorings.__wrapped__
+    known = make(weights.tobytes(), weights.shape, weights.dtype, work, whole)
+    passes, parts = min(known, key=lambda choice: choice[0])
+    chosen = select.reference()
+    engine = select.choose(passes * positions) if work.kind != "c" else chosen
+    for _, others in known:
+        fewer = sum(engine.tap_passes(part, work) for part in others)
+        if fewer < passes or (fewer == passes and chosen is not engine):
+            passes, parts, chosen = fewer, others, engine
+    return chosen.plan_taps(parts, work, image, full=bool(weights.all()))
 
 
 @functools.lru_cache(maxsize=32)
-def _methods_for(
+def _factorings(
     data: bytes,
     shape: Shape,
     dtype: np.dtype[Any],
     work: np.dtype[Any],
     whole: bool,  # noqa: FBT001
-) -> list[SumMethod]:
-    """Give the ways to sum with a kernel, which are remembered: often many images are filtered with one."""
+) -> list[tuple[float, list[Array]]]:
+    """Return the ways to write a kernel as kernels applied one after another, with the passes each takes NumPy."""
     weights = np.frombuffer(data, dtype).reshape(shape)
     factors = _separate(weights, float(np.finfo(work).eps), whole=whole)
-    ways = []
-    for parts in [[weights], *([factors] if factors else [])]:
-        passes = sum(count_passes(part, single=work in (np.float32, np.complex64)) for part in parts)
-        compiled = sum(_COMPILED_KERNEL + _COMPILED_TAP * np.count_nonzero(part) for part in parts)
-        ways.append(SumMethod(parts, work, passes, compiled))
-    return ways
+    choices = [[weights], *([factors] if factors else [])]
+    reference = select.reference()
+    return [(sum(reference.tap_passes(part, work) for part in parts), parts) for parts in choices]
 
 
 def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | None:
@@ -102,18 +66,3 @@ def _separate(kernel: Array, precision: float, *, whole: bool) -> list[Array] | 
     ]
     allowed = 0 if whole else 2 * precision * np.abs(largest)
     return shaped if np.abs(math.prod(shaped) - kernel).max() <= allowed else None
-
-
-def sum_tile(
-    sum_windows: Callable[[Array, Array], bool],
-    work: np.dtype[Any],
-    image: PaddedImage,
-    region: Region,
-    out: Array,
-    *,
-    full: bool,
-) -> bool:
-    """Sum windows of a tile."""
-    tile = image.tile(region, work)
-    # What is not finite in a tile shows in its sums, but for pixels that have no weight.
-    return sum_windows(tile, out) and (full or is_finite(tile))

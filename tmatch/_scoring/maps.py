@@ -1,22 +1,25 @@
 """Score maps."""
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
-from tmatch._arrays.typing import Region
-from tmatch._engine import threads
 from tmatch._engine.progress import Progress, Work
+from tmatch._results.matches import Match
 from tmatch._scoring.general.scorer import GeneralScorer
+from tmatch._scoring.image import prepare_image
 from tmatch._scoring.integer.batch import TemplateBatch, make_batches
-from tmatch._scoring.search import Search, make_search
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.scorer import ScoredBlock, run
+from tmatch._scoring.search import Search, pair
+from tmatch._scoring.template import prepare_template
 
 Scores = NDArray[np.floating[Any]]
+Validity = NDArray[np.bool_]
 
 
 class _Options(TypedDict, total=False):
@@ -30,13 +33,13 @@ class _Options(TypedDict, total=False):
 
 
 class Preparing(_Options, total=False):
-    """How templates are to be scored, told at `match_template`."""
+    """Options of `match_template` that say how templates are prepared."""
 
     precision: Precision
 
 
 class Scoring(_Options, total=False):
-    """How places of one image are scored, told at `match_template`."""
+    """Options of `match_template` that say how one image is scored."""
 
     image_mask: ArrayLike | None
     workers: int | None
@@ -44,7 +47,6 @@ class Scoring(_Options, total=False):
 
 
 class _AllOptions(Scoring, total=False):
-    mask: ArrayLike | None
     precision: Precision
 
 
@@ -166,14 +168,12 @@ def match_template(
     array([[2, 3]])
     """
     work = Work.of(workers, progress)
-    search = make_search(
-        image, template, metric=metric, mask=mask, image_mask=image_mask, missing=missing, min_overlap=min_overlap,
-        output=output, channel_axis=channel_axis, channel_weights=channel_weights, channel_means=channel_means,
-        precision=precision,
-    )  # fmt: skip
-    scores = empty_map(search, out)
-    fill_maps([search], [scores], [None], work)
-    return scores
+    options = ScoringOptions(
+        metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision
+    )
+    search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
+    [result] = score_maps([search], work, out=out, validity=False)
+    return result.scores
 
 
 def score_validity(
@@ -209,63 +209,98 @@ def score_validity(
     >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
     array([False, False,  True,  True])
     """
-    return score_with_validity(image, template, mask=mask, **scoring)[1]
+    return score_map(image, template, mask=mask, **scoring).valid
 
 
-def score_with_validity(
-    image: ArrayLike, template: ArrayLike, **options: Unpack[_AllOptions]
-) -> tuple[Scores, NDArray[np.bool_]]:
-    """Score all places, and say which have a score."""
+@dataclass(frozen=True)
+class ScoreMap:
+    """The scores of one search, and which positions have one; None if that was not asked for."""
+
+    search: Search
+    scores: Scores
+    validity: Validity | None
+
+    @property
+    def label(self) -> str:
+        """The template's label."""
+        return self.search.label
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Where the first window starts."""
+        return self.search.start_of((0,) * self.scores.ndim)
+
+    @property
+    def valid(self) -> Validity:
+        """Which positions have a score."""
+        if self.validity is None:
+            raise AssertionError
+        return self.validity
+
+    @property
+    def masked_scores(self) -> Scores:
+        """The scores, and minus infinity where there is none."""
+        return np.where(self.valid, self.scores, -np.inf)
+
+    @property
+    def best(self) -> Match:
+        """The window with the highest score, the first of equal ones."""
+        scores = self.masked_scores if self.valid.any() else self.scores
+        position = tuple(map(int, np.unravel_index(scores.argmax(), scores.shape)))
+        return Match(self.search.box_at(position), float(self.scores[position]), self.label)
+
+
+def score_map(
+    image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **options: Unpack[_AllOptions]
+) -> ScoreMap:
+    """Score a template at every position of an image, and find where there is a score."""
     work = Work.of(options.pop("workers", None), options.pop("progress", None))
-    search = make_search(image, template, **options)  # type: ignore[misc]
-    scores, valid = empty_map(search), np.empty(places_of(search), bool)
-    fill_maps([search], [scores], [valid], work)
-    return scores, valid
+    image_mask = options.pop("image_mask", None)
+    checked = ScoringOptions(**options)  # type: ignore[misc]
+    search = pair(prepare_image(image, image_mask, checked), prepare_template(template, mask, checked))
+    return score_maps([search], work)[0]
+
+
+def score_maps(
+    searches: Sequence[Search], work: Work, *, out: Scores | None = None, validity: bool = True
+) -> list[ScoreMap]:
+    """Score the templates of some searches in one image at every position.
+
+    `out` takes the scores of a single search; without `validity` it is not recorded which positions have a score.
+    """
+    maps = [
+        ScoreMap(
+            search,
+            _empty_map(search, out),
+            np.empty(search.map_shape, bool) if validity or search.differs else None,
+        )
+        for search in searches
+    ]
+
+    def fill(block: ScoredBlock) -> None:
+        filled = maps[block.template]
+        filled.scores[block.region] = block.scores
+        if filled.validity is not None:
+            np.greater(block.norms, 0, out=filled.validity[block.region])
+
+    run(plan(searches), fill, work)
+    for each in maps:
+        if each.search.differs and not each.valid.all():
+            worst = each.scores.min(initial=each.search.metric.no_score, where=each.valid)
+            np.copyto(each.scores, worst, where=~each.valid)
+    return maps
 
 
 def plan(searches: Sequence[Search]) -> list[TemplateBatch | GeneralScorer]:
-    """Find who scores which of some searches in one image."""
-    plain = make_batches(searches)
-    known = {number for group in plain for number, _ in group.patterns}
-    return [*plain, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in known)]
+    """Assign scorers to searches in one image."""
+    batches = make_batches(searches)
+    assigned = {number for batch in batches for number in batch.templates}
+    return [*batches, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in assigned)]
 
 
-def fill_maps(
-    searches: Sequence[Search], maps: Sequence[Scores], valid: Sequence[NDArray[np.bool_] | None], work: Work
-) -> None:
-    """Score all places into `maps`, and tell in `valid`, where that is wanted, which have a score."""
-    valid = [
-        np.empty(m.shape, bool) if search.differs and v is None else v
-        for search, m, v in zip(searches, maps, valid, strict=True)
-    ]
-    scorers = plan(searches)
-
-    def fill(scorer: TemplateBatch | GeneralScorer, block: Region) -> None:
-        for number, part, scores, norms, *_ in scorer.score(block):
-            maps[number][part] = scores
-            told = valid[number]
-            if told is not None:
-                np.greater(norms, 0, out=told[part])
-
-    jobs = [threads.Job(partial(fill, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
-    threads.run(*jobs, workers=work.workers, progress=work.progress)
-    for scorer in scorers:
-        scorer.check()
-    for search, scores, told in zip(searches, maps, valid, strict=True):
-        if search.differs and told is not None and not told.all():
-            np.copyto(
-                scores, scores.min(initial=-1 if search.metric == "nssd" else 0, where=told), where=~told
-            )
-
-
-def places_of(search: Search) -> tuple[int, ...]:
-    """Give the shape of a search's score map."""
-    return valid_shape(search.shape, search.template[0].shape)
-
-
-def empty_map(search: Search, out: Scores | None = None) -> Scores:
-    """Make room for a score map, or check the room there is."""
-    shape, dtype = places_of(search), np.dtype(np.float32 if search.single else np.float64)
+def _empty_map(search: Search, out: Scores | None) -> Scores:
+    """Allocate a score map, or check the array that is to hold it."""
+    shape, dtype = search.map_shape, np.dtype(np.float32 if search.single else np.float64)
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.writeable:

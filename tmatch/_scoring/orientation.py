@@ -7,21 +7,23 @@ from tmatch._arrays.typing import Array
 
 
 def image_directions(
-    image: list[Array], exists: Array | None, *, border: bool
+    image: list[Array], valid: Array | None, *, overhangs: bool
 ) -> tuple[list[Array], Array | None]:
-    """Give for each channel the parts, along the axes, of unit vectors along its gradient, and where there are any."""
-    if exists is not None:
-        image = [np.where(exists, channel, channel.dtype.type(0)) for channel in image]
+    """Compute for each channel the components of unit vectors along its gradient, and where these are valid.
+
+    `overhangs` says that windows may reach beyond the image.
+    """
+    if valid is not None:
+        image = [np.where(valid, channel, channel.dtype.type(0)) for channel in image]
     check_finite("image", image)
     directions = [part for channel in image for part in _unit_gradient(channel)]
-    if exists is None and not border:
+    if valid is None and not overhangs:
         return directions, None  # windows' rims do not count, so the image's rim does not matter
-    there = np.ones(image[0].shape, bool) if exists is None else exists
-    return directions, _surrounded(there)
+    return directions, _surrounded(np.ones(image[0].shape, bool) if valid is None else valid)
 
 
 def template_directions(template: list[Array], weights: list[Array]) -> tuple[list[Array], list[Array]]:
-    """Do the same for a template, whose pixels without a gradient have no weight."""
+    """Compute the same for a template, whose pixels without a gradient have no weight."""
     directions = [part for channel in template for part in _unit_gradient(channel)]
     inner = {id(w): np.where(_surrounded(w > 0), w, w.dtype.type(0)) for w in weights}
     if not any(w.any() for w in inner.values()):
@@ -34,7 +36,7 @@ def template_directions(template: list[Array], weights: list[Array]) -> tuple[li
 
 
 def _unit_gradient(channel: Array) -> list[Array]:
-    """Central differences along each axis over their common length; 0 where all are 0 or on the rim."""
+    """Compute central differences along each axis over their common length; 0 where all are 0 or on the rim."""
     values = channel.astype(np.result_type(channel.dtype, np.float64), copy=False)
     parts = []
     for axis, n in enumerate(values.shape):
@@ -53,13 +55,13 @@ def _unit_gradient(channel: Array) -> list[Array]:
     return [(part / length).astype(np.float64) for part in parts]
 
 
-def _surrounded(exists: Array) -> Array:
-    """Tell which pixels exist with both their neighbours on every axis."""
-    padded = np.pad(exists, 1)
-    inside = exists.copy()
-    for axis in range(exists.ndim):
+def _surrounded(valid: Array) -> Array:
+    """Find the pixels that are valid and have both neighbours valid on every axis."""
+    padded = np.pad(valid, 1)
+    inside = valid.copy()
+    for axis in range(valid.ndim):
         for start in (0, 2):
-            cut = [slice(1, -1)] * exists.ndim
-            cut[axis] = slice(start, start + exists.shape[axis])
+            cut = [slice(1, -1)] * valid.ndim
+            cut[axis] = slice(start, start + valid.shape[axis])
             inside &= padded[tuple(cut)]
     return inside

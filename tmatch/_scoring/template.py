@@ -1,22 +1,135 @@
-"""The template's weights and contrast."""
+"""A template, prepared once for any number of images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import with_channel_axis
-from tmatch._arrays.typing import Array
+from tmatch._arrays.channels import split_channels, with_channel_axis
+from tmatch._arrays.finite import check_finite
+from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
+from tmatch._scoring.image import largest_value, subtract_minimum
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.orientation import template_directions
+
+_MAX_CACHED = 4  # things made of one template: they can be as large as a tile
+_ROUNDING = 1e-9  # an overlap this much below the minimum still counts
+T = TypeVar("T")
 
 
-def template_weights(
+class TemplateCache:
+    """What was made of one template, for the images to come."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made before under this key, or make it."""
+        try:
+            return cast("T", self._made[key])
+        except KeyError:
+            made = make()
+            if len(self._made) >= _MAX_CACHED:
+                self._made.clear()
+            self._made[key] = made
+            return made
+
+
+@dataclass(frozen=True)
+class PreparedTemplate:
+    """A template's channels as given and as compared, 0 where a pixel has no weight, and the weights of these.
+
+    Gradient directions are compared if the metric asks for it: one channel of them for each axis of a given one.
+    """
+
+    options: ScoringOptions
+    given: list[Array]
+    channels: list[Array]
+    weights: list[Array]
+    label: str = ""
+    cache: TemplateCache = field(default_factory=TemplateCache)
+
+    @property
+    def shape(self) -> Shape:
+        """The template's shape without channels."""
+        return self.channels[0].shape
+
+    @property
+    def joint(self) -> bool:
+        """Whether all channels have one mean."""
+        options = self.options
+        return options.info.centred and options.channel_means == "joint" and len(self.channels) > 1
+
+    @cached_property
+    def total(self) -> float:
+        """Weight of the whole template."""
+        return float(sum(np.sum(w, dtype=np.float64) for w in self.weights))
+
+    @property
+    def min_weight(self) -> float:
+        """Weight that must lie on valid pixels."""
+        return self.total * self.options.min_overlap * (1 - _ROUNDING)
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest magnitude of the pixels."""
+        return largest_value(self.channels)
+
+
+def prepare_template(
+    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str = ""
+) -> PreparedTemplate:
+    """Check a template and split it into channels; refuse one that could match no image."""
+    info = options.info
+    given = split_channels("template", template, options.channel_axis)
+    weights = _template_weights(mask, given, options.channel_axis, options.channel_weights)
+    channels = without_unweighted(subtract_minimum(given) if info.offset == "each" else given, weights)
+    check_finite("template", channels)
+    if info.directions:
+        channels, weights = template_directions(channels, weights)
+    if info.normalised:
+        weights = _normalise_weights(weights)
+    prepared = PreparedTemplate(options, given, channels, weights, label)
+    check_contrast(prepared)
+    return prepared
+
+
+def without_unweighted(channels: list[Array], weights: list[Array]) -> list[Array]:
+    """Set pixels without weight to 0."""
+    pairs = zip(channels, weights, strict=True)
+    return [t if w.all() else np.where(w > 0, t, t.dtype.type(0)) for t, w in pairs]
+
+
+def check_contrast(template: PreparedTemplate) -> None:
+    """Refuse a template that has nothing the metric could compare."""
+    info = template.options.info
+    if not info.normalised:
+        return
+    counted = [t[w > 0] for t, w in zip(template.channels, template.weights, strict=True) if w.any()]
+    if info.centred:
+        if template.joint:
+            counted = [np.concatenate(counted)]
+        if all((t == t[0]).all() for t in counted):
+            where = "" if all(w.all() for w in template.weights) else " where its mask counts"
+            msg = f"`template` is constant{where}: every window would fit as well; use one with some contrast"
+            raise ValueError(msg)
+    elif not any(t.any() for t in counted):
+        what = "no gradient" if info.directions else "no pixel that is not 0"
+        msg = f'`template` has {what} where its mask counts, and "{info.name}" compares nothing else; use another one'
+        raise ValueError(msg)
+
+
+def _template_weights(
     mask: ArrayLike | None,
     template: list[Array],
     channel_axis: int | None,
     channel_weights: Sequence[float] | None,
 ) -> list[Array]:
-    """Give the weights of the template's pixels for each channel: bools, if all are 0 or 1."""
+    """Return the weights of the template's pixels for each channel: bools, if all are 0 or 1."""
     count, shape = len(template), template[0].shape
     weights = [np.ones(shape, bool)] * count
     if mask is not None:
@@ -46,3 +159,12 @@ def template_weights(
 
 def _as_bool(weights: Array) -> Array:
     return weights.astype(bool) if ((weights == 0) | (weights == 1)).all() else weights.astype(np.float64)
+
+
+def _normalise_weights(weights: list[Array]) -> list[Array]:
+    """Scale weights by a power of two if they are far from 1; normalised scores do not change."""
+    exponent = int(np.frexp(max(float(w.max()) for w in weights))[1])
+    if abs(exponent) < 30:
+        return weights
+    near = {id(w): np.ldexp(w.astype(np.float64), -exponent) for w in weights}
+    return [near[id(w)] for w in weights]

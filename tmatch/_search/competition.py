@@ -18,20 +18,19 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
     """
     if len(found) == 1 or criterion.false_alarms is None:
         return list(found)
+    boxes = [each.boxes() for each in found]
     flat = sorted(
-        (-evidence, each.box(place).start, each.label, template, number)
+        (-evidence, boxes[template][number].start, each.label, template, number)
         for template, each in enumerate(found)
-        for number, (place, evidence, alike) in enumerate(
-            zip(each.peaks.places.tolist(), each.evidence().tolist(), each.alike().tolist(), strict=True)
+        for number, (evidence, alike) in enumerate(
+            zip(each.evidence().tolist(), each.alike().tolist(), strict=True)
         )
         if alike
     )
-    boxes = [
-        found[template].box(found[template].peaks.places[number].tolist()) for *_, template, number in flat
-    ]
+    ordered = [boxes[template][number] for *_, template, number in flat]
     explained: list[list[int]] = [[] for _ in found]
     for (*_, label, template, number), by in zip(
-        flat, better_overlapping(boxes, criterion.max_overlap), strict=True
+        flat, better_overlapping(ordered, criterion.max_overlap), strict=True
     ):
         if by is not None and flat[by][2] != label:
             explained[template].append(number)

@@ -1,35 +1,28 @@
 """Matcher: templates prepared once, for any number of images."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
-from tmatch._detection.candidates import find_best, null_of_map
+from tmatch._detection.candidates import best_in_map, find_best
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.false_alarms import COPY_SCORE
 from tmatch._engine.progress import Progress, Work
-from tmatch._results.boxes import Box
-from tmatch._results.decisions import CandidateDecision, Place
+from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
-from tmatch._scoring.maps import Preparing, Scores, empty_map, fill_maps
-from tmatch._scoring.search import Search, make_search
+from tmatch._scoring.image import prepare_image
+from tmatch._scoring.maps import Preparing, ScoreMap, Scores, score_maps
+from tmatch._scoring.metrics import ScoringOptions
+from tmatch._scoring.search import Search, pair
+from tmatch._scoring.template import PreparedTemplate, prepare_template
 from tmatch._search.competition import compete
 from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
-from tmatch._search.stages import (
-    PlainMap,
-    StageResult,
-    find_candidates,
-    find_in_maps,
-    score_all,
-    stages_of,
-)
+from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
 
 
 class Matcher:
@@ -76,17 +69,17 @@ class Matcher:
     ) -> None:
         check_options(preparing, Preparing.__annotations__)
         named = by_label(templates)
-        told = {} if masks is None else by_label(masks, "masks", named)
+        named_masks = {} if masks is None else by_label(masks, "masks", named)
         self._single = not isinstance(templates, Mapping)
-        self._options = copy.deepcopy(preparing)
-        self._metric = preparing.get("metric", "zncc")
-        self._prepared = [
-            call_with_label(label, _prepare, label, template, told.get(label), preparing)
+        self._options = ScoringOptions(**preparing)
+        self._metric = self._options.metric
+        self._prepared: list[PreparedTemplate] = [
+            call_with_label(label, _prepare, template, named_masks.get(label), self._options, label)
             for label, template in named.items()
         ]
 
     def __repr__(self) -> str:
-        shapes = (f"{each.label or 'template'} {each.template.shape}" for each in self._prepared)
+        shapes = (f"{each.label or 'template'} {each.shape}" for each in self._prepared)
         return f"Matcher({', '.join(shapes)}; {self._metric})"
 
     def score(
@@ -122,11 +115,8 @@ class Matcher:
         >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
         array([0., 0., 1., 1.])
         """
-        searches = self._searches(image, image_mask)
-        maps = [empty_map(search) for search in searches]
-        fill_maps(searches, maps, [None] * len(maps), Work.of(workers, progress))
-        labels = (each.label for each in self._prepared)
-        return maps[0] if self._single else dict(zip(labels, maps, strict=True))
+        maps = score_maps(self._searches(image, image_mask), Work.of(workers, progress), validity=False)
+        return maps[0].scores if self._single else {each.label: each.scores for each in maps}
 
     def locate(
         self,
@@ -219,14 +209,15 @@ class Matcher:
             if keep == "candidates":
                 peaks = find_candidates(searches, stage.how, rule, part)
             else:
-                peaks, own = find_in_maps(searches, maps, stage.how, None if keep == "peaks" else rule, part)
-            found = compete(self._with_labels(searches, peaks, n_tests, stage.how), criterion)
+                peaks, own = find_in_maps(maps, stage.how, None if keep == "peaks" else rule, part)
+            pairs = zip(searches, peaks, strict=True)
+            found = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
             results.append(StageResult(stage, found, decide(found, criterion, first=stage.first), own))
             if results[-1].successful:
                 break
         if len(results) < len(stages):
             work.finish()
-        return SearchResult(self, searches, results, maps)
+        return SearchResult(searches, results, maps)
 
     def best(
         self,
@@ -261,75 +252,21 @@ class Matcher:
         (0, 0)
         """
         searches = self._searches(image, image_mask)
-        return self._best_of(searches, find_best(searches, Work.of(workers, progress)))
-
-    def _best_of(self, searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
-        """Return the best of the best places of each template."""
-        found = self._with_labels(searches, peaks, len(searches), "none")
-        return min((match for each in found for match in each.matches()), key=order_of)
-
-    def _with_labels(
-        self, searches: Sequence[Search], peaks: Sequence[Candidates], n_tests: float, how: Prefilter
-    ) -> list[TemplateCandidates]:
-        """Add to candidates what makes matches of them."""
-        parts = zip(self._prepared, searches, peaks, strict=True)
-        return [
-            TemplateCandidates(each.label, first_of(search), search.template[0].shape, own, n_tests, how)
-            for each, search, own in parts
-        ]
+        return _best_of(searches, find_best(searches, Work.of(workers, progress)))
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
-        return [
-            call_with_label(
-                each.label, make_search, image, each.template, mask=each.mask, image_mask=image_mask,
-                memory=each.memory, **self._options,
-            )
-            for each in self._prepared
-        ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ScoreMap:
-    """The scores of one template, and which of them are valid."""
-
-    label: str
-    search: Search
-    scores: Scores
-    valid: NDArray[np.bool_]
-
-    @property
-    def first(self) -> tuple[int, ...]:
-        """The first pixel of the first window."""
-        return first_of(self.search)
-
-    @property
-    def heights(self) -> Scores:
-        """The scores; minus infinity where there is none."""
-        return np.where(self.valid, self.scores, -np.inf)
-
-    @property
-    def best_place(self) -> Place:
-        """The place with the highest score, the first of equal ones."""
-        masked = self.heights if self.valid.any() else self.scores
-        return tuple(int(i) for i in np.unravel_index(masked.argmax(), masked.shape))
-
-    @property
-    def best(self) -> Match:
-        """A match at the place with the highest score, the first of equal ones."""
-        start = tuple(p + f for p, f in zip(self.best_place, self.first, strict=True))
-        return Match(
-            Box(start, self.search.template[0].shape), float(self.scores[self.best_place]), self.label
-        )
+        """Pair an image with each template."""
+        prepared = prepare_image(image, image_mask, self._options)
+        return [call_with_label(each.label, pair, prepared, each) for each in self._prepared]
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """What one search of an image has found, stage by stage; the last stage decides."""
 
-    matcher: Matcher
     searches: list[Search]
     stages: list[StageResult]
-    plain_maps: list[PlainMap]
+    maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
 
     @property
     def decisions(self) -> list[CandidateDecision]:
@@ -341,57 +278,29 @@ class SearchResult:
         """The matches, best first."""
         return sorted((each.match for each in self.decisions if each.reported), key=order_of)
 
-    @property
-    def maps(self) -> list[ScoreMap]:
-        """The score maps of the image as it is; empty if they were not kept."""
-        labels = (each.label for each in self.matcher._prepared)  # noqa: SLF001
-        parts = zip(labels, self.searches, self.plain_maps, strict=False)
-        return [ScoreMap(label, search, made.scores, made.valid) for label, search, made in parts]
-
-    def best(self, progress: Progress | None = None, workers: int | None = None) -> Match:
+    def best(self, *, workers: int | None = None, progress: Progress | None = None) -> Match:
         """Find the best place as `Matcher.best` does: in the maps if they were kept, else all is scored again."""
-        peaks = [_best_in_map(each) for each in self.maps]
-        peaks = peaks or find_best(self.searches, Work.of(workers, progress))
-        return self.matcher._best_of(self.searches, peaks)  # noqa: SLF001
+        if self.maps:
+            return _best_of(self.searches, [best_in_map(made) for made in self.maps])
+        return _best_of(self.searches, find_best(self.searches, Work.of(workers, progress)))
 
 
-@dataclass(frozen=True)
-class _PreparedTemplate:
-    """A template, and what was made of it."""
-
-    label: str
-    template: NDArray[Any]
-    mask: NDArray[Any] | None
-    memory: dict[Any, Any]
-
-
-def score_with_validity(
+def map_scores(
     matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None, progress: Progress | None
 ) -> list[ScoreMap]:
-    """Score all places, and say which have a score; for heatmaps."""
-    searches = matcher._searches(image, image_mask)  # noqa: SLF001
-    maps = [empty_map(search) for search in searches]
-    valid = [np.empty(m.shape, bool) for m in maps]
-    fill_maps(searches, maps, valid, Work(None, progress))
-    parts = zip(matcher._prepared, searches, maps, valid, strict=True)  # noqa: SLF001
-    return [ScoreMap(each.label, search, scores, v) for each, search, scores, v in parts]
+    """Score all positions, and find which have a score; for heatmaps."""
+    return score_maps(matcher._searches(image, image_mask), Work(None, progress))  # noqa: SLF001
 
 
 def _prepare(
-    label: str, template: ArrayLike, mask: ArrayLike | None, preparing: Preparing
-) -> _PreparedTemplate:
-    """Copy a template, and refuse one that cannot be sought in an empty image as large as itself."""
+    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str
+) -> PreparedTemplate:
+    """Prepare a copy of a template."""
     own, own_mask = checked_copy("template", template), None if mask is None else checked_copy("mask", mask)
-    make_search(np.zeros([max(n, 1) for n in own.shape or (1,)]), own, mask=own_mask, **preparing)
-    return _PreparedTemplate(label, own, own_mask, {})
+    return prepare_template(own, own_mask, options, label)
 
 
-def _best_in_map(scored: ScoreMap) -> Candidates:
-    null = null_of_map(scored.scores, scored.valid, scored.search)
-    place = scored.best_place
-    return Candidates(np.array([place], np.intp), np.array([float(scored.scores[place])]), null)
-
-
-def first_of(search: Search) -> Place:
-    """Return the first pixel of the first window of a score map."""
-    return tuple(-before for before, _ in search.margins)
+def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
+    """Return the best of the best places of each template."""
+    found = [TemplateCandidates(*each, n_tests=len(searches)) for each in zip(searches, peaks, strict=True)]
+    return min((match for each in found for match in each.matches()), key=order_of)

@@ -11,6 +11,7 @@ from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._filtering.filters import correlate
 from tmatch._scoring.search import Search
+from tmatch._scoring.template import TemplateCache
 
 _SIDE = 32  # of the parts whose spectra are averaged
 _PARTS = 16  # of them along an axis, at most
@@ -27,7 +28,7 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
     Beyond their edges arrays go on as in a mirror; what does not count or is not there has the mean of what is.
     Filtered pixels are made whole numbers, which are scored fast and without rounding.
     """
-    image = [_filled(channel, searches[0].exists) for channel in searches[0].image]
+    image = [_filled(channel, searches[0].valid) for channel in searches[0].image]
     templates = [
         [_filled(t, w > 0) for t, w in zip(search.template, search.weights, strict=True)]
         for search in searches
@@ -38,7 +39,7 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
         kernels = _band_kernels([min(sides) for sides in zip(*(t[0].shape for t in templates), strict=True)])
     planes = _apply(kernels, image)
     return [
-        replace(search, image=planes, template=_apply(kernels, channels), memory={})
+        replace(search, image=planes, template=_apply(kernels, channels), cache=TemplateCache())
         for search, channels in zip(searches, templates, strict=True)
     ]
 

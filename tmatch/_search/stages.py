@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array
 from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates
 from tmatch._engine.progress import Work
 from tmatch._results.decisions import CandidateDecision
-from tmatch._scoring.maps import Scores, empty_map, fill_maps, places_of
+from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.prefilter import filtered
 
@@ -33,26 +32,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class PlainMap:
-    """All scores of one search, and which of them are valid."""
-
-    scores: Scores
-    valid: Array
-
-    @property
-    def masked_scores(self) -> Array:
-        """The scores; minus infinity where there is none."""
-        return np.where(self.valid, self.scores, -np.inf)
-
-
-@dataclass(frozen=True)
 class StageResult:
     """Candidates and decisions of one stage; with the maps of the scores that decide, where maps are kept."""
 
     stage: Stage
     found: list[TemplateCandidates]
     decisions: list[CandidateDecision]
-    maps: list[PlainMap]
+    maps: list[ScoreMap]
 
     @property
     def successful(self) -> bool:
@@ -84,34 +70,32 @@ def find_candidates(
 
 
 def find_in_maps(
-    searches: Sequence[Search],
-    maps: Sequence[PlainMap],
-    how: Prefilter,
-    criterion: Criterion | None,
-    work: Work,
-) -> tuple[list[Candidates], list[PlainMap]]:
+    maps: Sequence[ScoreMap], how: Prefilter, criterion: Criterion | None, work: Work
+) -> tuple[list[Candidates], list[ScoreMap]]:
     """Find candidates, or all peaks, in score maps: those given, or those of filtered arrays, which are returned."""
     if how == "none":
-        pairs = zip(searches, maps, strict=True)
-        return [candidates_in_map(m.scores, m.valid, search, criterion) for search, m in pairs], [*maps]
+        return [candidates_in_map(made, criterion) for made in maps], [*maps]
+    searches = [made.search for made in maps]
     prepared = _filter(searches, how)
-    results = [_nothing(search) for search in searches]
-    filtered_maps = [PlainMap(np.zeros_like(m.scores), np.zeros_like(m.valid)) for m in maps]
+    results, filtered_maps = (
+        [_nothing(search) for search in searches],
+        [_without_scores(made) for made in maps],
+    )
     for i, made in zip(prepared, score_all([*prepared.values()], work), strict=True):
-        peaks = candidates_in_map(made.scores, made.valid, prepared[i], criterion)
+        peaks = candidates_in_map(made, criterion)
         at = tuple(peaks.places.T)
         scores = np.where(maps[i].valid[at], maps[i].scores[at], 0.0)
-        results[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores)
-        filtered_maps[i] = made
+        results[i], filtered_maps[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores), made
     return results, filtered_maps
 
 
-def score_all(searches: Sequence[Search], work: Work) -> list[PlainMap]:
+def score_all(searches: Sequence[Search], work: Work) -> list[ScoreMap]:
     """Score all places of searches, in double precision."""
-    double = [replace(search, single=False) for search in searches]
-    maps = [PlainMap(empty_map(search), np.empty(places_of(search), bool)) for search in double]
-    fill_maps(double, [m.scores for m in maps], [m.valid for m in maps], work)
-    return maps
+    return score_maps([replace(search, single=False) for search in searches], work)
+
+
+def _without_scores(made: ScoreMap) -> ScoreMap:
+    return replace(made, scores=np.zeros_like(made.scores), validity=np.zeros_like(made.valid))
 
 
 def _filter(searches: Sequence[Search], how: Prefilter) -> dict[int, Search]:

@@ -11,17 +11,17 @@ import typer
 from typer.core import TyperGroup
 
 import tmatch
-from tmatch._arrays.options import Border
+from tmatch._arrays.options import Border, Output
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.select import describe
 from tmatch._engine.threads import available_cores
-from tmatch._filtering.filters import Output
 from tmatch._filtering.ranges import RangeRule
 from tmatch._io import kernels as kernel_files
 from tmatch._io import pairs, writing
 from tmatch._plotting.filters import plot_filters, plot_kernel
 from tmatch._results import formats
-from tmatch._search.matcher import ScoreMap, score_with_validity
+from tmatch._scoring.maps import ScoreMap
+from tmatch._search.matcher import map_scores
 from tmatch.cli import diagnostics
 from tmatch.cli.options import (
     BAD_INPUT,
@@ -180,7 +180,7 @@ def locate(
     maps = []
     if heatmap or scores:
         with show_progress("scoring every place") as progress:
-            maps = score_with_validity(matcher, searched, searched_mask, progress)
+            maps = map_scores(matcher, searched, searched_mask, progress)
     about = {"image": str(image), **({"false_alarms": allowed} if allowed else {"threshold": threshold})}
     _print_matches(matches, form, about, pair.image.shape[:2], pixel_ratio)
     with show_working("writing pictures") if overlay or heatmap else contextlib.nullcontext():
@@ -200,7 +200,7 @@ def locate(
 
 def _draw_maps(maps: list[ScoreMap], matches: list[tmatch.Match], part: tuple[slice, slice]) -> Any:
     first = {m.label: tuple(f + p.start for f, p in zip(m.first, part, strict=True)) for m in maps}
-    return tmatch.plot_heatmap({m.label: m.heights for m in maps}, matches, first=first)
+    return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
 
 
 def _print_matches(
@@ -283,7 +283,7 @@ def heatmap(
     matcher = matcher_of(pair, metric=metric, min_overlap=min_overlap, output=output)
     searched, searched_mask = part_of(pair, part)
     with show_progress("scoring every place") as progress:
-        maps = score_with_validity(matcher, searched, searched_mask, progress)
+        maps = map_scores(matcher, searched, searched_mask, progress)
     with show_working("writing pictures"):
         best = moved(maps[0].best, part)
         writing.write_figure(out, _draw_maps(maps, [best], part))

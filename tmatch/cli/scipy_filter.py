@@ -5,9 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.options import Border
+from tmatch._arrays.options import Border, Output
 from tmatch._arrays.typing import Array
-from tmatch._filtering.filters import Output
 
 
 def filter_with_scipy(

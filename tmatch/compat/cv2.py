@@ -35,7 +35,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.options import Metric
 from tmatch._filtering.filters import correlate
-from tmatch._scoring.maps import match_template, score_validity
+from tmatch._scoring.maps import score_map, score_validity
+from tmatch._scoring.metrics import METRICS
 
 __all__ = [
     "TM_CCOEFF", "TM_CCOEFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_SQDIFF", "TM_SQDIFF_NORMED", "matchTemplate",
@@ -179,12 +180,12 @@ def _scores(image: Array, templ: Array, method: int, weights: Array | None) -> A
         return _coefficients(image, templ, weights, normed=method == TM_CCOEFF_NORMED)
     squares = None if weights is None else weights.astype(np.float64) ** 2
     metric = _METRICS[method]
-    scores = match_template(image, templ, metric=metric, mask=squares, channel_axis=2)
-    if metric == "nssd":
-        valid = score_validity(image, templ, metric=metric, mask=squares, channel_axis=2)
-        distances = np.where(valid, 0 - scores, max(1, -scores.min()))
+    found, info = score_map(image, templ, metric=metric, mask=squares, channel_axis=2), METRICS[metric]
+    scores = found.scores
+    if info.differences and info.normalised:
+        distances = np.where(found.valid, 0 - scores, max(1, -scores.min()))
         return np.minimum(distances, 1) if weights is None else distances
-    return 0 - scores if metric == "ssd" else scores
+    return 0 - scores if info.differences else scores
 
 
 def _is_even(weights: Array) -> bool:

@@ -1,9 +1,13 @@
-"""The compiled engine: loops that NumPy can only do in many passes. Needs numba; `select` decides when to load it."""
+"""The compiled engine, see `interface.Engine`: loops that NumPy can only do in many passes. Needs numba."""
 
-from tmatch._engine.numba.scoring import scale, score, score_alone, score_exactly, score_windows
+from tmatch._arrays.typing import Shape
+from tmatch._engine.interface import Transforms
+from tmatch._engine.numba import pairs as direct_products
+from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
 from tmatch._engine.numba.summaries import candidates, summarise, with_neighbours
+from tmatch._engine.numba.taps import plan_taps, tap_passes
+from tmatch._engine.numba.transforms import STEP, CompiledTransforms
 from tmatch._engine.numba.window_sums import (
-    MOST_RUNS,
     add_masked_moments,
     inverse_norms,
     invert,
@@ -12,22 +16,33 @@ from tmatch._engine.numba.window_sums import (
     place,
     round_moments,
 )
+from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
-    "MOST_RUNS",
     "add_masked_moments",
     "candidates",
+    "direct_products",
     "inverse_norms",
     "invert",
     "load",
+    "max_mask_runs",
     "moments",
     "place",
+    "plan_taps",
     "round_moments",
-    "scale",
     "score",
     "score_alone",
     "score_exactly",
     "score_windows",
     "summarise",
+    "tap_passes",
+    "transforms",
     "with_neighbours",
 ]
+
+max_mask_runs = 64
+
+
+def transforms(image_shape: Shape, window: Shape) -> Transforms:
+    """Plan the tiles of an image for compiled transforms."""
+    return CompiledTransforms(plan_tiles(image_shape, window, step=STEP))

@@ -24,20 +24,23 @@ class Pairs:
     places: Array
     values: Array
 
-    @classmethod
-    def of(cls, template: Sequence[Array]) -> "Pairs":
-        """Take those that are not 0."""
-        height, width = template[0].shape
-        rows = np.zeros((_ROWS, len(template), height + _ROWS - 1, width + width % 2), np.int16)
-        for i in range(_ROWS):
-            rows[i, :, i : i + height, :width] = template
-        values = np.moveaxis(rows.view(np.int32), 0, -1)
-        places = np.argwhere(values.any(axis=-1))
-        return cls(places * [1, 1, 2], np.ascontiguousarray(values[tuple(places.T)]))
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def prepare(template: Sequence[Array]) -> Pairs:
+    """Pair the values that are not 0."""
+    height, width = template[0].shape
+    rows = np.zeros((_ROWS, len(template), height + _ROWS - 1, width + width % 2), np.int16)
+    for i in range(_ROWS):
+        rows[i, :, i : i + height, :width] = template
+    values = np.moveaxis(rows.view(np.int32), 0, -1)
+    places = np.argwhere(values.any(axis=-1))
+    return Pairs(places * [1, 1, 2], np.ascontiguousarray(values[tuple(places.T)]))
 
 
 def empty_tile(channels: int, shape: Shape) -> Array:
-    """Make room for a tile, and for what `correlate` reads beyond it where there are few places."""
+    """Return memory for a tile, and for what `correlate` reads beyond it where there are few positions."""
     return np.empty((channels, shape[0] + _ROWS - 1, shape[1] + _PLACES), np.int16)
 
 

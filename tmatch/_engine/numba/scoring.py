@@ -5,20 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array
+from tmatch._engine.interface import SummaryGrid
 from tmatch._engine.numba.compiler import inline, machine_code, machine_code_for_sums
 from tmatch._engine.numba.summaries import summarise_rows
-from tmatch._engine.numba.transforms import correlate, prepare
+from tmatch._engine.numba.transforms import CompiledTransforms, correlate
 from tmatch._engine.numba.window_sums import rounded, slide, square_sums
-from tmatch._engine.tiling import Tiling
 
 
 @machine_code_for_sums
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
-    """Make scores of products in the corner of an array, in place, cut at -1 and 1.
+    """Scale products to scores, clipped to [-1, 1], in the corner of an array, in place.
 
-    Give the largest sum of squared products of a row or a column, those outside the corner too, up to a width; how many
-    scores reach the floor; and how many pass 1 by more than rounding.
+    Return the largest sum of squares of a line of products up to a width, whether a score reaches the floor, and
+    whether one passes 1 by more than rounding.
     """
     largest, high, broken = np.float32(0), 0, 0
     down = np.zeros(width, np.float32)
@@ -46,23 +46,19 @@ def score_windows(
     mask: Array,
     values: Array,
     centres: tuple[int, ...],
-    sums_of_template: Array,
+    template_sums: Array,
     template: float,
     count: int,
 ) -> Array:
-    """Score single windows by definition, over the pixels where the mask is 1; minus infinity where one has no norm.
-
-    The channels are taken about their centres; sums are made in floats, which hold them as they are whole numbers below
-    2**53, and multiplied in the type of `sums_of_template`.
-    """
+    """Score single windows by definition."""
     height, width = mask.shape
-    scores, found = np.empty(len(places)), np.empty(3, sums_of_template.dtype)
+    scores, found = np.empty(len(places)), np.empty(3, template_sums.dtype)
     # Each column is summed for itself: sums of a row would wait for one another.
     columns = np.empty((3, width))
     totals, squares, crossed = columns[0], columns[1], columns[2]
     for i in range(len(places)):
         top, left = places[i, 0], places[i, 1]
-        products = variance = sums_of_template.dtype.type(0)
+        products = variance = template_sums.dtype.type(0)
         for channel in range(len(channels)):
             image, centre = channels[channel], float(centres[channel])
             columns[:] = 0
@@ -75,7 +71,7 @@ def score_windows(
                     squares[x] += value * value
                     crossed[x] += value * weights[x]
             found[0], found[1], found[2] = totals.sum(), squares.sum(), crossed.sum()
-            products += found[2] * count - found[0] * sums_of_template[channel]
+            products += found[2] * count - found[0] * template_sums[channel]
             variance += found[1] * count - found[0] * found[0]
         norm = float(variance) * template
         scores[i] = min(max(float(products) / np.sqrt(norm), -1.0), 1.0) if norm > 0 else -np.inf
@@ -90,12 +86,9 @@ def _over_norms(whole: Any, variance: Any, template: float) -> float:
 
 @machine_code
 def score_exactly(
-    product: Array, sums: Array, sums_of_template: Array, variance: Array, template: float, count: int
+    product: Array, sums: Array, template_sums: Array, variance: Array, template: float, count: int
 ) -> int:
-    """Round sums of products, take the means off, and divide by both norms; 0 where the window has none.
-
-    In place, in the corner of an array. Gives how many scores pass 1 by more than rounding.
-    """
+    """Make scores of sums of products by transforms."""
     broken = 0
     whole = np.empty(variance.shape[1], variance.dtype)
     for y in range(variance.shape[0]):
@@ -104,7 +97,7 @@ def score_exactly(
             whole[x] = rounded(row[x])
             whole[x] *= count
         for channel in range(len(sums)):
-            off, factor = sums[channel, y], sums_of_template[channel]
+            off, factor = sums[channel, y], template_sums[channel]
             for x in range(whole.size):
                 whole[x] -= off[x] * factor
         for x in range(whole.size):
@@ -122,7 +115,7 @@ def score_alone(
     width: int,
     centres: tuple[int, ...],
     work: Array,
-    sums_of_template: Array,
+    template_sums: Array,
     variance: Array,
     template: float,
 ) -> int:
@@ -138,7 +131,7 @@ def score_alone(
         slide(tiles, y, height, centres, down, work)
         for i in range(len(tiles)):
             square_sums(work[i], width, i == 0, squares)
-            _weigh_sums(work[i], width, i == 0, sums_of_template[i], means)
+            _weigh_sums(work[i], width, i == 0, template_sums[i], means)
         row, into, before = product[y], variance[y], work[len(tiles)]
         last = before[width : width + into.size]
         for x in range(into.size):
@@ -161,19 +154,16 @@ def _weigh_sums(before: Array, width: int, first: bool, factor: Any, out: Array)
 
 def score(
     pairs: Iterable[tuple[Array, Array]],
-    tiling: Tiling,
+    transforms: CompiledTransforms,
     inverse: Array,
     floor: float,
-    cells: tuple[Shape, Shape, Shape] | None,
+    grid: SummaryGrid | None,
 ) -> tuple[Array, tuple[float, int, int], Array | None]:
-    """Correlate spectra, `scale` the products, and `summarise` scores of a shape if there are cells to sum up in.
-
-    All at once, so that threads do not have to wait for each other in between.
-    """
-    prepared = prepare(pairs, tiling)
-    shape, leads, size = cells or ((0, 0),) * 3
-    found, summed = _score(prepared, tiling.fft_shape[1], inverse, floor, shape, leads, size)
-    return prepared[-1], found, summed if cells else None
+    """Correlate, scale and summarise in one call, so that threads do not have to wait for each other in between."""
+    prepared = transforms.prepare(pairs)
+    shape, leads, size = grid or ((0, 0),) * 3
+    found, summary = _score(prepared, transforms.tiling.fft_shape[1], inverse, floor, shape, leads, size)
+    return prepared[-1], found, summary if grid else None
 
 
 @machine_code

@@ -5,24 +5,25 @@ import numpy as np
 from tmatch._arrays.typing import Array
 from tmatch._engine.numba.compiler import inline, machine_code, machine_code_for_sums
 from tmatch._engine.numba.vectors import whole_rows
+from tmatch._engine.numpy import summaries
 
 
-def candidates(heights: Array, floor: float, slack: float) -> Array:
-    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order."""
-    kind = heights.dtype.type
-    return np.asarray(_candidates(whole_rows(heights), heights.shape, kind(floor), kind(slack)))
+def candidates(scores: Array, floor: float, slack: float) -> Array:
+    """Find positions of at least the floor with no neighbour higher by more than the slack."""
+    kind = scores.dtype.type
+    return np.asarray(_candidates(whole_rows(scores), scores.shape, kind(floor), kind(slack)))
 
 
 @machine_code
-def _candidates(heights: Array, shape: tuple[int, int], floor: float, slack: float) -> Array:
+def _candidates(scores: Array, shape: tuple[int, int], floor: float, slack: float) -> Array:
     height, width = shape
     found, count = np.empty((16, 2), np.intp), 0
     for y in range(height):
-        row, high = heights[y, :width], 0
+        row, high = scores[y, :width], 0
         for x in range(width):  # most rows hold none, and are counted faster than looked through
             high += row[x] >= floor
         for x in range(width if high else 0):
-            if row[x] >= floor and _is_top(heights, shape, y, x, slack):
+            if row[x] >= floor and _is_top(scores, shape, y, x, slack):
                 if count == len(found):
                     found = np.concatenate((found, np.empty_like(found)))
                 found[count, 0], found[count, 1] = y, x
@@ -31,11 +32,11 @@ def _candidates(heights: Array, shape: tuple[int, int], floor: float, slack: flo
 
 
 @inline
-def _is_top(heights: Array, shape: tuple[int, int], y: int, x: int, slack: float) -> bool:
-    most = heights[y, x] + slack
+def _is_top(scores: Array, shape: tuple[int, int], y: int, x: int, slack: float) -> bool:
+    most = scores[y, x] + slack
     for v in range(max(y - 1, 0), min(y + 2, shape[0])):
         for u in range(max(x - 1, 0), min(x + 2, shape[1])):
-            if heights[v, u] > most:
+            if scores[v, u] > most:
                 return False
     return True
 
@@ -53,10 +54,7 @@ def _take_in(scores: Array, norms: Array, high: Array, deep: Array, squares: Arr
 
 
 def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
-    """Sum up scores whose norm is above 0 in cells of so many places; the first cells end after `leads`, if not 0.
-
-    Give the highest score and the lowest turned over, 0 if that is more, the sum of squares, and how many there are.
-    """
+    """Summarise scores in cells: maximum, negated minimum, sum of squares, count."""
     return np.asarray(summarise_rows(whole_rows(scores), whole_rows(norms), scores.shape, leads, size))
 
 
@@ -84,9 +82,16 @@ def summarise_rows(
     return out
 
 
-@machine_code
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
-    """Sum each value and those around it, or give the largest, in each of some arrays, as NumPy's passes do it."""
+    """Return the sum, or the maximum, of each value and its neighbours; compiled for two axes."""
+    if values.ndim != 3:
+        return summaries.with_neighbours(values, largest)
+    return np.asarray(_with_neighbours(values, largest))
+
+
+@machine_code
+def _with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
+    """Combine in the order of NumPy's passes, so that sums are the same."""
     number, height, width = values.shape
     out = np.empty_like(values)
     none = np.full(width, -np.inf if largest else 0, values.dtype)

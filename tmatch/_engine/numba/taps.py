@@ -10,14 +10,20 @@ import numpy as np
 
 from tmatch._arrays.finite import is_finite
 from tmatch._arrays.padding import PaddedImage
-from tmatch._arrays.typing import Array, Region
+from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._engine import execution
+from tmatch._engine.interface import TapPlan
 from tmatch._engine.numba.compiler import inline, instructions, machine_code, machine_code_for_sums
 from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector, whole_rows
+from tmatch._engine.numpy.taps import sum_tile
 
 _VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
 _SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
 _LINE_BYTES = 64  # of the cache, that rows are made multiples of
-_STRIP_BYTES = 2**18  # of the rows that are read before they are summed: so many stay near the core
+_READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # images; loops are compiled for each
+_CACHED_WEIGHTS = 2**12  # of a kernel whose taps are cached
+_TAP = 0.07  # cost of a weight, as passes of adding or multiplying over a tile
+_KERNEL = 1.5  # cost of reading and writing
 
 
 def _sum_taps(rows: int) -> Any:
@@ -112,6 +118,31 @@ def _of_two_rows(taps: Taps, steps: tuple[int, ...]) -> tuple[Array, Array]:
     return both, pairs
 
 
+def tap_passes(weights: Array, dtype: np.dtype[Any]) -> float:
+    """Count the passes over a tile that summing its weighted copies takes; complex ones are not compiled."""
+    return math.inf if dtype.kind == "c" else float(_KERNEL + _TAP * np.count_nonzero(weights))
+
+
+def plan_taps(parts: Sequence[Array], dtype: np.dtype[Any], image: Array, *, full: bool) -> TapPlan:
+    """Plan to correlate with one kernel after another, straight from the image where that can be done."""
+    passes, taps = sum(tap_passes(part, dtype) for part in parts), _taps_of(parts, dtype)
+    if image.ndim == 2 and image.dtype in _READ and image.flags.aligned:
+        return TapPlan(passes, functools.partial(filter_image, taps, full=full), fused=True)
+    sum_windows = functools.partial(sum_tile, functools.partial(sum_lines, taps), dtype, full=full)
+    return TapPlan(passes, sum_windows)
+
+
+def _taps_of(parts: Sequence[Array], dtype: np.dtype[Any]) -> list[Taps]:
+    """Return the taps of kernels, which are cached: often many images are filtered with one."""
+    make = _make_taps if sum(part.size for part in parts) <= _CACHED_WEIGHTS else _make_taps.__wrapped__
+    return [make(part.tobytes(), part.shape, part.dtype, dtype) for part in parts]
+
+
+@functools.lru_cache(maxsize=64)
+def _make_taps(data: bytes, shape: Shape, kind: np.dtype[Any], dtype: np.dtype[Any]) -> Taps:
+    return Taps(np.frombuffer(data, kind).reshape(shape), dtype)
+
+
 def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
     """Correlate with one kernel after another: tiles as long lines, but the last one row by row into `out`.
 
@@ -133,7 +164,7 @@ def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
     return is_finite(out)
 
 
-def filter_picture(
+def filter_image(
     parts: Sequence[Taps], image: PaddedImage, region: Region, out: Array, *, full: bool
 ) -> bool:
     """Correlate a picture with a kernel, or with one down the columns and one along the rows, without a copy of it.
@@ -150,7 +181,7 @@ def filter_picture(
     lines = -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1  # odd, for the cache
     pitch = lines * _LINE_BYTES // dtype.itemsize
     reach = len(rows) - height
-    strip = max(_STRIP_BYTES // (pitch * dtype.itemsize) - reach, reach, 8)
+    strip = max(execution.current().strip_bytes // (pitch * dtype.itemsize) - reach, reach, 8)
     taps = [part.of_rows(height, (pitch, step)) for part in parts]
     down, across = [(taps[0][0][:0], taps[0][1][:0]), *taps][-2:]
     return bool(

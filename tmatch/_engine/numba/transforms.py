@@ -20,10 +20,13 @@ import numba
 import numpy as np
 
 from tmatch._arrays.typing import Array, Shape
+from tmatch._engine import execution
 from tmatch._engine.numba.compiler import inline, instructions, machine_code
 from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector
 from tmatch._engine.tiling import Tiling
 
+STEP = 32  # of sides: two of the longest vectors
+_PASSES = 16.0  # cost of a pair, as passes of adding or multiplying over a tile
 _LINE_BYTES = 64  # of cache: a vector across two of them takes longer to fetch
 
 
@@ -332,52 +335,66 @@ def _aligned(shape: Shape, dtype: type[np.floating[Any]]) -> Array:
     return room[start : start + size].view(dtype).reshape(shape)
 
 
-def empty_tile(tiling: Tiling, dtype: type[np.floating[Any]]) -> Array:
-    """Make room for the values of a tile: more than it takes, so that columns do not crowd the same lines of cache."""
-    height, width = tiling.fft_shape
-    return _aligned((height, width + _lanes(dtype)), dtype)
+@dataclass(frozen=True)
+class CompiledTransforms:
+    """Transforms of the tiles of a tiling of two axes, of sides that are multiples of `STEP`."""
+
+    tiling: Tiling
+
+    @property
+    def passes(self) -> float:
+        """Cost of a pair of transforms."""
+        wanted = execution.current().transform_passes
+        return _PASSES if wanted is None else wanted
+
+    def empty_tile(self, dtype: type[np.floating[Any]]) -> Array:
+        """Return memory for a tile, a vector wider than it: columns do not crowd the same lines of cache."""
+        height, width = self.tiling.fft_shape
+        return _aligned((height, width + _lanes(dtype)), dtype)
+
+    def kernel_spectrum(self, kernel: Array) -> Array:
+        """Return the conjugated spectrum of a kernel."""
+        spectrum = self.transform(kernel)
+        np.negative(spectrum[:, 1], out=spectrum[:, 1])
+        return spectrum
+
+    def transform(self, tile: Array, *, overwrite: bool = False) -> Array:
+        """Return the spectrum of a tile."""
+        dtype = np.float32 if tile.dtype == np.float32 else np.float64
+        height, width = self.tiling.fft_shape
+        rows, columns = tile.shape
+        if not overwrite:
+            values = self.empty_tile(dtype)
+            values[:rows, :columns] = tile
+            values[:rows, columns:width], values[rows:] = 0, 0
+            tile = values
+        lanes = _lanes(dtype)
+        spectrum = _aligned((height // 2 // lanes, 2, width, lanes), dtype)
+        _transform_tile(tile, columns, *_plan(height, dtype), *_plan(width, dtype)[:2], spectrum)
+        return spectrum
+
+    def correlate(
+        self,
+        pairs: Iterable[tuple[Array, Array]],
+        *,
+        is_complex: bool = False,  # noqa: ARG002
+        overwrite: bool = False,  # noqa: ARG002
+    ) -> Array:
+        """Multiply spectra, add the products, and transform back."""
+        prepared = self.prepare(pairs)
+        correlate(*prepared)
+        return np.asarray(prepared[-1])
+
+    def prepare(self, pairs: Iterable[tuple[Array, Array]]) -> tuple[Any, ...]:
+        """Return the arguments of `correlate`; the last is where the result will be."""
+        spectra, kernels = zip(*pairs, strict=True)
+        dtype = spectra[0].dtype.type
+        height, width = self.tiling.fft_shape
+        scale = dtype(1 / (4 * height * width))  # 2 for each half of both spectra, and the transforms' own
+        plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
+        block = _aligned((2 * width * _lanes(dtype),), dtype)
+        return spectra, kernels, scale, *plans, block, self.empty_tile(dtype)
 
 
 def _lanes(dtype: type[np.floating[Any]]) -> int:
     return VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def tile_spectrum(kernel: Array, tiling: Tiling) -> Array:
-    """Spectrum of a kernel, conjugated so that multiplying by it correlates."""
-    spectrum = transform(kernel, tiling)
-    np.negative(spectrum[:, 1], out=spectrum[:, 1])
-    return spectrum
-
-
-def transform(tile: Array, tiling: Tiling, *, overwrite: bool = False) -> Array:
-    """Spectrum of a tile; with `overwrite` it is one made by `empty_tile`, and zero outside its part."""
-    dtype = np.float32 if tile.dtype == np.float32 else np.float64
-    height, width = tiling.fft_shape
-    rows, columns = tile.shape
-    if not overwrite:
-        values = empty_tile(tiling, dtype)
-        values[:rows, :columns] = tile
-        values[:rows, columns:width], values[rows:] = 0, 0
-        tile = values
-    lanes = _lanes(dtype)
-    spectrum = _aligned((height // 2 // lanes, 2, width, lanes), dtype)
-    _transform_tile(tile, columns, *_plan(height, dtype), *_plan(width, dtype)[:2], spectrum)
-    return spectrum
-
-
-def correlate_spectra(pairs: Iterable[tuple[Array, Array]], tiling: Tiling) -> Array:
-    """Multiply spectra of tiles and kernels, add all up, and go back by one inverse; of the result more is room."""
-    prepared = prepare(pairs, tiling)
-    correlate(*prepared)
-    return np.asarray(prepared[-1])
-
-
-def prepare(pairs: Iterable[tuple[Array, Array]], tiling: Tiling) -> tuple[Any, ...]:
-    """Get all ready that `correlate` takes; the last is where the result will be."""
-    spectra, kernels = zip(*pairs, strict=True)
-    dtype = spectra[0].dtype.type
-    height, width = tiling.fft_shape
-    scale = dtype(1 / (4 * height * width))  # 2 for each half of both spectra, and the transforms' own
-    plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
-    block = _aligned((2 * width * _lanes(dtype),), dtype)
-    return spectra, kernels, scale, *plans, block, empty_tile(tiling, dtype)

@@ -59,7 +59,7 @@ class Code:
         self.lanes, self.align = VECTOR_BYTES * 8 // item.bitwidth, item.bitwidth // 8
         self.type = ir.VectorType(context.get_data_type(item), self.lanes)
 
-    # Places in arrays are counted in items, by integers known now or only when the code runs.
+    # Positions in arrays are counted in items, by integers known now or only when the code runs.
 
     def sum(self, *terms: Any) -> Any:
         """Add places."""

@@ -8,15 +8,10 @@ from tmatch._arrays.typing import Array
 from tmatch._engine.numba.compiler import inline, instructions, machine_code, machine_code_for_sums
 from tmatch._engine.numba.vectors import VECTOR_BYTES, Code
 
-MOST_RUNS = 64  # of pixels in the rows of a mask, beyond which transforms are faster
-
 
 @machine_code_for_sums
 def load(tile: Array, out: Array) -> float:
-    """Copy integers less their mean into the corner of `out`, zeros elsewhere.
-
-    Give the largest sum of squares of a row or a column, for an estimate of errors.
-    """
+    """Copy integers minus their mean into the corner of an array; return the largest sum of squares of a line."""
     rows, columns = tile.shape
     total, largest = np.int64(0), np.float32(0)
     for y in range(rows):
@@ -140,12 +135,7 @@ def moments(
     sums: Array,
     variance: Array,
 ) -> None:
-    """Sum integers over all windows; put ``n sum(w^2) - sum(w)^2`` into `variance`.
-
-    Additions are done in the type of `work`, zeros in a row for each channel and one more, a column longer than the
-    tile's, after the centres were taken off; multiplications in that of `sums`. Squares of all channels are summed
-    together.
-    """
+    """Compute the sums and variances of all windows. Squares of all channels are summed together."""
     down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
     squares = np.empty(variance.shape[1], sums.dtype)
     narrow, count = work.dtype.type, sums.dtype.type(height * width)
@@ -170,10 +160,7 @@ def inverse_norms(
     squares: Array,
     inverse: Array,
 ) -> float:
-    """Do as `moments`, but put only the inverse root of each variance above 0 into `inverse`; give the largest.
-
-    `squares` is room for a row, in whose type multiplications are done.
-    """
+    """Compute the inverse root of each variance; return the largest."""
     down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
     bits, largest = inverse.view(np.int32), np.zeros(1, np.int32)
     narrow, count = work.dtype.type, squares.dtype.type(height * width)
@@ -236,11 +223,7 @@ def _add_4_runs(before: Array, runs: Array, out: Array) -> None:
 def add_masked_moments(
     tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array
 ) -> None:
-    """Do as `moments` over the pixels of a mask: runs of them, each a row, its first column, and the one after it.
-
-    Variances are added to what is there; sums are put only where there is room for them. `work` are two tables of
-    zeros, one column wider than the tile.
-    """
+    """Add the moments over the runs of a mask."""
     before, before_squares = work[0], work[1]  # sums of a row before each column
     values = np.empty((2, tile.shape[1]), work.dtype)
     for y in range(tile.shape[0]):
@@ -265,7 +248,7 @@ def add_masked_moments(
 
 @machine_code
 def round_moments(products: Array, products_squares: Array, count: int, sums: Array, variance: Array) -> None:
-    """Do as `add_masked_moments` with sums that came from transforms, in the corners of arrays."""
+    """Add the moments that transforms gave."""
     # Products of whole numbers need the type that was found wide enough; minus zero becomes zero.
     across, squares = np.empty(variance.shape[1], sums.dtype), np.empty(variance.shape[1], sums.dtype)
     for y in range(variance.shape[0]):
@@ -277,7 +260,7 @@ def round_moments(products: Array, products_squares: Array, count: int, sums: Ar
 
 @machine_code
 def invert(variance: Array) -> float:
-    """Put the inverse root in place of each variance above 0, zero elsewhere; give the largest."""
+    """Replace each variance by its inverse root; return the largest."""
     bits, largest = variance.view(np.int32), np.zeros(1, np.int32)
     for y in range(len(variance)):
         row = variance[y]

@@ -17,28 +17,28 @@ def shifts(ndim: int) -> NDArray[np.intp]:
     return others
 
 
-def candidates(heights: Array, floor: float, slack: float = 0) -> tuple[NDArray[np.intp], Array, Array]:
+def candidates(scores: Array, floor: float, slack: float = 0) -> tuple[NDArray[np.intp], Array, Array]:
     """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order.
 
-    Give them with their heights, and those of their neighbours; minus infinity outside.
+    Give them with their scores, and those of their neighbours; minus infinity outside.
     """
-    high = np.flatnonzero(heights >= floor)  # much faster than np.argwhere
-    places = np.stack(np.unravel_index(high, heights.shape), axis=1)
+    high = np.flatnonzero(scores >= floor)  # much faster than np.argwhere
+    places = np.stack(np.unravel_index(high, scores.shape), axis=1)
     if not len(places):
-        return places, np.empty(0), np.empty((0, 3**heights.ndim - 1))
-    line, at, steps = _line(heights, places)
+        return places, np.empty(0), np.empty((0, 3**scores.ndim - 1))
+    line, at, steps = _line(scores, places)
     left = np.arange(len(at))
     for step in steps:  # most places drop out at the first neighbours
         left = left[line[at[left] + step] <= line[at[left]] + slack]
     return places[left], line[at[left]], line[at[left, None] + steps]
 
 
-def _line(heights: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+def _line(scores: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
     """Give what is around places, with a rim of minus infinity, as one line; places and ways to neighbours on it."""
     first, last = np.maximum(places.min(axis=0) - 1, 0), places.max(axis=0) + 2
-    part = heights[tuple(map(slice, first, last))]
-    padded = np.full([n + 2 for n in part.shape], -np.inf, heights.dtype)
+    part = scores[tuple(map(slice, first, last))]
+    padded = np.full([n + 2 for n in part.shape], -np.inf, scores.dtype)
     padded[(slice(1, -1),) * part.ndim] = part
     at = np.asarray(np.ravel_multi_index(tuple((places - first + 1).T), padded.shape))
-    steps = shifts(heights.ndim) @ (np.array(padded.strides) // padded.itemsize)
+    steps = shifts(scores.ndim) @ (np.array(padded.strides) // padded.itemsize)
     return padded.ravel(), at, steps

@@ -1,23 +1,49 @@
 """Correlate a tile with small kernels by adding shifted copies."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tmatch._arrays.finite import is_finite
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.padding import PaddedImage
+from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._engine.interface import TapPlan
 from tmatch._engine.numpy.sliding import as_windows, steps_of, sweep
 
 _ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
 _MANY_TAPS = 84  # more than anyone would sum one by one
 
 
-def count_passes(weights: Array, *, single: bool) -> float:
-    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes NumPy."""
+def tap_passes(weights: Array, dtype: np.dtype[Any]) -> float:
+    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes."""
     if _is_box(weights):
         return 2 * math.log2(weights.size) + 1
+    single = dtype in (np.float32, np.complex64)
     return min(_passes_by_weight(weights), _passes_by_row(weights, single=single))
+
+
+def plan_taps(parts: Sequence[Array], dtype: np.dtype[Any], image: Array, *, full: bool) -> TapPlan:  # noqa: ARG001
+    """Plan to correlate with one kernel after another, on a copy of each tile."""
+    sum_windows = functools.partial(sum_tile, functools.partial(_correlate_by_parts, parts), dtype, full=full)
+    return TapPlan(sum(tap_passes(part, dtype) for part in parts), sum_windows)
+
+
+def sum_tile(
+    sum_windows: Callable[[Array, Array], bool],
+    dtype: np.dtype[Any],
+    image: PaddedImage,
+    region: Region,
+    out: Array,
+    *,
+    full: bool,
+) -> bool:
+    """Read a tile and sum its windows; return whether sums and pixels are finite."""
+    tile = image.tile(region, dtype)
+    # What is not finite in a tile shows in its sums, but for pixels that have no weight.
+    return sum_windows(tile, out) and (full or is_finite(tile))
 
 
 def _passes_by_weight(weights: Array) -> float:
@@ -41,7 +67,7 @@ def _is_box(weights: Array) -> bool:
     return 3 < weights.size == max(weights.shape) and bool((weights == weights.flat[0]).all())
 
 
-def correlate_by_parts(parts: Sequence[Array], tile: Array, out: Array) -> bool:
+def _correlate_by_parts(parts: Sequence[Array], tile: Array, out: Array) -> bool:
     """Correlate with one kernel after another."""
     line, steps = tile.ravel(), steps_of(tile.shape)
     for weights in parts:

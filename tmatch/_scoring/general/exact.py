@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array, Region
-from tmatch._engine.numpy import transforms
-from tmatch._engine.tiling import Tiling
+from tmatch._engine.interface import Transforms
+from tmatch._engine.tiling import Tiling, rounding_bound
 from tmatch._scoring.general.sums import SumBlock, TileValues, WeightedTemplate, WindowSums, sum_windows
 from tmatch._scoring.search import Search
 
@@ -17,11 +17,11 @@ from tmatch._scoring.search import Search
 class IntegerRange:
     """How integers are held: what is taken off each channel, and types wide enough for tiles and for sums.
 
-    No centres: each tile's own mean. Single precision, with few digits, asks for it.
+    No offsets: each tile's own mean. Single precision, with few digits, asks for it.
     """
 
-    centres: tuple[int, ...] | None
-    middles: tuple[int, ...]
+    offsets: tuple[int, ...] | None
+    template_offsets: tuple[int, ...]
     narrow: Any
     wide: Any
 
@@ -35,22 +35,22 @@ class IntegerRange:
         if any(c.dtype.kind not in "biu" for c in (*search.image, *search.template)):
             return None
         own = search.centred and not search.joint  # else all channels must be about one value
-        centres, spreads = zip(*(_offset_of(c, about=own) for c in search.image), strict=True)
-        middles, others = zip(*(_offset_of(c, about=own) for c in search.template), strict=True)
+        offsets, spreads = zip(*(_offset_of(c, about=own) for c in search.image), strict=True)
+        template_offsets, others = zip(*(_offset_of(c, about=own) for c in search.template), strict=True)
         if search.single and own:
-            middles = tuple(round(float(t.mean())) for t in search.template)
+            template_offsets = tuple(round(float(t.mean())) for t in search.template)
             spreads, others = tuple(2 * s for s in spreads), tuple(2 * s for s in others)
         count = weights[0].size * (channels if search.joint else 1)
         spread = max(1, *spreads, *others)
         largest = 2 * channels * (count * spread**2) * (count if search.centred else 2)
         points = math.prod(tiling.fft_shape) * channels
-        rounding = transforms.rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
+        rounding = rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
         if largest >= 2**63 or rounding >= 0.25:
             return None
         # Squares of all channels may be summed together.
         narrow = np.int32 if weights[0].size * channels * spread**2 < 2**31 else np.int64
         wide = np.float64 if largest < 2**53 else np.int64
-        return cls(None if search.single and own else centres, middles, narrow, wide)
+        return cls(None if search.single and own else offsets, template_offsets, narrow, wide)
 
     def keep(self, sums: Array) -> Array:
         """Round what came from transforms, and give it room."""
@@ -60,27 +60,30 @@ class IntegerRange:
         return sums.astype(self.wide, copy=False)
 
 
-def prepare_exact(search: Search, tiling: Tiling) -> SumBlock | None:
+def prepare_exact(search: Search, transforms: Transforms) -> SumBlock | None:
     """Sum integers exactly: times the weight, sums about a mean are integers too. None if that cannot be."""
-    whole = IntegerRange.of(search, tiling)
-    if whole is None:
+    ranges = IntegerRange.of(search, transforms.tiling)
+    if ranges is None:
         return None
-    narrow, wide = whole.narrow, whole.wide
+    narrow, wide = ranges.narrow, ranges.wide
     values = [
-        subtract_offset(t, m).astype(np.int64) for t, m in zip(search.template, whole.middles, strict=True)
+        subtract_offset(t, m).astype(np.int64)
+        for t, m in zip(search.template, ranges.template_offsets, strict=True)
     ]
     weights = {id(w): w.astype(np.int64) for w in search.weights}
-    template = WeightedTemplate.of(values, [weights[id(w)] for w in search.weights], tiling)
+    template = WeightedTemplate.of(values, [weights[id(w)] for w in search.weights], transforms)
 
     def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
-        raw, there = search.read(tiling.needs(block))
-        centres = whole.centres or [round(float(c.mean() if there is None else c[there].mean())) for c in raw]
-        tiles = [subtract_offset(c, m).astype(narrow, copy=False) for c, m in zip(raw, centres, strict=True)]
+        raw, there = search.read(transforms.tiling.needs(block))
+        offsets = ranges.offsets or [
+            round(float(c.mean() if there is None else c[there].mean())) for c in raw
+        ]
+        tiles = [subtract_offset(c, m).astype(narrow, copy=False) for c, m in zip(raw, offsets, strict=True)]
         if there is not None:
             tiles = [np.where(there, tile, narrow(0)) for tile in tiles]
-        exists = None if there is None else TileValues(there.astype(narrow), tiling, reused=True)
-        planes = [TileValues(t, tiling) for t in tiles]
-        parts = sum_windows(search, template, planes, exists, whole.keep, single=single)
+        exists = None if there is None else TileValues(there.astype(narrow), transforms, reused=True)
+        planes = [TileValues(t, transforms) for t in tiles]
+        parts = sum_windows(search, template, planes, exists, ranges.keep, single=single)
         weight = search.groups([np.asarray(w).astype(wide) for w in parts.weight])
         seen = sum(weight[1:], weight[0])
         if not search.centred:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._engine.interface import Transforms
 from tmatch._engine.numpy import sliding
-from tmatch._engine.tiling import Tiling
 from tmatch._scoring.general.sums import (
     RawSums,
     SumBlock,
@@ -25,23 +25,23 @@ _TRUSTED = 3e-10  # a window whose score may be off by more is summed again by d
 _GROUP_PIXELS = 2**20  # of windows summed together by definition
 
 
-def prepare_floats(search: Search, tiling: Tiling) -> SumBlock:
+def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
     """Sum in float64; centred ones about the mean of the tile."""
     weights = {id(w): w.astype(np.float64) for w in search.weights}
     weighted = [weights[id(w)] for w in search.weights]
     floats = [_as_float(t)[None] for t in search.template]
     values = [v[0] for v in _centred(search, floats, [w[None] for w in weighted])]
-    template = WeightedTemplate.of(values, weighted, tiling)
+    template = WeightedTemplate.of(values, weighted, transforms)
     largest = max(float(np.abs(v).max()) for v in values)
     relative = _EPS * (2 + math.log2(weighted[0].size)) / _TRUSTED * (4 if search.centred else 1)
 
     def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
-        raw, there = search.read(tiling.needs(block))
+        raw, there = search.read(transforms.tiling.needs(block))
         floats = [_as_float(c) for c in raw]
         seen = None if there is None else [there[None]] * len(raw)
         tiles = [c[0] for c in _centred(search, [c[None] for c in floats], seen)]
-        planes = [TileValues(tile, tiling) for tile in tiles]
-        exists = None if there is None else TileValues(there.astype(np.float64), tiling, reused=True)
+        planes = [TileValues(tile, transforms) for tile in tiles]
+        exists = None if there is None else TileValues(there.astype(np.float64), transforms, reused=True)
         parts = sum_windows(search, template, planes, exists, lambda sums: sums, single=single)
         sums = _subtract_means(search, parts)
         top = max(float(np.abs(tile).max()) for tile in tiles)

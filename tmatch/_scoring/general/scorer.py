@@ -1,52 +1,59 @@
 """Scores of any search, block by block: each metric, with masks and missing pixels, in any dimension."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch._arrays.typing import Array, Region
+from tmatch._arrays.typing import Region
 from tmatch._engine import select
-from tmatch._engine import tiling as _tiling
-from tmatch._engine.tiling import Tiling
+from tmatch._engine.interface import Transforms
 from tmatch._scoring.general.exact import prepare_exact
 from tmatch._scoring.general.floats import prepare_floats
 from tmatch._scoring.general.sums import WindowSums
-from tmatch._scoring.metrics import BOUNDED, NORMALISED
-from tmatch._scoring.search import MAX_COMPILED_CHANNELS, PASSES, TRUSTED_SINGLE, Search
+from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
+from tmatch._scoring.search import PASSES, TRUSTED_SINGLE, Search
 
 _OVERSHOOT = 1e-9  # a score may pass 1 by rounding, and by no more
 _STEPS = 2.0**40  # scores of floats are multiples of 2**-40, about 1e-12
 
 
 class GeneralScorer:
-    """A search and its number."""
+    """Scores one search; see `scorer.Scorer`."""
 
     passes = float(PASSES)
 
     def __init__(self, number: int, search: Search) -> None:
-        self.number, self.search = number, search
-        flat = len(search.shape) == 2 and len(search.image) <= MAX_COMPILED_CHANNELS
-        compiled = flat and select.compiled(PASSES * math.prod(search.shape)) is not None
-        self.tiling = _tiling.plan_tiles(search.shape, search.template[0].shape, compiled=compiled)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `_scores`
-            self._sum_block, self._exact = _prepare(search, self.tiling)
+        self.templates: Sequence[int] = [number]
+        self.search = search
+        engine = select.choose(PASSES * math.prod(search.shape), search.shape, len(search.image))
+        transforms = engine.transforms(search.shape, search.template[0].shape)
+        self.tiling = transforms.tiling
+        with np.errstate(over="ignore", invalid="ignore"):  # refused by `_scores`
+            self._sum_block, self._exact = _prepare(search, transforms)
         self._overlaps: list[float] = []
 
-    def score(self, block: Region) -> Iterator[tuple[int, Region, Array, Array]]:
-        """Score a block of places: the number, the block, its scores, and which of them there are."""
+    def score(
+        self,
+        block: Region,
+        *,
+        floor: float = NO_FLOOR,  # noqa: ARG002
+        grids: Mapping[int, Grid] | None = None,  # noqa: ARG002
+    ) -> Iterator[ScoredBlock]:
+        """Score a block of positions; there are no summaries."""
         search = self.search
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._sum_block(block)
         self._overlaps.append(float(np.max(sums.weight)))
         shape = tuple(s.stop - s.start for s in block)
         valid = np.array(np.broadcast_to(sums.weight >= search.least, shape))
-        if search.metric in NORMALISED:
+        if search.metric.normalised:
             valid &= (sums.image_square > 0) & (sums.template_square > 0)
-        yield self.number, block, _scores(sums, search, valid, exact=self._exact), valid
+        scores = _scores(sums, search, valid, exact=self._exact)
+        yield ScoredBlock(self.templates[0], block, scores, valid)
 
-    def check(self) -> None:
+    def finish(self) -> None:
         """Refuse a search in which no place has enough overlap; known once all blocks are scored."""
         search, most = self.search, max(self._overlaps)
         if most < search.least:
@@ -58,10 +65,10 @@ class GeneralScorer:
             raise ValueError(msg)
 
 
-def _prepare(search: Search, tiling: Tiling) -> tuple[Callable[[Region], WindowSums], bool]:
+def _prepare(search: Search, transforms: Transforms) -> tuple[Callable[[Region], WindowSums], bool]:
     """Prepare the sums over a block of places, and say whether they are exact."""
-    exact = prepare_exact(search, tiling)
-    sum_block = exact or prepare_floats(search, tiling)
+    exact = prepare_exact(search, transforms)
+    sum_block = exact or prepare_floats(search, transforms)
 
     def sum_double_where_needed(block: Region) -> WindowSums:
         sums = sum_block(block, search.single)
@@ -89,17 +96,17 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Make scores of sums; 0 where there is none."""
     product, metric = sums.product, search.metric
-    if search.single and metric not in NORMALISED:
+    if search.single and not metric.normalised:
         product = np.where(sums.image_square > 0, product, 0)  # of nothing nothing is left but rounding
-    if metric in ("ssd", "nssd"):
+    if metric.differences:
         difference = sums.difference
         if difference is None:
             difference = sums.image_square + sums.template_square - 2 * product
         product = np.minimum(-difference, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # where it matters, told below
-        if metric == "nssd":
+        if metric.normalised and metric.differences:
             norm = np.sqrt(sums.image_square, dtype=np.float64) * np.sqrt(sums.template_square)
-        elif metric in NORMALISED:
+        elif metric.normalised:
             squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
             norm = np.multiply(*squares)
             np.sqrt(norm, out=norm)
@@ -111,18 +118,18 @@ def _scores(
             scores = np.divide(product, norm)
         else:
             scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
-    if metric in BOUNDED and not exact and not search.single:
+    if metric.bounded and not exact and not search.single:
         # Equal scores that rounding set apart become equal again: plateaus stay whole, exact copies score 1.
         scores *= _STEPS
         np.rint(scores, out=scores)
         scores /= _STEPS
     least, most = float(scores.min()), float(scores.max())
-    if metric in BOUNDED:
+    if metric.bounded:
         _check_bounds(least, most, 1e-4 if search.single else _OVERSHOOT)
         return np.clip(scores, -1, 1, out=scores) if least < -1 or most > 1 else scores
     dtype = np.float32 if search.single else np.float64
     if not max(most, -least) <= float(np.finfo(dtype).max):
-        msg = f'"{metric}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
+        msg = f'"{metric.name}" scores pass the largest {dtype.__name__}; scale `image` and `template` down'
         raise ValueError(msg)
     return scores
 

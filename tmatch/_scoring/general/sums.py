@@ -10,8 +10,9 @@ import numpy as np
 
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Region
-from tmatch._engine.numpy import sliding, transforms
-from tmatch._engine.tiling import Tiling
+from tmatch._engine.interface import Transforms
+from tmatch._engine.numpy import sliding
+from tmatch._engine.tiling import rounding_bound
 from tmatch._scoring.search import Search, single_error
 
 
@@ -39,14 +40,14 @@ class TileValues:
     """Values of a tile; their spectrum is kept if it is needed more than once."""
 
     values: Array
-    tiling: Tiling
+    transforms: Transforms
     reused: bool = False
     _kept: Array | None = None
 
     def spectrum(self) -> Array:
         if self._kept is not None:
             return self._kept
-        spectrum = transforms.transform(self.values, self.tiling)
+        spectrum = self.transforms.transform(self.values)
         self._kept = spectrum if self.reused else None
         return spectrum
 
@@ -64,7 +65,7 @@ class WeightPlane:
     """What tiles are correlated with: of the template's shape."""
 
     values: Array
-    tiling: Tiling
+    transforms: Transforms
 
     @cached_property
     def constant(self) -> Any:
@@ -74,7 +75,7 @@ class WeightPlane:
 
     @cached_property
     def spectrum(self) -> Array:
-        return transforms.tile_spectrum(self.values.astype(np.float64), self.tiling)
+        return self.transforms.kernel_spectrum(self.values.astype(np.float64))
 
     @cached_property
     def exponent(self) -> int:
@@ -82,7 +83,7 @@ class WeightPlane:
 
     @cached_property
     def spectrum_single(self) -> Array:
-        return transforms.tile_spectrum(np.ldexp(self.values, -self.exponent).astype(np.float32), self.tiling)
+        return self.transforms.kernel_spectrum(np.ldexp(self.values, -self.exponent).astype(np.float32))
 
     @cached_property
     def norm(self) -> float:
@@ -97,7 +98,8 @@ def _norm(values: Array) -> float:
 
 def correlate_tiles(tiles: Sequence[TileValues], weights: Sequence[WeightPlane]) -> tuple[Array, float]:
     """Correlate tiles with weights and add it all up; bound the error, but for that of adding, if they are floats."""
-    tiling, constants = tiles[0].tiling, [w.constant for w in weights]
+    transforms, constants = tiles[0].transforms, [w.constant for w in weights]
+    tiling = transforms.tiling
     if None not in constants:
         sums = [sliding.sliding_sum(tile.values, tiling.window) for tile in tiles]
         if (
@@ -109,11 +111,11 @@ def correlate_tiles(tiles: Sequence[TileValues], weights: Sequence[WeightPlane])
     pairs = list(zip(tiles, weights, strict=True))
     places = valid_shape(tiles[0].values.shape, tiling.window)
     spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
-    full = transforms.correlate_spectra(spectra, tiling, overwrite=not any(t.reused for t in tiles))
+    full = transforms.correlate(spectra, overwrite=not any(t.reused for t in tiles))
     total = full[tuple(map(slice, places))]
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
-    return total, sum(transforms.rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
+    return total, sum(rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
 
 
 def correlate_tiles_single(
@@ -123,7 +125,7 @@ def correlate_tiles_single(
 
     See `single_error` for their error.
     """
-    tiling = tiles[0].tiling
+    transforms, tiling = tiles[0].transforms, tiles[0].transforms.tiling
     places = valid_shape(tiles[0].values.shape, tiling.window)
     # Single precision has little room for large and small numbers; integers that come here are neither.
     whole = tiles[0].values.dtype.kind != "f"
@@ -131,9 +133,9 @@ def correlate_tiles_single(
     others = max(w.exponent for w in weights)
     factors = [np.float32(2.0 ** max(w.exponent - others, -60)) for w in weights]
     small = [t.single(scale) for t in tiles]
-    spectra = (transforms.transform(s, tiling) for s in small)
+    spectra = (transforms.transform(s) for s in small)
     kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
-    full = transforms.correlate_spectra(zip(spectra, kernels, strict=True), tiling)
+    full = transforms.correlate(zip(spectra, kernels, strict=True))
     full = full[tuple(map(slice, tiling.fft_shape))]
     total = full[tuple(map(slice, places))]
     pairs = zip(small, weights, strict=True)
@@ -165,14 +167,18 @@ class WeightedTemplate:
     squares: WeightPlane
 
     @classmethod
-    def of(cls, values: Sequence[Array], weights: Sequence[Array], tiling: Tiling) -> "WeightedTemplate":
+    def of(
+        cls, values: Sequence[Array], weights: Sequence[Array], transforms: Transforms
+    ) -> "WeightedTemplate":
         """Prepare it; channels that have the same weights share them."""
-        known = {id(w): WeightPlane(w, tiling) for w in weights}
+        known = {id(w): WeightPlane(w, transforms) for w in weights}
         weighted = [v * w for v, w in zip(values, weights, strict=True)]
         squares = sum(v * w for v, w in zip(values, weighted, strict=True))
         shared = [known[id(w)] for w in weights]
         return cls(
-            shared, [WeightPlane(v, tiling) for v in weighted], WeightPlane(np.asarray(squares), tiling)
+            shared,
+            [WeightPlane(v, transforms) for v in weighted],
+            WeightPlane(np.asarray(squares), transforms),
         )
 
 
@@ -217,7 +223,7 @@ def sum_windows(
         )
     else:
         parts.product = parts.note("product", correlate_tiles(channels, template.values), keep)
-    squares = [TileValues(tile.values * tile.values, tile.tiling) for tile in channels]
+    squares = [TileValues(tile.values * tile.values, tile.transforms) for tile in channels]
     parts.image_square = parts.note("image_square", correlate_tiles(squares, template.weights), keep)
     del squares
     if search.centred:

@@ -1,7 +1,7 @@
 """A tile of an integer image, scored for one template after the other."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,251 +9,288 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.geometry import valid_shape
-from tmatch._arrays.typing import Array, Region, Shape
-from tmatch._engine.numpy import scoring as numpy_scoring
-from tmatch._engine.numpy import transforms
-from tmatch._scoring.integer.template import IntegerTemplate, direct_products
+from tmatch._arrays.typing import Array, Positions, Shape
+from tmatch._engine import execution
+from tmatch._engine.interface import SummaryGrid
+from tmatch._scoring.integer.template import IntegerTemplate
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
 
-SummaryGrid = tuple[Shape, Shape, Shape]  # a shape, where the first cells end, and their size
-Grid = Callable[[Region], SummaryGrid]
-Scored = tuple[Array, Array, bool, Array | None]
+Scored = tuple[Array, Array, bool, Array | None]  # scores, norms, whether one may reach the floor, summary
+
 _GROUP_PIXELS = 2**20  # of windows scored together one by one
-_SELDOM = 1 / 16  # of the largest errors, those of pictures none of whose rows or columns are alike, measured
-_SAMPLED = 2**13  # places of a tile that a sample is drawn from
+_USUAL_ERROR = 1 / 16  # of the largest, in images none of whose rows or columns are alike; measured
+_SAMPLED = 2**13  # positions of a tile that a sample is drawn from
 _LOW_CONTRAST_SHARE = (
-    10  # pixels of such windows for each place of a tile; beyond, double precision is faster
+    10  # pixels of such windows for each position of a tile; beyond, double precision is faster
 )
 
 
 @dataclass(frozen=True)
 class InverseNorms:
-    """Inverse norms of the windows of a tile, 0 where there is none, and the largest of them."""
+    """Inverse norms of the windows of a tile, 0 where a window has none, and the largest of them."""
 
-    inverse: Array
+    values: Array
     largest: float
     window: Shape
 
     @cached_property
-    def _some(self) -> tuple[Array, list[int]]:
-        """Those on a grid, and its steps; windows that have most pixels in common are about as faint."""
-        coarser = math.ceil(math.sqrt(self.inverse.size / _SAMPLED))
+    def _coarse(self) -> tuple[Array, list[int]]:
+        """Those on a grid, and its steps; windows that have most pixels in common have about the same contrast."""
+        coarser = math.ceil(math.sqrt(self.values.size / _SAMPLED))
         steps = [max(coarser, k // 8) for k in self.window]
-        return self.inverse[:: steps[0], :: steps[1]].copy(), steps
+        return self.values[:: steps[0], :: steps[1]].copy(), steps
 
-    def sample(self, least: float, most: float, count: int) -> Array:
-        """Choose places where they lie between two values, from everywhere."""
-        if self.largest <= least:
+    def sample(self, low: float, high: float, count: int) -> Positions:
+        """Choose positions where they lie between two values, from everywhere."""
+
+        def between(values: Array) -> Array:
+            return np.flatnonzero((values > low) & (values <= high))
+
+        if self.largest <= low:
             return np.empty((0, 2), np.intp)
-        some, steps = self._some
-        found = np.flatnonzero((some > least) & (some <= most))
-        if not len(found):  # few, and between the places of the grid
-            some, steps = self.inverse, [1, 1]
-            found = np.flatnonzero((some > least) & (some <= most))
+        values, steps = self._coarse
+        found = between(values)
+        if not len(found):  # few, and between the positions of the grid
+            values, steps = self.values, [1, 1]
+            found = between(values)
         chosen = found[:: 1 + len(found) // count]
-        return np.stack(np.unravel_index(chosen, some.shape), axis=1) * steps
+        return np.stack(np.unravel_index(chosen, values.shape), axis=1) * steps
 
 
 class ImageTile:
-    """A tile of an image, and what several templates want to know of it."""
+    """A tile of an image, and what several templates need of it.
 
-    def __init__(self, plain: Any, channels: list[Array]) -> None:
-        self.channels, self.tiling, self.engine = channels, plain.tiling, plain.engine
-        self.direct = plain.direct
-        self.alone = len(plain.patterns) == 1 and plain.engine is not numpy_scoring
-        self.shape = channels[0].shape
-        self.centres = plain.patterns[0][1].whole.centres
+    `like` is any of the templates. With `direct`, products are summed without transforms; if the tile is `shared`,
+    other templates need its window sums.
+    """
+
+    def __init__(self, channels: list[Array], like: IntegerTemplate, *, direct: bool, shared: bool) -> None:
+        self.channels, self.transforms, self.engine = channels, like.transforms, like.engine
+        self.direct, self.shared = direct, shared
+        self.shape, self.offsets = channels[0].shape, like.ranges.offsets or ()
         self._moments: dict[object, Any] = {}
 
+    # --- scores -----------------------------------------------------------------------------------
+
     def score_single(
-        self, pattern: IntegerTemplate, floor: float, cells: SummaryGrid | None
+        self, template: IntegerTemplate, floor: float, grid: SummaryGrid | None
     ) -> Scored | None:
-        """Score by transforms in single precision; give nothing if double precision is called for."""
-        norms: InverseNorms = self.moments(pattern, single=True)
+        """Score by transforms in single precision; None if double precision is called for."""
+        norms = self._inverse_norms(template)
         spectra, squares = self.spectra_single
-        lines = math.sqrt(squares * pattern.count)
-        if self._faint(pattern, norms, lines) is None:
+        lines = math.sqrt(squares * template.count)
+        if self._low_contrast(template, norms, lines) is None:
             return None
-        pairs = zip(spectra, pattern.spectra_single, strict=True)
-        product, found, summed = self.engine.score(pairs, self.tiling, norms.inverse, floor, cells)
+        pairs = zip(spectra, template.spectra_single, strict=True)
+        product, found, summary = self.engine.score(pairs, self.transforms, norms.values, floor, grid)
         of_products, high, broken = found
         lines += math.sqrt(of_products)
         if single_error(lines) * norms.largest <= TRUSTED_SINGLE:
             _check(broken)
-            return product, norms.inverse, high > 0, summed
-        scores = product[tuple(map(slice, norms.inverse.shape))]
-        faint = self._faint(pattern, norms, lines)
-        if faint is None or not self._are_good(pattern, scores, norms, lines):
+            return product, norms.values, high > 0, summary
+        scores = product[tuple(map(slice, norms.values.shape))]
+        low = self._low_contrast(template, norms, lines)
+        if low is None or not self._sample_agrees(template, scores, norms, lines):
             return None
         top = -1.0
-        if len(faint):
-            top = self._anew(pattern, scores, faint)[0]
-            summed = cells and self._sum_up(product, norms.inverse, cells)
-        return product, norms.inverse, high > 0 or top >= floor, summed
+        if len(low):
+            top = self._rescore(template, scores, low)[0]
+            summary = grid and self._summarise(product, norms.values, grid)
+        return product, norms.values, high > 0 or top >= floor, summary
 
-    def _faint(self, pattern: IntegerTemplate, norms: InverseNorms, lines: float) -> Array | None:
-        """Find windows too faint for single precision; None if to score them one by one takes too long."""
+    def score_exactly(self, template: IntegerTemplate, grid: SummaryGrid | None) -> Scored:
+        """Score without rounding but for the last steps."""
+        places = valid_shape(self.shape, template.window)
+        product, variance = self._products(template, places), float(template.variance)
+        if self.shared or template.mask is not None:
+            sums, norms = self._exact_moments(template)
+            broken = self.engine.score_exactly(product, sums, template.sums, norms, variance, template.count)
+        else:
+            norms = np.empty(places, template.ranges.wide)
+            windows = self._windows(template)
+            broken = self.engine.score_alone(product, *windows, template.sums, norms, variance)
+        _check(broken)
+        return product, norms, True, grid and self._summarise(product, norms, grid)
+
+    def _products(self, template: IntegerTemplate, places: Shape) -> Array:
+        products = self.engine.direct_products
+        if self.direct and products is not None:
+            return products.correlate(self.values, template.direct, places)
+        return self.transforms.correlate(zip(self.spectra, template.spectra, strict=True))
+
+    def _low_contrast(self, template: IntegerTemplate, norms: InverseNorms, lines: float) -> Positions | None:
+        """Find windows whose contrast is too low for single precision; None if to rescore them takes too long."""
         if norms.largest <= _low_contrast_from(lines):
             return np.empty((0, 2), np.intp)
-        faint = norms.inverse > _low_contrast_from(lines)
-        few = np.count_nonzero(faint) * pattern.count <= _LOW_CONTRAST_SHARE * faint.size
-        return np.argwhere(faint) if few else None
+        low = norms.values > _low_contrast_from(lines)
+        few = np.count_nonzero(low) * template.count <= _LOW_CONTRAST_SHARE * low.size
+        return np.argwhere(low) if few else None
 
-    def _are_good(self, pattern: IntegerTemplate, scores: Array, norms: InverseNorms, lines: float) -> bool:
-        """Score a sample of those in doubt anew: some that are nearly faint, and some from everywhere."""
-        most = max(8, min(128, 2**16 // pattern.count))
-        bounds = [(_low_contrast_from(lines) * share, _low_contrast_from(lines)) for share in (0.5, _SELDOM)]
+    def _sample_agrees(
+        self, template: IntegerTemplate, scores: Array, norms: InverseNorms, lines: float
+    ) -> bool:
+        """Rescore a sample of those in doubt: some of nearly too low a contrast, and some from everywhere."""
+        most = max(8, min(128, 2**16 // template.count))
+        bounds = [
+            (_low_contrast_from(lines) * share, _low_contrast_from(lines)) for share in (0.5, _USUAL_ERROR)
+        ]
         sample = np.concatenate([norms.sample(*between, most) for between in bounds])
-        return self._anew(pattern, scores, sample)[1] <= TRUSTED_SINGLE / 16
+        return self._rescore(template, scores, sample)[1] <= TRUSTED_SINGLE / 16
 
-    def _anew(self, pattern: IntegerTemplate, scores: Array, places: Array) -> tuple[float, float]:
-        """Score some places by definition; give the highest score, and how much one has changed at most."""
-        at = tuple(places.T)
-        exact = score_places(self.channels, pattern, places, self.engine)
+    def _rescore(self, template: IntegerTemplate, scores: Array, positions: Positions) -> tuple[float, float]:
+        """Score some positions by definition; return the highest score, and the largest change of one."""
+        at = tuple(positions.T)
+        exact = score_positions(self.channels, template, positions)
         change = np.abs(scores[at] - exact)
         scores[at] = exact
         return float(exact.max(initial=-1)), float(change.max(initial=0))
 
-    def _sum_up(self, scores: Array, norms: Array, cells: SummaryGrid) -> Array:
-        shape, leads, size = cells
+    def _summarise(self, scores: Array, norms: Array, grid: SummaryGrid) -> Array:
+        shape, leads, size = grid
         part = tuple(map(slice, shape))
-        summed: Array = self.engine.summarise(scores[part], norms[part], leads, size)
-        return summed
+        return self.engine.summarise(scores[part], norms[part], leads, size)
 
-    def score_exactly(self, pattern: IntegerTemplate, cells: SummaryGrid | None) -> Scored:
-        """Score without rounding but for the last steps."""
-        places = valid_shape(self.shape, pattern.window)
-        if self.direct:
-            product = direct_products().correlate(self.values, pattern.pairs, places)
-        else:
-            pairs = zip(self.spectra, pattern.spectra, strict=True)
-            product = transforms.correlate_spectra(pairs, self.tiling)
-        template = float(pattern.variance)
-        if self.alone and pattern.mask is None:
-            variance = np.empty(places, pattern.whole.wide)
-            windows = self._windows(pattern)
-            broken = self.engine.score_alone(product, *windows, pattern.sums, variance, template)
-        else:
-            sums, variance = self.moments(pattern, single=False)
-            broken = self.engine.score_exactly(product, sums, pattern.sums, variance, template, pattern.count)
-        _check(broken)
-        return product, variance, True, cells and self._sum_up(product, variance, cells)
+    # --- window sums, kept until another shape is asked for ---------------------------------------
 
-    def moments(self, pattern: IntegerTemplate, *, single: bool) -> Any:
-        """Give the windows' inverse norms, or their sums and their squares about the mean.
+    def _exact_moments(self, template: IntegerTemplate) -> tuple[Array, Array]:
+        """Return the windows' sums and variances."""
 
-        They are kept until another shape is asked for.
-        """
-        key = pattern.shape, pattern.whole.narrow, pattern.whole.wide
-        if (key, single) not in self._moments:
-            if (key, not single) not in self._moments:
+        def compute() -> tuple[Array, Array]:
+            places, wide = valid_shape(self.shape, template.window), template.ranges.wide
+            sums = np.empty((len(self.channels), *places), wide)
+            if template.mask is not None:
+                variance = np.zeros(places, wide)
+                self._sum_masked(template, sums, variance)
+                return sums, variance
+            variance = np.empty(places, wide)
+            self.engine.moments(*self._windows(template), sums, variance)
+            return sums, variance
+
+        result: tuple[Array, Array] = self._kept("exact", template, compute)
+        return result
+
+    def _inverse_norms(self, template: IntegerTemplate) -> InverseNorms:
+        """Return the windows' inverse norms."""
+
+        def compute() -> InverseNorms:
+            places, wide = valid_shape(self.shape, template.window), template.ranges.wide
+            if template.mask is not None:
+                values = np.zeros(places, np.float32)
+                self._sum_masked(template, np.empty((len(self.channels), 0, 0), wide), values)
+                return InverseNorms(values, self.engine.invert(values), template.window)
+            values = np.empty(places, np.float32)
+            row = np.empty(places[1], wide)
+            largest = self.engine.inverse_norms(*self._windows(template), row, values)
+            return InverseNorms(values, largest, template.window)
+
+        result: InverseNorms = self._kept("single", template, compute)
+        return result
+
+    def _kept(self, kind: str, template: IntegerTemplate, compute: Any) -> Any:
+        key = template.summed_over, template.ranges.narrow, template.ranges.wide
+        if (key, kind) not in self._moments:
+            if not any(known == key for known, _ in self._moments):  # type: ignore[misc, has-type]
                 self._moments = {}
-            self._moments[key, single] = self._sum(pattern, single=single)
-        return self._moments[key, single]
+            self._moments[key, kind] = compute()
+        return self._moments[key, kind]
 
-    def _sum(self, pattern: IntegerTemplate, *, single: bool) -> Any:
-        places, wide = valid_shape(self.shape, pattern.window), pattern.whole.wide
-        sums = np.empty((len(self.channels), *([0, 0] if single else places)), wide)
-        room = np.empty if pattern.mask is None else np.zeros
-        variance = room(places, np.float32 if single else wide)
-        if pattern.mask is None:
-            windows = self._windows(pattern)
-            if single:
-                largest = self.engine.inverse_norms(*windows, np.empty(places[1], wide), variance)
-                return InverseNorms(variance, largest, pattern.window)
-            self.engine.moments(*windows, sums, variance)
-        else:
-            self._sum_masked(pattern, sums, variance)
-            if single:
-                return InverseNorms(variance, self.engine.invert(variance), pattern.window)
-        return sums, variance
+    def _windows(
+        self, template: IntegerTemplate
+    ) -> tuple[tuple[Array, ...], int, int, tuple[int, ...], Array]:
+        """Return what windows are summed of, their size, and memory for that."""
+        height, width = template.window
+        work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), template.ranges.narrow)
+        return tuple(self.channels), height, width, self.offsets, work
 
-    def _windows(self, pattern: IntegerTemplate) -> tuple[Any, ...]:
-        """Give what compiled code sums windows of, their size, and room for that."""
-        work = np.zeros((len(self.channels) + 1, self.shape[1] + 1), pattern.whole.narrow)
-        return tuple(self.channels), *pattern.window, self.centres or (), work
-
-    def _sum_masked(self, pattern: IntegerTemplate, sums: Array, variance: Array) -> None:
-        count = pattern.count
-        for i, (channel, centre, own) in enumerate(zip(self.channels, self.centres or (), sums, strict=True)):
-            if len(pattern.runs) <= self.engine.MOST_RUNS:
-                work = np.zeros((2, self.shape[0], self.shape[1] + 1), pattern.whole.narrow)
-                self.engine.add_masked_moments(channel, pattern.runs, count, centre, work, own, variance)
+    def _sum_masked(self, template: IntegerTemplate, sums: Array, variance: Array) -> None:
+        count, limit = template.count, execution.current().mask_runs
+        limit = self.engine.max_mask_runs if limit is None else limit
+        for i, (channel, centre, own) in enumerate(zip(self.channels, self.offsets, sums, strict=True)):
+            if len(template.runs) <= limit:
+                work = np.zeros((2, self.shape[0], self.shape[1] + 1), template.ranges.narrow)
+                self.engine.add_masked_moments(channel, template.runs, count, centre, work, own, variance)
             else:  # exact too: products of squares by 0 or 1 are no larger than those with the template
-                products = (
-                    transforms.correlate_spectra([(spectra[i], pattern.mask_spectrum)], self.tiling)
+                total, squares = (
+                    self.transforms.correlate([(spectra[i], template.mask_spectrum)])
                     for spectra in (self.spectra, self.spectra_of_squares)
                 )
-                self.engine.round_moments(*products, count, own, variance)
+                self.engine.round_moments(total, squares, count, own, variance)
+
+    # --- spectra ----------------------------------------------------------------------------------
 
     @cached_property
     def spectra_single(self) -> tuple[list[Array], float]:
         """Of the channels about their means, and the largest sum of squares of a row or a column, added up."""
         spectra, squares = [], 0.0
         for channel in self.channels:
-            values = transforms.empty_tile(self.tiling, np.float32)
+            values = self.transforms.empty_tile(np.float32)
             squares += self.engine.load(channel, values)
-            spectra.append(transforms.transform(values, self.tiling, overwrite=True))
+            spectra.append(self.transforms.transform(values, overwrite=True))
         return spectra, squares
 
     @cached_property
     def spectra(self) -> list[Array]:
+        """Of the channels about their offsets."""
         return self._transform(squared=False)
 
     @cached_property
     def spectra_of_squares(self) -> list[Array]:
+        """Of the squares of the channels about their offsets."""
         return self._transform(squared=True)
 
     def _transform(self, *, squared: bool) -> list[Array]:
-        """Spectra of the channels about their centres, or of the squares of that."""
         spectra = []
-        for channel, centre in zip(self.channels, self.centres or (), strict=True):
-            values = transforms.empty_tile(self.tiling, np.float64)
+        for channel, centre in zip(self.channels, self.offsets, strict=True):
+            values = self.transforms.empty_tile(np.float64)
             self.engine.place(channel, centre, squared, values)
-            spectra.append(transforms.transform(values, self.tiling, overwrite=True))
+            spectra.append(self.transforms.transform(values, overwrite=True))
         return spectra
 
     @cached_property
     def values(self) -> Array:
-        """The channels about their centres, for products without transforms."""
-        tile: Array = direct_products().empty_tile(len(self.channels), self.shape)
-        for channel, centre, values in zip(self.channels, self.centres or (), tile, strict=True):
-            self.engine.place(channel, centre, squared=False, out=values)
+        """The channels about their offsets, for products without transforms."""
+        products = self.engine.direct_products
+        assert products is not None  # noqa: S101  asked before
+        tile = products.empty_tile(len(self.channels), self.shape)
+        for channel, centre, values in zip(self.channels, self.offsets, tile, strict=True):
+            self.engine.place(channel, centre, False, values)  # noqa: FBT003
         return tile
 
 
 def _low_contrast_from(lines: float) -> float:
-    """Give the inverse norm beyond which windows are too faint for single precision."""
-    return TRUSTED_SINGLE / (_SELDOM * single_error(lines)) if lines else math.inf
+    """Return the inverse norm beyond which the contrast of windows is too low for single precision."""
+    return TRUSTED_SINGLE / (_USUAL_ERROR * single_error(lines)) if lines else math.inf
 
 
-def score_places(channels: Sequence[Array], pattern: IntegerTemplate, places: Array, engine: Any) -> Array:
-    """Score single places by definition; minus infinity where a window has no contrast."""
-    if not len(places):
+def score_positions(channels: Sequence[Array], template: IntegerTemplate, positions: Positions) -> Array:
+    """Score single positions by definition; minus infinity where a window has no contrast."""
+    if not len(positions):
         return np.empty(0)
-    many = max(1, _GROUP_PIXELS // pattern.count)
-    if len(places) > many:
-        parts = (places[start : start + many] for start in range(0, len(places), many))
-        return np.concatenate([score_places(channels, pattern, part, engine) for part in parts])
-    scores: Array = engine.score_windows(*_ready(channels, places, pattern.window), *pattern.by_definition)
-    return scores
+    many = max(1, _GROUP_PIXELS // template.count)
+    if len(positions) > many:
+        parts = (positions[start : start + many] for start in range(0, len(positions), many))
+        return np.concatenate([score_positions(channels, template, part) for part in parts])
+    ready = _contiguous(channels, positions, template.window)
+    return template.engine.score_windows(*ready, *template.by_definition)
 
 
-def _ready(channels: Sequence[Array], places: Array, window: Shape) -> tuple[tuple[Array, ...], Array]:
-    """Give channels as compiled code takes them, tiles as they are, and of others the windows one below the other."""
+def _contiguous(
+    channels: Sequence[Array], positions: Positions, window: Shape
+) -> tuple[tuple[Array, ...], Positions]:
+    """Return channels as compiled code takes them: as they are, or else the windows one below the other."""
     if all(channel.flags.carray and channel.dtype.isnative for channel in channels):
-        return tuple(channels), places
+        return tuple(channels), positions
     views = (np.lib.stride_tricks.sliding_window_view(channel, window) for channel in channels)
     windows = (
-        np.ascontiguousarray(view[tuple(places.T)], view.dtype.newbyteorder("=")).reshape(-1, window[1])
+        np.ascontiguousarray(view[tuple(positions.T)], view.dtype.newbyteorder("=")).reshape(-1, window[1])
         for view in views
     )
-    starts = np.zeros_like(places)
-    starts[:, 0] = np.arange(len(places)) * window[0]
+    starts = np.zeros_like(positions)
+    starts[:, 0] = np.arange(len(positions)) * window[0]
     return tuple(windows), starts
 
 
 def _check(broken: int) -> None:
     if broken:
-        msg = f"{broken} scores are outside [-1, 1]: this is a bug in tmatch, please report it"
+        msg = "scores are outside [-1, 1]: this is a bug in tmatch, please report it"
         raise ArithmeticError(msg)

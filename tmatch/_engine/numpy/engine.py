@@ -1,0 +1,51 @@
+"""The NumPy and SciPy engine, see `interface.Engine`."""
+
+from tmatch._arrays.typing import Shape
+from tmatch._engine.interface import Transforms
+from tmatch._engine.numpy.scoring import (
+    add_masked_moments,
+    inverse_norms,
+    invert,
+    load,
+    moments,
+    place,
+    round_moments,
+    score,
+    score_alone,
+    score_exactly,
+    score_windows,
+)
+from tmatch._engine.numpy.summaries import candidates, summarise, with_neighbours
+from tmatch._engine.numpy.taps import plan_taps, tap_passes
+from tmatch._engine.numpy.transforms import SciPyTransforms
+from tmatch._engine.tiling import plan_tiles
+
+__all__ = [
+    "add_masked_moments",
+    "candidates",
+    "direct_products",
+    "inverse_norms",
+    "invert",
+    "load",
+    "max_mask_runs",
+    "moments",
+    "place",
+    "plan_taps",
+    "round_moments",
+    "score",
+    "score_alone",
+    "score_exactly",
+    "score_windows",
+    "summarise",
+    "tap_passes",
+    "transforms",
+    "with_neighbours",
+]
+
+direct_products = None
+max_mask_runs = 24
+
+
+def transforms(image_shape: Shape, window: Shape) -> Transforms:
+    """Plan the tiles of an image for SciPy's transforms."""
+    return SciPyTransforms(plan_tiles(image_shape, window))
