@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import tmatch
 from tmatch.cli.app import app
+from tmatch.cli.console import Console
 
 ROOT = Path(__file__).parents[1]
 RACCOON = ROOT / "datasets" / "raccoon"
@@ -64,8 +66,9 @@ def test_without_a_threshold_the_noisy_eye_is_the_one_match_and_a_coin_is_none()
     assert 0.1 < match["second_best"] < 0.9
     result = run("locate", NOISY, COIN)
     assert result.exit_code == 1
-    told = r'the best score was 0.47 of "big" at x=543, y=224; chance gives \S+ as good in a search like this, and 0.01'
-    assert re.search(told, result.stderr)
+    assert 'the best score was 0.47 of "big" at x=543, y=224; ' in result.stderr
+    expected = r"; \S+ false alarms are expected at this score and at most 0.01 are allowed\."
+    assert re.search(expected, result.stderr)
     assert "allow more --false-alarms, or decide by the score with --threshold" in result.stderr
     assert run("locate", NOISY, COIN, "--false-alarms", 100).exit_code == 0
 
@@ -198,7 +201,7 @@ def test_version_and_help():
             ["locate", NOISY, EYE, NOISY, "--scores", "s.npy"],
             "error: --scores writes one score map, but 2 templates",
         ),
-        (["heatmap", NOISY, EYE, "-o", "h.what"], '".what" is no format known for it; use one of .png'),
+        (["heatmap", NOISY, EYE, "-o", "h.what"], '".what" is not a known format; use one of .png'),
         (
             ["filter", EYE, "-k", "sobl_x", "-o", "f.png"],
             'error: there is no kernel "sobl_x"; did you mean "sobel_x"?',
@@ -221,6 +224,54 @@ def test_bad_input_is_told_in_a_line_and_exits_with_2(arguments, sentence, tmp_p
 def test_debug_shows_the_traceback():
     result = run("--debug", "locate", "missing.png", EYE)
     assert isinstance(result.exception, OSError)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OverflowError("too large\na number"), "error: too large a number\n"),
+        (ZeroDivisionError(), "error: ZeroDivisionError\n"),
+        (MemoryError(), "error: not enough memory; crop or shrink the image\n"),
+    ],
+)
+def test_errors_of_arithmetic_and_memory_are_told_in_a_line_too(monkeypatch, error, sentence):
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(tmatch.Matcher, "locate", fail)
+    result = run("locate", NOISY, EYE)
+    assert (result.exit_code, result.stderr, result.stdout) == (2, sentence, "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_console_is_handed_to_the_commands(pair):
+    console = Console(io.StringIO(), io.StringIO())
+    result = CliRunner().invoke(app, ["locate", *map(str, pair), "--format", "csv"], obj=console)
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(console.out.getvalue().splitlines()) == 3
+    assert console.err.getvalue() == ""
+
+
+def test_tables_are_as_wide_as_the_terminal_and_progress_is_drawn_there_alone(monkeypatch):
+    terminal, file = Console(Terminal(), Terminal()), Console(io.StringIO(), io.StringIO())
+    assert file.width == 120
+    for columns, width in ((200, 200), (40, 60)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert terminal.width == width
+    with file.progress("searching") as progress:
+        assert progress is None
+    begin = time.monotonic()
+    with terminal.progress("searching") as progress:
+        progress(0.1)
+        assert terminal.err.getvalue() == ""  # quick tasks have no bar
+        monkeypatch.setattr(time, "monotonic", lambda: begin + 2)
+        progress(0.5)
+    assert "searching" in terminal.err.getvalue()
+    assert terminal.out.getvalue() == ""
 
 
 @pytest.mark.engine_free
@@ -371,7 +422,7 @@ def test_other_metrics_need_thresholds_of_their_own(pair):
     ("options", "sentence"),
     [
         (["--region", "1,2,3"], '--region is "1,2,3"; it must be four numbers with commas'),
-        (["--region", "80,0,20,20"], "which is not inside the picture of 90 x 70 pixels"),
+        (["--region", "80,0,20,20"], "which is not inside the image of 90 x 70 pixels"),
         (["--region", "0,0,10,10"], "larger than `image` (10, 10) on axes 0, 1"),
         (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be from 0.01 to 100"),
         (["--mask", "image.png"], 'image.png" is 90 x 70 pixels, but the template is 21 x 21 pixels'),
@@ -435,7 +486,7 @@ def test_nothing_is_overwritten_unseen(pair, tmp_path, option):
     for arguments in ([option, pair[0]], ["--overlay", tmp_path / "o.png", "--heatmap", tmp_path / "o.png"]):
         result = run("locate", *pair, *arguments)
         assert result.exit_code == 2
-        assert "is named twice, or is one of the pictures read" in result.stderr
+        assert "is named twice, or is one of the images read" in result.stderr
     assert pair[0].read_bytes() == before
     assert not (tmp_path / "o.png").exists()
 
@@ -573,7 +624,7 @@ def test_kernel_files_of_many_hands_are_read(tmp_path, text, rows):
 
 @pytest.mark.engine_free
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("1,,2\n3,4,5", '"" is no number'), ("a,b", '"a" is no number')]
+    ("text", "sentence"), [("1,,2\n3,4,5", '"" is not a number'), ("a,b", '"a" is not a number')]
 )
 def test_cells_that_are_no_numbers_are_refused(tmp_path, text, sentence):
     (tmp_path / "k.csv").write_text(text)

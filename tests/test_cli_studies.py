@@ -25,9 +25,10 @@ def run(*arguments):
 def test_a_template_is_inspected_alone_and_in_its_image(tmp_path):
     alone, both = run("inspect", EYE), run("inspect", EYE, NOISY, "--plot", tmp_path / "eye.png")
     assert alone.exit_code == both.exit_code == 0
-    assert "size            80 x 65 pixels, all count" in alone.stdout
-    assert "1,000,000 places" in alone.stdout
-    assert "best place      0.79 at x=670, y=300" in both.stdout
+    assert "size              80 x 65 pixels, all count" in alone.stdout
+    assert "effective pixels  21.7" in alone.stdout
+    assert "critical score    0.89 (0.01 false alarms in 1,000,000 positions)" in alone.stdout
+    assert "best position     0.79 at x=670, y=300" in both.stdout
     assert alone.stdout.splitlines()[-1].startswith("small or smooth")
     assert both.stderr == f"written: {tmp_path / 'eye.png'}\n"
     with Image.open(tmp_path / "eye.png") as figure:
@@ -76,7 +77,7 @@ def test_what_a_template_stands_is_told_in_rows_and_drawn(tmp_path):
     table = run(*STUDY, "--plot", tmp_path / "study.png")
     assert table.exit_code == 0
     lines = table.stdout.splitlines()
-    assert lines[0].split() == ["harm", "level", "found", "false", "off", "by", "score"]
+    assert lines[0].split() == ["distortion", "level", "found", "false", "off", "by", "score"]
     assert lines[1].split() == ["noise,", "grey", "levels", "0", "1/1", "0", "0.0", "px", "1.000"]
     assert lines[-1].split() == ["1.2", "0/1", "0", "-", "-"]
     with Image.open(tmp_path / "study.png") as figure:

@@ -203,9 +203,9 @@ def test_labels_are_file_names_or_paths_where_these_are_alike(tmp_path):
     [
         ("missing.png", None, r'cannot read ".*missing\.png": no such file or directory'),
         ("empty.png", b"", r'cannot read ".*": the file is empty'),
-        ("text.png", b"no picture at all", r"not a picture, or a broken one \(unknown format\)"),
-        ("tiff.tif", b"II*\0garbage here", "not a picture, or a broken one"),
-        ("short.png", b"\x89PNG\r\n\x1a\n", "not a picture, or a broken one"),
+        ("text.png", b"no picture at all", r"not an image, or a broken one \(unknown format\)"),
+        ("tiff.tif", b"II*\0garbage here", "not an image, or a broken one"),
+        ("short.png", b"\x89PNG\r\n\x1a\n", "not an image, or a broken one"),
         ("huge.png", raw_png(40_000, 40_000, 8, 0, b""), "announces more than 178,956,970 pixels; crop it"),
     ],
 )
@@ -224,7 +224,7 @@ def test_truncated_files_are_refused(tmp_path):
     paths = [save(tmp_path / f"a.{ending}", noise) for ending in ("png", "jpg", "tif", "bmp", "gif", "webp")]
     for path in [*paths, save(tmp_path / "deep.tif", deep), save(tmp_path / "deep.png", deep)]:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(OSError, match="not a picture, or a broken one"):
+        with pytest.raises(OSError, match="not an image, or a broken one"):
             tmatch.read_image(path)
 
 
@@ -251,7 +251,7 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_unknown_endings_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'".xyz" is no format known for it; use one of \.png'):
+    with pytest.raises(ValueError, match=r'".xyz" is not a known format; use one of \.png'):
         writing.write_image(tmp_path / "a.xyz", GREY)
     with pytest.raises(ValueError, match=r"its name has no ending; use one of \.png, \.jpg, \.pdf, \.svg"):
         writing.check_targets([], [tmp_path / "a"])

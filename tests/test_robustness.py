@@ -16,8 +16,9 @@ import tmatch
 from loops import each
 from tmatch import Box
 from tmatch._diagnostics.distortions import DISTORTIONS, Scene, distort
-from tmatch._diagnostics.robustness import RobustnessRow, format_rows, robustness
+from tmatch._diagnostics.robustness import RobustnessRow, robustness
 from tmatch._plotting.robustness import plot_robustness
+from tmatch._results.formats import format_rows
 from tmatch.synthetic import make_clutter, make_scene
 
 BOX = Box((41, 67), (18, 24))

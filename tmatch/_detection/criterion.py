@@ -92,7 +92,7 @@ class Criterion:
             return np.ones(len(found.places), bool)
         scores = found.decision_scores
         few = found.null.false_alarms(found.places, scores) <= self.false_alarms
-        return np.asarray(few | (scores >= self.copy_score))
+        return np.asarray((few & (scores >= 0)) | (scores >= self.copy_score))
 
     def choose(self, found: Candidates) -> Candidates:
         """Return the candidates whose score is high enough."""

@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.casting import cast_pixels
 from tmatch._arrays.typing import Array
 from tmatch._results.boxes import Box
+from tmatch._search.poses import Pose, warp
 
 Kind = Literal["noise", "blur", "gain", "gradient", "occlusion", "jpeg", "rotation", "scale"]
 Values = NDArray[np.float64]
@@ -74,21 +76,12 @@ def distort(scene: Scene, kind: Kind, level: float, random: np.random.Generator)
     if level == way.harmless:
         return scene.pixels
     values = way.apply(scene, level, random) if way.random else way.apply(scene, level)
-    return _as_taken(values, scene.pixels.dtype)
+    return cast_pixels(values, scene.pixels.dtype)
 
 
 def has_jpeg(pixels: Array) -> bool:
     """Tell whether a picture can be a JPEG."""
     return pixels.dtype == _BYTE and (pixels.ndim == 2 or pixels.shape[2] == 3)
-
-
-def _as_taken(values: Array, dtype: np.dtype[np.generic]) -> Array:
-    if dtype.kind not in "iu":
-        return values.astype(dtype)
-    bounds = np.iinfo(dtype)  # type: ignore[type-var]
-    # The nearest float above the greatest integer of 64 bits would wrap.
-    most = float(bounds.max) if bounds.max < 2**53 else math.nextafter(bounds.max, 0)
-    return np.clip(np.rint(values), float(bounds.min), most).astype(dtype)
 
 
 def _add_noise(scene: Scene, level: float, random: np.random.Generator) -> Values:
@@ -149,31 +142,11 @@ def _compress(scene: Scene, level: float) -> Array:
 
 
 def _rotate(scene: Scene, level: float) -> Values:
-    cosine, sine = math.cos(math.radians(level)), math.sin(math.radians(level))
-    return _warp(scene.pixels, np.array([[cosine, sine], [-sine, cosine]]), scene.box.center)
+    return warp(scene.pixels, Pose(angle=level), scene.box.center)
 
 
 def _scale(scene: Scene, level: float) -> Values:
-    from scipy import ndimage  # noqa: PLC0415
-
-    pixels = scene.pixels
-    if level < 1:  # blurred first, so that a camera's own blur, about half a pixel, is so much again
-        sigma = math.sqrt(1 / level**2 - 1) / 2
-        pixels = ndimage.gaussian_filter(pixels.astype(np.float64), sigma, mode="nearest", axes=(0, 1))
-    return _warp(pixels, np.eye(2) / level, scene.box.center)
-
-
-def _warp(pixels: Array, matrix: Values, centre: tuple[float, ...]) -> Values:
-    """Fetch each pixel from where the matrix takes its distance to the centre; the border goes on beyond itself."""
-    from scipy import ndimage  # noqa: PLC0415
-
-    offset = np.array(centre) - matrix @ centre
-    planes = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    warped = np.empty(planes.shape)
-    for channel in range(planes.shape[2]):
-        plane = planes[..., channel].astype(np.float64)
-        warped[..., channel] = ndimage.affine_transform(plane, matrix, offset, order=3, mode="nearest")
-    return warped.reshape(pixels.shape)
+    return warp(scene.pixels, Pose(scale=level), scene.box.center)
 
 
 DISTORTIONS: dict[Kind, Distortion] = {

@@ -1,12 +1,10 @@
 """How much can a template stand? The image is harmed by and by, and the template sought each time."""
 
-import csv
-import io
 import math
 import numbers
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -178,32 +176,6 @@ def robustness(
             meter.advance()
         rows.append(_row(kind, level, DISTORTIONS[kind].unit_in(scene), outcomes))
     return rows
-
-
-def format_rows(rows: Sequence[RobustnessRow], /) -> str:
-    """Write rows as CSV with a line of names; what there is not is left empty.
-
-    Parameters
-    ----------
-    rows : sequence of RobustnessRow
-        As from `robustness`.
-
-    Returns
-    -------
-    str
-        Lines without an end after the last one.
-
-    Examples
-    --------
-    >>> print(format_rows([RobustnessRow("blur", 4.0, "pixels", 1, 0.0, 0.0, None, None)]))
-    kind,level,unit,trials,detection,false_matches,error,score
-    blur,4.0,pixels,1,0.0,0.0,,
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(RobustnessRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue().rstrip("\n")
 
 
 class _Outcome(NamedTuple):

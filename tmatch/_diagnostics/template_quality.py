@@ -1,9 +1,7 @@
 """Is this a good template? What it can be told by, what it is like, how much noise it should survive."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from tmatch._detection.peaks import find_peaks
 from tmatch._scoring.maps import Scores, match_template, score_map
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.template import prepare_template
+from tmatch._search.poses import Pose, transform
 
 Heights = NDArray[np.float64]
 ALIKE = 0.8  # a usual threshold
@@ -258,24 +257,24 @@ def _likeness(channels: list[Array], weights: NDArray[np.float64]) -> tuple[tupl
     """Score a picture with its own mirror images and turned copies."""
     if weights.ndim != 2:
         return ()
-    copies: dict[str, Callable[[Array], Array]] = {
-        "mirrored left-right": np.fliplr,
-        "mirrored up-down": np.flipud,
-        "turned 180": partial(np.rot90, k=2),
+    poses = {
+        "mirrored left-right": Pose(flip=True),
+        "mirrored up-down": Pose(angle=180, flip=True),
+        "turned 180": Pose(angle=180),
     }
     if weights.shape[0] == weights.shape[1]:
-        copies["turned 90 or 270"] = np.rot90
-    return tuple((name, _self_score(channels, weights, copy)) for name, copy in copies.items())
-
-
-def _self_score(channels: list[Array], weights: NDArray[np.float64], copy: Callable[[Array], Array]) -> float:
-    """Score a template with a copy of itself, 0 if less than half of it counts in both."""
-    there = copy(weights) > 0
-    if np.sum(weights * there) < _OVERLAP * weights.sum():
-        return 0.0
+        poses["turned 90 or 270"] = Pose(angle=90)
     pixels = np.stack(channels, axis=-1)
-    copied = np.stack([copy(channel) for channel in channels], axis=-1)
-    scores = match_template(copied, pixels, mask=weights, image_mask=there, channel_axis=-1)
+    return tuple((name, _pose_score(pixels, weights, pose)) for name, pose in poses.items())
+
+
+def _pose_score(pixels: Array, weights: NDArray[np.float64], pose: Pose) -> float:
+    """Score a template with a copy of itself in another pose; 0 if less than half of it counts in both."""
+    copy, copied_weights = transform(pixels, weights, pose)
+    valid = np.asarray(copied_weights) > 0
+    if np.sum(weights * valid) < _OVERLAP * weights.sum():
+        return 0.0
+    scores = match_template(copy, pixels, mask=weights, image_mask=valid, channel_axis=-1)
     return float(scores.item())
 
 

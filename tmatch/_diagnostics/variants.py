@@ -1,7 +1,7 @@
 """Other sizes, rotations and mirror images of a template that fit better."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,14 +16,15 @@ from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Preparing
 from tmatch._search.matcher import Matcher
+from tmatch._search.poses import Pose, transform
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
-TURNS: dict[str, Callable[[Array], Array]] = {
-    "turned 90": np.rot90,
-    "turned 180": lambda pixels: np.rot90(pixels, 2),
-    "turned 270": lambda pixels: np.rot90(pixels, 3),
-    "mirrored left-right": np.fliplr,
-    "mirrored up-down": np.flipud,
+TURNS = {
+    "turned 90": Pose(angle=90),
+    "turned 180": Pose(angle=180),
+    "turned 270": Pose(angle=270),
+    "mirrored left-right": Pose(flip=True),
+    "mirrored up-down": Pose(angle=180, flip=True),
 }
 _MIN_SIDE = 3  # smaller variants fit nearly everywhere
 _BETTER = 10  # times fewer false alarms
@@ -176,11 +177,8 @@ def choose(
 def variants_of(template: Array, mask: Array | None, scene: Scene, preparing: Preparing) -> list[Variant]:
     """Resize, rotate and flip a template, as far as the results fit into the image and can be compared at all."""
     room = scene.image.shape if preparing.get("output", "valid") == "valid" else None
-    variants = [_resized(template, mask, factor) for factor in FACTORS]
-    variants += [
-        Variant(turn(template), None if mask is None else turn(mask), turn=name)
-        for name, turn in TURNS.items()
-    ]
+    variants = [Variant(*transform(template, mask, Pose(scale=factor)), factor) for factor in FACTORS]
+    variants += [Variant(*transform(template, mask, pose), turn=name) for name, pose in TURNS.items()]
     return [
         each for each in variants if _fits(each.template.shape, room) and _can_be_compared(each, preparing)
     ]
@@ -203,30 +201,6 @@ def _block_means(values: Array, factor: int) -> Array:
     )
     means: Array = blocks.mean(axis=(1, 3), dtype=np.float64)
     return means
-
-
-def _resized(template: Array, mask: Array | None, factor: float) -> Variant:
-    """Change the size; masked pixels do not spread."""
-    if mask is None:
-        pixels, weights = _resize(template, factor), None
-    else:
-        spread = mask.reshape(mask.shape + (1,) * (template.ndim - mask.ndim))
-        total = _resize(np.where(spread > 0, template, 0.0) * spread, factor)
-        weights, weight = _resize(mask, factor), _resize(spread, factor)
-        pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-        weights = weights > 0.5 if ((mask == 0) | (mask == 1)).all() else weights
-    if template.dtype.kind in "iu":
-        pixels = np.rint(pixels).astype(template.dtype)  # integers are scored faster
-    return Variant(pixels, weights, factor)
-
-
-def _resize(values: Array, factor: float) -> Array:
-    from skimage.transform import resize  # noqa: PLC0415
-
-    shape = [max(1, round(n * factor)) for n in values.shape[:2]]
-    options: dict[str, Any] = {"mode": "edge", "anti_aliasing": factor < 1}
-    resized: Array = resize(values.astype(np.float64), (*shape, *values.shape[2:]), **options)  # type: ignore[no-untyped-call]
-    return resized
 
 
 def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:

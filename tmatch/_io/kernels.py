@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from tmatch import kernels
+from tmatch._arrays.typing import Array
 from tmatch._io.images import reason_of
-from tmatch._io.limits import Pixels
 
 
-def find_kernel(source: str) -> Pixels:
-    """Get a kernel by its name in the bank, from a file (text, CSV or NPY), or from numbers written out."""
+def find_kernel(source: str) -> Array:
+    """Return a kernel by its name, from a file (text, CSV or NPY), or from numbers as text."""
     if source in kernels.names():
         return kernels.get(source)
     path = Path(source)
@@ -25,19 +25,19 @@ def find_kernel(source: str) -> Pixels:
     return kernels.get(source)
 
 
-def _load_kernel(path: Path) -> Pixels:
+def _load_kernel(path: Path) -> Array:
     with path.open("rb") as file:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
-def format_kernel(kernel: Pixels) -> str:
-    """Write a kernel as text that `find_kernel` reads."""
+def format_kernel(kernel: Array) -> str:
+    """Format a kernel as text that `find_kernel` reads."""
     cells = [[f"{weight:g}" for weight in row] for row in kernel.tolist()]
     width = max(len(cell) for row in cells for cell in row)
     return "\n".join(" ".join(cell.rjust(width) for cell in row) for row in cells)
 
 
-def _kernel_array(source: str, read: Callable[[], Pixels]) -> Pixels:
+def _kernel_array(source: str, read: Callable[[], Array]) -> Array:
     try:
         kernel = read()
     except OSError as error:
@@ -57,8 +57,8 @@ def _kernel_array(source: str, read: Callable[[], Pixels]) -> Pixels:
     return kernel.astype(np.result_type(kernel.dtype, np.float64))
 
 
-def _parse_kernel(text: str) -> Pixels:
-    """Read rows of numbers parted by commas, semicolons or spaces; rows of a single line are parted by semicolons.
+def _parse_kernel(text: str) -> Array:
+    """Parse rows of numbers separated by commas, semicolons or spaces; in a single line semicolons separate rows.
 
     Text from # to the end of a line is a comment.
     """
@@ -82,5 +82,5 @@ def _number(cell: str) -> complex:
     try:
         return complex(cell)
     except ValueError:
-        msg = f'"{cell}" is no number'
+        msg = f'"{cell}" is not a number'
         raise ValueError(msg) from None

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tmatch._io.limits import Pixels
+from tmatch._arrays.typing import Array
 
 
 def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
@@ -21,7 +21,7 @@ def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Seque
     seen = {path.resolve() for path in inputs}
     for path in (*figures, *others):
         if path.resolve() in seen:
-            msg = f'"{path}" is named twice, or is one of the pictures read; write to a file of its own'
+            msg = f'"{path}" is named twice, or is one of the images read; write to another file'
             raise ValueError(msg)
         seen.add(path.resolve())
         if not path.parent.is_dir():
@@ -32,13 +32,13 @@ def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Seque
 def _check_ending(path: Path, known: Sequence[str]) -> None:
     if path.suffix.lower() not in known:
         common = ", ".join(e for e in (".png", ".jpg", ".pdf", ".svg", ".tif") if e in known)
-        ending = f'"{path.suffix}" is no format known for it' if path.suffix else "its name has no ending"
+        ending = f'"{path.suffix}" is not a known format' if path.suffix else "its name has no ending"
         msg = f'cannot write "{path}": {ending}; use one of {common}'
         raise ValueError(msg)
 
 
 def check_image_target(path: Path) -> None:
-    """Refuse a name whose ending tells no picture format."""
+    """Refuse a name whose ending is not that of an image format."""
     from PIL import Image  # noqa: PLC0415
 
     Image.init()
@@ -49,24 +49,21 @@ def check_image_target(path: Path) -> None:
     )
 
 
-def write_image(path: Path, pixels: Pixels) -> None:
-    """Write 8-bit pixels, or grey ones of 16 bits, as a picture, its format by the file's ending."""
+def write_image(path: Path, pixels: Array) -> None:
+    """Write 8-bit pixels, or grey ones of 16 bits, as an image, its format by the file's ending."""
     from PIL import Image  # noqa: PLC0415
 
-    Image.init()
-    _check_ending(
-        path, [ending for ending, form in Image.registered_extensions().items() if form in Image.SAVE]
-    )
+    check_image_target(path)
     if pixels.dtype != np.uint8 and (
         pixels.ndim == 3 or path.suffix.lower() not in {".png", ".tif", ".tiff"}
     ):
         msg = f'cannot write "{path}": 16 bits fit a grey .png or .tif, or .npy'
         raise ValueError(msg)
-    picture, form = Image.fromarray(pixels), Image.registered_extensions()[path.suffix.lower()]
-    _write(path, lambda file: picture.save(file, format=form))
+    image, form = Image.fromarray(pixels), Image.registered_extensions()[path.suffix.lower()]
+    _write(path, lambda file: image.save(file, format=form))
 
 
-def write_array(path: Path, array: Pixels) -> None:
+def write_array(path: Path, array: Array) -> None:
     """Write an array as NPY."""
     _write(path, lambda file: np.save(file, array))
 
@@ -89,15 +86,15 @@ def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
 
 @contextlib.contextmanager
 def _complete(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the path's place only when it is complete; what was there stays till then."""
+    """Open a file that replaces the one at `path` only when it is complete."""
     if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
         with path.open("wb") as file:
             yield file
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("xb") as file:
+        with partial.open("xb") as file:
             yield file
-        beside.replace(path)
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

@@ -1,14 +1,16 @@
-"""Matches and rows of studies as text for other programs: JSON, CSV, COCO."""
+"""Matches and rows of studies as text for other programs: JSON, JSON lines, CSV, COCO."""
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 from tmatch._results.matches import Match
 
 Format = Literal["table", "json", "jsonl", "csv", "coco"]
+_COLUMNS = ("image", "label", "x", "y", "width", "height", "score", "false_alarms", "second_best")
 
 
 def format_matches(
@@ -19,9 +21,9 @@ def format_matches(
     size: tuple[int, int],
     pixel_ratio: float = 1.0,
 ) -> str:
-    """Write matches as text for other programs; `size` is the image's (height, width), in pixels like the boxes.
+    """Format matches as text; `size` is the image's (height, width), in pixels like the boxes.
 
-    `about` are the image's name and how was decided. What is written is in units of `pixel_ratio` pixels.
+    `about` holds the image's name and the rule of decision. Lengths are written in units of `pixel_ratio` pixels.
     """
     rows = [_row(match, pixel_ratio) for match in matches]
     size = (in_units(size[0], pixel_ratio), in_units(size[1], pixel_ratio))  # type: ignore[assignment]
@@ -33,28 +35,36 @@ def format_matches(
         return "\n".join(json.dumps({"image": about["image"], **row}) for row in rows)
     if form == "coco":
         return json.dumps(_coco(rows, about["image"], size), indent=2)
+    return _csv(_COLUMNS, ({"image": about["image"], **row} for row in rows))
+
+
+def format_rows(rows: Sequence[Any]) -> str:
+    """Format dataclasses of one kind, at least one, as CSV under their names; None is left empty."""
+    return _csv([field.name for field in fields(rows[0])], map(asdict, rows))
+
+
+def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    names = ["image", "label", "x", "y", "width", "height", "score", "false_alarms", "second_best"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"image": about["image"], **row} for row in rows)
+    writer.writerows(rows)
     return text.getvalue().rstrip("\n")
 
 
 def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     x, y, width, height = (in_units(value, pixel_ratio) for value in match.box.xywh)
-    judged = {"score": match.score, "false_alarms": match.false_alarms, "second_best": match.second_best}
-    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **judged}
+    scores = {"score": match.score, "false_alarms": match.false_alarms, "second_best": match.second_best}
+    return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **scores}
 
 
 def in_units(pixels: int, pixel_ratio: float) -> int | float:
-    """Give a number of pixels in units of so many; whole numbers stay such."""
+    """Convert a number of pixels to units of `pixel_ratio` pixels; whole numbers stay integers."""
     value = round(pixels / pixel_ratio, 3)
     return int(value) if value == int(value) else value
 
 
 def _coco(rows: Sequence[dict[str, Any]], image: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Build the dictionary of the COCO data set: one image, labels as categories, matches as annotations."""
+    """Return a COCO dictionary: one image, labels as categories, matches as annotations."""
     numbers = {label: n for n, label in enumerate(sorted({row["label"] for row in rows}), 1)}
     return {
         "images": [{"id": 1, "file_name": image, "width": size[1], "height": size[0]}],

@@ -1,0 +1,17 @@
+"""Conversion of computed values to the dtype of the pixels they came from."""
+
+import math
+
+import numpy as np
+
+from tmatch._arrays.typing import Array
+
+
+def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
+    """Convert values to a dtype; for integers they are rounded, and clipped to what it holds."""
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    bounds = np.iinfo(dtype)  # type: ignore[type-var]
+    # The float next to the greatest integer of 64 bits would wrap.
+    highest = float(bounds.max) if bounds.max < 2**53 else math.nextafter(bounds.max, 0)
+    return np.clip(np.rint(values), float(bounds.min), highest).astype(dtype)

@@ -1,0 +1,99 @@
+"""The streams of the command line: results to stdout; messages and progress to stderr."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import typer
+    from rich.table import Table
+
+_MIN_WIDTH, _FILE_WIDTH = 60, 120  # columns of a table on a narrow terminal, and in a file
+
+
+class Console:
+    """Where results, messages, progress and tables are written."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self.out, self.err = out, err
+
+    @classmethod
+    def of_process(cls) -> "Console":
+        """Return the console of the running process."""
+        return cls(sys.stdout, sys.stderr)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal, or enough of them where a file or another program reads."""
+        if not self.out.isatty():
+            return _FILE_WIDTH
+        return max(_MIN_WIDTH, shutil.get_terminal_size().columns)
+
+    def print(self, text: str) -> None:
+        """Write a result to stdout."""
+        print(text, file=self.out)
+
+    def print_table(self, table: "Table") -> None:
+        """Write a table to stdout."""
+        from rich.console import Console as RichConsole  # noqa: PLC0415
+
+        RichConsole(file=self.out, width=self.width).print(table)
+
+    def say(self, text: str) -> None:
+        """Write a message to stderr."""
+        print(text, file=self.err)
+
+    def discard_output(self) -> None:
+        """Send what is left of stdout nowhere, as its reader has gone."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+
+    @contextlib.contextmanager
+    def status(self, task: str) -> Iterator[None]:
+        """Show on a terminal that a task is running."""
+        if not self.err.isatty():
+            yield
+            return
+        from rich.console import Console as RichConsole  # noqa: PLC0415
+
+        with RichConsole(file=self.err).status(task):
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, task: str) -> Iterator[Callable[[float], None] | None]:
+        """Return a function that draws a progress bar, if the task takes more than a second on a terminal."""
+        if not self.err.isatty():
+            yield None
+            return
+        bars: list[Any] = []
+        begin = time.monotonic()
+
+        def draw(share: float) -> None:
+            if not bars and time.monotonic() - begin > 1:
+                bars.append(self._start_bar(task))
+            for bar in bars:
+                bar.update(bar.task_ids[0], completed=share)
+
+        try:
+            yield draw
+        finally:
+            for bar in bars:
+                bar.stop()
+
+    def _start_bar(self, task: str) -> Any:
+        from rich.console import Console as RichConsole  # noqa: PLC0415
+        from rich.progress import Progress  # noqa: PLC0415
+
+        bar = Progress(console=RichConsole(file=self.err), transient=True)
+        bar.add_task(task, total=1.0)
+        bar.start()
+        return bar
+
+
+def console_of(ctx: "typer.Context") -> Console:
+    """Return the console that was handed to a command."""
+    console: Console = ctx.obj
+    return console

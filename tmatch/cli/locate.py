@@ -1,0 +1,237 @@
+"""Commands that search: locate and heatmap."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import tmatch
+from tmatch._arrays.typing import Array
+from tmatch._detection.criterion import Criterion
+from tmatch._io import pairs, writing
+from tmatch._results import formats
+from tmatch._scoring.maps import ScoreMap
+from tmatch._search.matcher import Matcher, map_scores
+from tmatch.cli import options
+from tmatch.cli.console import Console, console_of
+
+NONE_FOUND = 1
+
+
+def locate(
+    ctx: typer.Context,
+    image: options.ImageFile,
+    templates: options.TemplateFiles,
+    false_alarms: options.FalseAlarms = None,
+    threshold: options.Threshold = None,
+    max_count: options.MaxCount = None,
+    max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
+    prefilter: options.PrefilterName = options.PREFILTER,
+    gray: options.Gray = False,
+    metric: options.MetricName = options.METRIC,
+    mask: options.MaskFile = None,
+    image_mask: options.ImageMaskFile = None,
+    alpha: options.AlphaRule = "opaque",
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
+    output: options.Positions = options.POSITIONS,
+    region: options.RegionText = None,
+    pixel_ratio: options.PixelRatio = 1.0,
+    form: Annotated[
+        formats.Format,
+        typer.Option("--format", help="How matches are printed.", rich_help_panel=options.RESULT),
+    ] = "table",
+    overlay: Annotated[Path | None, options.target("PNG", "Write the image with boxes and scores.")] = None,
+    heatmap: Annotated[Path | None, options.target("PNG", "Write the score map as a figure.")] = None,
+    scores: Annotated[Path | None, options.target("NPY", "Write the score map as an array.")] = None,
+) -> None:
+    """Find every position of IMAGE that matches a TEMPLATE, and print the boxes.
+
+    Boxes are in pixels: x and y of the top left corner, width, height. Try
+
+        tmatch locate photo.png eye.png --overlay found.png
+    """
+    console = console_of(ctx)
+    allowed = Criterion.of(
+        metric, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter
+    ).false_alarms
+    files = _Files(overlay, heatmap, scores)
+    files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
+    pixels = pairs.read_search_image(image, alpha)
+    part = options.read_region(region, pixel_ratio, pixels[0].shape)
+    pair = pairs.read_pair(pixels, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
+    search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
+    matches = search.locate(
+        false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+        prefilter=prefilter,
+    )  # fmt: skip
+    best = None if matches else search.best()
+    maps = search.score_maps() if heatmap or scores else []
+    if form == "table":
+        _print_table(console, matches, pixel_ratio)
+    else:
+        about = {"image": str(image), **({"false_alarms": allowed} if allowed else {"threshold": threshold})}
+        size = pair.image.shape[:2]
+        text = formats.format_matches(matches, form, about=about, size=size, pixel_ratio=pixel_ratio)
+        if text:
+            console.print(text)
+    files.write(search, pixels[0], matches, best, maps)
+    if best is not None:
+        console.say(_explain_none(best, allowed, threshold, pixel_ratio))
+        raise typer.Exit(NONE_FOUND)
+
+
+def heatmap(
+    ctx: typer.Context,
+    image: options.ImageFile,
+    template: options.TemplateFile,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="PNG", help="The figure to write.", show_default=False)
+    ],
+    gray: options.Gray = False,
+    metric: options.MetricName = options.METRIC,
+    mask: options.MaskFile = None,
+    image_mask: options.ImageMaskFile = None,
+    alpha: options.AlphaRule = "opaque",
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
+    output: options.Positions = options.POSITIONS,
+    region: options.RegionText = None,
+) -> None:
+    """Draw the score of TEMPLATE at every position of IMAGE."""
+    console = console_of(ctx)
+    writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
+    pixels = pairs.read_search_image(image, alpha)
+    pair = pairs.read_pair(pixels, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
+    part = options.read_region(region, 1, pair.image.shape)
+    search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
+    maps = search.score_maps()
+    with console.status("drawing"):
+        best = search.in_image(maps[0].best)
+        writing.write_figure(out, search.draw(maps, [best]))
+    x, y, _, _ = best.box.xywh
+    console.say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search for templates in a part of an image; its matches are in pixels of the whole image."""
+
+    console: Console
+    matcher: Matcher
+    image: Array
+    image_mask: Array | None
+    part: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, console: Console, pair: pairs.Pair, part: tuple[slice, slice], **preparing: Any) -> "_Search":
+        """Prepare the templates that were read, and cut out the part."""
+        matcher = Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
+        image_mask = None if pair.image_mask is None else pair.image_mask[part]
+        return cls(console, matcher, pair.image[part], image_mask, part)
+
+    def locate(self, **deciding: Any) -> list[tmatch.Match]:
+        with self.console.progress("searching") as progress:
+            matches = self.matcher.locate(
+                self.image, image_mask=self.image_mask, progress=progress, **deciding
+            )
+        return [self.in_image(match) for match in matches]
+
+    def best(self) -> tmatch.Match:
+        with self.console.progress("looking for the best position") as progress:
+            best = self.matcher.best(self.image, image_mask=self.image_mask, progress=progress)
+        return self.in_image(best)
+
+    def score_maps(self) -> list[ScoreMap]:
+        with self.console.progress("scoring every position") as progress:
+            return map_scores(self.matcher, self.image, self.image_mask, progress)
+
+    def in_image(self, match: tmatch.Match) -> tmatch.Match:
+        """Return a match in the part as one in the whole image."""
+        start = tuple(s + p.start for s, p in zip(match.box.start, self.part, strict=True))
+        return replace(match, box=replace(match.box, start=start))
+
+    def draw(self, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
+        first = {m.label: tuple(f + p.start for f, p in zip(m.first, self.part, strict=True)) for m in maps}
+        return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files that `locate` writes."""
+
+    overlay: Path | None
+    heatmap: Path | None
+    scores: Path | None
+
+    def check(self, inputs: list[Path], n_templates: int) -> None:
+        """Refuse, before any work, what cannot be written."""
+        if self.scores and n_templates > 1:
+            msg = f"--scores writes one score map, but {n_templates} templates are given; name one of them"
+            raise ValueError(msg)
+        if self.scores and self.scores.suffix.lower() != ".npy":
+            msg = f'cannot write "{self.scores}": --scores writes arrays; use the ending .npy'
+            raise ValueError(msg)
+        figures = [path for path in (self.overlay, self.heatmap) if path]
+        writing.check_targets(inputs, figures, [self.scores] if self.scores else [])
+
+    def write(
+        self,
+        search: _Search,
+        image: Array,
+        matches: list[tmatch.Match],
+        best: tmatch.Match | None,
+        maps: list[ScoreMap],
+    ) -> None:
+        with search.console.status("writing files"):
+            if self.overlay:
+                writing.write_figure(self.overlay, tmatch.plot_matches(image, matches, rejected=best))
+            if self.heatmap:
+                writing.write_figure(self.heatmap, search.draw(maps, matches))
+            if self.scores:
+                writing.write_array(self.scores, maps[0].scores)
+        written = ", ".join(str(path) for path in (self.overlay, self.heatmap, self.scores) if path)
+        if written:
+            search.console.say(f"written: {written}")
+
+
+def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: float) -> None:
+    if not matches:
+        return
+    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    names = ("x", "y", "width", "height", "score", "false alarms", "second best")
+    table = Table(
+        Column("label", overflow="fold"), *(Column(name, justify="right", no_wrap=True) for name in names)
+    )
+    for match in matches:
+        box = (f"{formats.in_units(value, pixel_ratio):g}" for value in match.box.xywh)
+        others = (
+            "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
+        )
+        table.add_row(Text(match.label), *box, f"{match.score:.3f}", *others)
+    console.print_table(table)
+
+
+def _explain_none(
+    best: tmatch.Match, allowed: float | None, threshold: float | None, pixel_ratio: float
+) -> str:
+    x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+    if threshold is not None:
+        digits = 2 if round(best.score, 2) < threshold else 6
+        reason = (
+            f"no score reached {threshold:g}; "
+            f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.'
+        )
+        remedy = "lower --threshold below that score"
+    else:
+        reason = (
+            f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
+            f"{best.false_alarms:.2g} false alarms are expected at this score and at most {allowed:g} are allowed."
+        )
+        remedy = "allow more --false-alarms, or decide by the score with --threshold"
+    return (
+        f"nothing found: {reason}\n"
+        f"Look at that position with --overlay or --heatmap; if it is right, {remedy}.\n"
+        "If it is wrong, the object may be rotated, of another size, or absent: try a template cut from this image."
+    )
