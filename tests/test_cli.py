@@ -407,7 +407,7 @@ def test_a_template_that_hangs_over_the_border_is_found_on_request(badge):
 def test_other_metrics_need_thresholds_of_their_own(pair):
     result = run("locate", *pair, "--metric", "ssd")
     assert result.exit_code == 2
-    assert "chance gives is known for zncc and orientation only; give a `threshold`" in result.stderr
+    assert "can be estimated for zncc and orientation only; give a `threshold`" in result.stderr
     found = places(run("locate", *pair, "--metric", "ssd", "--threshold", 0, "--format", "json"))
     assert found == [(8, 5, 0.0), (50, 30, 0.0)]
     assert (

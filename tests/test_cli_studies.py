@@ -149,7 +149,7 @@ def test_explanations_are_json_on_request():
         (["--metric", "ssd"], "give a `threshold`"),
         (
             ["--prefilter", "whiten", "--threshold", "0.5"],
-            "filtered pictures are judged by zncc and `false_alarms`",
+            "filtered images are decided on by zncc and `false_alarms`",
         ),
     ],
 )

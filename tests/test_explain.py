@@ -11,9 +11,9 @@ from scipy.ndimage import gaussian_filter
 
 import tmatch
 from tmatch import Box, Match, iou
-from tmatch._diagnostics.explain import _Judge, _success, explain
+from tmatch._detection.criterion import Criterion
+from tmatch._diagnostics.explain import _Records, _success, explain
 from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
-from tmatch._diagnostics.view import Deciding
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Explanation, Hint
@@ -70,36 +70,40 @@ def small_scene(seed):
     return image, template
 
 
+def searched(image, template, decision, scoring, **options):
+    matcher, of_image = make_matcher(template, None, scoring)
+    criterion = Criterion.of(scoring.get("metric", "zncc"), **decision)
+    return matcher.search(image, criterion, **of_image, **options)
+
+
 @given(st.integers(0, 10**6), DECISIONS, SCORINGS)
 @settings(max_examples=60)
-def test_every_place_is_judged_as_locate_does(seed, decision, scoring):
+def test_decisions_on_all_peaks_of_the_maps_accept_what_locate_does(seed, decision, scoring):
     image, template = small_scene(seed)
-    if "metric" in scoring:
-        decision = {
-            "prefilter": "auto",
-            **decision,
-            **({"prefilter": "none"} if "prefilter" in decision else {}),
-        }
+    if "metric" in scoring and "prefilter" in decision:
+        decision = {**decision, "prefilter": "none"}
     matches = found(image, template, **decision, **scoring)
-    whole = {"false_alarms": None, "threshold": None, "prefilter": "auto", **decision}
-    matcher, of_image = make_matcher(template, None, scoring)
-    judge = _Judge(matcher, image, Deciding(**whole), of_image)
-    reached = [range(-k, n + 1) for n, k in zip(image.shape, template.shape, strict=True)]
-    verdicts = [judge.about((y, x)) for y in reached[0] for x in reached[1]]
-    assert {v.box.start for v in verdicts if v.rule == "reported"} == set(matches)
+    by_maps, by_peaks = (
+        searched(image, template, decision, scoring, keep=what) for what in ("maps", "peaks")
+    )
+    for result in (by_maps, by_peaks):
+        kept = {match.box.start: match for match in result.matches}
+        assert list(kept) == list(matches)
+        for start, match in matches.items():
+            assert kept[start].score == match.score
+            assert kept[start].false_alarms == pytest.approx(match.false_alarms, rel=0.011)
+        assert [each.match for each in result.decisions if each.reported] != [] or not matches
     everything = {**decision, "max_count": None}
     enough = [found(image, template, **everything, **scoring)]
     enough += [found(image, template, **{**everything, "max_overlap": 1.0}, **scoring)]
     enough += [found(image, template, **{**everything, "max_overlap": 1.0, "min_distance": 1}, **scoring)]
-    for verdict in verdicts:
-        stages = [verdict.box.start in each for each in (matches, *enough)]
+    for record in by_peaks.decisions:
+        stages = [record.box.start in each for each in (matches, *enough)]
         rule = ("reported", "count", "overlap", "distance")[stages.index(True)] if any(stages) else None
-        assert (verdict.rule if verdict.rule in PASSED else None) == rule
-        assert verdict.reported == (verdict.rule == "reported") == (verdict.box.start in matches)
+        assert (record.rule if record.rule in PASSED else None) == rule
+        assert record.reported == (record.rule == "reported") == (record.box.start in matches)
         if rule in ("reported", "count"):
-            match = enough[0][verdict.box.start]
-            assert (verdict.score, verdict.false_alarms) == (match.score, match.false_alarms)
-            assert verdict.number == list(enough[0]).index(verdict.box.start) + 1
+            assert record.number == list(enough[0]).index(record.box.start) + 1
 
 
 @given(st.integers(0, 10**6), DECISIONS)
@@ -177,7 +181,7 @@ def test_below_the_threshold():
     assert (told.rule, told.rank, told.score) == ("threshold", 3, match.score)
     assert (told.least_score, told.threshold, told.allowed) == (threshold, threshold, None)
     assert told.false_alarms == match.false_alarms < 0.01
-    assert "it is hardly an accident. Lower the threshold, or decide by false alarms." in told.text
+    assert "it is hardly a false match. Lower the threshold, or decide by false alarms." in told.text
     assert explain(image, TEMPLATE, at=match.box.start, threshold=match.score).reported
 
 
@@ -197,7 +201,7 @@ def test_below_the_threshold_by_accident():
     )
     told = explain(image, TEMPLATE, at=place, threshold=0.7)
     assert (told.rule, told.false_alarms > 0.01) == ("threshold", True)
-    assert "a lower threshold would let accidents in." in told.text
+    assert "a lower threshold would accept false matches." in told.text
 
 
 def test_too_many_false_alarms():
@@ -210,7 +214,7 @@ def test_too_many_false_alarms():
     assert told.score < told.least_score <= 1
     assert (told.filtered_score, told.prefilter) == (None, "none")
     assert (
-        f"its score is {told.score:.2f} (peak number 4), and {told.least_score:.2f} is enough there."
+        f"its score is {told.score:.2f} (peak number 4), and at least {told.least_score:.2f} is required there."
         in told.text
     )
     assert explain(
@@ -293,12 +297,12 @@ def test_the_nearest_peak_is_the_best_within_reach(output):
     peaks = tmatch.find_peaks(scores)
     shift = 0 if output == "valid" else np.array(TEMPLATE.shape) - 1
     rng, seen = np.random.default_rng(0), set()
-    matcher, of_image = make_matcher(TEMPLATE, None, {"output": output})
-    judge = _Judge(matcher, image, Deciding(None, 0.9, None, 0.3, 1, "auto"), of_image)
+    result = searched(image, TEMPLATE, {"threshold": 0.9}, {"output": output}, keep="peaks")
+    records = _Records(result, Criterion.of("zncc", threshold=0.9))
     for place in [*rng.integers(0, scores.shape, (300, 2)), *peaks[3:100]]:
         near = peaks[(np.abs(peaks - place) <= (4, 6)).all(axis=1)]
         higher = [p for p in near if scores[tuple(p)] > scores[tuple(place)]]
-        told = judge.nearest_peak(judge.about(tuple((place - shift).tolist())))
+        told = records.nearest_peak(records.about(tuple((place - shift).tolist())))
         assert (told is None) == (not higher)
         if told is not None:
             assert told.box.start == tuple((higher[0] - shift).tolist())
@@ -368,7 +372,7 @@ def test_a_flat_window_has_no_score():
     told = explain(image, TEMPLATE, at=(90, 10))
     assert (told.rule, told.lacks, told.seen, told.score) == ("no score", "contrast", 1, None)
     assert (told.rank, told.false_alarms) == (None, None)
-    assert "the image is flat there" in told.text
+    assert "the image is constant there" in told.text
 
 
 def test_a_window_that_is_hardly_seen_has_no_score():
@@ -378,7 +382,7 @@ def test_a_window_that_is_hardly_seen_has_no_score():
     options = {"image_mask": there, "at": (12, 20)}
     told = explain(image, TEMPLATE, **options)
     assert (told.rule, told.lacks, told.seen) == ("no score", "overlap", 5 / 24)
-    assert "only 21 % of the template lies on pixels that exist" in told.text
+    assert "only 21 % of the template lies on valid pixels" in told.text
     enough = explain(image, TEMPLATE, min_overlap=5 / 24, **options)
     assert enough.score is not None
 
@@ -442,7 +446,7 @@ def test_no_peak_of_the_whitened_image():
     image, template = hidden()
     told = explain(image, template, at=(61, 90), prefilter="whiten")
     assert (told.rule, told.higher.box.start, told.nearest_peak.rule) == ("not a peak", (60, 90), "reported")
-    assert "in the whitened image, which decides, its neighbour x=90, y=60 does better." in told.text
+    assert "in the whitened image, which decides, its neighbour x=90, y=60 fits better." in told.text
 
 
 def test_good_when_whitened_but_not_at_all_alike():
@@ -455,7 +459,7 @@ def test_good_when_whitened_but_not_at_all_alike():
     assert told.score < 0 < told.least_score < told.filtered_score
     assert told.false_alarms < told.allowed
     assert tmatch.locate(image, texture + coarse, prefilter="whiten") == []
-    assert f"in the image as it is its score is {told.score:.2f}, and must be above 0." in told.text
+    assert f"but in the unfiltered image it is {told.score:.2f}, and must be above 0." in told.text
 
 
 def test_where_only_the_whitened_image_has_a_score():
@@ -505,7 +509,7 @@ def test_a_template_twice_as_large_is_found_at_half_its_size(noise):
     assert hint.match.false_alarms * 10 <= told.false_alarms
     assert told.turn_hint is None
     assert told.tried == len(FACTORS) + len(TURNS)
-    assert "The template does much better at 0.5 times its size" in told.text
+    assert "The template fits much better at 0.5 times its size" in told.text
     assert "at x=71, y=33" in told.text
 
 
@@ -533,7 +537,8 @@ def test_a_turned_or_mirrored_template_gets_a_hint(turn):
     told = explain(image, BIG)
     assert (told.turn_hint.turn, told.turn_hint.factor, told.turn_hint.match.box) == (turn, 1.0, box)
     assert (told.reported, told.scale_hint) == (False, None)
-    assert f"The template does much better {turn}" in told.text
+    said = turn.replace("turned", "rotated").replace("mirrored", "flipped")
+    assert f"The template fits much better {said}" in told.text
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -541,7 +546,7 @@ def test_no_hint_for_what_is_not_there(seed):
     told = explain(scene(seed), make_clutter((16, 24), rng=100 + seed))
     assert (told.reported, told.scale_hint, told.turn_hint) == (False, None, None)
     assert told.tried == len(FACTORS) + len(TURNS)
-    assert "No other size from half to twice, no right-angle turn and no mirror image" in told.text
+    assert "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip" in told.text
 
 
 def test_a_hint_for_a_place_lies_there():
@@ -712,8 +717,8 @@ def test_inputs_are_not_written_to():
 HERE, THERE = Box((20, 10), (8, 16)), Box((24, 12), (8, 16))
 BETTER = Match(THERE, 0.957)
 NO_CHANGE = (
-    "No other size from half to twice, no right-angle turn and no mirror image does clearly better. If what is sought "
-    "is in the image, it looks different: try a template cut from this image."
+    "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better. If what "
+    "is sought is in the image, it looks different: try a template cut from this image."
 )
 NO_CHANGE_THERE = NO_CHANGE.replace("better.", "better there.").replace(
     "sought is in the image", "sought is there"
@@ -726,91 +731,97 @@ NEAR = Decision(box=THERE, reported=False, rule="threshold", score=0.61, least_s
 SENTENCES = [
     (
         {**FOUND, "threshold": 0.4, "least_score": 0.4},
-        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and 0.40 is enough there.",
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and at least 0.40 is "
+        "required there.",
     ),
     (
         {**FOUND, "threshold": 0.4, "least_score": 0.4, "false_alarms": 0.02},
-        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and 0.40 is enough there. "
-        "Chance gives 0.02 as good in such a search: it may be an accident, so look at it.",
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and at least 0.40 is "
+        "required there. 0.02 false alarms are expected at this score: it may be a false match, so look at it.",
     ),
     (
         {**FOUND, "allowed": 0.01, "least_score": 1.0, "false_alarms": 1e-5},
         "x=10, y=20 is reported, match number 1 of 3: its score is 0.50 (peak number 2), and perhaps no score is "
-        "enough there. Chance gives less than 0.001 as good in such a search; 0.01 are allowed.",
+        "high enough there. Fewer than 0.001 false alarms are expected at this score; at most 0.01 are allowed.",
     ),
     (
         {**FOUND, "allowed": 0.01, "least_score": 0.3, "filtered_score": 0.31, "prefilter": "bandpass",
          "false_alarms": 0.0052},
-        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50; in the band-passed image, which decides, its "
-        "score is 0.31 (peak number 2), and 0.30 is enough there. Chance gives 0.0052 as good in such a search; 0.01 "
-        "are allowed.",
+        "x=10, y=20 is reported, match number 1 of 3: its score is 0.50; in the band-passed image, which decides, "
+        "its score is 0.31 (peak number 2), and at least 0.30 is required there. 0.0052 false alarms are expected "
+        "at this score; at most 0.01 are allowed.",
     ),
     (
         {**BY_THRESHOLD, "score": 0.7999, "false_alarms": 0.01},
-        "x=10, y=20 is not reported: its score is 0.7999 (peak number 2), and 0.8000 is enough there. Chance gives "
-        "0.01 as good in such a search: it is hardly an accident. Lower the threshold, or decide by false alarms.",
+        "x=10, y=20 is not reported: its score is 0.7999 (peak number 2), and at least 0.8000 is required there. "
+        "0.01 false alarms are expected at this score: it is hardly a false match. Lower the threshold, or decide "
+        "by false alarms.",
     ),
     (
         {**BY_THRESHOLD, "false_alarms": 2718.2, "tried": 15},
-        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and 0.80 is enough there. Chance gives 2700 as "
-        f"good in such a search: a lower threshold would let accidents in.\n{NO_CHANGE_THERE}",
+        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and at least 0.80 is required there. 2700 "
+        f"false alarms are expected at this score: a lower threshold would accept false matches.\n{NO_CHANGE_THERE}",
     ),
     (
         {**BY_THRESHOLD, "false_alarms": 0.001, "tried": 15},
-        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and 0.80 is enough there. Chance gives 0.001 "
-        "as good in such a search: it is hardly an accident. Lower the threshold, or decide by false alarms.",
+        "x=10, y=20 is not reported: its score is 0.50 (peak number 2), and at least 0.80 is required there. 0.001"
+        " false alarms are expected at this score: it is hardly a false match. Lower the threshold, or decide by "
+        "false alarms.",
     ),
     (
         {**BY_CHANCE, "false_alarms": 0.0512, "noise": 12.34},
-        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and 0.80 is enough there. Chance gives 0.051 "
-        "as good in such a search; 0.01 are allowed. If the place is right, allow 0.052 false alarms, or decide by the "
-        "score with a threshold.\nThe noise in the image is about 12 (standard deviation; fine texture counts).",
+        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and at least 0.80 is required there. 0.051"
+        " false alarms are expected at this score; at most 0.01 are allowed. If the place is right, allow 0.052 "
+        "false alarms, or decide by the score with a threshold.\nThe noise in the image is about 12 (standard "
+        "deviation; fine texture counts).",
     ),
     (
         {**BY_CHANCE, "false_alarms": 0.1, "tried": 15, "asked": False, "noise": 0.0},
-        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and 0.80 is enough there. Chance gives 0.1 as "
-        f"good in such a search; 0.01 are allowed.\n{NO_CHANGE}",
+        "x=10, y=20 is not reported: its score is 0.50 (the best peak), and at least 0.80 is required there. 0.1 "
+        f"false alarms are expected at this score; at most 0.01 are allowed.\n{NO_CHANGE}",
     ),
     (
         {**BASE, "rule": "overlap", "score": 0.9, "removed_by": BETTER, "iou": 0.2812,
          "nearest_peak": dataclasses.replace(NEAR, reported=True, rule="reported")},
-        "x=10, y=20 is not reported: its score of 0.90 is enough, but it overlaps the better match at x=12, y=24 "
-        "(score 0.96) by 0.28 (intersection over union), and max_overlap is less. Raise it to 0.29 to have both.",
+        "x=10, y=20 is not reported: its score of 0.90 is high enough, but it overlaps the better match at x=12, "
+        "y=24 (score 0.96) by 0.28 (intersection over union), and max_overlap is less. Raise it to 0.29 to have "
+        "both.",
     ),
     (
         {**BASE, "rule": "distance", "score": 0.9, "removed_by": BETTER},
-        "x=10, y=20 is not reported: its score of 0.90 is enough, but the better match at x=12, y=24 (score 0.96) is 4 "
-        "pixels away, and min_distance is more. Lower it to 4 to have both.",
+        "x=10, y=20 is not reported: its score of 0.90 is high enough, but the better match at x=12, y=24 (score "
+        "0.96) is 4 pixels away, and min_distance is more. Lower it to 4 to have both.",
     ),
     (
         {**BASE, "rule": "count", "score": 0.9, "number": 4, "matches": 2, "best": (NEAR,)},
-        "x=10, y=20 is not reported: it is good enough, but would be match number 4, and max_count is 2. Raise "
+        "x=10, y=20 is not reported: it is accepted, but would be match number 4, and max_count is 2. Raise "
         "max_count to 4 to have it.\nThe best place besides is x=12, y=24 (not reported), with a score of 0.61.",
     ),
     (
         {**BASE, "rule": "not a peak", "score": 0.9, "higher": BETTER, "threshold": 0.8, "nearest_peak": NEAR,
          "best": (NEAR,)},
-        "x=10, y=20 is not reported: its score is 0.90, and its neighbour x=12, y=24 has 0.96.\nA better peak is near. "
-        "x=12, y=24 is not reported: its score is 0.61 (the best peak), and 0.80 is enough there. If the place is "
-        "right, lower the threshold.",
+        "x=10, y=20 is not reported: its score is 0.90, and its neighbour x=12, y=24 has 0.96.\nA better peak is "
+        "near. x=12, y=24 is not reported: its score is 0.61 (the best peak), and at least 0.80 is required there."
+        " If the place is right, lower the threshold.",
     ),
     (
         {**BASE, "rule": "not a peak", "score": 0.957, "higher": BETTER, "allowed": 0.01, "best": (
             Decision(box=Box((0, 0), (8, 16)), reported=True, rule="reported", score=0.1, filtered_score=0.9,
                     prefilter="whiten", false_alarms=2e-3),)},
-        "x=10, y=20 is not reported: its neighbour x=12, y=24 has the same score, 0.96, and of equal ones only the "
-        "middle counts.\nThe best place besides is x=0, y=0 (reported), with a score of 0.90 in the whitened image; "
-        "chance gives 0.002 as good in such a search.",
+        "x=10, y=20 is not reported: its neighbour x=12, y=24 has the same score, 0.96, and of equal ones only the"
+        " middle counts.\nThe best place besides is x=0, y=0 (reported), with a score of 0.90 in the whitened "
+        "image; 0.002 false alarms are expected at this score.",
     ),
     (
         {**BASE, "rule": "no score", "lacks": "contrast", "scale_hint": Hint(
             Match(HERE, 0.953, false_alarms=0.004), factor=2 / 3), "turn_hint": Hint(
             Match(THERE, 0.9, false_alarms=0.002), turn="turned 90"), "tried": 15},
-        "x=10, y=20 has no score: the image is flat there, or what is seen of the template, so that there is nothing "
-        'to compare. The metric "ssd" scores such places, too.\nThe template does much better at 0.667 times its size: '
-        "its score is 0.95 at x=10, y=20; chance gives 0.004 as good in such a search. Search with it changed like "
-        "that.\nThe template does much better turned 90 degrees counter-clockwise: its score is 0.90 at x=12, y=24; "
-        "chance gives 0.002 as good in such a search. Search with it changed like that.",
+        "x=10, y=20 has no score: the image is constant there, or the part of the template on valid pixels, so "
+        'that there is nothing to compare. The metric "ssd" scores such places, too.\nThe template fits much better'
+        " at 0.667 times its size: its score is 0.95 at x=10, y=20; 0.004 false alarms are expected at this score."
+        " Search with it changed like that.\nThe template fits much better rotated 90 degrees counter-clockwise: "
+        "its score is 0.90 at x=12, y=24; 0.002 false alarms are expected at this score. Search with it changed "
+        "like that.",
     ),
 ]  # fmt: skip
 

@@ -118,7 +118,7 @@ def test_explained_peaks_are_not_learnt_from_but_hollows_there_are(noisy_map):
     _, template, scores = noisy_map
     chance, turned = (tmatch.estimate_chance(sign * scores, template) for sign in (1, -1))
     everywhere = np.argwhere(np.isfinite(scores))
-    hollows, peaks = (each.without(everywhere).learnt_from for each in (chance, turned))
+    hollows, peaks = (each._null.without(everywhere).n_fitted for each in (chance, turned))
     assert chance.learnt_from == turned.learnt_from == peaks + hollows - 1  # the best peak may be a match
 
 

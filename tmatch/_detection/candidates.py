@@ -10,13 +10,14 @@ import numpy as np
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._detection.peaks import settle
+from tmatch._detection.false_alarms import NullDistribution
+from tmatch._detection.peaks import LOWEST, settle
 from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Meter, Work
 from tmatch._scoring.integer.batch import TemplateBatch
-from tmatch._scoring.maps import plan
+from tmatch._scoring.maps import ScoreMap, plan
 from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 
@@ -158,3 +159,40 @@ def _bands(scorer: Scorer, work: Work, meter: Meter) -> Iterator[Band]:
         yield first, heights
         waiting = []
     scorer.finish()
+
+
+def candidates_in_map(made: ScoreMap, criterion: Criterion | None = None) -> Candidates:
+    """Find the peaks of a score map that is made already: those that a criterion accepts, or all."""
+    shape, null, floor = made.scores.shape, null_of_map(made), LOWEST
+    if criterion is not None and criterion.threshold is not None:
+        floor = criterion.threshold
+    elif criterion is not None and null is not None:
+        floor = float(criterion.floors(null).min())
+    if floor == math.inf:
+        return Candidates(np.empty((0, len(shape)), np.intp), np.empty(0), null)
+    found = Candidates(*_peaks_of(_bands_of_map(made), shape, floor), null)
+    return found if criterion is None else criterion.choose(found)
+
+
+def best_in_map(made: ScoreMap) -> Candidates:
+    """Find the best place of a score map that is made already, the first of equal ones."""
+    best = made.best
+    place = made.search.position_of(best.box.start)
+    return Candidates(np.array([place], np.intp), np.array([best.score]), null_of_map(made))
+
+
+def null_of_map(made: ScoreMap) -> NullDistribution | None:
+    """Fit the null distribution to a score map that is made already."""
+    summary = summary_builder(made.search)
+    for _ in _surveyed(_bands_of_map(made), summary):
+        pass
+    return null_of(summary, made.search)
+
+
+def _bands_of_map(made: ScoreMap) -> Iterator[Band]:
+    """Cut a score map into bands of rows; minus infinity where there is no score."""
+    scores, valid = made.scores, made.valid
+    rows = max(1, execution.current().band_positions // max(1, math.prod(scores.shape[1:])))
+    for first in range(0, len(scores), rows):
+        part = slice(first, first + rows)
+        yield first, np.where(valid[part], scores[part], -np.inf)

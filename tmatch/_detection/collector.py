@@ -13,7 +13,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
-from tmatch._detection.false_alarms import Chance, effective_pixels, fit_null
+from tmatch._detection.false_alarms import NullDistribution, effective_pixels, fit_null
 from tmatch._detection.peaks import settle
 from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
@@ -45,7 +45,7 @@ def summary_builder(search: Search) -> SummaryBuilder | None:
     return SummaryBuilder(search.map_shape, search.window) if search.metric.has_null_model else None
 
 
-def null_of(builder: SummaryBuilder | None, search: Search) -> Chance | None:
+def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution | None:
     """Fit the null distribution to a summary."""
     if builder is None:
         return None
@@ -71,7 +71,7 @@ class _Collector:
         self.positions: list[Positions] = [np.empty((0, 2), np.intp)]
         self.overflowed = False
         self.builder = SummaryBuilder(search.map_shape, template.window)
-        self.null: Chance | None = None
+        self.null: NullDistribution | None = None
         self.floor = math.inf if rule.threshold is None else rule.threshold  # least accepted score
         self._floors: Array | None = None  # of each cell
 

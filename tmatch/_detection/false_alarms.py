@@ -21,39 +21,110 @@ from tmatch._detection.tails import (
     evidence_of,
 )
 
-_LOCAL = 0.5  # how much the surroundings of a place count for what is usual there, beside the whole map
-_OUTLIER = 1e-4  # false alarms of peaks that are taken for matches, and not learnt from
-COPY_SCORE = 0.7  # least score of such peaks: half of what is seen is the template's
-_APART = 3.0  # how far they stand out from all others, in scales of the tail
-_EQUAL = 1.001  # nor is it certain then which of equal peaks is the highest
-_MIN_FALSE_ALARMS = 1e-300  # false alarms
+_LOCAL = 0.5  # weight of the surroundings in the local variance of scores, beside that of the whole map
+_OUTLIER = 1e-4  # peaks of fewer false alarms are taken for matches, and not fitted
+COPY_SCORE = 0.7  # least score of such peaks: half of the window's variance is the template's
+_APART = 3.0  # distance of such peaks from all others, in scales of the tail
+_EQUAL = 1.001  # in single precision it is not certain which of equal peaks is the highest
+_MIN_FALSE_ALARMS = 1e-300
+ROUNDING = 1.006  # numbers above a limit by more than this factor stay above it when rounded to three digits
 
 
 @dataclass(frozen=True)
+class NullDistribution:
+    """The distribution of the scores of one map at places where the template is not.
+
+    `cells` summarise the map, `local_variance` is the mean square of the scores around each cell, and
+    `template_pixels` computes the template's own effective pixels, if they are needed.
+    """
+
+    effective_pixels: float
+    n_fitted: int  # peaks and minima; 0 if there were too few
+    cells: ScoreSummary
+    local_variance: Array
+    tail: FittedTail | AnalyticTail
+    template_pixels: Callable[[], float]
+
+    def false_alarms(
+        self, places: Positions, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Compute the expected number of false alarms at these scores, in this map or in so many tests like it.
+
+        All false alarms are computed and rounded here. They are rounded before they are multiplied, too, as limits
+        are shared among tests.
+        """
+        expected = self.tail.expect(self._evidence(places, scores))
+        rounded = _round(np.maximum(expected, _MIN_FALSE_ALARMS))
+        if n_tests == 1 and at_least == 0:
+            return rounded
+        return _round(np.maximum(rounded * n_tests, at_least))
+
+    def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
+        """Compute the score in each cell at which so many false alarms are expected; 1 where there may be none."""
+        variance = clip(self.local_variance, *VARIANCE_BOUNDS)
+        exponent = 2 * self.tail.needed(false_alarms) * variance / (1 - variance)
+        least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
+        return least
+
+    def without(self, places: Positions) -> "NullDistribution":
+        """Fit the tail once more, without the peaks at these places."""
+        excluded = np.zeros(self.local_variance.shape, bool)
+        excluded[self.cells.of(places)] = True
+        return fit_null(self.cells, self.template_pixels, excluded)
+
+    def evidence(self, places: Positions, scores: Array) -> Array:
+        """Compute the evidence of scores, which is comparable between templates."""
+        return self._evidence(places, scores) * self.tail.weight
+
+    def _evidence(self, places: Positions, scores: Array) -> Array:
+        return evidence_of(
+            np.minimum(scores, self.tail.max_score), self.local_variance[self.cells.of(places)]
+        )
+
+
 class Chance:
-    """What chance gives in one search: how often it reaches a score at a place.
+    """Expected numbers of false alarms in one search.
 
     Made by `estimate_chance`.
 
     Parameters
     ----------
+    null : NullDistribution
+        What was estimated; private.
+
+    Attributes
+    ----------
     effective_pixels : float
-        Independent pixels that a score seems to be made of, from the mean square of all scores.
+        Independent pixels with the same variance of the score, from the mean square of all scores.
     learnt_from : int
-        Number of peaks and hollows that were learnt from; 0 if there were too few, see `estimate_chance`.
-    cells, usual, tail, pixels
-        The map summed up in cells, the mean square of scores around each, and what was learnt.
+        Number of peaks and minima that the tail was fitted to; 0 if there were too few, see `estimate_chance`.
+    cell_shape : tuple of int
+        Places in a cell, on each axis: the null distribution has one local variance per cell.
     """
 
-    effective_pixels: float
-    learnt_from: int
-    cells: ScoreSummary
-    usual: Array  # mean square of scores around each cell
-    tail: "FittedTail | AnalyticTail"
-    pixels: Callable[[], float]
+    def __init__(self, null: NullDistribution) -> None:
+        self._null = null
+
+    def __repr__(self) -> str:
+        return f"Chance(effective_pixels={self.effective_pixels:.4g}, learnt_from={self.learnt_from})"
+
+    @property
+    def effective_pixels(self) -> float:
+        """Independent pixels with the same variance of the score."""
+        return self._null.effective_pixels
+
+    @property
+    def learnt_from(self) -> int:
+        """Number of peaks and minima that the tail was fitted to."""
+        return self._null.n_fitted
+
+    @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """Places in a cell, on each axis."""
+        return self._null.cells.size
 
     def false_alarms(self, places: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
-        """Give the number of peaks as good as these that chance would give in the whole search.
+        """Compute the expected number of false alarms: of peaks as good as these where the template is absent.
 
         Parameters
         ----------
@@ -65,7 +136,7 @@ class Chance:
         Returns
         -------
         (N,) array of float64
-            Rounded to three digits, as it is an estimate. Large where a score is worth nothing.
+            For the whole search. Rounded to three digits, as it is an estimate. Large where a score is worth nothing.
 
         Examples
         --------
@@ -76,11 +147,10 @@ class Chance:
         >>> chance.false_alarms([[50, 50], [50, 50]], [0.4, 1.0]) < [1, 1e-6]
         array([ True,  True])
         """
-        evidence = self._evidence(np.asarray(places, np.intp), np.asarray(scores, np.float64))
-        return _round(np.maximum(self.tail.expect(evidence), _MIN_FALSE_ALARMS))
+        return self._null.false_alarms(np.asarray(places, np.intp), np.asarray(scores, np.float64))
 
     def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
-        """Give the scores that so many false alarms ask for, in each cell of the map; 1 where perhaps none is enough.
+        """Compute the score at which so many false alarms are expected, in each cell of the map.
 
         Parameters
         ----------
@@ -90,30 +160,9 @@ class Chance:
         Returns
         -------
         array of float64
-            One for each cell of `cell_shape` places.
+            One for each cell of `cell_shape` places; 1 where perhaps no score is high enough.
         """
-        usual = clip(self.usual, *VARIANCE_BOUNDS)
-        exponent = 2 * self.tail.needed(false_alarms) * usual / (1 - usual)
-        least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
-        return least
-
-    def without(self, places: Positions) -> "Chance":
-        """Learn once more, but not from these places."""
-        explained = np.zeros(self.usual.shape, bool)
-        explained[self.cells.of(places)] = True
-        return fit_null(self.cells, self.pixels, explained)
-
-    def evidence(self, places: Positions, scores: Array) -> Array:
-        """Tell how unlikely scores are at places, the same way for all templates."""
-        return self._evidence(places, scores) * self.tail.weight
-
-    def _evidence(self, places: Positions, scores: Array) -> Array:
-        return evidence_of(np.minimum(scores, self.tail.most), self.usual[self.cells.of(places)])
-
-    @property
-    def cell_shape(self) -> tuple[int, ...]:
-        """Positions in a cell, on each axis."""
-        return self.cells.size
+        return self._null.least_scores(false_alarms)
 
 
 def estimate_chance(
@@ -125,16 +174,16 @@ def estimate_chance(
     mask: ArrayLike | None = None,
     channel_axis: int | None = None,
 ) -> Chance:
-    """Learn from a score map what scores chance gives in it.
+    """Estimate the null distribution of a score map: its scores where the template is absent.
 
     Parameters
     ----------
     scores : array of real numbers in [-1, 1]
         A score map of "zncc" or "orientation".
     template : array of real numbers
-        The template that was sought.
+        The template that was searched for.
     valid : array of bool or None
-        Which scores mean something, see `score_validity`; None: those that are not 0.
+        Which scores are valid, see `score_validity`; None: those that are not 0.
     mask : array of bool or of weights, of the template's shape, or None
         The template's mask.
     channel_axis : int or None
@@ -143,7 +192,7 @@ def estimate_chance(
     Returns
     -------
     Chance
-        It tells how many false alarms a score at a place means, and which scores are enough.
+        Computes the false alarms expected at a score, and the scores for a number of false alarms.
 
     Raises
     ------
@@ -152,20 +201,20 @@ def estimate_chance(
 
     Notes
     -----
-    A score r is judged by its evidence ``q = -(1 - v) / (2 v) log(1 - r^2)``, where v is the mean square of the scores
-    around it, averaged with that of the whole map: 1 / v independent pixels would give such scores by chance, and q
-    is then the logarithm of how seldom they reach r. Surroundings in which scores are high anyway, as slopes and
-    other smooth things, thus count less.
+    The evidence of a score r is ``q = -(1 - v) / (2 v) log(1 - r^2)``, where v is the local variance: the mean square
+    of the scores around it, averaged with that of the whole map. 1 / v independent pixels have scores of this variance,
+    and q is the negative logarithm of how rarely they reach r. Where scores are high in general, as on slopes and other
+    smooth surfaces, the same score thus counts less.
 
-    What is rare in this very image is learnt from the peaks of the map, a cell of a quarter of the template's side
-    holding one at most, and from its hollows, which are the peaks of the inverted template: it is not there,
-    and no match can spoil what it tells. Of all the k most unlikely ones (3 %, at least 20), with u the least of them,
-    the mean of ``q^0.8 - u^0.8`` gives the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false
-    alarms. Peaks that the hollows call rarer than 1e-4, and the best one, are left out, as they may be matches.
+    The tail of the null distribution is fitted to the peaks of the map (at most one per cell, a quarter of the
+    template's side) and to its minima, which are the peaks of the negated template: it is absent from the image, so
+    that no match contaminates them. Of all the k largest q (3 %, at least 20), with u the smallest of them, the mean
+    of ``q^0.8 - u^0.8`` is the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false alarms. Peaks
+    that are rarer than 1e-4 by the minima, and the best one, are left out, as they may be matches.
 
-    Where there are fewer than 40 peaks and hollows, the score is taken for that of as many independent pixels as the
-    template has, by its autocorrelation (M. S. Bartlett, 1935), or 1 / v if less; false alarms are
-    then ``N P(R > r)`` for N places, and R^2 has the beta distribution of correlations of white noise.
+    With fewer than 40 peaks and minima, the score is taken for that of as many independent pixels as the template has,
+    by its autocorrelation (M. S. Bartlett, 1935), or 1 / v if fewer; the false alarms are then ``N P(R > r)`` for N
+    places, and R^2 has the beta distribution of correlations of white noise.
 
     Examples
     --------
@@ -178,83 +227,83 @@ def estimate_chance(
     >>> bool(chance.false_alarms([[90, 40]], scores[90:91, 40])[0] < 0.01)
     True
     """
-    values, sought = check_numbers("scores", scores), check_numbers("template", template)
-    window = without_channel_axis(sought.shape, channel_axis)
+    values, pixels = check_numbers("scores", scores), check_numbers("template", template)
+    window = without_channel_axis(pixels.shape, channel_axis)
     if values.size == 0 or len(window) != values.ndim or values.max() > 1 + 1e-6 or values.min() < -1 - 1e-6:
         msg = (
             f"`scores` has shape {values.shape} and values from {values.min(initial=0):.3g} to "
             f"{values.max(initial=0):.3g}; it must be a map of scores in [-1, 1] with the axes of the template"
         )
         raise ValueError(msg)
-    told = values != 0 if valid is None else np.asarray(valid, bool)
-    if told.shape != values.shape:
-        msg = f"`valid` has shape {told.shape}; it must have that of `scores`, {values.shape}"
+    known = values != 0 if valid is None else np.asarray(valid, bool)
+    if known.shape != values.shape:
+        msg = f"`valid` has shape {known.shape}; it must have that of `scores`, {values.shape}"
         raise ValueError(msg)
-    channels = split_channels(sought, channel_axis)
+    channels = split_channels(pixels, channel_axis)
     weights = np.ones(channels[0].shape) if mask is None else np.asarray(mask, np.float64)
-    survey = SummaryBuilder(values.shape, channels[0].shape)
-    survey.add(tuple(slice(0, n) for n in values.shape), values, told)
-    return fit_null(survey.cells(), lambda: effective_pixels(channels, weights))
+    summary = SummaryBuilder(values.shape, channels[0].shape)
+    summary.add(tuple(slice(0, n) for n in values.shape), values, known)
+    return Chance(fit_null(summary.cells(), lambda: effective_pixels(channels, weights)))
 
 
 def fit_null(
-    cells: ScoreSummary, pixels: Callable[[], float], explained: NDArray[np.bool_] | None = None
-) -> Chance:
-    """Learn from the cells of a score map.
+    cells: ScoreSummary, template_pixels: Callable[[], float], excluded: NDArray[np.bool_] | None = None
+) -> NullDistribution:
+    """Fit the null distribution to a score map summarised in cells.
 
-    `pixels` tells the template's own effective pixels, if that is needed. What is `explained` by another template is
-    not learnt from.
+    Peaks in `excluded` cells are not fitted: another template explains them.
     """
     squares, count = cells.sums.reshape(2, -1).sum(axis=1).tolist()
     everywhere = squares / max(count, 1)
-    usual = _LOCAL * cells.mean_square() + (1 - _LOCAL) * everywhere
+    variance = _LOCAL * cells.mean_square() + (1 - _LOCAL) * everywhere
     effective = 1 / max(everywhere, 1e-9)
-    heights = np.minimum(cells.heights, MAX_FITTED_SCORE)
-    tops = _local_maxima(heights, usual)
-    if explained is not None:
-        tops[0] &= ~explained
-    scores, number = heights[tops], np.count_nonzero(tops[0])  # those of peaks come first
-    evidence = evidence_of(scores, np.broadcast_to(usual, tops.shape)[tops])
-    peaks, hollows = evidence[:number], evidence[number:]
-    if len(hollows) >= MIN_TAIL:
-        rest = max(len(peaks) - _count_matches(peaks, scores[:number], hollows), 0)
-        learnable = np.partition(peaks, max(rest - 1, 0))[:rest] if rest else peaks[:0]
-        both = np.concatenate([learnable, hollows])
+    extrema = np.minimum(cells.extrema, MAX_FITTED_SCORE)
+    highest = _local_maxima(extrema, variance)
+    if excluded is not None:
+        highest[0] &= ~excluded
+    scores, n_peaks = extrema[highest], np.count_nonzero(highest[0])  # those of peaks come first
+    evidence = evidence_of(scores, np.broadcast_to(variance, highest.shape)[highest])
+    peaks, minima = evidence[:n_peaks], evidence[n_peaks:]
+    if len(minima) >= MIN_TAIL:
+        n_kept = max(len(peaks) - _count_matches(peaks, scores[:n_peaks], minima), 0)
+        kept = np.partition(peaks, max(n_kept - 1, 0))[:n_kept] if n_kept else peaks[:0]
+        both = np.concatenate([kept, minima])
         if len(both) >= 2 * MIN_TAIL:
-            return Chance(effective, len(both), cells, usual, FittedTail.of(both), pixels)
-    return _analytic_null(cells, pixels)
+            tail = FittedTail.of(both)
+            return NullDistribution(effective, len(both), cells, variance, tail, template_pixels)
+    return _analytic_null(cells, template_pixels)
 
 
-def _count_matches(peaks: Array, scores: Array, hollows: Array) -> int:
-    """Count the first peaks that are not to be learnt from: the best one, and those which can only be copies."""
+def _count_matches(peaks: Array, scores: Array, minima: Array) -> int:
+    """Count the first peaks that are not to be fitted: the best one, and those which can only be copies."""
     if np.count_nonzero(scores >= COPY_SCORE) < 2:
         return 1
     order = np.argsort(-peaks, kind="stable")
-    tail, heights = FittedTail.of(hollows), peaks[order] ** POWER
+    tail, heights = FittedTail.of(minima), peaks[order] ** POWER
     copies = (2 * tail.expect(peaks[order]) < _OUTLIER) & (scores[order] >= COPY_SCORE)
     apart = heights - np.append(heights[1:], 0) > _APART * tail.scale
     last = np.flatnonzero(np.logical_and.accumulate(copies) & apart)
     return int(last[-1]) + 1 if len(last) else 1
 
 
-def _analytic_null(cells: ScoreSummary, pixels: Callable[[], float]) -> Chance:
-    """Where there is too little to learn from: as if of white noise with so many pixels."""
+def _analytic_null(cells: ScoreSummary, template_pixels: Callable[[], float]) -> NullDistribution:
+    """Return the null distribution of white noise with as many pixels, where there is too little to fit."""
     high, (squares, count) = cells.high, cells.sums
     best = np.unravel_index(high.argmax(), high.shape)
     far = np.ones(high.shape, bool)
     far[tuple(slice(max(b - 1, 0), b + 2) for b in best)] = False  # it may be a match
-    there = count[far].sum()
-    usual = squares[far].sum() / there if there else 0.0
-    effective = max(min(pixels(), 1 / max(usual, 1e-9)), 1.1)
+    n_far = count[far].sum()
+    variance = squares[far].sum() / n_far if n_far else 0.0
+    effective = max(min(template_pixels(), 1 / max(variance, 1e-9)), 1.1)
     tail = AnalyticTail(max(float(count.sum()), 1.0), effective)
-    return Chance(effective, 0, cells, np.full(high.shape, 0.5), tail, pixels)
+    return NullDistribution(effective, 0, cells, np.full(high.shape, 0.5), tail, template_pixels)
 
 
-def _local_maxima(heights: Array, usual: Array) -> NDArray[np.bool_]:
-    """Find the cells that hold no less evidence than their neighbours, among peaks and among hollows."""
-    evidence = -np.log(1 - heights * heights) / np.maximum(
-        usual, VARIANCE_BOUNDS[0], dtype=np.float32
-    )  # nearly
+def _local_maxima(extrema: Array, variance: Array) -> NDArray[np.bool_]:
+    """Find the cells with no less evidence than their neighbours, among peaks and among minima."""
+    evidence = -np.log(1 - extrema * extrema) / np.maximum(
+        variance, VARIANCE_BOUNDS[0], dtype=np.float32
+    )  # up to a factor
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= with_neighbours(evidence, largest=True))
     return top
 
@@ -270,8 +319,8 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     if not np.any(power):
         return 1.0
     squares = np.mean(np.square(power)) / np.mean(power) ** 2  # by Parseval: of the autocorrelations
-    pixels = weights.sum() ** 2 / np.square(weights).sum()  # as many as count alike
-    return max(1.0, float(pixels / squares))
+    n_alike = weights.sum() ** 2 / np.square(weights).sum()  # pixels of equal weight that are worth as much
+    return max(1.0, float(n_alike / squares))
 
 
 def _round(values: Array) -> NDArray[np.float64]:

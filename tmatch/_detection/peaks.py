@@ -63,8 +63,8 @@ def find_peaks(
     heights = _heights(array)
     places, tops, around = candidates(heights, LOWEST if threshold is None else threshold)
     peaks = settle(places, tops, around)
-    peaks = peaks[by_height(places[peaks], tops[peaks], min_distance)]
-    return places[peaks][:max_count]
+    peaks = peaks[better_near(places[peaks], tops[peaks], min_distance) < 0]
+    return places[peaks[np.argsort(-tops[peaks], kind="stable")]][:max_count]
 
 
 def _check(array: Array, threshold: float | None) -> None:
@@ -83,14 +83,14 @@ def _check(array: Array, threshold: float | None) -> None:
 
 
 def _heights(array: Array) -> Array:
-    """Give floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
+    """Return floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
         return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.float64)
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
 def settle(places: NDArray[np.intp], heights: Array, around: Array) -> NDArray[np.intp]:
-    """Choose those places, which are all in row-major order, that are peaks: plateaus reduced to their middle.
+    """Find the peaks among places in row-major order: of a plateau its middle.
 
     All places that no neighbour is higher than must be among them; `around` holds the heights of the neighbours.
     """
@@ -105,17 +105,19 @@ def settle(places: NDArray[np.intp], heights: Array, around: Array) -> NDArray[n
 
 
 def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Choose one place for each plateau that no higher place touches: the one nearest to its centroid.
+    """Find one place for each plateau that no higher place touches: the one nearest to its centroid.
 
-    `level` says which neighbours of a place are as high as it is.
+    `level` marks the neighbours of a place that are as high as it is.
     """
     from scipy.sparse import coo_array  # noqa: PLC0415
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
-    corner, room = places.min(axis=0) - 1, np.ptp(places, axis=0) + 3
-    keys = np.ravel_multi_index(tuple((places - corner).T), tuple(room))
-    one, way = np.nonzero(level)
-    wanted = np.ravel_multi_index(tuple((places[one] + shifts(places.shape[1])[way] - corner).T), tuple(room))
+    corner, shape = places.min(axis=0) - 1, np.ptp(places, axis=0) + 3
+    keys = np.ravel_multi_index(tuple((places - corner).T), tuple(shape))
+    one, direction = np.nonzero(level)
+    wanted = np.ravel_multi_index(
+        tuple((places[one] + shifts(places.shape[1])[direction] - corner).T), tuple(shape)
+    )
     other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     known = keys[other] == wanted
     links = coo_array((known[known], (one[known], other[known])), shape=(len(places),) * 2)
@@ -130,19 +132,23 @@ def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDAr
     return np.asarray(first[~sloping[labels[first]]])
 
 
-def by_height(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
-    """Give the order of peaks, best first, without those too near to one already taken."""
-    order = np.argsort(-heights, kind="stable")
+def better_near(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
+    """Find for each peak the best one that is kept and nearer than `min_distance`; -1 where there is none.
+
+    Peaks are kept best first, equal ones in the order given.
+    """
+    better = np.full(len(places), -1, np.intp)
     if min_distance == 1:
-        return order
-    taken: dict[tuple[int, ...], NDArray[np.intp]] = {}  # cells hold no two peaks that are far enough apart
+        return better
+    kept: dict[tuple[int, ...], int] = {}  # by cells that hold no two peaks that are far enough apart
     around = np.vstack([np.zeros((1, places.shape[1]), np.intp), shifts(places.shape[1])])
-    kept = []
-    for i in order:
+    for i in np.argsort(-heights, kind="stable").tolist():
         place = places[i]
         cells = map(tuple, (place // min_distance + around).tolist())
-        near = [taken[cell] for cell in cells if cell in taken]
-        if all(np.abs(place - other).max() >= min_distance for other in near):
-            taken[tuple((place // min_distance).tolist())] = place
-            kept.append(i)
-    return np.array(kept, np.intp)
+        others = [kept[cell] for cell in cells if cell in kept]
+        near = [j for j in others if np.abs(place - places[j]).max() < min_distance]
+        if near:
+            better[i] = min(near, key=lambda j: (-heights[j], j))
+        else:
+            kept[tuple((place // min_distance).tolist())] = i
+    return better

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -10,23 +10,22 @@ from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
-from tmatch._diagnostics.variants import find_hints, variants_of
-from tmatch._diagnostics.view import Deciding, View, heights_of, place_of
+from tmatch._detection.criterion import Criterion
+from tmatch._diagnostics.records import StageRecords
+from tmatch._diagnostics.variants import Scene, prepare_variants, variants_of
 from tmatch._diagnostics.wording import describe_explanation
-from tmatch._engine.progress import Progress, Work
+from tmatch._engine.progress import Work
 from tmatch._filtering.noise import estimate_noise
-from tmatch._results.boxes import Box
-from tmatch._results.decisions import HOPELESS, PASSED, Decision, Place
+from tmatch._results.decisions import MANY, PASSED, Decision, Place
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Preparing, Scoring
+from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
-from tmatch._search.matcher import Matcher
-from tmatch._search.stages import stages_of
+from tmatch._search.matcher import SearchResult
 
-_FEW = 64  # pixels of a masked template: smaller or turned, hardly any would be left
-_BEST = 5  # places are told besides
+_FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
+_BEST = 5  # places are described besides
 _NEAR = 4  # a quarter of the template's side
-_LONG = 10  # times as long as one search takes the one for other sizes and turns
 
 
 def explain(
@@ -44,7 +43,7 @@ def explain(
     mask: ArrayLike | None = None,
     **scoring: Unpack[Scoring],
 ) -> Explanation:
-    """Tell why `locate` reports a place of an image, or why it does not.
+    """Explain why `locate` reports a place of an image, or why it does not.
 
     Parameters
     ----------
@@ -54,9 +53,9 @@ def explain(
         The array sought.
     at : sequence of int, or None
         The first pixel of the window to be explained on each axis, (row, column) in 2-D. None: that of the best match,
-        or, if nothing is found, of the place that came nearest to being one.
+        or, if nothing is found, of the place that came nearest to acceptance.
     false_alarms, threshold, max_count, max_overlap, min_distance, prefilter
-        How it is decided what is a match, as in `locate`.
+        Which places are matches, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, see `match_template`.
     **scoring
@@ -66,8 +65,8 @@ def explain(
     Returns
     -------
     Explanation
-        What became of the place, and of a better peak near it; the best places; and, if what is sought is not found,
-        whether it is in another size, turned or mirrored. All of it in words, too.
+        What was decided about the place, and about a better peak near it; the best places; and, if the template is not
+        found, whether it is in another size, rotated or flipped. All of it in words, too.
 
     Raises
     ------
@@ -80,10 +79,15 @@ def explain(
 
     Notes
     -----
-    Whole score maps are made. For the hints the template is tried at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5
-    and 2 times its size, turned by 90, 180 and 270 degrees and mirrored both ways. A hint is what `locate` finds of
-    all these together, if it has a higher score than the place, and a tenth of its false alarms or less.
-    That takes two axes besides that of channels, and a metric for which it is known what chance gives.
+    Whole score maps are made, one for each stage of the search, and the null distribution is estimated from them in
+    double precision: the third digit of false alarms may differ from that of `locate`.
+
+    For the hints the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and 2 times its size,
+    rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large templates and the image
+    are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest side; the best places are
+    then scored at full resolution. A hint is what `locate` would find of all these together, if it has a higher score
+    than the place, and a tenth of its false alarms or less. That takes two axes besides that of channels, and a metric
+    for which false alarms can be estimated.
 
     Examples
     --------
@@ -97,121 +101,86 @@ def explain(
     if isinstance(template, Mapping):
         msg = f"`template` is a mapping with the labels {list(template)}; explain one template at a time"
         raise TypeError(msg)
-    deciding = Deciding(false_alarms, threshold, max_count, max_overlap, min_distance, prefilter)
     matcher, of_image = make_matcher(template, mask, scoring)
-    axis = scoring.get("channel_axis")
+    axis, metric = scoring.get("channel_axis"), scoring.get("metric", "zncc")
     asked = None if at is None else _checked(at, np.ndim(template) - (axis is not None))
-    judge = _Judge(matcher, image, deciding, of_image)
-    verdict = judge.about(judge.best_start() if asked is None else asked)
-    peak = judge.nearest_peak(verdict) if asked is not None else None
+    criterion = Criterion.of(
+        metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+        min_distance=min_distance, prefilter=prefilter,
+    )  # fmt: skip
+    work = Work.of(of_image.pop("workers", None), of_image.pop("progress", None))
+    records = _Records(
+        matcher.search(image, criterion, keep="peaks", **of_image, **_options(work, 1)), criterion
+    )
+    decision = records.about(records.best_start() if asked is None else asked)
+    peak = records.nearest_peak(decision) if asked is not None else None
     told = Explanation(
-        **{field.name: getattr(verdict, field.name) for field in fields(verdict)},
+        **{field.name: getattr(decision, field.name) for field in fields(decision)},
         asked=asked is not None,
-        allowed=deciding.allowed,
+        allowed=criterion.false_alarms,
         threshold=None if threshold is None else float(threshold),
         nearest_peak=peak,
-        matches=len(judge.matches),
-        best=judge.best(verdict),
+        matches=records.n_matches,
+        best=records.best(decision),
         noise=_noise_of(image, axis),
     )
-    if (peak or verdict).rule not in PASSED and judge.metric.has_null_model:
-        told = replace(told, **_hints_for(told, image, template, mask, scoring, judge))
-    judge.steps.finish()
+    hints: dict[str, Any] = {}
+    if (peak or decision).rule not in PASSED and METRICS[metric].has_null_model:
+        hints = _hints_for(told, image, template, mask, scoring, **_options(work, 2))
+    if not hints:
+        work.finish()
+    told = replace(told, **hints)
     return replace(told, text=describe_explanation(told))
 
 
-class _Judge:
-    """What `locate` reports of an image, and why; to be asked about places."""
+class _Records:
+    """Decisions of all stages of a search, looked up by place."""
 
-    def __init__(
-        self, matcher: Matcher, image: ArrayLike, deciding: Deciding, of_image: dict[str, Any]
-    ) -> None:
-        self.deciding, self.of_image = deciding, of_image
-        workers, progress = of_image.get("workers"), of_image.get("progress")
-        self.steps = _Steps(progress, total=4 + _LONG)
-        self.matches = matcher.locate(image, **asdict(deciding), **(of_image | self.steps.take()))
-        [search] = matcher._searches(image, of_image.get("image_mask"))  # noqa: SLF001
-        self.metric, self._search = search.metric, search
-        scores = heights_of(search, Work(workers, **self.steps.take()))
-        self._views: list[View] = []
-        for way in stages_of(deciding.prefilter, deciding.threshold, search.metric.name):
-            self._views.append(View(search, scores, deciding, way, Work(workers, **self.steps.take())))
-            if self._views[-1].found:  # then `locate` tries no other way
-                break
+    def __init__(self, result: SearchResult, criterion: Criterion) -> None:
+        [scores] = result.maps
+        self._stages = [StageRecords(scores, stage, criterion) for stage in result.stages]
+        self._matches, self.n_matches = [match.box.start for match in result.matches], len(result.matches)
 
-    def about(self, start: Place, view: View | None = None) -> Decision:
-        """Tell what became of a window by its first pixel, in the way in which it did best, unless one is named."""
-        place = place_of(self._search, start)
-        if not all(0 <= p < n for p, n in zip(place, self._search.map_shape, strict=True)):
-            box = Box(start, self._search.template[0].shape)
-            return Decision(box=box, reported=False, rule="outside", prefilter=self._views[0].way.how)
-        for match in self.matches:
-            if match.box.start == start:
-                told = replace(
-                    self._views[-1].judge(place), score=match.score, false_alarms=match.false_alarms
-                )
-                return replace(told, reported=True, rule="reported")
-        return max((each.judge(place) for each in ([view] if view else self._views)), key=_success)
+    def about(self, start: Place, stage: StageRecords | None = None) -> Decision:
+        """Look up a window by its first pixel, in one stage or in that in which it did best."""
+        if start in self._matches:
+            return self._stages[-1].about(start)
+        return max((each.about(start) for each in ([stage] if stage else self._stages)), key=_success)
 
     def best_start(self) -> Place:
-        """Give the first pixel of the best match; if there is none, of the place that came nearest to being one."""
-        if self.matches:
-            return self.matches[0].box.start
-        nearest = [view.nearest() for view in self._views]
-        starts = [self._start(place) for place in nearest if place is not None]
-        first = self._start((0,) * len(self._search.map_shape))
-        return max(starts, key=lambda start: _success(self.about(start)), default=first)
+        """Find the first pixel of the best match, or of the place that came nearest to acceptance."""
+        if self._matches:
+            return self._matches[0]
+        nearest = [(stage, stage.nearest()) for stage in self._stages]
+        starts = [stage.box(place).start for stage, place in nearest if place is not None]
+        return max(starts, key=lambda start: _success(self.about(start)), default=self._stages[0].first)
 
-    def nearest_peak(self, verdict: Decision) -> Decision | None:
-        """Tell what became of the best peak within a quarter of the template's side, if it is above this place."""
-        if verdict.reported:
+    def nearest_peak(self, decision: Decision) -> Decision | None:
+        """Look up the best peak within a quarter of the template's side, if it is above this place."""
+        if decision.reported:
             return None
-        reach = np.maximum(np.array(verdict.box.shape) // _NEAR, 1)
-        place = place_of(self._search, verdict.box.start)
-        peaks = [view.peak_near(place, reach) for view in self._views]
-        return max((self.about(self._start(peak)) for peak in peaks if peak), key=_success, default=None)
+        reach = np.maximum(np.array(decision.box.shape) // _NEAR, 1)
+        peaks = [(stage, stage.peak_near(stage.place(decision.box.start), reach)) for stage in self._stages]
+        found = [self.about(stage.box(peak).start) for stage, peak in peaks if peak is not None]
+        return max(found, key=_success, default=None)
 
-    def best(self, verdict: Decision) -> tuple[Decision, ...]:
-        """Tell what became of the best places, looked at in the way in which a place was judged."""
-        view = next(view for view in self._views if view.way.how == verdict.prefilter)
-        return tuple(self.about(view.box(place).start, view) for place in view.best(_BEST))
-
-    def _start(self, place: Place) -> Place:
-        return self._views[0].box(place).start
+    def best(self, decision: Decision) -> tuple[Decision, ...]:
+        """Look up the best places of the stage in which a place did best."""
+        stage = next(stage for stage in self._stages if stage.how == decision.prefilter)
+        return tuple(self.about(box.start, stage) for box in stage.best(_BEST))
 
 
-@dataclass
-class _Steps:
-    """Work that is done in steps, each of which tells its share."""
-
-    progress: Progress | None
-    total: int
-    done: int = 0
-    told: float = 0.0
-
-    def take(self, count: int = 1) -> dict[str, Any]:
-        """Give an option for the next steps."""
-        first = self.done
-        self.done += count
-        if not callable(self.progress):
-            return {"progress": self.progress}
-        return {"progress": lambda share: self._tell((first + share * count) / self.total)}
-
-    def finish(self) -> None:
-        """Tell that all is done, if that was not told: some steps may not have been needed."""
-        if self.progress is not None and self.told < 1:
-            self._tell(1.0)
-
-    def _tell(self, share: float) -> None:
-        self.told = share
-        cast("Progress", self.progress)(share)
+def _options(work: Work, step: int) -> dict[str, Any]:
+    """Return the options of one of two steps."""
+    part = work.step(step, 2)
+    return {"workers": part.workers, "progress": part.progress}
 
 
-def _success(verdict: Decision) -> tuple[int, float]:
-    """Tell how near a place came to being reported. The hopeless ones are all alike."""
-    passed = PASSED.index(verdict.rule) + 1 if verdict.rule in PASSED else 0
-    expected = HOPELESS if verdict.false_alarms is None else verdict.false_alarms
-    return passed, -min(expected, HOPELESS)
+def _success(decision: Decision) -> tuple[int, float]:
+    """Rank a place by how close it came to acceptance; all with many false alarms are equal."""
+    passed = PASSED.index(decision.rule) + 1 if decision.rule in PASSED else 0
+    expected = MANY if decision.false_alarms is None else decision.false_alarms
+    return passed, -min(expected, MANY)
 
 
 def _hints_for(
@@ -220,9 +189,9 @@ def _hints_for(
     template: ArrayLike,
     mask: ArrayLike | None,
     scoring: Scoring,
-    judge: _Judge,
+    **working: Any,
 ) -> dict[str, Any]:
-    """Look for other sizes and turns that do better than a place."""
+    """Search for the template in other sizes, rotated and flipped, that does better than a place."""
     axis = scoring.get("channel_axis")
     pixels, searched = _channels_last(template, axis), _channels_last(image, axis)
     if pixels.ndim - (axis is not None) != 2:
@@ -232,18 +201,16 @@ def _hints_for(
         return {}
     if weights is not None and weights.ndim == pixels.ndim:
         weights = _channels_last(weights, axis)
-    preparing = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
-    preparing["channel_axis"] = None if axis is None else -1
-    room = searched.shape if scoring.get("output", "valid") == "valid" else None
-    options = cast("Preparing", preparing)
-    changes = variants_of(pixels, weights, room, options)
-    if not changes:
+    options = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
+    options["channel_axis"] = None if axis is None else -1
+    preparing = cast("Preparing", options)
+    image_mask = scoring.get("image_mask")
+    scene = Scene(searched, None if image_mask is None else np.asarray(image_mask))
+    search = prepare_variants(scene, variants_of(pixels, weights, scene, preparing), preparing)
+    if search is None:
         return {}
-    scale, turn = find_hints(
-        searched, changes, told.nearest_peak or told, told.box if told.asked else None,
-        prefilter=judge.deciding.prefilter, preparing=options, **(judge.of_image | judge.steps.take(_LONG)),
-    )  # fmt: skip
-    return {"scale_hint": scale, "turn_hint": turn, "tried": len(changes)}
+    scale, turn = search.find_hints(told.nearest_peak or told, told.box if told.asked else None, **working)
+    return {"scale_hint": scale, "turn_hint": turn, "tried": len(search.variants)}
 
 
 def _channels_last(values: ArrayLike, axis: int | None) -> Array:
@@ -260,7 +227,7 @@ def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:
 
 
 def _checked(at: Sequence[int], axes: int) -> Place:
-    """Check a place that was asked for."""
+    """Check the place that is to be explained."""
     try:
         place = tuple(operator.index(number) for number in at)
     except TypeError:

@@ -1,12 +1,15 @@
-"""Other sizes, turns and mirror images of a template that do better than it."""
+"""Other sizes, rotations and mirror images of a template that fit better."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tmatch._arrays.options import Prefilter
+import numpy as np
+
 from tmatch._arrays.typing import Array
-from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
+from tmatch._detection.criterion import Criterion
+from tmatch._engine.progress import Progress
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import Decision
 from tmatch._results.explanation import Hint
@@ -23,8 +26,30 @@ TURNS = {
     "mirrored left-right": Pose(flip=True),
     "mirrored up-down": Pose(angle=180, flip=True),
 }
-_MIN_SIDE = 3  # what is smaller fits nearly everywhere
+_MIN_SIDE = 3  # smaller variants fit nearly everywhere
 _BETTER = 10  # times fewer false alarms
+_REDUCTIONS = (4, 2)  # of the resolution
+_MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
+_REFINED = 3  # places of each variant
+_MIN_OVERLAP = 1e-3  # the place found at reduced resolution has enough
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image of two axes, and perhaps one of channels after them, and which of its pixels are valid."""
+
+    image: Array
+    mask: Array | None
+
+    def reduced(self, factor: int) -> "Scene":
+        """Reduce the resolution by block means; blocks are valid where all of their pixels are."""
+        mask = None if self.mask is None else _block_means(self.mask, factor) == 1
+        return Scene(_reduce(self.image, factor), mask)
+
+    def crop(self, start: Sequence[int], stop: Sequence[int]) -> "Scene":
+        """Cut a part out."""
+        part = tuple(map(slice, start, stop))
+        return Scene(self.image[part], None if self.mask is None else self.mask[part])
 
 
 @dataclass(frozen=True)
@@ -36,39 +61,111 @@ class Variant:
     factor: float = 1.0
     turn: str = ""
 
+    def reduced(self, factor: int) -> "Variant":
+        """Reduce the resolution by block means; masked pixels do not spread."""
+        if self.mask is None:
+            return replace(self, template=_reduce(self.template, factor))
+        weights = self.mask.reshape(self.mask.shape + (1,) * (self.template.ndim - self.mask.ndim))
+        total = _block_means(np.where(weights > 0, self.template, 0.0) * weights, factor)
+        weight, mask = _block_means(weights, factor), _block_means(self.mask, factor)
+        pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+        binary = ((self.mask == 0) | (self.mask == 1)).all()
+        return replace(self, template=pixels, mask=mask > 0.5 if binary else mask)
 
-def find_hints(
-    image: Array,
-    changes: Sequence[Variant],
-    verdict: Decision,
-    near: Box | None,
-    *,
-    prefilter: Prefilter,
-    preparing: Preparing,
-    **of_image: Any,
-) -> tuple[Hint | None, Hint | None]:
-    """Seek changed templates together: give the best change of size, and the best turn or mirror image.
 
-    `locate` must find them among all that are tried, with a tenth of the false alarms of the place that they are to be
-    better than, and a higher score; with their middle in the box `near`, if there is one.
-    """
-    numbered = {str(number): each for number, each in enumerate(changes)}
-    matcher = Matcher(
-        {number: each.template for number, each in numbered.items()},
-        masks={number: each.mask for number, each in numbered.items() if each.mask is not None},
-        **preparing,
-    )
-    matches = matcher.locate(
-        image, false_alarms=DEFAULT_FALSE_ALARMS, max_overlap=1, prefilter=prefilter, **of_image
-    )  # all of them: the best is chosen here, and is to be near
-    return choose(matches, numbered, verdict, near)
+@dataclass(frozen=True)
+class VariantSearch:
+    """Variants of a template that are searched for together, at reduced resolution where they are large enough."""
+
+    scene: Scene
+    variants: Mapping[str, Variant]
+    reduction: int
+    matcher: Matcher
+    preparing: Preparing
+
+    def find_hints(
+        self,
+        decision: Decision,
+        near: Box | None,
+        *,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Hint | None, Hint | None]:
+        """Find the best change of size, and the best rotation or flip.
+
+        They must be accepted among all variants, with a tenth of the false alarms of the place that was decided on,
+        and a higher score; with their middle in the box `near`, if there is one.
+        """
+        criterion = Criterion.of(self.preparing.get("metric", "zncc"), max_overlap=1, prefilter="none")
+        scene = self.scene.reduced(self.reduction) if self.reduction > 1 else self.scene
+        matches = self.matcher.search(
+            scene.image, criterion, image_mask=scene.mask, workers=workers, progress=progress
+        ).matches
+        if self.reduction > 1:
+            matches = self._refined(matches, decision, near)
+        return choose(matches, self.variants, decision, near)
+
+    def _refined(self, matches: Sequence[Match], decision: Decision, near: Box | None) -> list[Match]:
+        """Score the best places of each variant at full resolution."""
+        refined: dict[str, list[Match]] = defaultdict(list)
+        for match in matches:
+            start = tuple(s * self.reduction for s in match.box.start)
+            moved = replace(match, box=Box(start, self.variants[match.label].template.shape[:2]))
+            known = refined[match.label]
+            if len(known) < _REFINED and _is_rarer(match, decision) and _is_near(moved, near):
+                known.append(self._refine(moved))
+        return [match for known in refined.values() for match in known]
+
+    def _refine(self, match: Match) -> Match:
+        """Find the best place around one that is known at reduced resolution."""
+        variant, box, reach = self.variants[match.label], match.box, 2 * self.reduction
+        whole = self.preparing.get("output", "valid") == "valid"
+        start = [max(0, s - reach) for s in box.start]
+        stop = [min(n, e + reach) for n, e in zip(self.scene.image.shape, box.stop, strict=False)]
+        crop = self.scene.crop(start, stop)
+        options: dict[str, Any] = {
+            **self.preparing,
+            "output": "valid" if whole else "full",
+            "min_overlap": _MIN_OVERLAP,
+        }
+        scores = np.asarray(
+            Matcher(variant.template, masks=variant.mask, **options).score(crop.image, image_mask=crop.mask)
+        )
+        first = start if whole else [s - n + 1 for s, n in zip(start, box.shape, strict=True)]
+        starts = [np.arange(n) + f for n, f in zip(scores.shape, first, strict=True)]
+        near = [np.flatnonzero(np.abs(a - s) <= reach) for a, s in zip(starts, box.start, strict=True)]
+        part = scores[np.ix_(*near)]
+        best = np.unravel_index(part.argmax(), part.shape)
+        place = tuple(int(a[n[i]]) for a, n, i in zip(starts, near, best, strict=True))
+        return replace(match, box=Box(place, box.shape), score=float(part[best]))
+
+
+def prepare_variants(scene: Scene, variants: Sequence[Variant], preparing: Preparing) -> VariantSearch | None:
+    """Prepare the search for variants at the lowest resolution at which all of them can be compared."""
+    if not variants:
+        return None
+    numbered = {str(number): each for number, each in enumerate(variants)}
+    smallest = min(min(each.template.shape[:2]) for each in variants)
+    for factor in _REDUCTIONS:
+        if smallest // factor >= _MIN_REDUCED_SIDE:
+            reduced = {label: each.reduced(factor) for label, each in numbered.items()}
+            try:
+                return VariantSearch(scene, numbered, factor, _matcher_of(reduced, preparing), preparing)
+            except ValueError:  # fine details cancel out
+                continue
+    return VariantSearch(scene, numbered, 1, _matcher_of(numbered, preparing), preparing)
+
+
+def _matcher_of(variants: Mapping[str, Variant], preparing: Preparing) -> Matcher:
+    masks = {label: each.mask for label, each in variants.items() if each.mask is not None}
+    return Matcher({label: each.template for label, each in variants.items()}, masks=masks, **preparing)
 
 
 def choose(
-    matches: Sequence[Match], changes: Mapping[str, Variant], verdict: Decision, near: Box | None
+    matches: Sequence[Match], changes: Mapping[str, Variant], decision: Decision, near: Box | None
 ) -> tuple[Hint | None, Hint | None]:
-    """Choose what does clearly better than a place, and of that what chance would give least often."""
-    better = [match for match in matches if _is_better(match, verdict) and _is_near(match, near)]
+    """Choose what does clearly better than a place, and of that what has the fewest false alarms."""
+    better = [match for match in matches if _is_better(match, decision) and _is_near(match, near)]
     hints = []
     for match in sorted(better, key=lambda match: match.false_alarms or 0.0):
         change = changes[match.label]
@@ -77,13 +174,33 @@ def choose(
     return scale, next((hint for hint in hints if hint.turn), None)
 
 
-def variants_of(
-    template: Array, mask: Array | None, room: tuple[int, ...] | None, preparing: Preparing
-) -> list[Variant]:
-    """Resize, rotate and flip a template, as far as the results fit into `room` and can be searched for at all."""
-    changes = [Variant(*transform(template, mask, Pose(scale=factor)), factor) for factor in FACTORS]
-    changes += [Variant(*transform(template, mask, pose), turn=name) for name, pose in TURNS.items()]
-    return [each for each in changes if _fits(each.template.shape, room) and _can_be_sought(each, preparing)]
+def variants_of(template: Array, mask: Array | None, scene: Scene, preparing: Preparing) -> list[Variant]:
+    """Resize, rotate and flip a template, as far as the results fit into the image and can be compared at all."""
+    room = scene.image.shape if preparing.get("output", "valid") == "valid" else None
+    variants = [Variant(*transform(template, mask, Pose(scale=factor)), factor) for factor in FACTORS]
+    variants += [Variant(*transform(template, mask, pose), turn=name) for name, pose in TURNS.items()]
+    return [
+        each for each in variants if _fits(each.template.shape, room) and _can_be_compared(each, preparing)
+    ]
+
+
+def _reduce(values: Array, factor: int) -> Array:
+    """Reduce the resolution by block means, of small integers by sums: scores are the same, and whole numbers fast."""
+    means = _block_means(values, factor)
+    if values.dtype.kind in "bu" and values.dtype.itemsize == 1:
+        means *= factor**2
+        return np.asarray(np.rint(means), np.uint16)
+    return np.asarray(np.rint(means), values.dtype) if values.dtype.kind in "iu" else means
+
+
+def _block_means(values: Array, factor: int) -> Array:
+    """Average blocks of the first two axes; what is left over at their ends is cut off."""
+    height, width = (n // factor for n in values.shape[:2])
+    blocks = values[: height * factor, : width * factor].reshape(
+        height, factor, width, factor, *values.shape[2:]
+    )
+    means: Array = blocks.mean(axis=(1, 3), dtype=np.float64)
+    return means
 
 
 def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
@@ -91,24 +208,30 @@ def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
     return min(height, width) >= _MIN_SIDE and (room is None or (height <= room[0] and width <= room[1]))
 
 
-def _can_be_sought(changed: Variant, preparing: Preparing) -> bool:
-    """Tell whether something is left to be compared: what is small may be constant."""
+def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
+    """Check that a variant has some contrast left: what is small may be constant."""
     try:
-        Matcher(changed.template, masks=changed.mask, **preparing)
+        Matcher(variant.template, masks=variant.mask, **preparing)
     except ValueError:
         return False
     return True
 
 
-def _is_better(match: Match, verdict: Decision) -> bool:
-    """Tell whether a match does clearly better than a place."""
-    if verdict.score is None or verdict.false_alarms is None or match.false_alarms is None:
+def _is_better(match: Match, decision: Decision) -> bool:
+    """Check that a match is clearly better than a place."""
+    unknown = decision.score is None or decision.false_alarms is None
+    return unknown or (match.score > (decision.score or 0.0) and _is_rarer(match, decision))
+
+
+def _is_rarer(match: Match, decision: Decision) -> bool:
+    """Check that a match has clearly fewer false alarms than a place."""
+    if decision.score is None or decision.false_alarms is None or match.false_alarms is None:
         return True
-    return match.score > verdict.score and match.false_alarms * _BETTER <= verdict.false_alarms
+    return match.false_alarms * _BETTER <= decision.false_alarms
 
 
 def _is_near(match: Match, near: Box | None) -> bool:
-    """Tell whether the middle of a match lies in a box."""
+    """Check that the middle of a match lies in a box."""
     if near is None:
         return True
     return all(s <= m < e for s, m, e in zip(near.start, match.box.center, near.stop, strict=True))

@@ -11,48 +11,47 @@ Reason = Literal[
     "reported", "outside", "no score", "not a peak", "threshold", "false alarms", "unlike", "distance", "overlap",
     "count",
 ]  # fmt: skip
-PASSED = ("distance", "overlap", "count", "reported")  # the place itself was good enough
-HOPELESS = 0.1  # false alarms: as much as that is nothing to go by
+PASSED = ("distance", "overlap", "count", "reported")  # the score of the place was high enough
+MANY = 0.1  # false alarms: places with as many are no evidence of a match
 Place = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What became of a place. Fields are built-in values, boxes and matches: JSON as they stand.
+    """What was decided about a place. Fields are JSON-serializable.
 
     Parameters
     ----------
     box : Box
         The window.
     reported : bool
-        Whether `locate` gives a match with this box.
+        Whether `locate` returns a match with this box.
     rule : str
-        The rule that decided: "reported", or the first that left the place out. "outside": the template does not fit
+        The rule that decided: "reported", or the first that excluded the place. "outside": the template does not fit
         into the image there; "no score": nothing can be compared; "not a peak": a neighbour is better; "threshold":
-        the score is below it; "false alarms": chance would give more matches as good than are allowed; "unlike": it is
-        good enough in the filtered pictures, but its score before is not above 0; "distance": it is nearer than
-        `min_distance` to a better match; "overlap": it overlaps a better match by more than `max_overlap`; "count": it
-        comes after the first `max_count`.
+        the score is below it; "false alarms": more are expected than allowed; "unlike": accepted after filtering, but
+        the unfiltered score is not positive; "distance": nearer than `min_distance` to a better match; "overlap":
+        overlaps a better match by more than `max_overlap`; "count": comes after the first `max_count`.
     score : float or None
         How well the template fits there; None if there is no score.
     filtered_score : float or None
-        The same in the filtered pictures, by which such a place is judged; None if nothing is filtered.
+        The score after filtering, which decides; None if nothing is filtered.
     prefilter : {"none", "whiten", "bandpass"}
-        How both were filtered. Of several ways that were tried the one in which the place did best.
+        How image and template were filtered. Of several stages of the search, the one in which the place did best.
     rank : int or None
         Which peak of the image it is, 1 for the one with the highest score; None if it is no peak.
     number : int or None
         Which match it would be without `max_count`, 1 for the best; None if it would be none.
     false_alarms : float or None
-        How many peaks as good chance would give in the whole search; None if that is not known.
+        Expected number of equally good peaks in the whole search if the template were absent; None if not known.
     least_score : float or None
-        The score that is enough there, of filtered pictures if they are; 1 where perhaps none is enough. None if
-        that is not known.
+        The score that would be accepted there, after filtering if that decides; 1 where perhaps no score would. None
+        if not known.
     lacks : {"contrast", "overlap"} or None
-        Why there is no score: what the metric compares is flat, the window or the part of the template that is
-        seen; or less than `min_overlap` of the template is seen.
+        Why there is no score: what the metric compares is flat, the window or the part of the template that lies on
+        valid pixels; or less than `min_overlap` of the template lies on valid pixels.
     seen : float or None
-        Share of the template's weight that lies on existing pixels, if there is no score.
+        Share of the template's weight that lies on valid pixels, if there is no score.
     higher : Match or None
         The best neighbour of what is not a peak. On a plateau it is as high; only the middle of one is a peak.
     removed_by : Match or None
@@ -62,7 +61,7 @@ class Decision:
 
     Examples
     --------
-    >>> Verdict(box=Box((3, 4), (5, 5)), reported=False, rule="outside").score is None
+    >>> Decision(box=Box((3, 4), (5, 5)), reported=False, rule="outside").score is None
     True
     """
 
@@ -81,3 +80,30 @@ class Decision:
     higher: Match | None = None
     removed_by: Match | None = None
     iou: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateDecision(Decision):
+    """What was decided about a candidate, with what its match says besides.
+
+    Parameters
+    ----------
+    label : str
+        Which template, when there are several.
+    second_best : float or None
+        As in `Match`.
+    """
+
+    label: str = ""
+    second_best: float | None = None
+
+    @property
+    def match(self) -> Match:
+        """The candidate as a match."""
+        return Match(
+            self.box,
+            self.score or 0.0,
+            self.label,
+            false_alarms=self.false_alarms,
+            second_best=self.second_best,
+        )

@@ -12,7 +12,7 @@ from tmatch._results.boxes import Box, unchecked_iou
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A place where a template was found.
+    """A place where a template was found. Fields are JSON-serializable.
 
     Parameters
     ----------
@@ -21,14 +21,14 @@ class Match:
     score : float
         How well the template fits there, at most 1.
     label : str
-        Which template, when several were sought.
+        Which template, when there are several.
     offset : tuple of float
-        Sub-pixel part of the place on each axis, in pixels; empty if none was computed.
+        Sub-pixel part of the position on each axis, in pixels; empty if none was computed.
     false_alarms : float or None
-        How many matches as good as this one chance would give in the whole search; None if that is not known.
+        Expected number of equally good matches in the whole search if the template were absent; None if not known.
     second_best : float or None
         The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
-        the place is not the only one of its kind, above 1 that another one is better. None if that is not known.
+        another place is about as good, above 1 that another one is better. None if not known.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Match:
     second_best: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score", "false_alarms", "second_best"):  # NumPy's floats are no JSON
+        for name in ("score", "false_alarms", "second_best"):  # NumPy's floats are not JSON-serializable
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else float(value))
 
@@ -88,39 +88,41 @@ def non_max_suppression(
     [0.9]
     """
     check_count("max_count", max_count)
-    if not (isinstance(max_overlap, numbers.Real) and 0 <= max_overlap <= 1):
-        msg = f"`max_overlap` is {max_overlap!r}; it must be from 0 (boxes may touch) to 1 (no suppression)"
-        raise ValueError(msg)
+    check_overlap(max_overlap)
     if any(math.isnan(m.score) for m in matches) or len({len(m.box.start) for m in matches}) > 1:
         msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"
         raise ValueError(msg)
-    return keep_apart(sorted(matches, key=order_of), max_overlap=max_overlap, max_count=max_count)
-
-
-def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
-    """Sort by score, best first, then by place, shape and label."""
-    return -match.score, match.box.start, match.box.shape, match.label
-
-
-def keep_apart(ordered: Sequence[Match], *, max_overlap: float, max_count: int | None = None) -> list[Match]:
-    """Keep those that do not overlap one before them too much."""
-    kept = (match for match, by in zip(ordered, stronger(ordered, max_overlap), strict=False) if by is None)
+    ordered = sorted(matches, key=order_of)
+    better = better_overlapping([match.box for match in ordered], max_overlap)
+    kept = (match for match, other in zip(ordered, better, strict=False) if other is None)
     return list(itertools.islice(kept, max_count))
 
 
-def stronger(ordered: Sequence[Match], max_overlap: float) -> Iterator[Match | None]:
-    """Tell for each match the one before it that it overlaps too much, None if it is to be kept."""
-    if not ordered or max_overlap == 1:
-        yield from itertools.repeat(None, len(ordered))
+def check_overlap(max_overlap: float) -> None:
+    """Check that an intersection over union is one."""
+    if not (isinstance(max_overlap, numbers.Real) and 0 <= max_overlap <= 1):
+        msg = f"`max_overlap` is {max_overlap!r}; it must be from 0 (boxes may touch) to 1 (no suppression)"
+        raise ValueError(msg)
+
+
+def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
+    """Return a key that sorts by score, best first, then by place, shape and label."""
+    return -match.score, match.box.start, match.box.shape, match.label
+
+
+def better_overlapping(boxes: Sequence[Box], max_overlap: float) -> Iterator[int | None]:
+    """Find for each box, best first, the index of one that is kept and that it overlaps too much; None to keep it."""
+    if not boxes or max_overlap == 1:
+        yield from itertools.repeat(None, len(boxes))
         return
     # Boxes that overlap have their first pixels in the same or in neighbouring cells as large as the largest box.
-    cell = [max(sides) for sides in zip(*(m.box.shape for m in ordered), strict=True)]
-    taken: dict[tuple[int, ...], list[Match]] = {}
-    for match in ordered:
-        place = tuple(s // c for s, c in zip(match.box.start, cell, strict=True))
-        around = itertools.product(*((p - 1, p, p + 1) for p in place))
-        others = (other for near in around for other in taken.get(near, ()))
-        by = next((other for other in others if unchecked_iou(other.box, match.box) > max_overlap), None)
+    cell = [max(sides) for sides in zip(*(box.shape for box in boxes), strict=True)]
+    kept: dict[tuple[int, ...], list[int]] = {}
+    for number, box in enumerate(boxes):
+        position = tuple(s // c for s, c in zip(box.start, cell, strict=True))
+        around = itertools.product(*((p - 1, p, p + 1) for p in position))
+        others = (other for near in around for other in kept.get(near, ()))
+        by = next((other for other in others if unchecked_iou(boxes[other], box) > max_overlap), None)
         if by is None:
-            taken.setdefault(place, []).append(match)
+            kept.setdefault(position, []).append(number)
         yield by

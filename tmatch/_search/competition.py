@@ -1,47 +1,46 @@
 """Several templates in one image: places explained by one are excluded from the null of the others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._results.matches import Match, stronger
+from tmatch._detection.criterion import Criterion
+from tmatch._detection.decide import TemplateCandidates
+from tmatch._results.matches import better_overlapping
 
 
-def compete(
-    matches: Sequence[Sequence[Match]], found: Sequence[Candidates], rule: Criterion, max_overlap: float
-) -> list[Candidates]:
-    """Choose among peaks that may be enough: learn what chance gives without the places that fit another template.
+def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[TemplateCandidates]:
+    """Remove candidates that another template explains, and fit the null distributions without these places.
 
-    `matches` has a match for each of the peaks in `found`. Where they overlap, the one with most evidence explains the
-    place: as good as the others may fit there, it is no accident.
+    Of candidates that overlap, the one with most evidence explains the place: that the others fit there as well is
+    no false alarm.
     """
-    flat = [
-        (-weight, match.box.start, match.label, template, number)
-        for template, (own, peaks) in enumerate(zip(matches, found, strict=True))
-        for number, (match, weight) in enumerate(zip(own, evidence(peaks), strict=True))
-    ]
-    flat.sort()
-    ordered = [matches[template][number] for *_, template, number in flat]
+    if len(found) == 1 or criterion.false_alarms is None:
+        return list(found)
+    boxes = [each.boxes() for each in found]
+    flat = sorted(
+        (-evidence, boxes[template][number].start, each.label, template, number)
+        for template, each in enumerate(found)
+        for number, (evidence, alike) in enumerate(
+            zip(each.evidence().tolist(), each.alike().tolist(), strict=True)
+        )
+        if alike
+    )
+    ordered = [boxes[template][number] for *_, template, number in flat]
     explained: list[list[int]] = [[] for _ in found]
-    for by, match, (*_, template, number) in zip(stronger(ordered, max_overlap), ordered, flat, strict=True):
-        if by is not None and by.label != match.label:
+    for (*_, label, template, number), by in zip(
+        flat, better_overlapping(ordered, criterion.max_overlap), strict=True
+    ):
+        if by is not None and flat[by][2] != label:
             explained[template].append(number)
-    alone = Criterion(rule.threshold, rule.false_alarms)
-    return [alone.choose(_without(peaks, numbers)) for peaks, numbers in zip(found, explained, strict=True)]
+    return [_without(each, numbers) for each, numbers in zip(found, explained, strict=True)]
 
 
-def evidence(found: Candidates) -> list[float]:
-    """Tell how unlikely peaks are, the same way for all templates; their scores if that is not known."""
-    if found.chance is None:
-        return [float(score) for score in found.scores]
-    return [float(value) for value in found.chance.evidence(found.places, found.judged)]
-
-
-def _without(found: Candidates, numbers: Sequence[int]) -> Candidates:
-    if not numbers or found.chance is None:
+def _without(found: TemplateCandidates, explained: Sequence[int]) -> TemplateCandidates:
+    """Remove candidates, and fit the null distribution without their places."""
+    peaks = found.peaks
+    if not explained or peaks.null is None:
         return found
-    rest = np.delete(np.arange(len(found.places)), numbers)
-    return Candidates(
-        found.places, found.scores, found.chance.without(found.places[numbers]), found.judged
-    ).chosen(rest)
+    others = peaks.select(np.delete(np.arange(len(peaks.places)), explained))
+    return replace(found, peaks=replace(others, null=peaks.null.without(peaks.places[explained])))

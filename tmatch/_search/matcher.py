@@ -1,28 +1,28 @@
 """Matcher: templates prepared once, for any number of images."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Unpack
 
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.validation import check_count
-from tmatch._detection.candidates import find_best
-from tmatch._detection.criterion import Candidates, Criterion, allowed_by, check_decision
+from tmatch._detection.candidates import best_in_map, find_best
+from tmatch._detection.criterion import Candidates, Criterion
+from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.false_alarms import COPY_SCORE
-from tmatch._detection.peaks import by_height
 from tmatch._engine.progress import Progress, Work
-from tmatch._results.matches import Match, keep_apart, non_max_suppression, order_of
+from tmatch._results.decisions import CandidateDecision
+from tmatch._results.matches import Match, order_of
 from tmatch._scoring.image import prepare_image
 from tmatch._scoring.maps import Preparing, ScoreMap, Scores, score_maps
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate, prepare_template
-from tmatch._search.competition import compete, evidence
+from tmatch._search.competition import compete
 from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
-from tmatch._search.stages import accept_first_stage, find_filtered, stages_of
+from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
 
 
 class Matcher:
@@ -56,7 +56,8 @@ class Matcher:
 
     Examples
     --------
-    >>>     >>> import tmatch
+    >>> import numpy as np
+    >>> import tmatch
     >>> frames = np.random.default_rng(0).integers(0, 256, (3, 60, 80), dtype=np.uint8)
     >>> matcher = tmatch.Matcher(frames[1, 20:30, 40:52])
     >>> [len(matcher.locate(frame)) for frame in frames]
@@ -152,46 +153,71 @@ class Matcher:
 
         Examples
         --------
-        >>>         >>> import tmatch
+        >>> import numpy as np
+        >>> import tmatch
         >>> image = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
         >>> parts = {"left": image[20:30, 5:15], "right": image[40:50, 60:70]}
         >>> [match.label for match in tmatch.Matcher(parts).locate(image)]
         ['left', 'right']
         """
-        check_decision(false_alarms, threshold, self._metric)
-        ways = stages_of(prefilter, threshold, self._metric)
-        check_count("min_distance", min_distance)
-        non_max_suppression([], max_overlap=max_overlap, max_count=max_count)  # checks them before the work
+        criterion = Criterion.of(
+            self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
+            max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter,
+        )  # fmt: skip
+        return self.search(
+            image, criterion, image_mask=image_mask, workers=workers, progress=progress
+        ).matches
+
+    def search(
+        self,
+        image: ArrayLike,
+        criterion: Criterion,
+        /,
+        *,
+        keep: Literal["candidates", "maps", "peaks"] = "candidates",
+        image_mask: ArrayLike | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> "SearchResult":
+        """Find every place of an image where a template fits, with all that was found on the way.
+
+        Parameters
+        ----------
+        image, image_mask, workers, progress
+            As in `locate`.
+        criterion : Criterion
+            Which places are matches.
+        keep : {"candidates", "maps", "peaks"}
+            With "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
+            decides on all peaks of the maps, "maps" and "candidates" on those only that the criterion may accept.
+
+        Returns
+        -------
+        SearchResult
+            Matches, decisions on candidates, and, if they are kept, score maps.
+        """
         searches, work = self._searches(image, image_mask), Work.of(workers, progress)
-        allowed = allowed_by(false_alarms, threshold)
-        several = len(searches) > 1
-        matches: dict[Match, float] = {}
-        for n, way in enumerate(ways, 1):
-            shares = len(searches) * way.shares
-            rule = Criterion(threshold)
-            if allowed is not None:
-                rule = Criterion(None, allowed / shares, COPY_SCORE if several else math.inf)
-            found = find_filtered(searches, way.how, rule, work.step(n, len(ways)))
-            if several and allowed is not None:
-                boxes = [_boxes(*each) for each in zip(self._prepared, searches, found, strict=True)]
-                found = compete(boxes, found, rule, max_overlap)
-            for each, search, peaks in zip(self._prepared, searches, found, strict=True):
-                order = by_height(peaks.places, peaks.scores, min_distance)
-                ordered = peaks.chosen(order)
-                weights = evidence(ordered) if several else [0.0] * len(order)
-                own = dict(zip(_with_false_alarms(each, search, ordered, shares), weights, strict=True))
-                matches |= {
-                    match: own[match] for match in non_max_suppression([*own], max_overlap=max_overlap)
-                }
-            if allowed is not None and way.first < 1:
-                matches = accept_first_stage(matches, allowed, way.first)
-            if matches:
-                if n < len(ways):
-                    work.finish()
+        stages, several = stages_of(criterion, self._metric), len(searches) > 1
+        unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
+        n_steps = len(stages) + unscored
+        maps = [] if keep == "candidates" else score_all(searches, work.step(1, n_steps))
+        results: list[StageResult] = []
+        for step, stage in enumerate(stages, 1 + unscored):
+            n_tests = len(searches) * stage.n_tests
+            rule = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
+            part, own = work.step(step, n_steps), maps[:0]
+            if keep == "candidates":
+                peaks = find_candidates(searches, stage.how, rule, part)
+            else:
+                peaks, own = find_in_maps(maps, stage.how, None if keep == "peaks" else rule, part)
+            pairs = zip(searches, peaks, strict=True)
+            found = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
+            results.append(StageResult(stage, found, decide(found, criterion, first=stage.first), own))
+            if results[-1].successful:
                 break
-        # Where templates compete, a score of many pixels is worth more than the same one of few.
-        best_first = sorted(matches, key=lambda m: (-matches[m], *order_of(m)))
-        return sorted(keep_apart(best_first, max_overlap=max_overlap, max_count=max_count), key=order_of)
+        if len(results) < len(stages):
+            work.finish()
+        return SearchResult(searches, results, maps)
 
     def best(
         self,
@@ -226,14 +252,37 @@ class Matcher:
         (0, 0)
         """
         searches = self._searches(image, image_mask)
-        found = zip(self._prepared, searches, find_best(searches, Work.of(workers, progress)), strict=True)
-        matches = [match for each in found for match in _with_false_alarms(*each, len(searches))]
-        return non_max_suppression(matches, max_count=1)[0]
+        return _best_of(searches, find_best(searches, Work.of(workers, progress)))
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
         """Pair an image with each template."""
         prepared = prepare_image(image, image_mask, self._options)
         return [call_with_label(each.label, pair, prepared, each) for each in self._prepared]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What one search of an image has found, stage by stage; the last stage decides."""
+
+    searches: list[Search]
+    stages: list[StageResult]
+    maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
+
+    @property
+    def decisions(self) -> list[CandidateDecision]:
+        """The decisions on the candidates of the last stage."""
+        return self.stages[-1].decisions
+
+    @property
+    def matches(self) -> list[Match]:
+        """The matches, best first."""
+        return sorted((each.match for each in self.decisions if each.reported), key=order_of)
+
+    def best(self, *, workers: int | None = None, progress: Progress | None = None) -> Match:
+        """Find the best place as `Matcher.best` does: in the maps if they were kept, else all is scored again."""
+        if self.maps:
+            return _best_of(self.searches, [best_in_map(made) for made in self.maps])
+        return _best_of(self.searches, find_best(self.searches, Work.of(workers, progress)))
 
 
 def map_scores(
@@ -251,32 +300,7 @@ def _prepare(
     return prepare_template(own, own_mask, options, label)
 
 
-def _boxes(each: PreparedTemplate, search: Search, found: Candidates) -> list[Match]:
-    """Make matches of places and scores."""
-    pairs = zip(found.places.tolist(), found.scores.tolist(), strict=True)
-    return [match_at(search, place, score, each.label) for place, score in pairs]
-
-
-def _with_false_alarms(
-    each: PreparedTemplate, search: Search, found: Candidates, shares: float
-) -> list[Match]:
-    """Make matches of what was found by one of so many ways."""
-    matches = _boxes(each, search, found)
-    if found.chance is None:
-        return matches
-    expected = found.chance.false_alarms(found.places, found.judged) * shares
-    elsewhere = found.chance.cells.best_elsewhere(found.places).tolist()
-    judged = found.judged.tolist()
-    return [
-        replace(
-            match,
-            false_alarms=float(f"{number:.3g}"),
-            second_best=round(other / own, 4) if own > 0 else None,
-        )
-        for match, number, other, own in zip(matches, expected.tolist(), elsewhere, judged, strict=True)
-    ]
-
-
-def match_at(search: Search, place: tuple[int, ...], score: float, label: str) -> Match:
-    """Make a match of a position on a score map."""
-    return Match(search.box_at(place), score, label)
+def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
+    """Return the best of the best places of each template."""
+    found = [TemplateCandidates(*each, n_tests=len(searches)) for each in zip(searches, peaks, strict=True)]
+    return min((match for each in found for match in each.matches()), key=order_of)

@@ -1,80 +1,108 @@
-"""Search stages: as the image is, then filtered."""
+"""Search stages: the image as it is, then filtered."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.validation import check_name
-from tmatch._detection.candidates import find, score_at
+from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
+from tmatch._detection.decide import TemplateCandidates
 from tmatch._engine.progress import Work
-from tmatch._results.matches import Match
+from tmatch._results.decisions import CandidateDecision
+from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.prefilter import filtered
 
-
-def find_filtered(
-    searches: Sequence[Search], how: Prefilter, rule: Criterion, work: Work
-) -> list[Candidates]:
-    """Find peaks in filtered pictures; their scores are those of the pictures as they are."""
-    if how == "none":
-        return find(searches, rule, work)
-    prepared = filtered(searches, how)
-    visible = [i for i, search in enumerate(prepared) if any(np.ptp(channel) for channel in search.template)]
-    nothing = np.empty((0, searches[0].image[0].ndim), np.intp)
-    results = [Candidates(nothing, np.empty(0), None) for _ in searches]
-    for i, found in zip(visible, find([prepared[i] for i in visible], rule, work), strict=True):
-        scores = score_at(searches[i], found.places)
-        alike = scores > 0  # what is not alike as it is was made so by the filter
-        results[i] = Candidates(found.places, scores, found.chance, found.scores).chosen(alike)
-    return results
-
-
-_FIRST = 1 / 4  # share of the false alarms allowed with which the first of two ways has to find something
-
-
-def accept_first_stage(matches: dict[Match, float], allowed: float, first: float) -> dict[Match, float]:
-    """Keep the matches of the first of two ways only if one of them takes up no more than its share of what is allowed.
-
-    The second way has the rest, and if it is not needed, all matches of the first are welcome to it: as many false
-    alarms as are allowed are then expected in all. Each match is told the number at which it would be reported.
-    """
-    least = min((match.false_alarms or 0.0 for match in matches), default=math.inf) / first
-    if least > allowed:
-        return {}
-    return {
-        replace(match, false_alarms=float(f"{max(match.false_alarms or 0.0, least):.3g}")): weight
-        for match, weight in matches.items()
-    }
+_FIRST = 1 / 4  # share of the false alarms allowed with which the first of two stages has to find something
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How both are filtered, and by which number false alarms are multiplied where other ways have their share.
+    """How image and templates are filtered, and the share of the false alarms allowed.
 
-    If another way follows, something must be found with the share `first` of the false alarms allowed; then all count.
+    False alarms are multiplied by `n_tests` where other stages have their share. If another stage follows, something
+    must be found with the share `first` of the false alarms allowed; then all of them are.
     """
 
     how: Prefilter
-    shares: float = 1.0
+    n_tests: float = 1.0
     first: float = 1.0
 
 
-def stages_of(prefilter: Prefilter, threshold: float | None, metric: str) -> Sequence[Stage]:
-    """Tell how pictures are filtered: one way after the other, until something is found."""
-    check_name("prefilter", prefilter, Prefilter)
-    if prefilter == "auto":
-        if threshold is None and metric == "zncc":
-            return (Stage("none", first=_FIRST), Stage("whiten", shares=1 / (1 - _FIRST)))
-        return (Stage("none"),)
-    if prefilter != "none" and (threshold is not None or metric != "zncc"):
-        given = f"`threshold` is {threshold!r}" if threshold is not None else f'`metric` is "{metric}"'
-        msg = (
-            f'`prefilter` is "{prefilter}" and {given}: filtered pictures are judged by zncc and `false_alarms`; '
-            'leave one of them out, or use "none"'
-        )
-        raise ValueError(msg)
-    return (Stage(prefilter),)
+@dataclass(frozen=True)
+class StageResult:
+    """Candidates and decisions of one stage; with the maps of the scores that decide, where maps are kept."""
+
+    stage: Stage
+    found: list[TemplateCandidates]
+    decisions: list[CandidateDecision]
+    maps: list[ScoreMap]
+
+    @property
+    def successful(self) -> bool:
+        """Whether something was found."""
+        return any(decision.reported for decision in self.decisions)
+
+
+def stages_of(criterion: Criterion, metric: str) -> Sequence[Stage]:
+    """Return the stages of a search, of which each is needed only if those before have found nothing."""
+    if criterion.prefilter != "auto":
+        return (Stage(criterion.prefilter),)
+    if criterion.threshold is None and metric == "zncc":
+        return (Stage("none", first=_FIRST), Stage("whiten", n_tests=1 / (1 - _FIRST)))
+    return (Stage("none"),)
+
+
+def find_candidates(
+    searches: Sequence[Search], how: Prefilter, criterion: Criterion, work: Work
+) -> list[Candidates]:
+    """Find candidates in filtered arrays; their scores are those of the arrays as they are."""
+    if how == "none":
+        return find(searches, criterion, work)
+    prepared = _filter(searches, how)
+    results = [_nothing(search) for search in searches]
+    for i, peaks in zip(prepared, find([*prepared.values()], criterion, work), strict=True):
+        scores = score_at(searches[i], peaks.places)
+        results[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores)
+    return results
+
+
+def find_in_maps(
+    maps: Sequence[ScoreMap], how: Prefilter, criterion: Criterion | None, work: Work
+) -> tuple[list[Candidates], list[ScoreMap]]:
+    """Find candidates, or all peaks, in score maps: those given, or those of filtered arrays, which are returned."""
+    if how == "none":
+        return [candidates_in_map(made, criterion) for made in maps], [*maps]
+    searches = [made.search for made in maps]
+    prepared = _filter(searches, how)
+    results, filtered_maps = (
+        [_nothing(search) for search in searches],
+        [_without_scores(made) for made in maps],
+    )
+    for i, made in zip(prepared, score_all([*prepared.values()], work), strict=True):
+        peaks = candidates_in_map(made, criterion)
+        at = tuple(peaks.places.T)
+        scores = np.where(maps[i].valid[at], maps[i].scores[at], 0.0)
+        results[i], filtered_maps[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores), made
+    return results, filtered_maps
+
+
+def score_all(searches: Sequence[Search], work: Work) -> list[ScoreMap]:
+    """Score all places of searches, in double precision."""
+    return score_maps([replace(search, single=False) for search in searches], work)
+
+
+def _without_scores(made: ScoreMap) -> ScoreMap:
+    return replace(made, scores=np.zeros_like(made.scores), validity=np.zeros_like(made.valid))
+
+
+def _filter(searches: Sequence[Search], how: Prefilter) -> dict[int, Search]:
+    """Filter searches; those whose template is constant then are left out."""
+    prepared = enumerate(filtered(searches, how))
+    return {i: search for i, search in prepared if any(np.ptp(channel) for channel in search.template)}
+
+
+def _nothing(search: Search) -> Candidates:
+    return Candidates(np.empty((0, search.image[0].ndim), np.intp), np.empty(0), None, np.empty(0))

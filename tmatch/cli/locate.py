@@ -8,12 +8,11 @@ import typer
 
 import tmatch
 from tmatch._arrays.typing import Array
-from tmatch._detection.criterion import allowed_by, check_decision
+from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs, writing
 from tmatch._results import formats
 from tmatch._scoring.maps import ScoreMap
 from tmatch._search.matcher import Matcher, map_scores
-from tmatch._search.stages import stages_of
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of
 
@@ -53,9 +52,9 @@ def locate(
         tmatch locate photo.png eye.png --overlay found.png
     """
     console = console_of(ctx)
-    check_decision(false_alarms, threshold, metric)
-    stages_of(prefilter, threshold, metric)
-    allowed = allowed_by(false_alarms, threshold)
+    allowed = Criterion.of(
+        metric, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter
+    ).false_alarms
     files = _Files(overlay, heatmap, scores)
     files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
     pixels = pairs.read_search_image(image, alpha)
