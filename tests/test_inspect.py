@@ -573,7 +573,7 @@ HALF = np.arange(4) < 2 + np.zeros((3, 1))
             [NOISE[:8].reshape(8, 5, 4)],
             {"mask": np.arange(160).reshape(8, 5, 4) % 3, "channel_axis": 2},
             ValueError,
-            "`mask` differs between channels; give one for all of them, of shape (8, 5)",
+            "`mask` differs between channels; pass one for all of them, of shape (8, 5)",
         ),
         ([[]], {}, ValueError, "`template` is empty: shape (0,); it must have at least one pixel"),
         (

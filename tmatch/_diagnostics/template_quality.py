@@ -135,7 +135,8 @@ def inspect_template(
     outside, 1 at shift 0 (M. S. Bartlett, J. R. Stat. Soc. 98:536, 1935; P. Clifford, S. Richardson and D. Hemon,
     Biometrics 45:123, 1989). One over it is the variance of the score at positions that share nothing but their
     texture with the template. Accidental similarity with shifts of itself counts as well, which is conservative:
-    of white noise about half of the pixels are effective. Weights w count as ``sum(w)**2 / sum(w**2)`` pixels (L. Kish).
+    of white noise about half of the pixels are effective. Weights w count as ``sum(w)**2 / sum(w**2)`` pixels
+    (L. Kish).
 
     Other positions score more than r with the probability of random directions in n dimensions, n effective pixels:
     ``P(r, n) = betainc((n - 1) / 2, 1 / 2, 1 - r**2) / 2``, so that ``places * P(chance_score, n)`` is 0.01. In white
@@ -196,7 +197,7 @@ def split_template(
     search = make_search(nothing, array, mask=mask, channel_axis=channel_axis)
     weights = search.weights[0].astype(np.float64)
     if any((other != weights).any() for other in search.weights):
-        msg = f"`mask` differs between channels; give one for all of them, of shape {weights.shape}"
+        msg = f"`mask` differs between channels; pass one for all of them, of shape {weights.shape}"
         raise ValueError(msg)
     return search.template, weights
 
@@ -242,7 +243,7 @@ def _side_lobe(scores: Values) -> tuple[float, tuple[int, ...]]:
         regions, _ = ndimage.label(scores > highest - _DIP)
         if regions[tuple(shift + centre)] != regions[centre]:
             return float(highest), tuple(shift.tolist())
-        left[regions == regions[centre]] = -np.inf  # lower places in here have no deeper dip before them
+        left[regions == regions[centre]] = -np.inf  # lower positions in here have no deeper dip before them
     return 0.0, ()
 
 
@@ -287,7 +288,7 @@ def _pose_score(pixels: Array, weights: NDArray[np.float64], pose: Pose) -> floa
 
 
 def critical_scores(
-    true_scores: ArrayLike, effective: float, values: float, places: int
+    true_scores: ArrayLike, effective: float, values: float, n_positions: int
 ) -> NDArray[np.float64]:
     """Return the score above which 0.01 false alarms are expected, in noise that lowers the true score as given."""
     from scipy.special import betaincinv  # noqa: PLC0415
@@ -295,14 +296,14 @@ def critical_scores(
     square = np.square(true_scores)
     dimensions = 1 / (square / effective + (1 - square) / values)
     half = np.maximum(dimensions - 1, 1e-9) / 2  # in one dimension every score is 1
-    return np.asarray(np.sqrt(1 - betaincinv(half, 0.5, 2 * _FALSE_ALARMS / places)))
+    return np.asarray(np.sqrt(1 - betaincinv(half, 0.5, 2 * _FALSE_ALARMS / n_positions)))
 
 
-def _noise_limit(effective: float, values: float, places: int) -> float:
+def _noise_limit(effective: float, values: float, n_positions: int) -> float:
     """Find the noise, in units of the contrast, in which the true score falls to the critical score."""
     levels = np.geomspace(1e-3, 1e4, 3000)
     true_scores = 1 / np.hypot(1, levels)
-    lead = true_scores - critical_scores(true_scores, effective, values, places)
+    lead = true_scores - critical_scores(true_scores, effective, values, n_positions)
     lost = int(np.argmax(lead <= 0))
     if lost == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Other sizes, turns and mirror images of a template that do better than it."""
+"""Resized, rotated and flipped variants of a template that match better than it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ TURNS = {
     "mirrored left-right": Pose(flip=True),
     "mirrored up-down": Pose(angle=180, flip=True),
 }
-_MIN_SIDE = 3  # what is smaller fits nearly everywhere
+_MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A template of two axes, and perhaps one of channels after them, that was changed with its mask."""
+    """A transformed template, (H, W) or (H, W, C), with its mask."""
 
     template: Array
     mask: Array | None
@@ -92,7 +92,7 @@ def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
 
 
 def _can_be_sought(changed: Variant, preparing: Preparing) -> bool:
-    """Tell whether something is left to be compared: what is small may be constant."""
+    """Check whether a variant has anything to compare: when made smaller it may be constant."""
     try:
         Matcher(changed.template, masks=changed.mask, **preparing)
     except ValueError:
