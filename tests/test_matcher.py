@@ -362,7 +362,8 @@ def answers(image, templates, workers):
         maps = Matcher(templates, precision=precision).score(image, workers=workers)
         yield [scores.tobytes() for scores in maps.values()]
     yield tmatch.score_validity(image, template, workers=workers).tobytes()
-    for threshold in (-1, 0.3, 0.9):
+    yield tmatch.locate(image, templates, threshold=-1, max_overlap=1, workers=workers)  # all peaks there are
+    for threshold in (0.3, 0.9):
         yield tmatch.locate(image, templates, threshold=threshold, workers=workers)
     yield Matcher(templates).best(image, workers=workers)
 

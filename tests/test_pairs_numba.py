@@ -132,7 +132,15 @@ def test_where_single_precision_is_too_coarse_products_are_summed_directly(draw,
     template = image[30:44, 390:404]
     scores = tmatch.match_template(image, template, precision="single")
     assert count_direct
-    np.testing.assert_allclose(scores, oracle.zncc(image, template), rtol=0, atol=1e-6)
+    exact = tmatch.match_template(image, template)
+    np.testing.assert_allclose(scores, exact, rtol=0, atol=1e-6)
+    for y, x, height, width in [
+        (0, 0, 1, 687),
+        (25, 320, 10, 80),
+        (283, 400, 4, 287),
+    ]:  # bright, both, faint
+        expected = oracle.zncc(image[y : y + height + 13, x : x + width + 13], template)
+        np.testing.assert_allclose(scores[y : y + height, x : x + width], expected, rtol=0, atol=1e-6)
 
 
 def test_scattered_pixels_are_half_pairs(draw, count_direct):

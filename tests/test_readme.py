@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.engine_free
+
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 SESSIONS = [
@@ -23,7 +25,6 @@ def test_readme_shows_what_its_commands_print(command, shown, tmp_path):
     assert (done.stdout + done.stderr).rstrip().splitlines() == shown
 
 
-@pytest.mark.engine_free
 def test_readme_names_files_that_exist():
     text = (ROOT / "README.md").read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"datasets/[\w/.]+\.png", text)
