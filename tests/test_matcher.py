@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracle
 import tmatch
+from profiles import examples
 from tmatch import Box, Match, Matcher, _candidates, _tiles
 
 pytestmark = pytest.mark.also_by_transforms
@@ -106,7 +107,7 @@ def searches(draw):
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
     st.integers(1, 99),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(30, nightly=60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_neither_tiles_nor_bands_change_a_match(cut, bands, search, threshold, block, places):
     cut(block)
     bands(places)
@@ -259,7 +260,7 @@ def same_maps(found, wanted):
     return list(found) == list(wanted) and all(np.array_equal(found[k], wanted[k]) for k in wanted)
 
 
-@pytest.mark.parametrize("block", [(999, 999), (17, 23)], ids=["one tile", "tiles"])
+@pytest.mark.parametrize("block", [(999, 999), (29, 33)], ids=["one tile", "tiles"])
 def test_one_matcher_does_for_any_image_what_functions_do_for_each(cut, images, templates, block):
     cut(block)
     matcher, single = Matcher(templates), Matcher(templates, precision="single")
@@ -375,7 +376,7 @@ def test_the_number_of_workers_changes_no_byte_and_one_starts_no_thread(
     monkeypatch.setattr(_tiles, "_THREAD_WORK", 0)
     start, started = _tiles._start, []
     monkeypatch.setattr(_tiles, "_start", lambda work: started.append(work) or start(work))
-    cut((16, 15), 2)
+    cut((25, 30), 2)
     bands(999)
     image = images[0].astype(dtype)
     alone = list(answers(image, templates, 1))
