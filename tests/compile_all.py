@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 import tmatch
-from tmatch import _plain
+from tmatch._engine import execution
 
 
 def draw(shape, dtype, seed=0):
@@ -27,17 +27,16 @@ def draw(shape, dtype, seed=0):
 
 def search(dtypes):
     """Score in grey and colour by both ways of small templates, by masks, and several templates at a time."""
-    few = _plain.Plain._has_few_pixels
     for dtype, colours in itertools.product(dtypes, [3, None]):
         axis, more = (None, ()) if colours is None else (2, (colours,))
         image, large = draw((60, 70, *more), dtype), np.s_[7:31, 9:40]
-        for template, small in itertools.product(
-            [image[7:12, 9:15], image[large], image[large].swapaxes(0, 1)], [few, lambda *_: False]
+        for template, direct in itertools.product(
+            [image[7:12, 9:15], image[large], image[large].swapaxes(0, 1)], [None, False]
         ):
-            _plain.Plain._has_few_pixels = small
-            for precision in ("double", "single"):
-                tmatch.match_template(image, template, precision=precision, channel_axis=axis)
-            tmatch.locate(image, template, threshold=0.9, channel_axis=axis)
+            with execution.using(direct_products=direct):
+                for precision in ("double", "single"):
+                    tmatch.match_template(image, template, precision=precision, channel_axis=axis)
+                tmatch.locate(image, template, threshold=0.9, channel_axis=axis)
         disc = np.hypot(*np.mgrid[-12:12, -15:16]) < 12
         for precision in ("double", "single"):
             tmatch.match_template(image, image[large], mask=disc, precision=precision, channel_axis=axis)
