@@ -19,7 +19,7 @@ LOADED = "print('tmatch._engine.numba.engine' in sys.modules, 'numba' in sys.mod
 
 @pytest.fixture(autouse=True)
 def as_at_the_start(monkeypatch):
-    monkeypatch.setattr(select, "_work_seen", 0.0)
+    monkeypatch.setattr(select, "_work_done", 0.0)
     monkeypatch.setattr(select, "_compiled", None)
 
 
@@ -78,8 +78,8 @@ def test_info_tells_the_engine_and_why(monkeypatch, wanted):
     version = pytest.importorskip("numba").__version__
     told = CliRunner().invoke(app, ["info"]).stdout
     assert {
-        "auto": f"engine: NumPy and SciPy, and numba {version} once there is work enough",
-        "numpy": f"engine: NumPy and SciPy, because TMATCH_ENGINE is numpy; numba {version} is there",
+        "auto": f"engine: NumPy and SciPy, and numba {version} once there is enough work",
+        "numpy": f"engine: NumPy and SciPy, because TMATCH_ENGINE is numpy; numba {version} is installed",
         "numba": f"engine: NumPy and SciPy, and numba {version} from the start",
     }[wanted] in told
     assert f"tmatch {tmatch.__version__}, Python 3." in told

@@ -1,4 +1,4 @@
-"""Candidate peaks, found tile by tile: of the scores only those are kept that could be a match."""
+"""Candidate peaks, found tile by tile; only scores that could be a match are kept."""
 
 import math
 from collections import defaultdict
@@ -24,52 +24,57 @@ from tmatch._scoring.search import Search
 Band = tuple[int, Array]
 
 
-def find(searches: Sequence[Search], rule: Criterion, work: Work) -> list[Candidates]:
-    """Find the peaks that the rule asks for."""
+def find(searches: Sequence[Search], criterion: Criterion, work: Work) -> list[Candidates]:
+    """Find the peaks of each search that may meet the criterion."""
     scorers = plan([_double(search) for search in searches])
     meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
     found: dict[int, Candidates] = {}
     for scorer in scorers:
-        quick = (
-            find_in_batch(scorer, searches, rule, work, meter) if isinstance(scorer, TemplateBatch) else {}
+        from_batch = (
+            find_in_batch(scorer, searches, criterion, work, meter)
+            if isinstance(scorer, TemplateBatch)
+            else {}
         )
         for number in scorer.templates:
-            peaks = quick.get(number)
-            if peaks is None:  # none in single precision, or too many candidates
-                alone = scorer.only(number) if isinstance(scorer, TemplateBatch) else scorer
-                peaks = _find_in_bands(alone, searches[number], rule, work, meter)
+            peaks = from_batch.get(number)
+            if peaks is None:  # no pass in single precision, or too many candidates
+                single = scorer.only(number) if isinstance(scorer, TemplateBatch) else scorer
+                peaks = _find_in_bands(single, searches[number], criterion, work, meter)
             found[number] = peaks
     return [found[i] for i in range(len(searches))]
 
 
-def score_at(search: Search, places: Positions) -> Array:
-    """Score some places of a search."""
-    scores = np.zeros(len(places))
-    if len(places):
+def score_at(search: Search, positions: Positions) -> Array:
+    """Compute the scores of a search at some positions."""
+    scores = np.zeros(len(positions))
+    if len(positions):
         [scorer] = plan([_double(search)])
-        for i, position in enumerate(places.tolist()):
+        for i, position in enumerate(positions.tolist()):
             [block] = scorer.score(tuple(slice(p, p + 1) for p in position))
             scores[i] = block.scores.item()
     return scores
 
 
 def find_best(searches: Sequence[Search], work: Work) -> list[Candidates]:
-    """Find the best place of each search, the first of equal ones."""
+    """Find the position of the maximum score of each search, the first of equal ones."""
     best: list[Candidates] = []
     scorers: list[Scorer] = []
     for search in searches:
         scorers += plan([_double(search)])
     meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
     for scorer, search in zip(scorers, searches, strict=True):
-        top, place = -np.inf, (0,) * len(scorer.tiling.places)
-        survey = summary_builder(search)
-        for first, heights in _surveyed(_bands(scorer, work, meter), survey):
-            here = np.unravel_index(heights.argmax(), heights.shape)
-            if heights[here] > top:
-                top, place = float(heights[here]), (int(here[0]) + first, *map(int, here[1:]))
-        nothing = search.metric.no_score
-        score = top if top > -np.inf else nothing
-        best.append(Candidates(np.array([place]), np.array([score]), null_of(survey, search)))
+        best_score, best_position = -np.inf, (0,) * len(scorer.tiling.places)
+        builder = summary_builder(search)
+        for first, scores in _summarised(_bands(scorer, work, meter), builder):
+            position = np.unravel_index(scores.argmax(), scores.shape)
+            if scores[position] > best_score:
+                best_score, best_position = (
+                    float(scores[position]),
+                    (int(position[0]) + first, *map(int, position[1:])),
+                )
+        fallback = search.metric.no_score
+        score = best_score if best_score > -np.inf else fallback
+        best.append(Candidates(np.array([best_position]), np.array([score]), null_of(builder, search)))
     return best
 
 
@@ -77,87 +82,91 @@ def _double(search: Search) -> Search:
     return replace(search, single=False) if search.single else search
 
 
-def _find_in_bands(scorer: Scorer, search: Search, rule: Criterion, work: Work, meter: Meter) -> Candidates:
-    """Look for peaks in scores of double precision."""
-    survey = summary_builder(search)
-    bands = _surveyed(_bands(scorer, work, meter), survey)
-    if rule.threshold is not None:
-        places, scores = _peaks_of(bands, scorer.tiling.places, rule.threshold)
-        return Candidates(places, scores, null_of(survey, search))
-    few = math.prod(scorer.tiling.places) <= execution.current().kept_positions
-    kept = [band for band in bands if few]
-    chance = null_of(survey, search)
-    if chance is None:  # refused before
+def _find_in_bands(
+    scorer: Scorer, search: Search, criterion: Criterion, work: Work, meter: Meter
+) -> Candidates:
+    """Find peaks in scores of double precision."""
+    builder = summary_builder(search)
+    bands = _summarised(_bands(scorer, work, meter), builder)
+    if criterion.threshold is not None:
+        positions, scores = _peaks_in_bands(bands, scorer.tiling.places, criterion.threshold)
+        return Candidates(positions, scores, null_of(builder, search))
+    keep_all = math.prod(scorer.tiling.places) <= execution.current().kept_positions
+    kept = [band for band in bands if keep_all]
+    null = null_of(builder, search)
+    if null is None:  # `check_decision` refused it
         raise AssertionError
-    floor = float(rule.floors(chance).min())
+    floor = float(criterion.floors(null).min())
     if floor == math.inf:
-        return Candidates(np.empty((0, len(scorer.tiling.places)), np.intp), np.empty(0), chance)
-    if not few:
+        return Candidates(np.empty((0, len(scorer.tiling.places)), np.intp), np.empty(0), null)
+    if not keep_all:
         meter.total += scorer.tiling.count
-    places, scores = _peaks_of(kept or _bands(scorer, work, meter), scorer.tiling.places, floor)
-    return rule.choose(Candidates(places, scores, chance))
+    positions, scores = _peaks_in_bands(kept or _bands(scorer, work, meter), scorer.tiling.places, floor)
+    return criterion.choose(Candidates(positions, scores, null))
 
 
-def _peaks_of(bands: Iterable[Band], shape: tuple[int, ...], floor: float) -> tuple[Positions, Array]:
-    """Look for peaks band by band; a row is looked at once the next one is known."""
-    found, tops, arounds = [], [], []
+def _peaks_in_bands(bands: Iterable[Band], shape: tuple[int, ...], floor: float) -> tuple[Positions, Array]:
+    """Find peaks band by band; a row is searched once the next one is known."""
+    positions_found, scores_found, neighbours_found = [], [], []
     ndim, rows = len(shape), shape[0]
-    before = np.empty((0, *shape[1:]))
+    last_rows = np.empty((0, *shape[1:]))
     for first, band in bands:
-        heights = np.concatenate([before, band])
-        start = first - len(before)
-        places, top, around = maxima.candidates(heights, floor)
+        scores = np.concatenate([last_rows, band])
+        start = first - len(last_rows)
+        positions, band_scores, neighbours = maxima.candidates(scores, floor)
         last = first + len(band) == rows
-        fresh = places[:, 0] >= max(len(before) - 1, 0)
-        known = fresh & (last | (places[:, 0] < len(heights) - 1))
-        places[:, 0] += start
-        found.append(places[known])
-        tops.append(top[known])
-        arounds.append(around[known])
-        before = heights[-2:].copy()
-    places, heights = np.concatenate(found).reshape(-1, ndim), np.concatenate(tops)
-    peaks = settle(places, heights, np.concatenate(arounds))
-    return places[peaks], heights[peaks]
+        is_new = positions[:, 0] >= max(len(last_rows) - 1, 0)
+        complete = is_new & (last | (positions[:, 0] < len(scores) - 1))
+        positions[:, 0] += start
+        positions_found.append(positions[complete])
+        scores_found.append(band_scores[complete])
+        neighbours_found.append(neighbours[complete])
+        last_rows = scores[-2:].copy()
+    positions, scores = np.concatenate(positions_found).reshape(-1, ndim), np.concatenate(scores_found)
+    peaks = settle(positions, scores, np.concatenate(neighbours_found))
+    return positions[peaks], scores[peaks]
 
 
-def _surveyed(bands: Iterable[Band], survey: SummaryBuilder | None) -> Iterator[Band]:
-    """Take scores in as they pass."""
-    for first, heights in bands:
-        if survey is not None:
-            lead, *others = survey.places  # a template sought together with smaller ones has fewer
-            part = (slice(first, min(first + len(heights), lead)), *(slice(0, n) for n in others))
-            own = heights[(slice(0, part[0].stop - first), *part[1:])]
-            if own.size:
-                survey.add(part, own, own > -np.inf)
-        yield first, heights
+def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterator[Band]:
+    """Add the scores of each band to the summary, and pass the bands on."""
+    for first, scores in bands:
+        if builder is not None:
+            lead, *others = (
+                builder.places
+            )  # in a batch with smaller templates, a template has fewer positions
+            part = (slice(first, min(first + len(scores), lead)), *(slice(0, n) for n in others))
+            part_scores = scores[(slice(0, part[0].stop - first), *part[1:])]
+            if part_scores.size:
+                builder.add(part, part_scores, part_scores > -np.inf)
+        yield first, scores
 
 
 def _bands(scorer: Scorer, work: Work, meter: Meter) -> Iterator[Band]:
-    """Score a search band by band: each with its first row; minus infinity where there is no score."""
+    """Score a search band by band; return each band with its first row, minus infinity where not valid."""
     rows: dict[int, list[Region]] = defaultdict(list)
     for block in scorer.tiling.blocks():
         rows[block[0].start].append(block)
-    waiting: list[Region] = []
+    pending: list[Region] = []
     for blocks in rows.values():
-        waiting += blocks
+        pending += blocks
         stop = blocks[0][0].stop
-        first = waiting[0][0].start
+        first = pending[0][0].start
         shape = (stop - first, *scorer.tiling.places[1:])
         if math.prod(shape) < execution.current().band_positions and stop < scorer.tiling.places[0]:
             continue
-        heights = np.full(shape, -np.inf)  # a template sought together with smaller ones has fewer places
+        scores = np.full(shape, -np.inf)  # in a batch with smaller templates, a template has fewer positions
 
-        def fill(block: Region, heights: Array = heights, first: int = first) -> None:
+        def fill(block: Region, scores: Array = scores, first: int = first) -> None:
             for scored in scorer.score(block):
                 lead, *others = scored.region
-                part = heights[(slice(lead.start - first, lead.stop - first), *others)]
+                part = scores[(slice(lead.start - first, lead.stop - first), *others)]
                 part[...] = scored.scores
                 part[scored.norms <= 0] = -np.inf
 
-        job = threads.Job(fill, scorer.tiling, scorer.passes, waiting)
+        job = threads.Job(fill, scorer.tiling, scorer.passes, pending)
         threads.run(job, workers=work.workers, meter=meter)
-        yield first, heights
-        waiting = []
+        yield first, scores
+        pending = []
     scorer.finish()
 
 
@@ -170,7 +179,7 @@ def candidates_in_map(made: ScoreMap, criterion: Criterion | None = None) -> Can
         floor = float(criterion.floors(null).min())
     if floor == math.inf:
         return Candidates(np.empty((0, len(shape)), np.intp), np.empty(0), null)
-    found = Candidates(*_peaks_of(_bands_of_map(made), shape, floor), null)
+    found = Candidates(*_peaks_in_bands(_bands_of_map(made), shape, floor), null)
     return found if criterion is None else criterion.choose(found)
 
 
@@ -184,7 +193,7 @@ def best_in_map(made: ScoreMap) -> Candidates:
 def null_of_map(made: ScoreMap) -> NullDistribution | None:
     """Fit the null distribution to a score map that is made already."""
     summary = summary_builder(made.search)
-    for _ in _surveyed(_bands_of_map(made), summary):
+    for _ in _summarised(_bands_of_map(made), summary):
         pass
     return null_of(summary, made.search)
 

@@ -1,1 +1,1 @@
-"""How work is done: engines, tiles, threads, progress."""
+"""Engines, tiling, threads and progress."""

@@ -1,4 +1,4 @@
-"""Sum window times weight over an image, tile by tile."""
+"""Correlate images with kernels, tile by tile."""
 
 import functools
 import math
@@ -18,8 +18,8 @@ from tmatch._engine.threads import Job
 from tmatch._engine.tiling import Tiling, plan_blocks, rounding_bound
 from tmatch._filtering.methods import plan_taps
 
-_MIN_TRANSFORM_PASSES = 16.0  # no pair of transforms costs less, as passes over a tile
-_CACHED_POINTS = 2**19  # of a spectrum that is kept, as the next call may be with the same kernel
+_MIN_TRANSFORM_PASSES = 16.0  # no pair of transforms costs less, in passes over a tile
+_CACHED_POINTS = 2**19  # maximum size of a spectrum that is cached for further calls with the same kernel
 
 
 def correlate_planes(
@@ -29,10 +29,10 @@ def correlate_planes(
     *,
     workers: int | None = None,
 ) -> None:
-    """Sum window times weight for images of one shape and dtype, all with one kernel or each with its own.
+    """Correlate images of one shape and dtype with one shared kernel or a kernel each, without conjugation.
 
-    The dtype of `outs`, float or complex of 32 or 64 bits a part, is also the precision of the work. Integers times
-    whole numbers give exact integers below 2**53.
+    The dtype of `outs`, float or complex in single or double precision, is also that of the computation. Integer images
+    and kernels give exact integers below 2**53.
     """
     jobs: list[Job] = []
     shared = len(kernels) == 1
@@ -47,7 +47,7 @@ def correlate_planes(
 
 
 def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
-    """Return float64, or float32 for a float32 image; complex if one of the two is."""
+    """Return float64, or float32 for a single-precision image; the complex equivalent if an input is complex."""
     single = image.newbyteorder("=") in (np.float32, np.complex64)
     if "c" in (image.kind, kernel.kind):
         return np.dtype(np.complex64 if single else np.complex128)
@@ -55,28 +55,28 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) -> list[Job]:
-    """Choose the cheapest way to sum window times weight: tap by tap, axis by axis, or by transforms."""
+    """Choose the cheapest method: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
-    shape, work, largest = images[0].shape, outs[0].dtype, None
-    if images[0].is_integer and _is_whole(weights):
+    shape, dtype, largest = images[0].shape, outs[0].dtype, None
+    if images[0].is_integer and _is_integer(weights):
         largest = max(image.largest() for image in images)
-        # Float32 holds integers below 2**24, in half the memory.
-        work = np.dtype(np.float32 if largest * float(np.abs(weights).sum()) < 2**24 else np.float64)
+        # Float32 holds integers below 2**24 in half the memory.
+        dtype = np.dtype(np.float32 if largest * float(np.abs(weights).sum()) < 2**24 else np.float64)
     positions = sum(out.size for out in outs)
-    plan = plan_taps(images[0].image, weights, work, positions, whole=largest is not None)
+    plan = plan_taps(images[0].image, weights, dtype, positions, integer=largest is not None)
     tiling = plan_blocks(shape, weights.shape, fused=plan.fused)
-    if found := _by_transforms(shape, weights, work, largest, plan.passes):
+    if found := _by_transforms(shape, weights, dtype, largest, plan.passes):
         plan, tiling = found
     elif plan.fused:
         images, outs, tiling = _interleave(images, outs, tiling)
 
     def compute(image: PaddedImage, out: Array, block: Region) -> None:
         region, part = tiling.needs(block), out[block]
-        # Sums across the ends of rows may overflow, but lie outside the result.
+        # Sums that wrap between rows may overflow, but are outside the result.
         with np.errstate(over="ignore", invalid="ignore"):
             finite = plan.sum_windows(image, region, part)
         if not finite:
-            image.check(image.tile(region, work))
+            image.check(image.tile(region, dtype))
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
 
@@ -85,40 +85,40 @@ def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) 
 
 
 def _by_transforms(
-    shape: Shape, weights: Array, work: np.dtype[Any], largest: int | None, most: float
+    shape: Shape, weights: Array, dtype: np.dtype[Any], largest: int | None, max_passes: float
 ) -> tuple[TapPlan, Tiling] | None:
-    """Plan to sum by transforms, if that takes fewer passes, and rounding gives the integers if there is a largest."""
-    if most <= _MIN_TRANSFORM_PASSES:
+    """Plan to sum by transforms; None if that costs more, or if rounding could not restore integer sums."""
+    if max_passes <= _MIN_TRANSFORM_PASSES:
         return None
-    engine = select.choose(0, shape) if work.kind == "f" else select.reference()
+    engine = select.choose(0, shape) if dtype.kind == "f" else select.reference()
     transforms = engine.transforms(shape, weights.shape)
     tiling = transforms.tiling
     passes = (
         transforms.passes * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.places)
-    )  # + kernel's
+    )  # the term 1 / (2 * count) is the kernel's transform
     points = math.prod(tiling.fft_shape)
     norms = (largest or 0) * math.sqrt(points) * float(np.linalg.norm(weights))
-    if passes >= most or rounding_bound(norms, tiling) >= 0.25:
+    if passes >= max_passes or rounding_bound(norms, tiling) >= 0.25:
         return None
-    work = work if largest is None else np.dtype(np.float64)
-    kernel = weights.astype(work)
-    make = _cached_spectrum if points <= _CACHED_POINTS else _cached_spectrum.__wrapped__
-    spectrum = make(kernel.tobytes(), kernel.shape, work, transforms)
+    dtype = dtype if largest is None else np.dtype(np.float64)
+    kernel = weights.astype(dtype)
+    spectrum_of = _cached_spectrum if points <= _CACHED_POINTS else _cached_spectrum.__wrapped__
+    spectrum = spectrum_of(kernel.tobytes(), kernel.shape, dtype, transforms)
     sum_windows = functools.partial(_sum_windows, spectrum, transforms, rounds=largest is not None)
-    return TapPlan(passes, functools.partial(sum_tile, sum_windows, work, full=True)), tiling
+    return TapPlan(passes, functools.partial(sum_tile, sum_windows, dtype, full=True)), tiling
 
 
 def _interleave(
     images: Sequence[PaddedImage], outs: Sequence[Array], tiling: Tiling
 ) -> tuple[Sequence[PaddedImage], Sequence[Array], Tiling]:
-    """Make one image of channels that alternate in memory."""
+    """Join channels that alternate in memory to one image."""
     pixels, sums = interleaved([image.image for image in images]), interleaved(outs)
     if len(images) == 1 or pixels is None or sums is None:
         return images, outs, tiling
     first, n = images[0], len(images)
-    together = PaddedImage(pixels, [*first.margins, (0, 0)], first.border, first.fill)
+    joined = PaddedImage(pixels, [*first.margins, (0, 0)], first.border, first.fill)
     flat = plan_blocks(first.shape, tiling.window, fused=True, channels=n)
-    return [together], [sums], Tiling((*flat.places, n), (*flat.window, 1), (*flat.block, n))
+    return [joined], [sums], Tiling((*flat.places, n), (*flat.window, 1), (*flat.block, n))
 
 
 @functools.lru_cache(maxsize=4)
@@ -127,7 +127,7 @@ def _cached_spectrum(data: bytes, shape: Shape, dtype: np.dtype[Any], transforms
 
 
 def _sum_windows(spectrum: Array, transforms: Transforms, tile: Array, out: Array, *, rounds: bool) -> bool:
-    """Sum windows of a tile by transforms. All sums are finite, or none is, if a pixel is not."""
+    """Sum windows of a tile by transforms. A pixel that is not finite makes all sums so."""
     pair = transforms.transform(tile), spectrum
     full = transforms.correlate([pair], is_complex=np.iscomplexobj(tile), overwrite=True)
     sums = full[tuple(map(slice, out.shape))]
@@ -135,8 +135,8 @@ def _sum_windows(spectrum: Array, transforms: Transforms, tile: Array, out: Arra
     return is_finite(out)
 
 
-def _is_whole(kernel: Array) -> bool:
-    """Return whether every weight is an integer, as far as floats can tell."""
+def _is_integer(kernel: Array) -> bool:
+    """Return whether every weight is an integer that float64 represents exactly."""
     return kernel.dtype.kind == "f" and bool(
         (np.rint(kernel) == kernel).all() and np.abs(kernel).max() < 2**53
     )

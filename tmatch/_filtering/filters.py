@@ -31,7 +31,7 @@ def correlate(
     dtype: DTypeLike | None = None,
     workers: int | None = None,
 ) -> Array:
-    """Lay a kernel on every pixel, as it is, and sum pixel times weight.
+    """Cross-correlate an image with a kernel.
 
     Parameters
     ----------
@@ -41,38 +41,38 @@ def correlate(
         The weights. Complex ones are conjugated. With `channel_axis` it may have that axis too: a
         kernel for each channel.
     border : {"constant", "edge", "reflect", "symmetric", "wrap"}
-        How the image goes on outside itself, by the names of `numpy.pad`: by `fill_value`, by its last
-        pixel, mirrored about the last pixel, mirrored about the edge, or periodically.
+        How the image is extended beyond its borders, by the names of `numpy.pad`: by `fill_value`, by its
+        last pixel, mirrored about the last pixel, mirrored about the edge, or periodically.
     fill_value : float
-        The value outside, for ``border="constant"``, in units of the image.
+        The value outside the image, for ``border="constant"``, in units of the image.
     output : {"same", "valid", "full"}
         "same": one value for each pixel. "valid": only where the kernel lies inside the image.
         "full": wherever the kernel touches the image.
     stride : int or sequence of int
-        Step between the results that are kept, one for all axes or one each: of what a stride of 1 gives,
-        a stride of 2 keeps numbers 0, 2, 4, ... (It saves memory, not time: all are computed first.)
+        Step between the results that are returned, one for all axes or one each: a stride of 2 returns
+        results 0, 2, 4, ... of those of stride 1. (It saves memory, not time: all are computed first.)
     anchor : sequence of int or None
-        The element of the kernel that lies on the pixel, for ``output="same"``; None for the centre,
+        The element of the kernel that is aligned with the pixel, for ``output="same"``; None for the centre,
         element ``n // 2`` on each axis.
     channel_axis : int or None
-        The axis that holds channels, each filtered by itself; None if there are none.
+        The axis of channels, each filtered separately; None if there are none.
     dtype : dtype or None
-        float32 or float64, complex64 or complex128 if an input is complex: the result's, and the precision of
-        the work. None for float64 (complex128), but float32 (complex64) if the image is of that type.
+        float32 or float64, complex64 or complex128 if an input is complex: the dtype of the result and of
+        the computation. None for float64 (complex128), or float32 (complex64) if the image has that dtype.
     workers : int or None
-        At most so many threads; None for as many as this process may use cores. 1 starts none.
+        Maximum number of threads; None for one per core that this process may use. 1 starts none.
 
     Returns
     -------
     array of `dtype`
         Of length n, n - k + 1 or n + k - 1 on each axis for "same", "valid" and "full", with n pixels
-        and a kernel of k; that length over the stride, rounded up. Integers and whole-numbered kernels give
-        exact integers below 2**53. Nothing is clipped or wrapped: see `to_range` for the way back to pixels.
+        and a kernel of length k; divided by the stride, rounded up. Integer images and kernels give exact
+        integers below 2**53. No value is clipped or wrapped: `to_range` converts the result to pixels.
 
     Raises
     ------
     ValueError
-        If an array is empty or not finite, dimensions differ, an option's name is unknown, or the kernel
+        If an array is empty or not finite, dimensions differ, an option is unknown, or the kernel
         is larger than the image with ``output="valid"``.
     TypeError
         If an array does not hold numbers.
@@ -83,14 +83,14 @@ def correlate(
 
     Notes
     -----
-    With the anchor a, ``out[i] = sum over k of image[i + k - a] * conj(kernel[k])``. It is computed in the
-    cheapest of three ways: kernels of rank 1 along one axis after the other, small ones tap by tap,
-    others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
+    With the anchor a, ``out[i] = sum over k of image[i + k - a] * conj(kernel[k])``. The
+    cheapest of three methods is used: kernels of rank 1 along one axis after the other, small ones tap by
+    tap, others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
     largest values in the tile, some hundred pixels around.
 
     Examples
     --------
-    A weight left of the centre fetches the pixel on the left: the picture moves right.
+    A weight left of the centre reads the pixel on the left: the image moves right.
 
     >>> import tmatch
     >>> tmatch.correlate([[1, 2, 3]], [[1, 0, 0]])
@@ -115,7 +115,7 @@ def convolve(
     dtype: DTypeLike | None = None,
     workers: int | None = None,
 ) -> Array:
-    """Lay a kernel on every pixel, flipped on every axis, and sum pixel times weight.
+    """Convolve an image with a kernel.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def convolve(
 
     See Also
     --------
-    correlate : the same without the flip, with all options told at length.
+    correlate : the same without the flip, with all options described in full.
 
     Notes
     -----
@@ -147,7 +147,7 @@ def convolve(
 
     Examples
     --------
-    A weight left of the centre moves the picture left.
+    A weight left of the centre moves the image left.
 
     >>> import tmatch
     >>> tmatch.convolve([[1, 2, 3]], [[1, 0, 0]])
@@ -185,7 +185,7 @@ def _filter(
     _check_fill(fill_value, border)
     check_count("workers", workers)
     steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
-    target = _target(dtype, pixels.dtype, weights.dtype)
+    target = _result_dtype(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
     sources = [PaddedImage(plane, margins, border, fill_value) for plane in planes]
     shape = valid_shape(sources[0].shape, kernels[0].shape)
@@ -194,16 +194,16 @@ def _filter(
         steps.insert(axis, slice(None))
     result = np.empty(shape, target)
     parts = split_channels(result, axis)
-    # Correlating conjugates and convolving flips.
-    laid = [np.flip(k) if flip else np.conj(k) for k in kernels]
-    correlation.correlate_planes(sources, laid, parts, workers=workers)
+    # Correlation conjugates the kernel and convolution flips it.
+    applied = [np.flip(k) if flip else np.conj(k) for k in kernels]
+    correlation.correlate_planes(sources, applied, parts, workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 
 
 def _margins(
     kernel: Shape, output: Output, anchor: Sequence[int] | None, *, flip: bool
 ) -> list[tuple[int, int]]:
-    """How far beyond the image windows reach, before and after it on each axis."""
+    """Return how far windows reach beyond the image, before and after it on each axis."""
     if anchor is not None and output != "same":
         msg = f'`anchor` is {anchor} with output="{output}"; only output="same" lays the kernel on a pixel'
         raise ValueError(msg)
@@ -254,14 +254,14 @@ def _strides(stride: int | Sequence[int], ndim: int) -> list[int]:
     return steps
 
 
-def _target(dtype: DTypeLike | None, image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the result type: as asked for, if it can hold the result."""
+def _result_dtype(dtype: DTypeLike | None, image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the requested dtype, if it can hold the result, or the default."""
     natural = correlation.result_dtype(image, kernel)
     if dtype is None:
         return natural
     target = np.dtype(dtype).newbyteorder("=")
-    known = ("complex64", "complex128") if natural.kind == "c" else ("float32", "float64")
-    if target.name not in known:
-        msg = f"`dtype` is {target}; it must be {known[0]} or {known[1]} here; `to_range` makes pixels of the result"
+    allowed = ("complex64", "complex128") if natural.kind == "c" else ("float32", "float64")
+    if target.name not in allowed:
+        msg = f"`dtype` is {target}; it must be {' or '.join(allowed)} here; `to_range` makes pixels of the result"
         raise ValueError(msg)
     return target

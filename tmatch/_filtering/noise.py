@@ -15,12 +15,12 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
     image : array of real numbers, any dimension
         With at least 3 pixels on each axis.
     channel_axis : int or None
-        The axis of channels, if there is one; their noise is averaged.
+        The axis of channels, if any; their noise is averaged.
 
     Returns
     -------
     float
-        In the units of the pixels, as grey levels. Fine texture counts as noise.
+        In units of the pixels, such as grey levels. Fine texture counts as noise.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
 
     Notes
     -----
-    The second difference along each axis hardly leaves anything of smooth pictures and edges; what is left of noise
-    is measured by the median of its size (J. Immerkaer, Comput. Vis. Image Underst. 64:300, 1996, with a median).
+    The second difference along each axis removes almost all of smooth areas and edges; what remains of the noise
+    is measured by the median of its magnitude (J. Immerkaer, Comput. Vis. Image Underst. 64:300, 1996, with a median).
 
     Examples
     --------
@@ -43,7 +43,7 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
     pixels = check_numbers("image", image)
     channels = split_channels(pixels, channel_axis)
     if min(channels[0].shape, default=0) < 3:
-        msg = f"`image` has shape {pixels.shape}; noise can be told from three pixels on each axis on"
+        msg = f"`image` has shape {pixels.shape}; noise can be estimated from three pixels on each axis on"
         raise ValueError(msg)
     found = []
     for channel in channels:

@@ -1,4 +1,4 @@
-"""Make pixels of real numbers."""
+"""Convert real numbers to pixels."""
 
 from typing import Any, Literal
 
@@ -12,18 +12,18 @@ RangeRule = Literal["clip", "rescale", "wrap", "abs"]
 
 
 def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike = np.uint8) -> NDArray[Any]:
-    """Turn real numbers back into pixels, by a rule that you choose.
+    """Convert real numbers to pixels, by a chosen rule.
 
     Parameters
     ----------
     values : array of real numbers
         Finite values only.
     how : {"clip", "rescale", "wrap", "abs"}
-        "clip" cuts at the ends of the range. "rescale" maps the least value to the range's lower end
-        and the greatest to its upper end (constant values to the lower end). "wrap" counts round, as
-        integer arithmetic that overflows does: modulo 256 for uint8. "abs" clips magnitudes.
+        "clip" limits values to the range. "rescale" maps the minimum to the lower end of the range and
+        the maximum to its upper end (constant values to the lower end). "wrap" is modular, as overflow of
+        integers is: modulo 256 for uint8. "abs" clips magnitudes.
     dtype : integer dtype
-        The pixels wanted; its range is the range.
+        The dtype of the pixels, which defines the range.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
     low, high = float(np.iinfo(target).min), float(np.iinfo(target).max)
     if how == "wrap" and array.dtype.kind in "biu":
         return array.astype(target)
-    real = array.astype(np.float64) if how != "rescale" or not array.size else _from_least(array)
+    real = array.astype(np.float64) if how != "rescale" or not array.size else _above_minimum(array)
     if how == "rescale":
         span = real.max(initial=0.0)
         real = real / span * (high - low) + low if span > 0 else np.full_like(real, low)
@@ -63,8 +63,8 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
     return np.clip(np.rint(real), low, high).astype(target)
 
 
-def _from_least(array: Array) -> NDArray[np.float64]:
-    """Give distances from the least value, scaled down where they would not fit."""
+def _above_minimum(array: Array) -> NDArray[np.float64]:
+    """Return differences from the minimum; floats are halved, so that differences do not overflow."""
     if array.dtype.kind in "iu":
         return np.asarray(array.astype(np.uint64) - array.min().astype(np.uint64), np.float64)
     halves = array.astype(np.float64) / 2

@@ -1,4 +1,4 @@
-"""What scores the positions of a search, block by block; one scorer may do several templates."""
+"""The protocol of a scorer, which scores the positions of a search block by block, for one or several templates."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ Grid = Callable[[Region], SummaryGrid]
 class ScoredBlock:
     """Scores of one template in one block of positions."""
 
-    template: int  # its number
-    region: Region  # of its score map
+    template: int  # number of the template
+    region: Region  # of the template's score map
     scores: Array
-    norms: Array  # above 0 where the score is valid
-    reaches_floor: bool = True  # perhaps
+    norms: Array  # above 0 where a score is valid
+    reaches_floor: bool = True  # whether a score may reach the floor
     summary: Array | None = None
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """Which positions have a score."""
+        """Which positions have a valid score."""
         return np.greater(self.norms, 0)
 
 
 class Scorer(Protocol):
-    """A way to score the templates whose numbers are `templates`."""
+    """Scores the templates whose numbers are `templates`."""
 
     @property
     def templates(self) -> Sequence[int]:
@@ -44,23 +44,23 @@ class Scorer(Protocol):
 
     @property
     def tiling(self) -> Tiling:
-        """The blocks to be scored."""
+        """The blocks to score."""
 
     @property
     def passes(self) -> float:
-        """Cost of a block, as passes over its positions."""
+        """Cost of a block, in passes over its positions."""
 
     def score(
         self, block: Region, *, floor: float = NO_FLOOR, grids: Mapping[int, Grid] | None = None
     ) -> Iterator[ScoredBlock]:
-        """Score a block of positions, template by template; summarise the scores of templates that have a grid."""
+        """Score a block of positions, template by template; summarise scores of templates with a grid."""
 
     def finish(self) -> None:
-        """Raise what was found while scoring: known once all blocks are scored."""
+        """Raise an error that is known only once all blocks are scored."""
 
 
 def run(scorers: Sequence[Scorer], use: Callable[[ScoredBlock], None], work: Work) -> None:
-    """Score all positions and use each block, in any order, on several threads."""
+    """Score all positions and pass each block to `use`, in any order, on several threads."""
 
     def score(scorer: Scorer, block: Region) -> None:
         for scored in scorer.score(block):

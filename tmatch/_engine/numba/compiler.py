@@ -1,4 +1,4 @@
-"""How functions are compiled by numba and kept on disk."""
+"""Decorators that compile functions with numba and cache the code on disk."""
 
 import functools
 import hashlib
@@ -14,54 +14,52 @@ from tmatch._engine.numba.vectors import VECTOR_BYTES, Code
 
 
 def instructions(write: Callable[..., None]) -> Any:
-    """Make a function for compiled code to call of one that writes instructions, given a `Code` and its arguments."""
+    """Return an intrinsic, callable from compiled code, of a function that emits instructions into a `Code`."""
 
-    def define(_: Any, *kinds: Any) -> Any:
+    def resolve(_: Any, *arg_types: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
             code = Code(context, builder, signature, args)
             write(code, *code.args)
-            # Vectors put aside across two lines of cache, as LLVM may place them, cost double precision a quarter
-            # of its time. Nothing here unwinds: llvmlite leaves an alignment out if there is no other attribute.
+            # LLVM may spill vectors across two cache lines, which costs a quarter of the time in double precision.
+            # No code here unwinds; llvmlite omits the alignment if there is no other attribute.
             builder.function.attributes.alignstack = VECTOR_BYTES
             builder.function.attributes.add("nounwind")
             return context.get_dummy_value()
 
-        return types.void(*kinds), generate
+        return types.void(*arg_types), generate
 
-    # Numba looks arguments up by their names, but for the first.
-    functools.update_wrapper(define, write)
-    make: Any = intrinsic
-    return make(define)
+    # Numba matches all arguments but the first by name.
+    functools.update_wrapper(resolve, write)
+    typed_intrinsic: Any = intrinsic
+    return typed_intrinsic(resolve)
 
 
-def machine_code(
-    function: Callable[..., Any], liberties: tuple[str, ...] = ("contract",)
-) -> Callable[..., Any]:
-    # "contract" lets a product and a sum be one instruction, rounded once; no other liberty is taken with results.
-    compiled = functools.partial(numba.njit, nogil=True, fastmath=set(liberties), error_model="numpy")
+def compiled(function: Callable[..., Any], fastmath: tuple[str, ...] = ("contract",)) -> Callable[..., Any]:
+    # "contract" fuses a product and a sum into one instruction, rounded once; no other fast-math flag is set.
+    jit = functools.partial(numba.njit, nogil=True, fastmath=set(fastmath), error_model="numpy")
     try:
-        made: Any = compiled(cache=True)(function)
-    except RuntimeError:  # no folder can be written to
-        return compiled()(function)
-    # Numba makes what it has on disk anew when the file of the function changes; what it calls counts too.
-    kept: Any = getattr(made._cache, "_cache_file", None)  # noqa: SLF001
-    if hasattr(kept, "_source_stamp"):
-        kept._source_stamp = kept._source_stamp, _sources()  # noqa: SLF001
-    return made  # type: ignore[no-any-return]
+        dispatcher: Any = jit(cache=True)(function)
+    except RuntimeError:  # no cache folder is writable
+        return jit()(function)
+    # Numba recompiles if the file of the function changes; the files of its callees must count too.
+    cache_file: Any = getattr(dispatcher._cache, "_cache_file", None)  # noqa: SLF001
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = cache_file._source_stamp, _sources()  # noqa: SLF001
+    return dispatcher  # type: ignore[no-any-return]
 
 
-# With "reassoc" sums are added in any order, which is faster: for estimates, evidence, whole numbers, and to tell
-# whether all are finite.
-machine_code_for_sums = functools.partial(machine_code, liberties=("contract", "reassoc"))
+# "reassoc" allows sums in any order, which is faster: for estimates, checks, exact integers and tests whether all
+# values are finite.
+compiled_reassociating = functools.partial(compiled, fastmath=("contract", "reassoc"))
 
 
 @functools.cache
 def _sources() -> str:
-    """Tell the sources of compiled code from any others, and the width of vectors."""
+    """Return a hash of the sources of compiled code and of the vector width."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    texts = (file.read_bytes() for file in files if file.is_file())  # none, if all is in an archive
+    texts = (file.read_bytes() for file in files if file.is_file())  # none if the package is in an archive
     return hashlib.sha256(b"".join(texts) + bytes([VECTOR_BYTES])).hexdigest()
 
 
-# Without a place of its own on disk: it is kept there as a part of its caller.
+# Not cached separately: the code is part of its caller.
 inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")

@@ -1,4 +1,4 @@
-"""The compiled engine, see `interface.Engine`: loops that NumPy can only do in many passes. Needs numba."""
+"""The compiled engine; see `interface.Engine`. Fused loops replace many NumPy passes. Needs numba."""
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms

@@ -7,42 +7,42 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._engine.interface import SummaryGrid
-from tmatch._engine.numba.compiler import inline, machine_code, machine_code_for_sums
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numba.summaries import summarise_rows
 from tmatch._engine.numba.transforms import CompiledTransforms, correlate
 from tmatch._engine.numba.window_sums import rounded, slide, square_sums
 
 
-@machine_code_for_sums
+@compiled_reassociating
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Scale products to scores, clipped to [-1, 1], in the corner of an array, in place.
 
-    Return the largest sum of squares of a line of products up to a width, whether a score reaches the floor, and
-    whether one passes 1 by more than rounding.
+    Return the largest sum of squares of a row or column of the first `width` columns of products, the number of
+    scores that reach the floor, and the number that exceed 1 by more than rounding.
     """
-    largest, high, broken = np.float32(0), 0, 0
-    down = np.zeros(width, np.float32)
+    largest, reaching, out_of_range = np.float32(0), 0, 0
+    column_squares = np.zeros(width, np.float32)
     for y in range(product.shape[0]):
-        row, along = product[y, :width], np.float32(0)
+        row, row_squares = product[y, :width], np.float32(0)
         for x in range(row.size):
             square = row[x] * row[x]
-            along += square
-            down[x] += square
-        largest = max(largest, along)
+            row_squares += square
+            column_squares[x] += square
+        largest = max(largest, row_squares)
         if y < inverse.shape[0]:
-            by = inverse[y]
-            for x in range(by.size):
-                score = row[x] * by[x] + np.float32(0)  # minus zero becomes zero
-                broken += not abs(score) <= np.float32(1.0001)
-                high += score >= np.float32(floor)
+            factors = inverse[y]
+            for x in range(factors.size):
+                score = row[x] * factors[x] + np.float32(0)  # minus zero becomes zero
+                out_of_range += not abs(score) <= np.float32(1.0001)
+                reaching += score >= np.float32(floor)
                 row[x] = min(max(score, np.float32(-1)), np.float32(1))
-    return float(max(largest, down.max())), high, broken
+    return float(max(largest, column_squares.max())), reaching, out_of_range
 
 
-@machine_code_for_sums
+@compiled_reassociating
 def score_windows(
     channels: tuple[Array, ...],
-    places: Array,
+    positions: Array,
     mask: Array,
     values: Array,
     centres: tuple[int, ...],
@@ -52,13 +52,13 @@ def score_windows(
 ) -> Array:
     """Score single windows by definition."""
     height, width = mask.shape
-    scores, found = np.empty(len(places)), np.empty(3, template_sums.dtype)
-    # Each column is summed for itself: sums of a row would wait for one another.
+    scores, sums = np.empty(len(positions)), np.empty(3, template_sums.dtype)
+    # Columns are summed separately: the terms of a single sum would depend on each other.
     columns = np.empty((3, width))
-    totals, squares, crossed = columns[0], columns[1], columns[2]
-    for i in range(len(places)):
-        top, left = places[i, 0], places[i, 1]
-        products = variance = template_sums.dtype.type(0)
+    totals, squares, cross = columns[0], columns[1], columns[2]
+    for i in range(len(positions)):
+        top, left = positions[i, 0], positions[i, 1]
+        product = variance = template_sums.dtype.type(0)
         for channel in range(len(channels)):
             image, centre = channels[channel], float(centres[channel])
             columns[:] = 0
@@ -69,45 +69,45 @@ def score_windows(
                     value = (row[x] - centre) * counts[x]
                     totals[x] += value
                     squares[x] += value * value
-                    crossed[x] += value * weights[x]
-            found[0], found[1], found[2] = totals.sum(), squares.sum(), crossed.sum()
-            products += found[2] * count - found[0] * template_sums[channel]
-            variance += found[1] * count - found[0] * found[0]
+                    cross[x] += value * weights[x]
+            sums[0], sums[1], sums[2] = totals.sum(), squares.sum(), cross.sum()
+            product += sums[2] * count - sums[0] * template_sums[channel]
+            variance += sums[1] * count - sums[0] * sums[0]
         norm = float(variance) * template
-        scores[i] = min(max(float(products) / np.sqrt(norm), -1.0), 1.0) if norm > 0 else -np.inf
+        scores[i] = min(max(float(product) / np.sqrt(norm), -1.0), 1.0) if norm > 0 else -np.inf
     return scores
 
 
 @inline
-def _over_norms(whole: Any, variance: Any, template: float) -> float:
+def _normalise(product: Any, variance: Any, template: float) -> float:
     norm = float(variance) * template
-    return float(whole) / np.sqrt(norm) if norm > 0 else 0.0
+    return float(product) / np.sqrt(norm) if norm > 0 else 0.0
 
 
-@machine_code
+@compiled
 def score_exactly(
     product: Array, sums: Array, template_sums: Array, variance: Array, template: float, count: int
 ) -> int:
-    """Make scores of sums of products by transforms."""
-    broken = 0
-    whole = np.empty(variance.shape[1], variance.dtype)
+    """Convert products that transforms computed to scores."""
+    out_of_range = 0
+    products = np.empty(variance.shape[1], variance.dtype)
     for y in range(variance.shape[0]):
-        row, square = product[y], variance[y]
-        for x in range(whole.size):
-            whole[x] = rounded(row[x])
-            whole[x] *= count
+        row, variance_row = product[y], variance[y]
+        for x in range(products.size):
+            products[x] = rounded(row[x])
+            products[x] *= count
         for channel in range(len(sums)):
-            off, factor = sums[channel, y], template_sums[channel]
-            for x in range(whole.size):
-                whole[x] -= off[x] * factor
-        for x in range(whole.size):
-            score = _over_norms(whole[x], square[x], template)
-            broken += not abs(score) <= 1 + 1e-9
+            window_sums, template_sum = sums[channel, y], template_sums[channel]
+            for x in range(products.size):
+                products[x] -= window_sums[x] * template_sum
+        for x in range(products.size):
+            score = _normalise(products[x], variance_row[x], template)
+            out_of_range += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
-    return broken
+    return out_of_range
 
 
-@machine_code
+@compiled
 def score_alone(
     product: Array,
     tiles: tuple[Array, ...],
@@ -119,36 +119,36 @@ def score_alone(
     variance: Array,
     template: float,
 ) -> int:
-    """Do as `moments` and `score_exactly`, where no other template needs the sums.
+    """Compute the moments of one template's windows, and its scores.
 
-    Roots and divisions take so long that all else in their loop is done meanwhile.
+    Everything is in one loop: its other work is hidden by the latency of roots and divisions.
     """
-    down = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
+    column_sums = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
     squares, means = np.empty_like(variance[0]), np.empty_like(variance[0])
-    narrow, wide, broken = work.dtype.type, variance.dtype.type, 0
-    count = wide(height * width)
+    sum_type, product_type, out_of_range = work.dtype.type, variance.dtype.type, 0
+    count = product_type(height * width)
     for y in range(len(variance)):
-        slide(tiles, y, height, centres, down, work)
+        slide(tiles, y, height, centres, column_sums, work)
         for i in range(len(tiles)):
             square_sums(work[i], width, i == 0, squares)
-            _weigh_sums(work[i], width, i == 0, template_sums[i], means)
-        row, into, before = product[y], variance[y], work[len(tiles)]
-        last = before[width : width + into.size]
-        for x in range(into.size):
-            into[x] = narrow(last[x] - before[x]) * count - squares[x]
-            whole = wide(rounded(row[x])) * count - means[x]
-            score = _over_norms(whole, into[x], template)
-            broken += not abs(score) <= 1 + 1e-9
+            _multiply_sums(work[i], width, i == 0, template_sums[i], means)
+        row, variance_row, cumulative = product[y], variance[y], work[len(tiles)]
+        last = cumulative[width : width + variance_row.size]
+        for x in range(variance_row.size):
+            variance_row[x] = sum_type(last[x] - cumulative[x]) * count - squares[x]
+            numerator = product_type(rounded(row[x])) * count - means[x]
+            score = _normalise(numerator, variance_row[x], template)
+            out_of_range += not abs(score) <= 1 + 1e-9
             row[x] = min(max(score, -1.0), 1.0)
-    return broken
+    return out_of_range
 
 
 @inline
-def _weigh_sums(before: Array, width: int, first: bool, factor: Any, out: Array) -> None:  # noqa: FBT001
-    """Multiply the sums of a row of windows, and put the products in place of what is there, or add them to it."""
-    last, narrow = before[width : width + out.size], before.dtype.type
+def _multiply_sums(cumulative: Array, width: int, first: bool, factor: Any, out: Array) -> None:  # noqa: FBT001
+    """Multiply the sums of a row of windows by a factor; store the products if `first`, else add them."""
+    last, sum_type = cumulative[width : width + out.size], cumulative.dtype.type
     for x in range(out.size):
-        product = narrow(last[x] - before[x]) * factor
+        product = sum_type(last[x] - cumulative[x]) * factor
         out[x] = product if first else out[x] + product
 
 
@@ -159,14 +159,14 @@ def score(
     floor: float,
     grid: SummaryGrid | None,
 ) -> tuple[Array, tuple[float, int, int], Array | None]:
-    """Correlate, scale and summarise in one call, so that threads do not have to wait for each other in between."""
+    """Correlate, scale and summarise in one call, so that threads do not wait for each other in between."""
     prepared = transforms.prepare(pairs)
     shape, leads, size = grid or ((0, 0),) * 3
-    found, summary = _score(prepared, transforms.tiling.fft_shape[1], inverse, floor, shape, leads, size)
-    return prepared[-1], found, summary if grid else None
+    checks, summary = _score(prepared, transforms.tiling.fft_shape[1], inverse, floor, shape, leads, size)
+    return prepared[-1], checks, summary if grid else None
 
 
-@machine_code
+@compiled
 def _score(
     prepared: tuple[Any, ...],
     width: int,
@@ -178,7 +178,7 @@ def _score(
 ) -> tuple[tuple[float, int, int], Array]:
     correlate(*prepared)
     tile = prepared[-1]
-    found = scale(tile, width, inverse, floor)
+    checks = scale(tile, width, inverse, floor)
     if size[0] == 0:
-        return found, np.empty((0, 0, 0))
-    return found, summarise_rows(tile, inverse, shape, leads, size)
+        return checks, np.empty((0, 0, 0))
+    return checks, summarise_rows(tile, inverse, shape, leads, size)

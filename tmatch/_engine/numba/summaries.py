@@ -3,27 +3,27 @@
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._engine.numba.compiler import inline, machine_code, machine_code_for_sums
-from tmatch._engine.numba.vectors import whole_rows
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
+from tmatch._engine.numba.vectors import full_rows
 from tmatch._engine.numpy import summaries
 
 
 def candidates(scores: Array, floor: float, slack: float) -> Array:
-    """Find positions of at least the floor with no neighbour higher by more than the slack."""
-    kind = scores.dtype.type
-    return np.asarray(_candidates(whole_rows(scores), scores.shape, kind(floor), kind(slack)))
+    """Find positions that reach the floor and that no neighbour exceeds by more than the slack."""
+    dtype = scores.dtype.type
+    return np.asarray(_candidates(full_rows(scores), scores.shape, dtype(floor), dtype(slack)))
 
 
-@machine_code
+@compiled
 def _candidates(scores: Array, shape: tuple[int, int], floor: float, slack: float) -> Array:
     height, width = shape
     found, count = np.empty((16, 2), np.intp), 0
     for y in range(height):
-        row, high = scores[y, :width], 0
-        for x in range(width):  # most rows hold none, and are counted faster than looked through
-            high += row[x] >= floor
-        for x in range(width if high else 0):
-            if row[x] >= floor and _is_top(scores, shape, y, x, slack):
+        row, reaching = scores[y, :width], 0
+        for x in range(width):  # few rows have any, and counting is faster than examining
+            reaching += row[x] >= floor
+        for x in range(width if reaching else 0):
+            if row[x] >= floor and _is_maximum(scores, shape, y, x, slack):
                 if count == len(found):
                     found = np.concatenate((found, np.empty_like(found)))
                 found[count, 0], found[count, 1] = y, x
@@ -32,85 +32,88 @@ def _candidates(scores: Array, shape: tuple[int, int], floor: float, slack: floa
 
 
 @inline
-def _is_top(scores: Array, shape: tuple[int, int], y: int, x: int, slack: float) -> bool:
-    most = scores[y, x] + slack
+def _is_maximum(scores: Array, shape: tuple[int, int], y: int, x: int, slack: float) -> bool:
+    limit = scores[y, x] + slack
     for v in range(max(y - 1, 0), min(y + 2, shape[0])):
         for u in range(max(x - 1, 0), min(x + 2, shape[1])):
-            if scores[v, u] > most:
+            if scores[v, u] > limit:
                 return False
     return True
 
 
 @inline
-def _take_in(scores: Array, norms: Array, high: Array, deep: Array, squares: Array, count: Array) -> None:
+def _update_columns(
+    scores: Array, norms: Array, highest: Array, lowest: Array, squares: Array, count: Array
+) -> None:
     zero, one = scores.dtype.type(0), scores.dtype.type(1)
-    for x in range(high.size):
-        there = one if norms[x] > 0 else zero
-        score = scores[x] * there
-        count[x] += there
+    for x in range(highest.size):
+        valid = one if norms[x] > 0 else zero
+        score = scores[x] * valid
+        count[x] += valid
         squares[x] += score * score
-        high[x] = score if score > high[x] else high[x]
-        deep[x] = -score if -score > deep[x] else deep[x]
+        highest[x] = score if score > highest[x] else highest[x]
+        lowest[x] = -score if -score > lowest[x] else lowest[x]
 
 
 def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
     """Summarise scores in cells: maximum, negated minimum, sum of squares, count."""
-    return np.asarray(summarise_rows(whole_rows(scores), whole_rows(norms), scores.shape, leads, size))
+    return np.asarray(summarise_rows(full_rows(scores), full_rows(norms), scores.shape, leads, size))
 
 
-@machine_code_for_sums
+@compiled_reassociating
 def summarise_rows(
     scores: Array, norms: Array, shape: tuple[int, int], leads: tuple[int, int], size: tuple[int, int]
 ) -> Array:
+    """Summarise the scores in the corner of an array; `lowest` and `column_min` are negated."""
     height, width = shape
-    down, across = -leads[0] % size[0], -leads[1] % size[1]  # of the first cells, before these
-    out = np.zeros((4, -(-(height + down) // size[0]), -(-(width + across) // size[1])))
-    high, deep = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
-    squares, count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
+    first_y, first_x = -leads[0] % size[0], -leads[1] % size[1]  # rows and columns that the first cells lack
+    out = np.zeros((4, -(-(height + first_y) // size[0]), -(-(width + first_x) // size[1])))
+    column_max, column_min = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
+    column_squares, column_count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     for i in range(out.shape[1]):
-        high[:], deep[:], squares[:], count[:] = 0, 0, 0, 0
-        for y in range(max(i * size[0] - down, 0), min((i + 1) * size[0] - down, height)):
-            _take_in(scores[y], norms[y], high, deep, squares, count)
+        column_max[:], column_min[:], column_squares[:], column_count[:] = 0, 0, 0, 0
+        for y in range(max(i * size[0] - first_y, 0), min((i + 1) * size[0] - first_y, height)):
+            _update_columns(scores[y], norms[y], column_max, column_min, column_squares, column_count)
         for j in range(out.shape[2]):
-            highest = deepest = scores.dtype.type(0)
-            square = number = 0.0
-            for x in range(max(j * size[1] - across, 0), min((j + 1) * size[1] - across, width)):
-                highest, deepest = max(highest, high[x]), max(deepest, deep[x])
-                square += squares[x]
-                number += count[x]
-            out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, deepest, square, number
+            highest = lowest = scores.dtype.type(0)
+            square = count = 0.0
+            for x in range(max(j * size[1] - first_x, 0), min((j + 1) * size[1] - first_x, width)):
+                highest, lowest = max(highest, column_max[x]), max(lowest, column_min[x])
+                square += column_squares[x]
+                count += column_count[x]
+            out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, lowest, square, count
     return out
 
 
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
-    """Return the sum, or the maximum, of each value and its neighbours; compiled for two axes."""
+    """Return the sum or maximum of each value and its neighbours; compiled for two axes."""
     if values.ndim != 3:
         return summaries.with_neighbours(values, largest)
     return np.asarray(_with_neighbours(values, largest))
 
 
-@machine_code
+@compiled
 def _with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
-    """Combine in the order of NumPy's passes, so that sums are the same."""
-    number, height, width = values.shape
+    """Combine in the order of the NumPy engine, so that sums are the same."""
+    n_arrays, height, width = values.shape
     out = np.empty_like(values)
-    none = np.full(width, -np.inf if largest else 0, values.dtype)
-    line = np.full(width + 2, none[0], values.dtype)
-    for i in range(number):
+    outside = np.full(width, -np.inf if largest else 0, values.dtype)
+    line = np.full(width + 2, outside[0], values.dtype)
+    for i in range(n_arrays):
         rows = values[i]
         for y in range(height):
-            before, after = rows[y - 1] if y > 0 else none, rows[y + 1] if y < height - 1 else none
-            _put_together(rows[y], before, after, largest, line[1 : width + 1])
-            _put_together(line[1 : width + 1], line[:width], line[2:], largest, out[i, y])
+            before, after = rows[y - 1] if y > 0 else outside, rows[y + 1] if y < height - 1 else outside
+            _combine(rows[y], before, after, largest, line[1 : width + 1])
+            _combine(line[1 : width + 1], line[:width], line[2:], largest, out[i, y])
     return out
 
 
 @inline
-def _put_together(values: Array, before: Array, after: Array, largest: bool, out: Array) -> None:  # noqa: FBT001
+def _combine(values: Array, before: Array, after: Array, largest: bool, out: Array) -> None:  # noqa: FBT001
     if largest:
         for x in range(out.size):
-            more = max(values[x], before[x])
-            out[x] = max(more, after[x])
+            larger = max(values[x], before[x])
+            out[x] = max(larger, after[x])
     else:
         for x in range(out.size):
             out[x] = values[x] + before[x] + after[x]

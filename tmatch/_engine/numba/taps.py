@@ -1,4 +1,4 @@
-"""Filters, compiled: sums of weighted copies of pictures and lines."""
+"""Correlation with small kernels: sums of weighted shifted copies of images and lines. Compiled."""
 
 import functools
 import math
@@ -13,36 +13,40 @@ from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import execution
 from tmatch._engine.interface import TapPlan
-from tmatch._engine.numba.compiler import inline, instructions, machine_code, machine_code_for_sums
-from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector, whole_rows
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline, instructions
+from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector, full_rows
 from tmatch._engine.numpy.taps import sum_tile
 
-_VECTORS = 4  # summed side by side: as many as it takes until a sum is ready for the next
-_SHARED = 1.5  # as many taps for two rows as for one, at most, if two are summed at a time
-_LINE_BYTES = 64  # of the cache, that rows are made multiples of
-_READ = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]  # images; loops are compiled for each
-_CACHED_WEIGHTS = 2**12  # of a kernel whose taps are cached
-_TAP = 0.07  # cost of a weight, as passes of adding or multiplying over a tile
-_KERNEL = 1.5  # cost of reading and writing
+_VECTORS = 4  # of results summed at once, which hides the latency of an addition
+_MAX_SHARED_RATIO = 1.5  # maximum ratio of the taps of two rows to those of one, for two to be summed at once
+_LINE_BYTES = 64  # of the cache; lengths of rows are multiples of it
+_READABLE = [
+    np.dtype(name) for name in ("u1", "u2", "f4", "f8")
+]  # dtypes of images that are read directly; loops are compiled for each
+_CACHED_WEIGHTS = 2**12  # maximum size of a kernel whose taps are cached
+_TAP_PASSES = 0.07  # cost of a weight, in passes over a tile
+_FIXED_PASSES = 1.5  # cost of reading and writing, in passes
 
 
 def _sum_taps(rows: int) -> Any:
-    """Write how vectors of so many rows of results are summed; each of the taps has a weight for every row."""
+    """Generate the sums of vectors of `rows` rows of results; each tap has a weight for every row."""
 
     @instructions
     def sum_taps(
         code: Code, line: Any, at: Any, shifts: Any, weights: Any, count: Any, sums: Any, to: Any, pitch: Any
     ) -> None:
-        places = [i * code.lanes for i in range(_VECTORS)]
+        positions = [i * code.lanes for i in range(_VECTORS)]
 
         def weighted(tap: Any) -> list[Vector]:
             start, first = code.sum(code.item(shifts, tap), at), code.product(tap, rows)
-            vectors = [code.load(line, code.sum(start, place)) for place in places]
-            factors = [code.spread(code.item(weights, code.sum(first, row))) for row in range(rows)]
+            vectors = [code.load(line, code.sum(start, position)) for position in positions]
+            factors = [code.broadcast(code.item(weights, code.sum(first, row))) for row in range(rows)]
             return [vector * factor for factor in factors for vector in vectors]
 
-        targets = [code.sum(to, code.product(pitch, row), place) for row in range(rows) for place in places]
-        start = [code.zero() + product for product in weighted(0)]  # no sum of zeros is minus zero
+        targets = [
+            code.sum(to, code.product(pitch, row), position) for row in range(rows) for position in positions
+        ]
+        start = [code.zero() + product for product in weighted(0)]  # so that a sum is never minus zero
         for vector, target in zip(code.accumulate(start, count, weighted), targets, strict=True):
             code.store(vector, sums, target)
 
@@ -53,7 +57,7 @@ _sum_row, _sum_two_rows = _sum_taps(1), _sum_taps(2)
 
 
 @inline
-def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
+def _sum_scalars(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
     for x in range(sums.size):
         total = line.dtype.type(0)
         for i in range(shifts.size):
@@ -62,55 +66,55 @@ def _sum_few(line: Array, shifts: Array, weights: Array, sums: Array) -> None:
 
 
 @inline
-def _sum_beside(line: Array, at: int, shifts: Array, weights: Array, out: Array, width: int) -> None:
-    """Sum one row or two, with as many columns of weights."""
-    rows, together, pitch = weights.shape[1], _VECTORS * VECTOR_BYTES // line.itemsize, out.shape[1]
-    if width < together:
+def _sum_vectors(line: Array, at: int, shifts: Array, weights: Array, out: Array, width: int) -> None:
+    """Sum one or two rows of results; `weights` has a column for each."""
+    rows, step, pitch = weights.shape[1], _VECTORS * VECTOR_BYTES // line.itemsize, out.shape[1]
+    if width < step:
         for row in range(rows):
-            _sum_few(line[at:], shifts, weights[:, row], out[row, :width])
+            _sum_scalars(line[at:], shifts, weights[:, row], out[row, :width])
         return
-    for start in range(0, width, together):
-        x = min(start, width - together)
+    for start in range(0, width, step):
+        x = min(start, width - step)
         if rows == 1:
             _sum_row(line, at + x, shifts, weights, shifts.size, out, x, pitch)
         else:
             _sum_two_rows(line, at + x, shifts, weights, shifts.size, out, x, pitch)
 
 
-@machine_code_for_sums
-def _nothing(rows: Array, width: int) -> float:
-    """Give 0 if all values are finite, else NaN."""
-    nothing = rows.dtype.type(0)
+@compiled_reassociating
+def _zero_or_nan(rows: Array, width: int) -> float:
+    """Return 0 if all values are finite, else NaN."""
+    total = rows.dtype.type(0)
     for y in range(rows.shape[0]):
         row = rows[y]
         for x in range(width):
-            nothing += row[x] - row[x]
-    return float(nothing)
+            total += row[x] - row[x]
+    return float(total)
 
 
 class Taps:
-    """The weights of a kernel that are not 0, where they are, and how far along a line that is."""
+    """The nonzero weights of a kernel and their positions."""
 
     def __init__(self, weights: Array, dtype: np.dtype[Any]) -> None:
         weights = np.atleast_2d(weights)
-        self.shape, self.places = weights.shape, np.argwhere(weights)
-        with np.errstate(over="ignore"):  # told of the sums
+        self.shape, self.positions = weights.shape, np.argwhere(weights)
+        with np.errstate(over="ignore"):  # reported when sums are checked
             self.weights = weights[weights != 0].astype(dtype)
 
-    def of_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
-        """Give shifts and weights, for neighbours so many steps apart on each axis."""
-        return self.places @ np.array(steps), self.weights[:, None]
+    def for_row(self, steps: Sequence[int]) -> tuple[Array, Array]:
+        """Return shifts and weights for one row; `steps` are the distances between neighbours on each axis."""
+        return self.positions @ np.array(steps), self.weights[:, None]
 
-    def of_rows(self, height: int, steps: tuple[int, ...]) -> tuple[Array, Array]:
-        """Give those of two rows of results; of one, if there is but one, or they have little in common."""
-        return self.of_row(steps) if height == 1 else _of_two_rows(self, steps)
+    def for_rows(self, height: int, steps: tuple[int, ...]) -> tuple[Array, Array]:
+        """Return shifts and weights for two rows; for one if `height` is 1 or the rows share few taps."""
+        return self.for_row(steps) if height == 1 else _for_two_rows(self, steps)
 
 
 @functools.lru_cache(maxsize=32)
-def _of_two_rows(taps: Taps, steps: tuple[int, ...]) -> tuple[Array, Array]:
-    shifts, weights = taps.of_row(steps)
+def _for_two_rows(taps: Taps, steps: tuple[int, ...]) -> tuple[Array, Array]:
+    shifts, weights = taps.for_row(steps)
     both = np.union1d(shifts, shifts + steps[-2])
-    if len(both) > _SHARED * len(shifts):
+    if len(both) > _MAX_SHARED_RATIO * len(shifts):
         return shifts, weights
     pairs = np.zeros((len(both), 2), weights.dtype)
     for row in range(2):
@@ -119,23 +123,23 @@ def _of_two_rows(taps: Taps, steps: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def tap_passes(weights: Array, dtype: np.dtype[Any]) -> float:
-    """Count the passes over a tile that summing its weighted copies takes; complex ones are not compiled."""
-    return math.inf if dtype.kind == "c" else float(_KERNEL + _TAP * np.count_nonzero(weights))
+    """Return the cost in passes; complex tiles are not supported."""
+    return math.inf if dtype.kind == "c" else float(_FIXED_PASSES + _TAP_PASSES * np.count_nonzero(weights))
 
 
 def plan_taps(parts: Sequence[Array], dtype: np.dtype[Any], image: Array, *, full: bool) -> TapPlan:
-    """Plan to correlate with one kernel after another, straight from the image where that can be done."""
+    """Plan to correlate with one kernel after another, if possible directly from the image."""
     passes, taps = sum(tap_passes(part, dtype) for part in parts), _taps_of(parts, dtype)
-    if image.ndim == 2 and image.dtype in _READ and image.flags.aligned:
+    if image.ndim == 2 and image.dtype in _READABLE and image.flags.aligned:
         return TapPlan(passes, functools.partial(filter_image, taps, full=full), fused=True)
     sum_windows = functools.partial(sum_tile, functools.partial(sum_lines, taps), dtype, full=full)
     return TapPlan(passes, sum_windows)
 
 
 def _taps_of(parts: Sequence[Array], dtype: np.dtype[Any]) -> list[Taps]:
-    """Return the taps of kernels, which are cached: often many images are filtered with one."""
-    make = _make_taps if sum(part.size for part in parts) <= _CACHED_WEIGHTS else _make_taps.__wrapped__
-    return [make(part.tobytes(), part.shape, part.dtype, dtype) for part in parts]
+    """Return the taps of kernels, cached because many images are often filtered with one kernel."""
+    build = _make_taps if sum(part.size for part in parts) <= _CACHED_WEIGHTS else _make_taps.__wrapped__
+    return [build(part.tobytes(), part.shape, part.dtype, dtype) for part in parts]
 
 
 @functools.lru_cache(maxsize=64)
@@ -144,9 +148,9 @@ def _make_taps(data: bytes, shape: Shape, kind: np.dtype[Any], dtype: np.dtype[A
 
 
 def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
-    """Correlate with one kernel after another: tiles as long lines, but the last one row by row into `out`.
+    """Correlate with one kernel after another: the tile as a flat line, and the last kernel row by row into `out`.
 
-    Tells whether all results are finite.
+    Return whether all results are finite.
     """
     tile, out = np.atleast_2d(np.ascontiguousarray(tile) if len(parts) > 1 else tile, out)
     steps = tuple(step // tile.itemsize for step in tile.strides)
@@ -154,36 +158,38 @@ def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
     line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)
     for taps in parts[:-1]:
         sums = np.empty((1, line.size - int(np.subtract(taps.shape, 1) @ steps)), line.dtype)
-        _sum_rows(line, 0, *taps.of_row(steps), sums, sums.size)
+        _sum_rows(line, 0, *taps.for_row(steps), sums, sums.size)
         line = sums[0]
-        line.flags.writeable = False  # else it would be compiled for that type too
-    shifts, weights = parts[-1].of_rows(out.shape[-2], steps)
+        line.flags.writeable = False  # a writable array would be compiled for separately
+    shifts, weights = parts[-1].for_rows(out.shape[-2], steps)
     for lead in np.ndindex(out.shape[:-2]):
         start = sum(map(operator.mul, lead, steps))
-        _sum_rows(line[start:], steps[-2], shifts, weights, whole_rows(out[lead]), out.shape[-1])
+        _sum_rows(line[start:], steps[-2], shifts, weights, full_rows(out[lead]), out.shape[-1])
     return is_finite(out)
 
 
 def filter_image(
     parts: Sequence[Taps], image: PaddedImage, region: Region, out: Array, *, full: bool
 ) -> bool:
-    """Correlate a picture with a kernel, or with one down the columns and one along the rows, without a copy of it.
+    """Correlate an image with a kernel, or with a vertical and a horizontal one, without copying it.
 
-    Channels follow each other in its rows. Tells whether all results, and pixels of no weight, are finite.
+    Channels are interleaved in its rows. Return whether all results, and pixels of weight 0, are finite.
     """
     height, width, *channels = out.shape
     step, dtype = math.prod(channels), parts[0].weights.dtype
-    pixels = whole_rows(image.image.reshape(len(image.image), -1))
-    pixels.flags.writeable = False  # else it would be compiled for that type too
+    pixels = full_rows(image.image.reshape(len(image.image), -1))
+    pixels.flags.writeable = False  # a writable array would be compiled for separately
     rows, columns = image.pixels(region)[:2]
     columns = np.add.outer(columns * step, np.arange(step)).ravel()
     first, stop = image.inside(region)[1]
-    lines = -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1  # odd, for the cache
-    pitch = lines * _LINE_BYTES // dtype.itemsize
-    reach = len(rows) - height
-    strip = max(execution.current().strip_bytes // (pitch * dtype.itemsize) - reach, reach, 8)
-    taps = [part.of_rows(height, (pitch, step)) for part in parts]
-    down, across = [(taps[0][0][:0], taps[0][1][:0]), *taps][-2:]
+    n_lines = (
+        -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1
+    )  # odd, so that columns do not share cache sets
+    pitch = n_lines * _LINE_BYTES // dtype.itemsize
+    overlap = len(rows) - height
+    strip = max(execution.current().strip_bytes // (pitch * dtype.itemsize) - overlap, overlap, 8)
+    taps = [part.for_rows(height, (pitch, step)) for part in parts]
+    vertical, horizontal = [(taps[0][0][:0], taps[0][1][:0]), *taps][-2:]
     return bool(
         _filter_rows(
             pixels,
@@ -193,9 +199,9 @@ def filter_image(
             float(image.fill),
             min(strip // 2 * 2, height),
             pitch,
-            down,
-            across,
-            whole_rows(out.reshape(height, -1)),
+            vertical,
+            horizontal,
+            full_rows(out.reshape(height, -1)),
             width * step,
             not full,
         )
@@ -203,29 +209,28 @@ def filter_image(
     )
 
 
-@machine_code
+@compiled
 def _sum_rows(line: Array, row_step: int, shifts: Array, weights: Array, out: Array, width: int) -> None:
-    """Sum weighted copies of a line into so many columns: row y of copy i begins at ``y * row_step + shifts[i]``.
+    """Sum weighted copies of a line into `width` columns: row y of copy i begins at ``y * row_step + shifts[i]``.
 
-    There is a column of weights, or one for each of two rows of which the second is summed from the same pixels as the
-    first.
+    `weights` has one column, or two: then two rows are summed at once from the same pixels.
     """
     if shifts.size == 0:
         out[:, :width] = 0
         return
     height, rows = out.shape[0], weights.shape[1]
-    straight = out.flags.c_contiguous and out.itemsize == line.itemsize
-    beside = np.empty((0 if straight else rows, width), line.dtype)
+    direct = out.flags.c_contiguous and out.itemsize == line.itemsize
+    buffer = np.empty((0 if direct else rows, width), line.dtype)
     for first in range(0, height, rows):
         y = min(first, height - rows)
-        if straight:
-            _sum_beside(line, y * row_step, shifts, weights, out[y : y + rows], width)
+        if direct:
+            _sum_vectors(line, y * row_step, shifts, weights, out[y : y + rows], width)
         else:
-            _sum_beside(line, y * row_step, shifts, weights, beside, width)
-            out[y : y + rows, :width] = beside
+            _sum_vectors(line, y * row_step, shifts, weights, buffer, width)
+            out[y : y + rows, :width] = buffer
 
 
-@machine_code
+@compiled
 def _filter_rows(
     image: Array,
     rows: Array,
@@ -234,34 +239,34 @@ def _filter_rows(
     fill: float,
     strip: int,
     pitch: int,
-    down: tuple[Array, Array],
-    across: tuple[Array, Array],
+    vertical: tuple[Array, Array],
+    horizontal: tuple[Array, Array],
     out: Array,
     width: int,
-    careful: bool,  # noqa: FBT001
+    check_pixels: bool,  # noqa: FBT001
 ) -> float:
-    height, reach = len(out), len(rows) - len(out)
-    # No strip is of one row, unless there is but one: two are summed at a time.
-    read = np.empty((strip + 1 + reach, pitch), across[1].dtype)
-    summed = np.empty((strip + 1 if down[0].size else 0, pitch), read.dtype)
-    first, nothing = 0, 0.0
+    height, overlap = len(out), len(rows) - len(out)
+    # No strip has one row, unless the image has only one: two are summed at once.
+    read = np.empty((strip + 1 + overlap, pitch), horizontal[1].dtype)
+    summed = np.empty((strip + 1 if vertical[0].size else 0, pitch), read.dtype)
+    first, not_finite = 0, 0.0
     while first < height:
         stop = first + strip if first + strip < height - 1 else height
-        kept = reach if first else 0
+        kept = overlap if first else 0
         for y in range(kept):
             read[y] = read[strip + y]
-        for y in range(kept, stop - first + reach):
+        for y in range(kept, stop - first + overlap):
             _read_row(image, rows[first + y], columns, inside, fill, read[y])
-        if careful:
-            nothing += _nothing(read[kept : stop - first + reach], columns.size)
+        if check_pixels:
+            not_finite += _zero_or_nan(read[kept : stop - first + overlap], columns.size)
         line = read.ravel()
         if summed.size:
-            _sum_rows(line, pitch, down[0], down[1], summed[: stop - first], columns.size)
+            _sum_rows(line, pitch, vertical[0], vertical[1], summed[: stop - first], columns.size)
             line = summed.ravel()
-        _sum_rows(line, pitch, across[0], across[1], out[first:stop], width)
-        nothing += _nothing(out[first:stop], width)
+        _sum_rows(line, pitch, horizontal[0], horizontal[1], out[first:stop], width)
+        not_finite += _zero_or_nan(out[first:stop], width)
         first = stop
-    return nothing
+    return not_finite
 
 
 @inline

@@ -1,13 +1,13 @@
-"""Correlation of two-dimensional real tiles by Fourier transforms of our own, compiled by numba.
+"""Correlation of two-dimensional real tiles by Fourier transforms, compiled by numba.
 
-They take half the time of SciPy's or less, as they do only what a correlation needs. Spectra keep the order in which
-the butterflies leave them: products do not mind. Frequencies lie half a step off whole ones, so that none is its own
-mirror image; what wraps round comes back negated, but is not used anyway. The left half of a real tile is taken as
-the real part, the right half as the imaginary part, of a complex one. All work is done on vectors side by side, first
-down the columns; then the tile is turned over, so that rows become columns.
+They take at most half the time of SciPy's, as they do only what a correlation needs. Spectra keep the order in which
+the butterflies leave them, which is irrelevant to products. Frequencies are odd multiples of half a step, so that none
+is its own mirror image; values that wrap round are negated, but they are never used. The left half of a real tile is
+the real part, and its right half the imaginary part, of a complex tile. All work is done on vectors of adjacent
+columns: first the columns are transformed; then the tile is transposed, so that rows become columns.
 
-A spectrum has a block for each few frequencies down, as many as a vector holds: all real parts, then all imaginary
-ones, each a vector for every frequency across.
+A spectrum is divided into blocks of as many vertical frequencies as a vector has lanes. A block has a vector for every
+horizontal frequency: first all real parts, then all imaginary parts.
 """
 
 import functools
@@ -21,18 +21,18 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import execution
-from tmatch._engine.numba.compiler import inline, instructions, machine_code
+from tmatch._engine.numba.compiler import compiled, inline, instructions
 from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector
 from tmatch._engine.tiling import Tiling
 
-STEP = 32  # of sides: two of the longest vectors
-_PASSES = 16.0  # cost of a pair, as passes of adding or multiplying over a tile
-_LINE_BYTES = 64  # of cache: a vector across two of them takes longer to fetch
+STEP = 32  # sides of tiles are multiples of it: two of the longest vectors
+_PASSES = 16.0  # cost of a pair of transforms, in passes over a tile
+_LINE_BYTES = 64  # of the cache: loading a vector that spans two lines is slower
 
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex number made of any two things that can be added and multiplied."""
+    """A complex number whose parts are any two values that can be added and multiplied."""
 
     re: Any
     im: Any
@@ -57,14 +57,14 @@ class Complex:
 
 
 def dft(x: Sequence[Complex], sign: int) -> list[Complex]:
-    """Sum ``x[j] exp(sign 2 pi i j k / n)`` over j, for each k."""
+    """Compute the discrete Fourier transform: ``x[j] exp(sign 2 pi i j k / n)`` summed over j, for each k."""
     n, half = len(x), len(x) // 2
     if n == 1:
         return list(x)
     if n % 2 == 0:
         even, odd = dft(x[::2], sign), dft(x[1::2], sign)
-        turned = [_times_root(odd[k], k, n, sign) for k in range(half)]
-        pairs = list(zip(even, turned, strict=True))
+        rotated = [_times_root(odd[k], k, n, sign) for k in range(half)]
+        pairs = list(zip(even, rotated, strict=True))
         return [e + t for e, t in pairs] + [e - t for e, t in pairs]
     sums = [x[j] + x[n - j] for j in range(1, half + 1)]
     differences = [x[j] - x[n - j] for j in range(1, half + 1)]
@@ -101,35 +101,35 @@ def _store(code: Code, number: Complex, data: Any, at: Any, gap: Any) -> None:
 
 
 def _butterfly(radix: int, sign: int) -> Any:
-    """Write a step of a transform (sign -1) or of its inverse (1) for so many complex vectors, in place."""
+    """Generate a butterfly of a transform (sign -1) or of its inverse (1) on `radix` complex vectors, in place."""
 
     @instructions
     def butterfly(code: Code, values: Any, at: Any, gap: Any, step: Any, roots: Any, first: Any) -> None:
-        places = [at]
+        positions = [at]
         for _ in range(radix - 1):
-            places.append(code.sum(places[-1], step))
-        x = [_load(code, values, place, gap) for place in places]
-        numbers = [code.sum(code.product(first, 2), i) for i in range(2 * (radix - 1))]
-        spread = [code.spread(code.item(roots, number)) for number in numbers]
-        factors = [Complex(*pair) for pair in zip(spread[::2], spread[1::2], strict=True)]
+            positions.append(code.sum(positions[-1], step))
+        x = [_load(code, values, position, gap) for position in positions]
+        indices = [code.sum(code.product(first, 2), i) for i in range(2 * (radix - 1))]
+        broadcast = [code.broadcast(code.item(roots, value)) for value in indices]
+        factors = [Complex(*pair) for pair in zip(broadcast[::2], broadcast[1::2], strict=True)]
         if sign < 0:
             x = dft([x[0], *(a * w for a, w in zip(x[1:], factors, strict=True))], sign)
         else:
             x = dft(x, sign)
             x = [x[0], *(a * w.conj() for a, w in zip(x[1:], factors, strict=True))]
-        for number, place in zip(x, places, strict=True):
-            _store(code, number, values, place, gap)
+        for value, position in zip(x, positions, strict=True):
+            _store(code, value, values, position, gap)
 
     return butterfly
 
 
 def _product(*, add: bool) -> Any:
-    """Write a vector of a spectrum times a kernel's, times a number, put into a buffer or added to what is there."""
+    """Generate the scaled product of vectors of two spectra, stored in a buffer or added to it."""
 
     @instructions
     def product(code: Code, spectrum: Any, kernel: Any, number: Any, at: Any, gap: Any, buffer: Any) -> None:
         factors = _load(code, spectrum, at, gap), _load(code, kernel, at, gap)
-        result = (factors[0] * factors[1]).times(code.spread(number))
+        result = (factors[0] * factors[1]).times(code.broadcast(number))
         if add:
             result += _load(code, buffer, at, gap)
         _store(code, result, buffer, at, gap)
@@ -137,10 +137,10 @@ def _product(*, add: bool) -> Any:
     return product
 
 
-def _rows_of(code: Code, rows: Any, first: Any, x: Any, pitch: Any) -> list[tuple[Any, Any]]:
-    """Where the vectors of mirrored frequencies begin, for as many rows as there are lanes."""
-    numbers = [code.product(code.sum(first, lane), 2) for lane in range(code.lanes)]
-    pairs = [(code.item(rows, n), code.item(rows, code.sum(n, 1))) for n in numbers]
+def _mirrored_rows(code: Code, rows: Any, first: Any, x: Any, pitch: Any) -> list[tuple[Any, Any]]:
+    """Return where the vectors of each frequency and its mirror begin, for as many rows as there are lanes."""
+    indices = [code.product(code.sum(first, lane), 2) for lane in range(code.lanes)]
+    pairs = [(code.item(rows, n), code.item(rows, code.sum(n, 1))) for n in indices]
     return [(code.sum(code.product(u, pitch), x), code.sum(code.product(v, pitch), x)) for u, v in pairs]
 
 
@@ -148,8 +148,8 @@ def _rows_of(code: Code, rows: Any, first: Any, x: Any, pitch: Any) -> list[tupl
 def _split(
     code: Code, tile: Any, rows: Any, first: Any, x: Any, half: Any, pitch: Any, gap: Any, block: Any
 ) -> None:
-    """Write how the spectra of both halves are told apart, twice as large, and turned over."""
-    places = _rows_of(code, rows, first, x, pitch)
+    """Generate the separation of the spectra of both halves, scaled by 2 and transposed."""
+    positions = _mirrored_rows(code, rows, first, x, pitch)
     left = code.product(x, code.lanes)
     right = code.sum(left, code.product(half, code.lanes))
     parts: tuple[tuple[Any, Callable[[Complex, Complex], Vector]], ...] = (
@@ -158,9 +158,9 @@ def _split(
         (right, lambda u, v: (u - v).times_i(-1).re),
         (code.sum(right, gap), lambda u, v: (u - v).times_i(-1).im),
     )
-    for target, part in parts:  # loading all again for each is faster than running out of registers
-        pairs = ((_load(code, tile, u, half), _load(code, tile, v, half).conj()) for u, v in places)
-        for i, vector in enumerate(code.turn_over([part(u, v) for u, v in pairs])):
+    for target, part in parts:  # reloading for each part is faster than spilling registers
+        pairs = ((_load(code, tile, u, half), _load(code, tile, v, half).conj()) for u, v in positions)
+        for i, vector in enumerate(code.transpose([part(u, v) for u, v in pairs])):
             code.store(vector, block, code.sum(target, i * code.lanes))
 
 
@@ -168,27 +168,27 @@ def _split(
 def _join(
     code: Code, tile: Any, rows: Any, first: Any, x: Any, half: Any, pitch: Any, gap: Any, block: Any
 ) -> None:
-    """Write the way back from what `_split` did."""
-    places = _rows_of(code, rows, first, x, pitch)
+    """Generate the inverse of `_split`."""
+    positions = _mirrored_rows(code, rows, first, x, pitch)
     left = code.product(x, code.lanes)
     right = code.sum(left, code.product(half, code.lanes))
 
-    def turned(start: Any) -> list[Vector]:
-        return code.turn_over([code.load(block, code.sum(start, i * code.lanes)) for i in range(code.lanes)])
+    def transposed(start: Any) -> list[Vector]:
+        return code.transpose([code.load(block, code.sum(start, i * code.lanes)) for i in range(code.lanes)])
 
-    for (u, v), re, im in zip(places, turned(left), turned(code.sum(right, gap)), strict=True):
+    for (u, v), re, im in zip(positions, transposed(left), transposed(code.sum(right, gap)), strict=True):
         code.store(re - im, tile, u)
         code.store(re + im, tile, v)
-    for (u, v), im, re in zip(places, turned(code.sum(left, gap)), turned(right), strict=True):
+    for (u, v), im, re in zip(positions, transposed(code.sum(left, gap)), transposed(right), strict=True):
         code.store(im + re, tile, code.sum(u, half))
         code.store(re - im, tile, code.sum(v, half))
 
 
 def _step(sign: int) -> Any:
-    """Make a function that takes a step of any radix."""
+    """Return a function that computes a butterfly of any radix."""
     by_3, by_4, by_5, by_8 = (_butterfly(radix, sign) for radix in (3, 4, 5, 8))
 
-    @numba.njit(inline="always")  # a call for each butterfly would cost more than the choice
+    @numba.njit(inline="always")  # a call per butterfly would cost more than the branch
     def step_by(radix: int, values: Array, at: int, gap: int, step: int, roots: Array, first: int) -> None:
         if radix == 8:
             by_8(values, at, gap, step, roots, first)
@@ -208,14 +208,14 @@ _set_product, _add_product = _product(add=False), _product(add=True)
 
 @inline
 def _transform(values: Array, at: int, gap: int, pitch: int, n: int, radices: Array, roots: Array) -> None:
-    """Transform a column of n vectors, `pitch` apart, whose imaginary parts are `gap` further on."""
+    """Transform a column of n vectors, `pitch` apart, with imaginary parts at a distance of `gap`."""
     size, first = n, 0
     for radix in radices:
         sub = size // radix
         step = sub * pitch
         for start in range(at, at + n * pitch, size * pitch):
-            for place in range(start, start + step, pitch):
-                _step_forward(radix, values, place, gap, step, roots, first)
+            for position in range(start, start + step, pitch):
+                _step_forward(radix, values, position, gap, step, roots, first)
             first += radix - 1
         size = sub
 
@@ -224,7 +224,7 @@ def _transform(values: Array, at: int, gap: int, pitch: int, n: int, radices: Ar
 def _transform_back(
     values: Array, at: int, gap: int, pitch: int, n: int, radices: Array, roots: Array
 ) -> None:
-    """Undo `_transform`, but for a factor n."""
+    """Invert `_transform`, except for a factor n."""
     size, last = 1, len(roots)
     for radix in radices[::-1]:
         step = size * pitch
@@ -232,12 +232,12 @@ def _transform_back(
         last -= n // size * (radix - 1)
         first = last
         for start in range(at, at + n * pitch, size * pitch):
-            for place in range(start, start + step, pitch):
-                _step_back(radix, values, place, gap, step, roots, first)
+            for position in range(start, start + step, pitch):
+                _step_back(radix, values, position, gap, step, roots, first)
             first += radix - 1
 
 
-@machine_code
+@compiled
 def _transform_tile(
     tile: Array,
     columns: int,
@@ -248,9 +248,9 @@ def _transform_tile(
     roots_across: Array,
     spectrum: Array,
 ) -> None:
-    """Make the spectrum of a tile, which is written over; its rows are longer than what is transformed by a vector.
+    """Compute the spectrum of a tile, which is overwritten; its rows are a vector longer than the transform.
 
-    From column `columns` on it is 0.
+    From column `columns` on, the tile is 0.
     """
     height, pitch = tile.shape
     blocks, _, width, lanes = spectrum.shape
@@ -265,7 +265,7 @@ def _transform_tile(
         _transform(block, 0, gap, lanes, width, radices_across, roots_across)
 
 
-@machine_code
+@compiled
 def correlate(
     spectra: tuple[Array, ...],
     kernels: tuple[Array, ...],
@@ -278,7 +278,7 @@ def correlate(
     block: Array,
     tile: Array,
 ) -> None:
-    """Multiply spectra by those of kernels, add all up, and go back to a tile by one inverse. `block` is for work."""
+    """Multiply spectra by those of kernels, add the products, and transform back. `block` is scratch memory."""
     height, pitch = tile.shape
     blocks, _, width, lanes = spectra[0].shape
     half, gap = width // 2, width * lanes
@@ -301,54 +301,54 @@ def correlate(
 
 @functools.lru_cache(maxsize=64)
 def _plan(n: int, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
-    """Give the radices of a transform, its roots in the order of use, and where frequencies and their mirrors end up.
+    """Return the radices of a transform, its roots in order of use, and positions of frequencies and their mirrors.
 
-    A step takes polynomials modulo ``x**m - exp(-2 pi i t)`` apart by the roots of that; at first t is a half. With
-    ``t = turn / whole`` the turns at the end, odd numbers out of 2 n, are the frequencies.
+    A step reduces polynomials modulo ``x**m - exp(-2 pi i t)`` to those modulo its factors; t begins at 1 / 2. With
+    ``t = numerator / denominator``, the final numerators, odd numbers below 2 n, are the frequencies.
     """
     radices = []
-    rest = n
+    remaining = n
     for radix in (5, 3):
-        while rest % radix == 0:
+        while remaining % radix == 0:
             radices.append(radix)
-            rest //= radix
-    while rest > 1:
-        radices.append(8 if rest % 8 == 0 and rest != 16 else 4)
-        rest //= radices[-1]
-    turns, whole, roots = np.ones(1, np.int64), 2, []
+            remaining //= radix
+    while remaining > 1:
+        radices.append(8 if remaining % 8 == 0 and remaining != 16 else 4)
+        remaining //= radices[-1]
+    numerators, denominator, roots = np.ones(1, np.int64), 2, []
     for radix in radices:
-        angles = np.multiply.outer(turns, np.arange(1, radix)) / (whole * radix)
+        angles = np.multiply.outer(numerators, np.arange(1, radix)) / (denominator * radix)
         roots.append(np.exp(-2j * np.pi * angles).ravel())
-        turns = np.add.outer(turns, whole * np.arange(radix)).ravel()
-        whole *= radix
-    place = np.empty(n, np.int64)
-    place[turns // 2] = np.arange(n)
-    mirrored = np.column_stack([place, place[::-1]])[: n // 2]
+        numerators = np.add.outer(numerators, denominator * np.arange(radix)).ravel()
+        denominator *= radix
+    position = np.empty(n, np.int64)
+    position[numerators // 2] = np.arange(n)
+    mirrored = np.column_stack([position, position[::-1]])[: n // 2]
     pairs = np.concatenate(roots)
     return np.array(radices), np.column_stack([pairs.real, pairs.imag]).astype(dtype), mirrored
 
 
 def _aligned(shape: Shape, dtype: type[np.floating[Any]]) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.empty(size + _LINE_BYTES, np.uint8)
-    start = -room.__array_interface__["data"][0] % _LINE_BYTES
-    return room[start : start + size].view(dtype).reshape(shape)
+    buffer = np.empty(size + _LINE_BYTES, np.uint8)
+    start = -buffer.__array_interface__["data"][0] % _LINE_BYTES
+    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True)
 class CompiledTransforms:
-    """Transforms of the tiles of a tiling of two axes, of sides that are multiples of `STEP`."""
+    """Transforms of two-dimensional tiles, whose sides are multiples of `STEP`; see `interface.Transforms`."""
 
     tiling: Tiling
 
     @property
     def passes(self) -> float:
-        """Cost of a pair of transforms."""
-        wanted = execution.current().transform_passes
-        return _PASSES if wanted is None else wanted
+        """Cost of a pair of transforms, in passes."""
+        override = execution.current().transform_passes
+        return _PASSES if override is None else override
 
     def empty_tile(self, dtype: type[np.floating[Any]]) -> Array:
-        """Return memory for a tile, a vector wider than it: columns do not crowd the same lines of cache."""
+        """Return an uninitialised tile with rows a vector longer, so that columns do not share cache sets."""
         height, width = self.tiling.fft_shape
         return _aligned((height, width + _lanes(dtype)), dtype)
 
@@ -381,16 +381,18 @@ class CompiledTransforms:
         overwrite: bool = False,  # noqa: ARG002
     ) -> Array:
         """Multiply spectra, add the products, and transform back."""
-        prepared = self.prepare(pairs)
-        correlate(*prepared)
-        return np.asarray(prepared[-1])
+        arguments = self.prepare(pairs)
+        correlate(*arguments)
+        return np.asarray(arguments[-1])
 
     def prepare(self, pairs: Iterable[tuple[Array, Array]]) -> tuple[Any, ...]:
-        """Return the arguments of `correlate`; the last is where the result will be."""
+        """Return the arguments of the compiled `correlate`; the last is the array for the result."""
         spectra, kernels = zip(*pairs, strict=True)
         dtype = spectra[0].dtype.type
         height, width = self.tiling.fft_shape
-        scale = dtype(1 / (4 * height * width))  # 2 for each half of both spectra, and the transforms' own
+        scale = dtype(
+            1 / (4 * height * width)
+        )  # `_split` doubles both spectra; the transforms are not normalised
         plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
         block = _aligned((2 * width * _lanes(dtype),), dtype)
         return spectra, kernels, scale, *plans, block, self.empty_tile(dtype)

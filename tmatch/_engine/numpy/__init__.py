@@ -1,1 +1,1 @@
-"""The NumPy and SciPy engine: the reference, always there."""
+"""The NumPy and SciPy engine: the reference, always available."""

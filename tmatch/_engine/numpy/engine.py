@@ -1,4 +1,4 @@
-"""The NumPy and SciPy engine, see `interface.Engine`."""
+"""The NumPy and SciPy engine; see `interface.Engine`."""
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms

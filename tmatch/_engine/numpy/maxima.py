@@ -1,4 +1,4 @@
-"""Local maxima of arrays."""
+"""Local maxima of arrays of any dimension."""
 
 import functools
 
@@ -10,35 +10,40 @@ from tmatch._arrays.typing import Array
 
 @functools.cache
 def shifts(ndim: int) -> NDArray[np.intp]:
-    """Give the way to each neighbour, in row-major order: (3**ndim - 1, ndim)."""
-    around = np.indices((3,) * ndim).reshape(ndim, -1).T - 1
-    others = np.delete(around, len(around) // 2, axis=0)
-    others.flags.writeable = False
-    return others
+    """Return the offset of each neighbour, in row-major order: (3**ndim - 1, ndim)."""
+    offsets = np.indices((3,) * ndim).reshape(ndim, -1).T - 1
+    neighbours = np.delete(offsets, len(offsets) // 2, axis=0)
+    neighbours.flags.writeable = False
+    return neighbours
 
 
 def candidates(scores: Array, floor: float, slack: float = 0) -> tuple[NDArray[np.intp], Array, Array]:
-    """Find places of at least the floor with no neighbour higher by more than the slack, in row-major order.
+    """Find positions, in row-major order, that reach the floor and that no neighbour exceeds by more than the slack.
 
-    Give them with their scores, and those of their neighbours; minus infinity outside.
+    Return them, their scores, and the scores of their neighbours: minus infinity outside the array.
     """
     high = np.flatnonzero(scores >= floor)  # much faster than np.argwhere
-    places = np.stack(np.unravel_index(high, scores.shape), axis=1)
-    if not len(places):
-        return places, np.empty(0), np.empty((0, 3**scores.ndim - 1))
-    line, at, steps = _line(scores, places)
-    left = np.arange(len(at))
-    for step in steps:  # most places drop out at the first neighbours
-        left = left[line[at[left] + step] <= line[at[left]] + slack]
-    return places[left], line[at[left]], line[at[left, None] + steps]
+    positions = np.stack(np.unravel_index(high, scores.shape), axis=1)
+    if not len(positions):
+        return positions, np.empty(0), np.empty((0, 3**scores.ndim - 1))
+    padded, index, steps = _padded_line(scores, positions)
+    remaining = np.arange(len(index))
+    for step in steps:  # the first neighbours exclude most positions
+        remaining = remaining[padded[index[remaining] + step] <= padded[index[remaining]] + slack]
+    return positions[remaining], padded[index[remaining]], padded[index[remaining, None] + steps]
 
 
-def _line(scores: Array, places: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
-    """Give what is around places, with a rim of minus infinity, as one line; places and ways to neighbours on it."""
-    first, last = np.maximum(places.min(axis=0) - 1, 0), places.max(axis=0) + 2
+def _padded_line(
+    scores: Array, positions: NDArray[np.intp]
+) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+    """Return the part around some positions, padded by minus infinity and flattened.
+
+    Return also the indices of the positions in it, and the steps to their neighbours.
+    """
+    first, last = np.maximum(positions.min(axis=0) - 1, 0), positions.max(axis=0) + 2
     part = scores[tuple(map(slice, first, last))]
     padded = np.full([n + 2 for n in part.shape], -np.inf, scores.dtype)
     padded[(slice(1, -1),) * part.ndim] = part
-    at = np.asarray(np.ravel_multi_index(tuple((places - first + 1).T), padded.shape))
+    index = np.asarray(np.ravel_multi_index(tuple((positions - first + 1).T), padded.shape))
     steps = shifts(scores.ndim) @ (np.array(padded.strides) // padded.itemsize)
-    return padded.ravel(), at, steps
+    return padded.ravel(), index, steps

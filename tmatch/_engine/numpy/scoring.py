@@ -1,4 +1,4 @@
-"""Scores of tiles of integers, in NumPy's passes. `interface.Engine` describes each function."""
+"""Scores of integer tiles, in NumPy operations. `interface.Engine` describes each function."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from tmatch._engine.numpy.summaries import summarise
 
 
 def load(tile: Array, out: Array) -> float:
-    """Copy integers minus their mean into the corner of an array; return the largest sum of squares of a line."""
+    """Copy a tile minus its mean, zero-padded; return the largest sum of squares of a row or column."""
     rows, columns = tile.shape
     part = out[:rows, :columns]
     mean = np.float32(tile.sum(dtype=np.int64) / tile.size)
@@ -22,7 +22,7 @@ def load(tile: Array, out: Array) -> float:
 
 
 def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa: FBT001
-    """Copy integers less a centre, or the squares of that, into the corner of `out`, zeros elsewhere."""
+    """Copy a tile minus a centre, or its squares, zero-padded."""
     rows, columns = tile.shape
     part = out[:rows, :columns]
     part[...] = tile
@@ -33,8 +33,8 @@ def place(tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa:
 
 
 def _largest_line(values: Array) -> float:
-    along, down = np.vecdot(values, values), np.einsum("yx,yx->x", values, values)
-    return float(max(along.max(), down.max()))
+    rows, columns = np.vecdot(values, values), np.einsum("yx,yx->x", values, values)
+    return float(max(rows.max(), columns.max()))
 
 
 def moments(
@@ -46,13 +46,13 @@ def moments(
     sums: Array,
     variance: Array,
 ) -> None:
-    """Compute the sums and variances of all windows. Squares of all channels are summed together."""
+    """Compute the sums and variances of all windows; squares are added over the channels first."""
     values = [np.subtract(t, c, dtype=work.dtype) for t, c in zip(tiles, centres, strict=True)]
-    together = functools.reduce(np.add, map(np.square, values))
-    squares = sliding(together, (height, width), np.add).astype(sums.dtype)
+    squared = functools.reduce(np.add, map(np.square, values))
+    squares = sliding(squared, (height, width), np.add).astype(sums.dtype)
     squares *= height * width
-    for i, each in enumerate(values):
-        total = sliding(each, (height, width), np.add).astype(sums.dtype)
+    for i, channel in enumerate(values):
+        total = sliding(channel, (height, width), np.add).astype(sums.dtype)
         if sums.size:
             sums[i] = total
         squares -= np.square(total, out=total)
@@ -68,14 +68,14 @@ def inverse_norms(
     squares: Array,
     inverse: Array,
 ) -> float:
-    """Compute the inverse root of each variance; return the largest."""
-    no_sums = squares[:0]  # only their type; the compiled `moments` wants room
+    """Compute the inverse root of each variance; return the maximum."""
+    no_sums = squares[:0]  # `moments` stores no sums and uses only the dtype
     moments(tiles, height, width, centres, work, no_sums, inverse)
     return invert(inverse)
 
 
-def _take_in_sums(total: Array, squares: Array, count: int, sums: Array, variance: Array) -> None:
-    """End window sums, which are written over: add their variances, and keep the sums if there is room."""
+def _add_variance(total: Array, squares: Array, count: int, sums: Array, variance: Array) -> None:
+    """Add the variance of window sums, and store the sums unless `sums` is empty. Overwrites its inputs."""
     if sums.size:
         sums[...] = total
     squares *= count
@@ -93,45 +93,45 @@ def add_masked_moments(
     np.cumsum(np.square(values, out=values), axis=1, out=work[1, :, 1:])
     rows, columns = variance.shape
     totals = np.zeros((2, rows, columns), work.dtype)
-    for lead, start, stop in runs.tolist():
-        below = work[:, lead : lead + rows]
-        totals += below[..., stop : stop + columns]
-        totals -= below[..., start : start + columns]
+    for row, start, stop in runs.tolist():
+        rows_below = work[:, row : row + rows]
+        totals += rows_below[..., stop : stop + columns]
+        totals -= rows_below[..., start : start + columns]
     total, squares = totals.astype(sums.dtype)
-    _take_in_sums(total, squares, count, sums, variance)
+    _add_variance(total, squares, count, sums, variance)
 
 
 def invert(variance: Array) -> float:
-    """Replace each variance by its inverse root; return the largest."""
+    """Replace each variance by its inverse root; return the maximum."""
     np.sqrt(variance, out=variance)
-    # In most tiles all are: without a mask, which NumPy knows by a plain True, that takes a quarter of the time.
-    there = bool(variance.min() > 0) or variance > 0
-    np.divide(1, variance, out=variance, where=there)
+    # In most tiles all are valid; `where=True`, not an array, then takes a quarter of the time.
+    valid = bool(variance.min() > 0) or variance > 0
+    np.divide(1, variance, out=variance, where=valid)
     return float(variance.max())
 
 
 def round_moments(products: Array, products_squares: Array, count: int, sums: Array, variance: Array) -> None:
-    """Add the moments that transforms gave."""
+    """Add the moments from sums that transforms computed."""
     corner = tuple(map(slice, variance.shape))
     total, squares = (np.rint(p[corner]).astype(sums.dtype) for p in (products, products_squares))
-    _take_in_sums(total, squares, count, sums, variance)
+    _add_variance(total, squares, count, sums, variance)
 
 
 def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
     """Scale products to scores, clipped to [-1, 1], in the corner of an array, in place.
 
-    Return the largest sum of squares of a line of products up to a width, whether a score reaches the floor, and
-    whether one passes 1 by more than rounding.
+    Return the largest sum of squares of a row or column of the first `width` columns of products, whether a score
+    reaches the floor, and whether one exceeds 1 by more than rounding.
     """
     scores = product[: inverse.shape[0], : inverse.shape[1]]
     largest = _largest_line(product[:, :width])
     scores *= inverse
     scores += 0  # minus zero becomes zero
-    top, least = float(scores.max()), float(scores.min())
-    broken = not (top <= 1.0001 and least >= -1.0001)
-    if top > 1 or least < -1:
+    highest, lowest = float(scores.max()), float(scores.min())
+    out_of_range = not (highest <= 1.0001 and lowest >= -1.0001)
+    if highest > 1 or lowest < -1:
         np.clip(scores, -1, 1, out=scores)
-    return largest, int(top >= np.float32(floor)), int(broken)
+    return largest, int(highest >= np.float32(floor)), int(out_of_range)
 
 
 def score(
@@ -143,12 +143,12 @@ def score(
 ) -> tuple[Array, tuple[float, int, int], Array | None]:
     """Correlate spectra, scale the products to scores, and summarise them."""
     product = transforms.correlate(pairs)
-    found = scale(product, transforms.tiling.fft_shape[1], inverse, floor)
+    checks = scale(product, transforms.tiling.fft_shape[1], inverse, floor)
     if grid is None:
-        return product, found, None
+        return product, checks, None
     shape, leads, size = grid
     part = tuple(map(slice, shape))
-    return product, found, summarise(product[part], inverse[part], leads, size)
+    return product, checks, summarise(product[part], inverse[part], leads, size)
 
 
 def score_alone(
@@ -170,7 +170,7 @@ def score_alone(
 
 def score_windows(
     channels: Sequence[Array],
-    places: Array,
+    positions: Array,
     mask: Array,
     values: Array,
     centres: Sequence[int],
@@ -179,14 +179,14 @@ def score_windows(
     count: int,
 ) -> Array:
     """Score single windows by definition."""
-    scores, wide = np.full(len(places), -np.inf), template_sums.dtype
-    products, variance = np.zeros((2, len(places)), wide)
-    for channel, centre, weights, own in zip(channels, centres, values, template_sums, strict=True):
-        windows = np.lib.stride_tricks.sliding_window_view(channel, mask.shape)[tuple(places.T)]
-        around = (windows - np.float64(centre)) * mask
-        total = around.sum(axis=(1, 2)).astype(wide)
-        products += np.einsum("kij,ij->k", around, weights).astype(wide) * count - total * own
-        variance += np.einsum("kij,kij->k", around, around).astype(wide) * count - total * total
+    scores, dtype = np.full(len(positions), -np.inf), template_sums.dtype
+    products, variance = np.zeros((2, len(positions)), dtype)
+    for channel, centre, weights, template_sum in zip(channels, centres, values, template_sums, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(channel, mask.shape)[tuple(positions.T)]
+        centred = (windows - np.float64(centre)) * mask
+        total = centred.sum(axis=(1, 2)).astype(dtype)
+        products += np.einsum("kij,ij->k", centred, weights).astype(dtype) * count - total * template_sum
+        variance += np.einsum("kij,kij->k", centred, centred).astype(dtype) * count - total * total
     norm = np.sqrt(variance.astype(np.float64) * template)
     np.divide(products, norm, out=scores, where=norm > 0)
     np.clip(scores, -1, 1, out=scores, where=norm > 0)
@@ -196,17 +196,17 @@ def score_windows(
 def score_exactly(
     product: Array, sums: Array, template_sums: Array, variance: Array, template: float, count: int
 ) -> int:
-    """Make scores of sums of products by transforms."""
+    """Convert products that transforms computed to scores."""
     scores = product[: variance.shape[0], : variance.shape[1]]
-    whole = (np.rint(scores) + 0.0).astype(variance.dtype, copy=False)  # minus zero becomes zero
-    whole *= count
-    for off, factor in zip(sums, template_sums, strict=True):
-        whole -= off * factor
+    products = (np.rint(scores) + 0.0).astype(variance.dtype, copy=False)  # minus zero becomes zero
+    products *= count
+    for window_sum, template_sum in zip(sums, template_sums, strict=True):
+        products -= window_sum * template_sum
     norm = variance.astype(np.float64)
     norm *= template
     np.sqrt(norm, out=norm)
     scores[...] = 0
-    np.divide(whole, norm, out=scores, where=norm > 0)
-    broken = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
+    np.divide(products, norm, out=scores, where=norm > 0)
+    out_of_range = not (scores.max() <= 1 + 1e-9 and scores.min() >= -1 - 1e-9)
     np.clip(scores, -1, 1, out=scores)
-    return int(broken)
+    return int(out_of_range)

@@ -10,28 +10,30 @@ from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Shape
 
 
-# An array is worked on as one long line: a step along an axis is a shift by that axis's step, and whole lines are
-# added fastest. What wraps from one row to the next falls outside the windows.
+# An array is treated as one flat line: a step along an axis is a shift by the stride of that axis, and adding long
+# lines is fastest. Sums that wrap from one row to the next are outside the windows.
 def steps_of(shape: Shape) -> list[int]:
-    """Distance on the line between neighbours along each axis."""
+    """Return the distance on the line between neighbours along each axis."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
 def as_windows(line: Array, shape: Shape, window: Shape) -> Array:
-    """See the line's first elements as the array of all windows inside an array of the given shape."""
-    places = valid_shape(shape, window)
-    return np.lib.stride_tricks.as_strided(line, places, [step * line.itemsize for step in steps_of(shape)])
+    """View the first elements of a line as the array of all windows in an array of the given shape."""
+    positions = valid_shape(shape, window)
+    return np.lib.stride_tricks.as_strided(
+        line, positions, [step * line.itemsize for step in steps_of(shape)]
+    )
 
 
 def sweep(line: Array, length: int, step: int, combine: np.ufunc) -> Array:
-    """Combine so many elements, `step` apart: windows of 1, 2, 4, ... first, then those that make up the length."""
-    reach = line.size - (length - 1) * step
-    result, done = None, 0  # of the `done` first elements
-    power, size = line, 1  # of `size` elements each
+    """Combine `length` elements, `step` apart: windows of 1, 2, 4, ... elements, whose sizes add up to the length."""
+    n_results = line.size - (length - 1) * step
+    result, done = None, 0  # combines the first `done` elements
+    power, size = line, 1  # combines `size` elements
     while size <= length:
         if length & size:
-            later = power[done * step :][:reach]
-            result = later if result is None else combine(result, later)
+            shifted = power[done * step :][:n_results]
+            result = shifted if result is None else combine(result, shifted)
             done += size
         power = combine(power[: -size * step], power[size * step :]) if 2 * size <= length else power
         size *= 2
@@ -41,8 +43,8 @@ def sweep(line: Array, length: int, step: int, combine: np.ufunc) -> Array:
 def sliding_sum(array: Array, shape: Shape) -> Array:
     """Sum over every window of the given shape.
 
-    Integers are added as integers, in the narrowest type that holds any sum, so they are exact. Floats are added in
-    float64 pairwise (sums of 1, 2, 4, ... pixels), so the error grows with the logarithm of the window.
+    Integers are added exactly, in the smallest dtype that holds any sum. Floats are added pairwise in float64 (sums of
+    1, 2, 4, ... pixels), so the error grows with the logarithm of the window size.
     """
     return sliding(array.astype(_sum_dtype(array, math.prod(shape)), copy=False), shape, np.add)
 
@@ -66,13 +68,15 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
     for dtype in (np.int32, np.int64):
         if bound <= np.iinfo(dtype).max:
             return np.dtype(dtype)
-    return np.dtype(np.float64)  # only 64-bit integers can come here
+    return np.dtype(np.float64)  # reached by 64-bit integers only
 
 
 def sliding(array: Array, shape: Shape, combine: np.ufunc) -> Array:
-    """Combine the values of every window of the given shape, in the array's own type."""
+    """Combine the values of every window of the given shape, in the array's dtype."""
     line = np.ascontiguousarray(array).ravel()
-    with np.errstate(over="ignore", invalid="ignore"):  # of sums across rows, which lie outside the result
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # of sums that wrap between rows, which are outside the result
         for length, step in zip(shape, steps_of(array.shape), strict=True):
             line = sweep(line, length, step, combine)
     return as_windows(line, array.shape, shape)

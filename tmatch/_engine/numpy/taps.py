@@ -1,4 +1,4 @@
-"""Correlate a tile with small kernels by adding shifted copies."""
+"""Correlate a tile with small kernels by summing weighted shifted copies."""
 
 import functools
 import math
@@ -13,12 +13,12 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine.interface import TapPlan
 from tmatch._engine.numpy.sliding import as_windows, steps_of, sweep
 
-_ROW_TAPS = 9  # np.correlate unrolls its loop for so many taps, and is slow for 12 and more
-_MANY_TAPS = 84  # more than anyone would sum one by one
+_MAX_ROW_TAPS = 9  # np.correlate unrolls its loop up to this length, and is slow from 12 on
+_MAX_COUNTED_TAPS = 84  # with more, transforms are cheaper anyway
 
 
 def tap_passes(weights: Array, dtype: np.dtype[Any]) -> float:
-    """Count the passes over a tile, of adding or multiplying, that summing its weighted copies takes."""
+    """Return the cost of summing weighted shifted copies of a tile, in passes."""
     if _is_box(weights):
         return 2 * math.log2(weights.size) + 1
     single = dtype in (np.float32, np.complex64)
@@ -42,28 +42,28 @@ def sum_tile(
 ) -> bool:
     """Read a tile and sum its windows; return whether sums and pixels are finite."""
     tile = image.tile(region, dtype)
-    # What is not finite in a tile shows in its sums, but for pixels that have no weight.
+    # Sums show any pixel that is not finite, except those of zero weight.
     return sum_windows(tile, out) and (full or is_finite(tile))
 
 
 def _passes_by_weight(weights: Array) -> float:
     count = np.count_nonzero(weights)
-    if count > _MANY_TAPS:
+    if count > _MAX_COUNTED_TAPS:
         return float(count)
     return float(count + len(np.unique(np.abs(weights[weights != 0]))))
 
 
 def _passes_by_row(weights: Array, *, single: bool) -> float:
-    """Count them for `np.correlate`, measured: it sums a short row of real weights in one go."""
+    """Return the measured cost of `np.correlate`, which sums a short row of real weights in one call."""
     if weights.dtype.kind == "c" or weights.shape[-1] == 1:
         return math.inf
-    taps = min(weights.shape[-1], _ROW_TAPS)
-    rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _ROW_TAPS)
+    taps = min(weights.shape[-1], _MAX_ROW_TAPS)
+    rows = weights.size // weights.shape[-1] * -(-weights.shape[-1] // _MAX_ROW_TAPS)
     return float(rows * (1 + (max(7.0, 1.5 * taps) if single else 0.8 * taps)))
 
 
 def _is_box(weights: Array) -> bool:
-    """Tell whether a kernel is a plain sum along one axis."""
+    """Return whether a kernel is a constant along one axis, of more than 3 weights."""
     return 3 < weights.size == max(weights.shape) and bool((weights == weights.flat[0]).all())
 
 
@@ -82,12 +82,12 @@ def _correlate_by_parts(parts: Sequence[Array], tile: Array, out: Array) -> bool
 
 
 def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
-    """Sum copies of a line; `steps` says how far it is shifted from one weight to the next on each axis."""
-    size = line.size - _reach(weights.shape, steps)
+    """Sum weighted shifted copies of a line; `steps` are the shifts between neighbouring weights on each axis."""
+    size = line.size - _span(weights.shape, steps)
     if _passes_by_row(weights, single=line.dtype == np.float32) < _passes_by_weight(weights):
         total = np.zeros(size, line.dtype)
-        for place, taps in _rows(weights.astype(line.dtype)):
-            start = sum(p * step for p, step in zip(place, steps, strict=True))
+        for position, taps in _rows(weights.astype(line.dtype)):
+            start = sum(p * step for p, step in zip(position, steps, strict=True))
             total += np.correlate(line[start : start + size + len(taps) - 1], taps)
         return total
     shifts = np.argwhere(weights) @ np.array(steps)
@@ -95,23 +95,23 @@ def _sum_line(line: Array, weights: Array, steps: Sequence[int]) -> Array:
 
 
 def _rows(weights: Array) -> list[tuple[tuple[int, ...], Array]]:
-    """Cut a kernel into short rows along its last axis, each with its place; rows of zeros are left out."""
+    """Divide a kernel into short rows along its last axis, each with its position; omit rows of zeros."""
     pieces = []
     for lead in np.ndindex(weights.shape[:-1]):
-        for start in range(0, weights.shape[-1], _ROW_TAPS):
-            taps = weights[lead][start : start + _ROW_TAPS]
+        for start in range(0, weights.shape[-1], _MAX_ROW_TAPS):
+            taps = weights[lead][start : start + _MAX_ROW_TAPS]
             if taps.any():
                 pieces.append(((*lead, start), taps))
     return pieces
 
 
-def _reach(shape: Shape, steps: Sequence[int]) -> int:
-    """Distance on the line between the first and the last element of a window."""
+def _span(shape: Shape, steps: Sequence[int]) -> int:
+    """Return the distance on the line between the first and the last element of a window."""
     return sum((k - 1) * step for k, step in zip(shape, steps, strict=True))
 
 
 def _sum_shifted(line: Array, shifts: Array, weights: Array, size: int) -> Array:
-    """Sum shifted copies of a line times their weights; copies of equal weight are summed before multiplying."""
+    """Sum weighted shifted copies of a line; copies of equal or opposite weight are combined before multiplying."""
     copies = [line[shift : shift + size] for shift in shifts.tolist()]
     groups: dict[complex, list[int]] = {}
     for i, weight in enumerate(weights.tolist()):

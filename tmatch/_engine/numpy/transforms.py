@@ -10,31 +10,31 @@ from tmatch._arrays.typing import Array
 from tmatch._engine import execution
 from tmatch._engine.tiling import Tiling
 
-_PASSES = 42.0  # cost of a pair, as passes of adding or multiplying over a tile
+_PASSES = 42.0  # cost of a pair of transforms, in passes over a tile
 
 
 @dataclass(frozen=True)
 class SciPyTransforms:
-    """Transforms of the tiles of a tiling, real or complex; see `interface.Transforms`."""
+    """SciPy transforms of real or complex tiles; see `interface.Transforms`."""
 
     tiling: Tiling
 
     @property
     def passes(self) -> float:
-        """Cost of a pair of transforms."""
-        wanted = execution.current().transform_passes
-        return _PASSES if wanted is None else wanted
+        """Cost of a pair of transforms, in passes."""
+        override = execution.current().transform_passes
+        return _PASSES if override is None else override
 
     def empty_tile(self, dtype: type[np.floating[Any]]) -> Array:
-        """Return memory for a tile."""
+        """Return an uninitialised tile."""
         return np.empty(self.tiling.fft_shape, dtype)
 
     def kernel_spectrum(self, kernel: Array) -> Array:
-        """Return the spectrum of weights."""
+        """Return the conjugated spectrum of a kernel."""
         from scipy import fft  # noqa: PLC0415
 
         *others, last = self.tiling.fft_shape
-        # One axis before the others are filled up with zeros: there is nothing in them yet.
+        # The last axis is transformed before the others are zero-padded, which saves transforms of zeros.
         rows: Array = fft.fft(np.conj(kernel), last) if np.iscomplexobj(kernel) else fft.rfft(kernel, last)
         if others:
             rows = np.asarray(fft.fftn(rows, others, axes=tuple(range(len(others)))))

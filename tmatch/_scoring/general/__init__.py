@@ -1,1 +1,1 @@
-"""Scores of any search: each metric, with masks and missing pixels, in any dimension."""
+"""Scores of any search: all metrics, with masks and missing pixels, in any dimension."""

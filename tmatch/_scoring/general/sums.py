@@ -1,4 +1,4 @@
-"""Window sums over the pixels that a template and a window have in common, tile by tile."""
+"""Window sums over the pixels that are compared with a template, tile by tile."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from tmatch._scoring.search import Search, single_error
 
 @dataclass
 class WindowSums:
-    """For each window, over pixels and channels: weight; weight times template times window; times their squares.
+    """Sums for each window, over pixels and channels: weight, weighted product with the template, weighted squares.
 
-    About the means if the search is centred; `factor` times too large, where that keeps integers whole.
+    They are about the means if the search is centred, and multiplied by `factor`, which keeps integers exact.
     """
 
     weight: Any
@@ -29,26 +29,28 @@ class WindowSums:
     template_square: Any
     factor: Any = 1
     error_single: float = 0.0
-    difference: Array | None = None  # sums of weight times squared difference, where they are wanted
+    difference: Array | None = None  # weighted sums of squared differences, if the metric needs them
 
 
-SumBlock = Callable[[Region, bool], WindowSums]  # of a block of places, in single precision or not
+SumBlock = Callable[
+    [Region, bool], WindowSums
+]  # arguments: a block of positions, whether in single precision
 
 
 @dataclass
 class TileValues:
-    """Values of a tile; their spectrum is kept if it is needed more than once."""
+    """Values of a tile; their spectrum is cached if it is reused."""
 
     values: Array
     transforms: Transforms
     reused: bool = False
-    _kept: Array | None = None
+    _cached: Array | None = None
 
     def spectrum(self) -> Array:
-        if self._kept is not None:
-            return self._kept
+        if self._cached is not None:
+            return self._cached
         spectrum = self.transforms.transform(self.values)
-        self._kept = spectrum if self.reused else None
+        self._cached = spectrum if self.reused else None
         return spectrum
 
     @cached_property
@@ -56,20 +58,20 @@ class TileValues:
         return _norm(self.values)
 
     def single(self, exponent: int) -> Array:
-        """Give the values in single precision, smaller by a power of two."""
+        """Return the values in single precision, divided by a power of two."""
         return (np.ldexp(self.values, -exponent) if exponent else self.values).astype(np.float32)
 
 
 @dataclass
 class WeightPlane:
-    """What tiles are correlated with: of the template's shape."""
+    """An array of the template's shape with which tiles are correlated."""
 
     values: Array
     transforms: Transforms
 
     @cached_property
     def constant(self) -> Any:
-        """The one value there is, if there is but one."""
+        """The value of all elements; None if they differ."""
         first = self.values.flat[0]
         return first if (self.values == first).all() else None
 
@@ -91,28 +93,24 @@ class WeightPlane:
 
 
 def _norm(values: Array) -> float:
-    return math.sqrt(
-        np.square(values).sum()
-    )  # np.linalg.norm would set the threads of BLAS going beside ours
+    return math.sqrt(np.square(values).sum())  # np.linalg.norm would start BLAS threads beside these
 
 
 def correlate_tiles(tiles: Sequence[TileValues], weights: Sequence[WeightPlane]) -> tuple[Array, float]:
-    """Correlate tiles with weights and add it all up; bound the error, but for that of adding, if they are floats."""
+    """Correlate tiles with weights and add the results; return also the error bound of float transforms."""
     transforms, constants = tiles[0].transforms, [w.constant for w in weights]
     tiling = transforms.tiling
     if None not in constants:
         sums = [sliding.sliding_sum(tile.values, tiling.window) for tile in tiles]
-        if (
-            len(sums) > 1 or constants[0] != 1
-        ):  # sums of integers are of the narrowest type that holds one of them
-            wide = np.int64 if sums[0].dtype.kind == "i" else np.float64
-            sums = [s.astype(wide) * constant for s, constant in zip(sums, constants, strict=True)]
+        if len(sums) > 1 or constants[0] != 1:  # integer sums have the smallest dtype that holds one of them
+            dtype = np.int64 if sums[0].dtype.kind == "i" else np.float64
+            sums = [s.astype(dtype) * constant for s, constant in zip(sums, constants, strict=True)]
         return sum(sums[1:], sums[0]), 0.0
     pairs = list(zip(tiles, weights, strict=True))
-    places = valid_shape(tiles[0].values.shape, tiling.window)
+    shape = valid_shape(tiles[0].values.shape, tiling.window)
     spectra = ((t.spectrum(), w.spectrum) for t, w in pairs)
     full = transforms.correlate(spectra, overwrite=not any(t.reused for t in tiles))
-    total = full[tuple(map(slice, places))]
+    total = full[tuple(map(slice, shape))]
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
     return total, sum(rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
@@ -121,46 +119,45 @@ def correlate_tiles(tiles: Sequence[TileValues], weights: Sequence[WeightPlane])
 def correlate_tiles_single(
     tiles: Sequence[TileValues], weights: Sequence[WeightPlane]
 ) -> tuple[Array, float]:
-    """Do the same through transforms in single precision.
-
-    See `single_error` for their error.
-    """
+    """Correlate by transforms in single precision; return also the error estimate of `single_error`."""
     transforms, tiling = tiles[0].transforms, tiles[0].transforms.tiling
-    places = valid_shape(tiles[0].values.shape, tiling.window)
-    # Single precision has little room for large and small numbers; integers that come here are neither.
-    whole = tiles[0].values.dtype.kind != "f"
-    scale = 0 if whole else _exponent([t.values for t in tiles])
-    others = max(w.exponent for w in weights)
-    factors = [np.float32(2.0 ** max(w.exponent - others, -60)) for w in weights]
-    small = [t.single(scale) for t in tiles]
-    spectra = (transforms.transform(s) for s in small)
+    shape = valid_shape(tiles[0].values.shape, tiling.window)
+    # Single precision has a small exponent range; the integers here stay within it.
+    integer = tiles[0].values.dtype.kind != "f"
+    exponent = 0 if integer else _exponent([t.values for t in tiles])
+    weight_exponent = max(w.exponent for w in weights)
+    factors = [np.float32(2.0 ** max(w.exponent - weight_exponent, -60)) for w in weights]
+    scaled = [t.single(exponent) for t in tiles]
+    spectra = (transforms.transform(s) for s in scaled)
     kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
     full = transforms.correlate(zip(spectra, kernels, strict=True))
     full = full[tuple(map(slice, tiling.fft_shape))]
-    total = full[tuple(map(slice, places))]
-    pairs = zip(small, weights, strict=True)
-    lines = _largest_slab(full) + sum(_largest_slab(s) * math.ldexp(w.norm, -others) for s, w in pairs)
-    error = math.ldexp(single_error(lines), scale + others)
-    return np.ldexp(total, scale + others, dtype=np.float64), error
+    total = full[tuple(map(slice, shape))]
+    pairs = zip(scaled, weights, strict=True)
+    line_norm = _largest_slice_norm(full) + sum(
+        _largest_slice_norm(s) * math.ldexp(w.norm, -weight_exponent) for s, w in pairs
+    )
+    error = math.ldexp(single_error(line_norm), exponent + weight_exponent)
+    return np.ldexp(total, exponent + weight_exponent, dtype=np.float64), error
 
 
-def _largest_slab(values: Array) -> float:
-    """Give the largest norm of what is left when one axis is held; of a line the whole norm."""
+def _largest_slice_norm(values: Array) -> float:
+    """Return the largest norm of a slice at a fixed index of one axis; for one axis, the norm of the whole array."""
     squares = np.square(values, dtype=np.float64)
     if values.ndim == 1:
         return math.sqrt(squares.sum())
     axes = range(values.ndim)
-    return math.sqrt(max(squares.sum(axis=tuple(a for a in axes if a != held)).max() for held in axes))
+    return math.sqrt(max(squares.sum(axis=tuple(a for a in axes if a != fixed)).max() for fixed in axes))
 
 
 def _exponent(arrays: Sequence[Array]) -> int:
-    """Power of two just above the largest magnitude."""
+    """Return the exponent of the power of two above the largest magnitude."""
     return int(np.frexp(max(float(np.abs(a).max()) for a in arrays))[1])
 
 
 @dataclass
 class WeightedTemplate:
-    """A template's weights, weighted values and weighted squares, ready to be correlated with."""
+    """A template's weights, weighted values and weighted squares, with which tiles are correlated."""
 
     weights: list[WeightPlane]
     values: list[WeightPlane]
@@ -170,11 +167,11 @@ class WeightedTemplate:
     def of(
         cls, values: Sequence[Array], weights: Sequence[Array], transforms: Transforms
     ) -> "WeightedTemplate":
-        """Prepare it; channels that have the same weights share them."""
-        known = {id(w): WeightPlane(w, transforms) for w in weights}
+        """Prepare a template; channels with equal weights share a plane."""
+        planes = {id(w): WeightPlane(w, transforms) for w in weights}
         weighted = [v * w for v, w in zip(values, weights, strict=True)]
         squares = sum(v * w for v, w in zip(values, weighted, strict=True))
-        shared = [known[id(w)] for w in weights]
+        shared = [planes[id(w)] for w in weights]
         return cls(
             shared,
             [WeightPlane(v, transforms) for v in weighted],
@@ -184,7 +181,7 @@ class WeightedTemplate:
 
 @dataclass
 class RawSums:
-    """The sums of one tile before means are taken off, each with the bound on its error."""
+    """The sums of one tile before means are subtracted, and error bounds of each kind of sum."""
 
     weight: list[Any] = field(default_factory=list)
     image: list[Any] = field(default_factory=list)
@@ -198,52 +195,54 @@ class RawSums:
     def error_single(self) -> float:
         return self.errors.get("single", 0.0)
 
-    def note(self, name: str, result: tuple[Array, float], keep: Callable[[Array], Array]) -> Array:
-        """Remember the largest error of this kind of sum."""
+    def record(self, name: str, result: tuple[Array, float], convert: Callable[[Array], Array]) -> Array:
+        """Record the largest error of a kind of sum; return the converted sums."""
         self.errors[name] = max(self.errors.get(name, 0.0), result[1])
-        return keep(result[0])
+        return convert(result[0])
 
 
 def sum_windows(
     search: Search,
     template: WeightedTemplate,
     channels: list[TileValues],
-    there: TileValues | None,
-    keep: Callable[[Array], Array],
+    valid: TileValues | None,
+    convert: Callable[[Array], Array],
     *,
     single: bool,
 ) -> RawSums:
-    """Sum over all windows of a tile: up to six correlations for each channel."""
-    parts = RawSums()
+    """Compute the sums of all windows of a tile: up to six correlations for each channel."""
+    sums = RawSums()
     for tile, weight in zip(channels, template.weights, strict=True):
-        tile.reused = search.centred and weight.constant is None  # for their sum, below
+        tile.reused = search.centred and weight.constant is None  # for the sums of the image, below
     if single:
-        parts.product = parts.note(
+        sums.product = sums.record(
             "single", correlate_tiles_single(channels, template.values), lambda sums: sums
         )
     else:
-        parts.product = parts.note("product", correlate_tiles(channels, template.values), keep)
+        sums.product = sums.record("product", correlate_tiles(channels, template.values), convert)
     squares = [TileValues(tile.values * tile.values, tile.transforms) for tile in channels]
-    parts.image_square = parts.note("image_square", correlate_tiles(squares, template.weights), keep)
+    sums.image_square = sums.record("image_square", correlate_tiles(squares, template.weights), convert)
     del squares
     if search.centred:
-        parts.image = [
-            parts.note("image", correlate_tiles([c], [w]), keep)
+        sums.image = [
+            sums.record("image", correlate_tiles([c], [w]), convert)
             for c, w in zip(channels, template.weights, strict=True)
         ]
-    if there is None:
-        parts.weight = [w.values.sum() for w in template.weights]
-        parts.template = [v.values.sum() for v in template.values]
-        parts.template_square = template.squares.values.sum()
-        return parts
-    known = {
-        id(w): parts.note("weight", correlate_tiles([there], [w]), keep)
+    if valid is None:
+        sums.weight = [w.values.sum() for w in template.weights]
+        sums.template = [v.values.sum() for v in template.values]
+        sums.template_square = template.squares.values.sum()
+        return sums
+    weights = {
+        id(w): sums.record("weight", correlate_tiles([valid], [w]), convert)
         for w in {id(w): w for w in template.weights}.values()
     }
-    parts.weight = [known[id(w)] for w in template.weights]
+    sums.weight = [weights[id(w)] for w in template.weights]
     if search.centred:
-        parts.template = [
-            parts.note("template", correlate_tiles([there], [v]), keep) for v in template.values
+        sums.template = [
+            sums.record("template", correlate_tiles([valid], [v]), convert) for v in template.values
         ]
-    parts.template_square = parts.note("template_square", correlate_tiles([there], [template.squares]), keep)
-    return parts
+    sums.template_square = sums.record(
+        "template_square", correlate_tiles([valid], [template.squares]), convert
+    )
+    return sums

@@ -1,4 +1,4 @@
-"""A template of integers, prepared for the tiles of one tiling."""
+"""An integer template, prepared for the tiles of one tiling."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from tmatch._scoring.search import Search
 
 @dataclass(frozen=True)
 class IntegerTemplate:
-    """Values about their offsets, 0 where the mask is; sums and spectra are computed when they are first needed."""
+    """Values minus their offsets, 0 where the mask is 0; sums and spectra are computed when first needed."""
 
     values: list[Array]
     mask: Array | None
@@ -25,9 +25,9 @@ class IntegerTemplate:
 
     @classmethod
     def of(cls, search: Search, transforms: Transforms, engine: Engine) -> "IntegerTemplate | None":
-        """Prepare it, and cache it with the template; None if its sums could pass the largest integers."""
+        """Prepare a template and cache it with the search; None if its sums could overflow integers."""
 
-        def make() -> "IntegerTemplate | None":
+        def prepare() -> "IntegerTemplate | None":
             ranges = IntegerRange.of(replace(search, single=False), transforms.tiling)
             if ranges is None:
                 return None
@@ -37,7 +37,7 @@ class IntegerTemplate:
             return cls(values, None if mask.all() else mask, ranges, transforms, engine)
 
         key = ("integer template", transforms, search.image[0].dtype)
-        template: IntegerTemplate | None = search.cached(key, make)
+        template: IntegerTemplate | None = search.cached(key, prepare)
         return template
 
     @property
@@ -47,36 +47,36 @@ class IntegerTemplate:
 
     @cached_property
     def count(self) -> int:
-        """Number of pixels of each channel that are compared."""
+        """Number of compared pixels in each channel."""
         return self.values[0].size if self.mask is None else int(np.count_nonzero(self.mask))
 
     @cached_property
     def summed_over(self) -> tuple[Shape, bytes]:
-        """What windows are summed over: equal for templates that can share sums."""
+        """Key of the pixels that windows are summed over: equal for templates that can share sums."""
         return self.window, b"" if self.mask is None else self.mask.tobytes()
 
     @cached_property
     def runs(self) -> Array:
-        """Runs of compared pixels: row, first column, and the one after the last."""
-        edges = np.diff(np.pad(self.counted.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
+        """Runs of compared pixels: row, first column and end column."""
+        edges = np.diff(np.pad(self.compared.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
         starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
         return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]))
 
     @property
-    def counted(self) -> Array:
+    def compared(self) -> Array:
         """Which pixels are compared."""
         return np.ones(self.window, bool) if self.mask is None else self.mask
 
     @cached_property
     def by_definition(self) -> tuple[Any, ...]:
-        """Arguments of `Engine.score_windows`."""
-        mask, values = self.counted.astype(np.float64), np.array(self.values, np.float64)
+        """The template's arguments of `Engine.score_windows`."""
+        mask, values = self.compared.astype(np.float64), np.array(self.values, np.float64)
         return mask, values, self.ranges.offsets, self.sums, float(self.variance), self.count
 
     @cached_property
     def sums(self) -> Array:
-        """The sum of each channel, in the type that products are computed in."""
-        return np.array([v.sum() for v in self.values], self.ranges.wide)
+        """The sum of each channel, in the dtype of products."""
+        return np.array([v.sum() for v in self.values], self.ranges.product_dtype)
 
     @cached_property
     def variance(self) -> int:
@@ -86,23 +86,23 @@ class IntegerTemplate:
 
     @cached_property
     def spectra(self) -> list[Array]:
-        """Spectra in double precision."""
+        """Spectra of the channels, in double precision."""
         return [self.transforms.kernel_spectrum(v.astype(np.float64)) for v in self.values]
 
     @cached_property
     def direct(self) -> Any:
-        """Its values for products without transforms; only for an engine that has them."""
+        """The template prepared for correlation without transforms; None if the engine has none."""
         products = self.engine.direct_products
         return products and products.prepare(self.values)
 
     @cached_property
     def mask_spectrum(self) -> Array:
         """Spectrum of the mask."""
-        return self.transforms.kernel_spectrum(self.counted.astype(np.float64))
+        return self.transforms.kernel_spectrum(self.compared.astype(np.float64))
 
     @cached_property
     def spectra_single(self) -> list[Array]:
-        """Spectra of the template about its means: products times the windows' inverse norms are scores."""
+        """Spectra of the normalised template in single precision: products times windows' inverse norms are scores."""
         norm = math.sqrt(self.variance) / self.count
         centred = [(v - v.sum() / self.count) / norm for v in self.values]
         if self.mask is not None:

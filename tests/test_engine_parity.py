@@ -1,0 +1,499 @@
+"""Both engines have all members of the protocols, called in the same way, and return the same."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from tmatch._arrays.padding import PaddedImage
+from tmatch._engine.interface import DirectProducts, Engine, Transforms
+from tmatch._engine.numba import engine as numba_engine
+from tmatch._engine.numba.transforms import CompiledTransforms
+from tmatch._engine.numpy import engine as numpy_engine
+from tmatch._engine.numpy.transforms import SciPyTransforms
+from tmatch._engine.tiling import Tiling
+
+pytestmark = pytest.mark.numba_only
+
+ENGINES = [numpy_engine, numba_engine]
+TRANSFORMS = [SciPyTransforms, CompiledTransforms]
+WINDOW = (5, 7)
+# dtypes of pixels, of window sums and of their products
+INTEGERS = [
+    ("?", "i4", "f8"),
+    ("u1", "i4", "f8"),
+    ("i1", "i4", "i8"),
+    ("u2", "i8", "i8"),
+    ("i2", "i8", "f8"),
+]
+
+integers = pytest.mark.parametrize(("dtype", "sum_dtype", "product_dtype"), INTEGERS)
+# Loops are compiled for each dtype and number of channels: not every combination is worth the time.
+integers_of_channels = pytest.mark.parametrize(
+    ("dtype", "sum_dtype", "product_dtype", "channels"),
+    [*((*case, 1) for case in INTEGERS), ("u1", "i4", "f8", 3), ("u2", "i8", "i8", 3)],
+)
+one_or_three_channels = pytest.mark.parametrize("channels", [1, 3])
+shapes = pytest.mark.parametrize("shape", [(37, 53), (5, 7), (6, 200), (64, 96)], ids=str)
+
+
+def members(protocol):
+    return [name for name in vars(protocol) if not name.startswith("_")]
+
+
+def parameters(function):
+    names = inspect.signature(getattr(function, "py_func", function)).parameters
+    return [name for name in names if name != "self"]
+
+
+def windows_of(array):
+    return np.lib.stride_tricks.sliding_window_view(array, WINDOW)
+
+
+def map_shape(shape):
+    return tuple(np.subtract(shape, WINDOW) + 1)
+
+
+def tiles_of(draw, shape, dtype, channels):
+    return tuple(draw(shape, dtype, seed).copy() for seed in range(channels))  # writable, as tiles are
+
+
+def centres_of(tiles):
+    return tuple(round(float(tile.mean())) for tile in tiles)
+
+
+def runs_of(mask):
+    """Return row, first column and end column of each run of pixels in a mask."""
+    edges = np.diff(np.pad(mask.astype(int), [(0, 0), (1, 1)]), axis=1)
+    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]))
+
+
+def single_tile(shape, kind):
+    """Plan transforms of one tile of an image, whose sides are enough for either engine."""
+    sides = tuple(int(-(-n // 32) * 32) for n in shape)
+    return kind(Tiling(map_shape(shape), WINDOW, map_shape(shape), sides))
+
+
+# --- protocols --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine_module", ENGINES)
+@pytest.mark.parametrize("member", members(Engine))
+def test_engines_have_the_members_of_the_protocol_with_its_parameters(engine_module, member):
+    declared, found = inspect.getattr_static(Engine, member), getattr(engine_module, member)
+    assert member in engine_module.__all__
+    if not isinstance(declared, property):
+        assert parameters(found) == parameters(declared)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("member", members(Transforms))
+def test_transforms_have_the_members_of_the_protocol_with_its_parameters(kind, member):
+    declared, found = (inspect.getattr_static(owner, member, None) for owner in (Transforms, kind))
+    if isinstance(declared, property):
+        assert hasattr(single_tile((37, 53), kind), member)
+    else:
+        assert inspect.signature(found).parameters.keys() == inspect.signature(declared).parameters.keys()
+
+
+def test_every_member_of_an_engine_is_compared_here():
+    compared = [name for name in globals() if name.startswith("test_")]
+    for member in members(Engine):
+        assert any(name.startswith(f"test_{member}_") for name in compared), member
+
+
+# --- filters ----------------------------------------------------------------------------------------
+
+KERNELS = {
+    "dense": [(3, 5)],
+    "box": [(1, 9)],
+    "separable": [(4, 1), (1, 6)],
+    "sparse": [(5, 5)],
+}
+
+
+def kernels_of(draw, name, dtype):
+    parts = [draw(shape, dtype, seed).copy() for seed, shape in enumerate(KERNELS[name])]
+    if name == "box":
+        parts[0][:] = 2
+    if name == "sparse":
+        parts[0][:, 1:4] = 0
+    return parts
+
+
+def filtered(engine, parts, dtype, image, *, full):
+    """Return the sums of an engine, and whether it found all of them finite."""
+    window = np.sum([part.shape for part in parts], axis=0) - len(parts) + 1
+    padded = PaddedImage(image, [(2, 3), (4, 1)], "reflect")
+    out = np.empty(tuple(np.subtract(padded.shape, window) + 1), dtype)
+    plan = engine.plan_taps(parts, out.dtype, image, full=full)
+    finite = plan.sum_windows(padded, tuple(slice(0, n) for n in padded.shape), out)
+    assert plan.passes > 0
+    return out, finite
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("pixels", ["u1", "u2", "i4", "f4", "f8"])
+def test_plan_taps_sums_the_same(draw, kernel, dtype, pixels):
+    image = draw((41, 33), pixels)
+    parts = kernels_of(draw, kernel, "f8")
+    (expected, finite), (found, also) = (
+        filtered(engine, parts, dtype, image, full=kernel != "sparse") for engine in ENGINES
+    )
+    scale = np.abs(image.astype(float)).max() * np.prod([np.abs(part).sum() for part in parts])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=4 * np.finfo(dtype).eps * scale)
+    assert finite is also is True
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_plan_taps_sums_integers_exactly(draw, kernel):
+    image, parts = draw((41, 33), "u1"), kernels_of(draw, kernel, "i1")
+    parts = [part.astype(float) for part in parts]
+    results = [filtered(engine, parts, "f8", image, full=False) for engine in ENGINES]
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_plan_taps_reports_pixels_that_are_not_finite_even_of_weight_0(draw, dtype):
+    image, parts = draw((41, 33), dtype).copy(), [np.array([[1.0, 0, 0, 0]])]
+    image[20, -1] = np.nan  # without padding by the edge, no weight meets the last column
+    for engine in ENGINES:
+        assert not filtered(engine, parts, dtype, image, full=False)[1]
+
+
+def test_tap_passes_are_a_cost_and_complex_kernels_are_left_to_numpy(draw):
+    for name in KERNELS:
+        for part in kernels_of(draw, name, "f8"):
+            assert all(0 < engine.tap_passes(part, np.dtype("f8")) < np.inf for engine in ENGINES)
+            costs = [engine.tap_passes(part, np.dtype("c16")) for engine in ENGINES]
+            assert costs[0] < costs[1] == np.inf
+
+
+# --- tiles of integers ------------------------------------------------------------------------------
+
+
+@integers
+@shapes
+def test_load_writes_the_same(draw, dtype, sum_dtype, product_dtype, shape):  # noqa: ARG001
+    [tile] = tiles_of(draw, shape, dtype, 1)
+    outs = [np.full((shape[0] + 3, shape[1] + 2), 7, np.float32) for _ in ENGINES]
+    norms = [engine.load(tile, out) for engine, out in zip(ENGINES, outs, strict=True)]
+    np.testing.assert_array_equal(*outs)
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+@integers
+@shapes
+@pytest.mark.parametrize("squared", [False, True])
+def test_place_writes_the_same(draw, dtype, sum_dtype, product_dtype, shape, squared):  # noqa: ARG001
+    [tile] = tiles_of(draw, shape, dtype, 1)
+    outs = [np.full((shape[0] + 3, shape[1] + 2), 7.0) for _ in ENGINES]
+    for engine, out in zip(ENGINES, outs, strict=True):
+        engine.place(tile, centres_of([tile])[0], squared, out)
+    np.testing.assert_array_equal(*outs)
+
+
+def moments_of(engine, tiles, sum_dtype, product_dtype):
+    shape = map_shape(tiles[0].shape)
+    work = np.zeros((len(tiles) + 1, tiles[0].shape[1] + 1), sum_dtype)
+    sums, variance = np.empty((len(tiles), *shape), product_dtype), np.empty(shape, product_dtype)
+    engine.moments(tiles, *WINDOW, centres_of(tiles), work, sums, variance)
+    return sums, variance
+
+
+@integers_of_channels
+@shapes
+def test_moments_are_the_same(draw, dtype, sum_dtype, product_dtype, channels, shape):
+    tiles = tiles_of(draw, shape, dtype, channels)
+    expected, found = (moments_of(engine, tiles, sum_dtype, product_dtype) for engine in ENGINES)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    centred = [tile.astype(int) - centre for tile, centre in zip(tiles, centres_of(tiles), strict=True)]
+    np.testing.assert_array_equal(expected[0], [windows_of(c).sum(axis=(2, 3)) for c in centred])
+
+
+@integers_of_channels
+@shapes
+def test_inverse_norms_are_the_same(draw, dtype, sum_dtype, product_dtype, channels, shape):
+    tiles = tiles_of(draw, shape, dtype, channels)
+    if shape != WINDOW:  # some windows are constant
+        tiles = tuple(np.where(np.arange(shape[1]) < 9, tile[0, 0], tile) for tile in tiles)
+    results = []
+    for engine in ENGINES:
+        work = np.zeros((channels + 1, shape[1] + 1), sum_dtype)
+        inverse = np.empty(map_shape(shape), np.float32)
+        row = np.empty(inverse.shape[1], product_dtype)
+        largest = engine.inverse_norms(tiles, *WINDOW, centres_of(tiles), work, row, inverse)
+        assert largest == inverse.max()
+        results.append(inverse)
+    np.testing.assert_allclose(*results, rtol=1e-6)
+    assert (results[0] == 0).any() == (shape != WINDOW)
+
+
+@integers
+@shapes
+@pytest.mark.parametrize("wants_sums", [False, True])
+def test_add_masked_moments_adds_the_same(draw, dtype, sum_dtype, product_dtype, shape, wants_sums):
+    [tile], mask = tiles_of(draw, shape, dtype, 1), draw(WINDOW, "?", seed=5)
+    count, [centre] = int(mask.sum()), centres_of([tile])
+    results = []
+    for engine in ENGINES:
+        work = np.zeros((2, shape[0], shape[1] + 1), sum_dtype)
+        sums = np.full(map_shape(shape) if wants_sums else (0, 0), 7, product_dtype)
+        variance = np.full(map_shape(shape), 3, product_dtype)
+        engine.add_masked_moments(tile, runs_of(mask), count, centre, work, sums, variance)
+        results.append((sums, variance))
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    inside = windows_of(tile.astype(int) - centre)[..., mask]
+    np.testing.assert_array_equal(
+        results[0][1], 3 + count * np.square(inside).sum(axis=2) - inside.sum(axis=2) ** 2
+    )
+    if wants_sums:
+        np.testing.assert_array_equal(results[0][0], inside.sum(axis=2))
+
+
+@pytest.mark.parametrize("product_dtype", ["f8", "i8"])
+@pytest.mark.parametrize("wants_sums", [False, True])
+def test_round_moments_adds_the_same(draw, product_dtype, wants_sums):
+    products, squares = (
+        np.rint(1000 * draw((40, 61), seed=s)) + 0.1 * draw((40, 61), seed=9) for s in (1, 2)
+    )
+    results = []
+    for engine in ENGINES:
+        sums = np.full((33, 47) if wants_sums else (0, 0), 7, product_dtype)
+        variance = np.full((33, 47), 3, product_dtype)
+        engine.round_moments(products.copy(), squares.copy(), 35, sums, variance)
+        results.append((sums, variance))
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("zeros", [0, 0.3, 1])
+def test_invert_replaces_the_same(draw, zeros):
+    variance = np.square(100 * draw((31, 45))).astype(np.float32)
+    variance[np.random.default_rng(0).random(variance.shape) < zeros] = 0
+    inverses = [variance.copy() for _ in ENGINES]
+    largest = [engine.invert(inverse) for engine, inverse in zip(ENGINES, inverses, strict=True)]
+    np.testing.assert_allclose(*inverses, rtol=1e-6)
+    assert largest == [inverse.max() for inverse in inverses]
+
+
+# --- scores -----------------------------------------------------------------------------------------
+
+
+def score_arguments(draw, shape, dtype, channels):
+    """Return tiles, a template cut from them about integer centres, and its sums and variance."""
+    tiles = tiles_of(draw, shape, dtype, channels)
+    cut = [np.array(tile[: WINDOW[0], : WINDOW[1]], np.int64) for tile in tiles]
+    values = [c - centre for c, centre in zip(cut, centres_of(cut), strict=True)]
+    count = values[0].size
+    variance = sum(count * int(np.square(v).sum()) - int(v.sum()) ** 2 for v in values)
+    return tiles, values, variance
+
+
+def spectra_of(transforms, tiles, values, dtype):
+    return [
+        (transforms.transform(tile.astype(dtype)), transforms.kernel_spectrum(value.astype(dtype)))
+        for tile, value in zip(tiles, values, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2"])
+@one_or_three_channels
+@pytest.mark.parametrize("shape", [(37, 53), (64, 96)], ids=str)
+@pytest.mark.parametrize("grid", [None, ((0, 0), (4, 4)), ((2, 3), (4, 5))])
+def test_score_returns_the_same(draw, dtype, channels, shape, grid):
+    tiles, values, variance = score_arguments(draw, shape, dtype, channels)
+    centred = [(v - v.mean()) * v.size / np.sqrt(variance) for v in values]
+    grid = grid and (map_shape(shape), *grid)
+    sum_dtype = "i4" if dtype == "u1" else "i8"
+    norms = moments_of(numpy_engine, tiles, sum_dtype, "f8")[1].astype(np.float32)
+    numpy_engine.invert(norms)
+    for inverse, floor, reached, broken in ((norms, 0.9, 1, 0), (norms, 1.5, 0, 0), (2 * norms, 0.9, 1, 1)):
+        results = []
+        for engine, kind in zip(ENGINES, TRANSFORMS, strict=True):
+            transforms = single_tile(shape, kind)
+            means = [tile - np.float32(tile.mean()) for tile in tiles]
+            pairs = spectra_of(transforms, means, centred, np.float32)
+            product, (largest, high, out_of_range), summary = engine.score(
+                pairs, transforms, inverse, floor, grid
+            )
+            corner = product[tuple(map(slice, map_shape(shape)))]
+            assert (bool(high), bool(out_of_range)) == (reached, broken)
+            unclipped = corner[inverse > 0] / inverse[inverse > 0]
+            assert largest >= 0.99 * np.square(unclipped).max()
+            results.append((corner, summary))
+        np.testing.assert_allclose(results[0][0], results[1][0], rtol=0, atol=1e-5)
+        assert results[0][0].max() == pytest.approx(1, abs=1e-5)
+        if grid is None:
+            assert results[0][1] is results[1][1] is None
+        else:
+            np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-4, atol=1e-4)
+
+
+@integers_of_channels
+@pytest.mark.parametrize("shape", [(37, 53), (5, 7)], ids=str)
+def test_score_exactly_and_alone_return_the_same_bits(draw, dtype, sum_dtype, product_dtype, channels, shape):
+    tiles, values, template = score_arguments(draw, shape, dtype, channels)
+    centres, template_sums = centres_of(tiles), np.array([v.sum() for v in values], product_dtype)
+    centred = [tile.astype(int) - centre for tile, centre in zip(tiles, centres, strict=True)]
+    exact = sum(np.einsum("yxij,ij->yx", windows_of(c), v) for c, v in zip(centred, values, strict=True))
+    product = np.full((shape[0] + 2, shape[1] + 1), 0.3)
+    product[tuple(map(slice, exact.shape))] = exact + 0.2  # as transforms leave it, to be rounded
+    results = []
+    for engine in ENGINES:
+        sums, variance = moments_of(engine, tiles, sum_dtype, product_dtype)
+        scores = product.copy()
+        assert not engine.score_exactly(
+            scores, sums, template_sums, variance, float(template), values[0].size
+        )
+        alone, variance_alone = product.copy(), np.empty_like(variance)
+        work = np.zeros((channels + 1, shape[1] + 1), sum_dtype)
+        arguments = alone, tiles, *WINDOW, centres, work, template_sums, variance_alone, float(template)
+        assert not engine.score_alone(*arguments)
+        results += [
+            (s[tuple(map(slice, exact.shape))], v) for s, v in ((scores, variance), (alone, variance_alone))
+        ]
+    for scores, variance in results[1:]:
+        np.testing.assert_array_equal(scores, results[0][0])
+        np.testing.assert_array_equal(variance, results[0][1])
+    assert results[0][0][0, 0] == pytest.approx(1, abs=1e-12)
+
+
+def test_score_alone_and_exactly_report_scores_outside_their_bounds(draw):
+    tiles, values, _ = score_arguments(draw, (12, 20), "u1", 1)
+    template_sums, variance = np.zeros(1), np.ones(map_shape((12, 20)))
+    work = np.zeros((2, 21), "i4")
+    for engine in ENGINES:
+        sums = np.zeros((1, *variance.shape))
+        assert engine.score_exactly(
+            np.full((12, 20), 1e9), sums, template_sums, variance, 1.0, values[0].size
+        )
+        work[:] = 0
+        arguments = tiles, *WINDOW, centres_of(tiles), work, template_sums, variance.copy(), 1.0
+        assert engine.score_alone(np.full((12, 20), 1e9), *arguments)
+
+
+@integers_of_channels
+@pytest.mark.parametrize("masked", [False, True])
+def test_score_windows_returns_the_same_bits(draw, dtype, sum_dtype, product_dtype, channels, masked):  # noqa: ARG001
+    tiles, values, _ = score_arguments(draw, (37, 53), dtype, channels)
+    mask = draw(WINDOW, "?", seed=5) if masked else np.ones(WINDOW, bool)
+    values = np.array([np.where(mask, v, 0) for v in values])
+    count, template_sums = int(mask.sum()), values.sum(axis=(1, 2)).astype(product_dtype)
+    template = float(sum(count * np.square(v).sum() - v.sum() ** 2 for v in values))
+    tiles = tuple(
+        np.where(np.arange(53) < 9, tile[0, 0], tile) for tile in tiles
+    )  # some windows are constant
+    positions = np.argwhere(np.ones((33, 47), bool))[::3]
+    arguments = mask.astype(float), values.astype(float), centres_of(tiles), template_sums, template, count
+    expected, found = (engine.score_windows(tiles, positions, *arguments) for engine in ENGINES)
+    np.testing.assert_array_equal(found, expected)
+    assert (expected == -np.inf).any()
+    assert np.isfinite(expected).any()
+    assert not len(numba_engine.score_windows(tiles, positions[:0], *arguments))
+
+
+# --- score maps -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(37, 53), (1, 1), (1, 40), (64, 3)], ids=str)
+@pytest.mark.parametrize("floor", [-2, 0.5, 9])
+@pytest.mark.parametrize("slack", [0, 0.3])
+def test_candidates_are_the_same(draw, dtype, shape, floor, slack):
+    scores = np.round(draw(shape), 1).astype(dtype)  # with plateaus
+    scores[0, ::3] = -np.inf
+    wide = np.full((shape[0] + 1, shape[1] + 4), 99, dtype)
+    wide[: shape[0], : shape[1]] = scores
+    expected, found = (engine.candidates(scores, floor, slack) for engine in ENGINES)
+    np.testing.assert_array_equal(found, expected)
+    part = wide[: shape[0], : shape[1]]
+    np.testing.assert_array_equal(numba_engine.candidates(part, floor, slack), expected)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(37, 53), (1, 1), (3, 40), (64, 3)], ids=str)
+@pytest.mark.parametrize("leads", [(0, 0), (2, 0), (1, 4)])
+@pytest.mark.parametrize("share_valid", [0, 0.7, 1])
+def test_summarise_returns_the_same(draw, dtype, shape, leads, share_valid):
+    scores = draw(shape).astype(dtype)
+    norms = (np.random.default_rng(3).random(shape) < share_valid).astype(dtype)
+    expected, found = (engine.summarise(scores, norms, leads, (3, 5)) for engine in ENGINES)
+    assert expected.dtype == found.dtype == np.float64
+    np.testing.assert_array_equal(found[[0, 1, 3]], expected[[0, 1, 3]])
+    np.testing.assert_allclose(found[2], expected[2], rtol=32 * np.finfo(dtype).eps)
+    assert expected[3].sum() == norms.sum()
+
+
+@pytest.mark.parametrize("shape", [(2, 17, 23), (1, 1, 1), (4, 1, 9), (2, 30), (2, 4, 5, 6)], ids=str)
+@pytest.mark.parametrize("largest", [False, True])
+def test_with_neighbours_returns_the_same_bits(draw, shape, largest):
+    expected, found = (engine.with_neighbours(draw(shape).copy(), largest) for engine in ENGINES)
+    np.testing.assert_array_equal(found, expected)
+
+
+# --- transforms -------------------------------------------------------------------------------------
+
+
+def test_transforms_are_planned_for_the_image_and_hashable():
+    for engine, kind in zip(ENGINES, TRANSFORMS, strict=True):
+        transforms = engine.transforms((200, 300), WINDOW)
+        assert isinstance(transforms, kind)
+        assert transforms.tiling.places == (196, 294)
+        assert transforms.passes > 0
+        assert hash(transforms) == hash(engine.transforms((200, 300), WINDOW))
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("overwrite", [False, True])
+@one_or_three_channels
+@pytest.mark.parametrize("shape", [(37, 53), (64, 96), (5, 7)], ids=str)
+def test_transforms_correlate_by_definition(draw, kind, dtype, overwrite, channels, shape):
+    tiles = [draw(shape, dtype, seed) for seed in range(channels)]
+    kernels = [draw(WINDOW, dtype, seed + 9) for seed in range(channels)]
+    transforms, spectra = single_tile(shape, kind), []
+    for tile, kernel in zip(tiles, kernels, strict=True):
+        values = tile
+        if overwrite:
+            values = transforms.empty_tile(dtype)
+            values[:] = 0
+            values[tuple(map(slice, shape))] = tile
+        spectra.append(
+            (transforms.transform(values, overwrite=overwrite), transforms.kernel_spectrum(kernel))
+        )
+    found = transforms.correlate(spectra, overwrite=overwrite)
+    assert found.dtype == dtype
+    pairs = zip(tiles, kernels, strict=True)
+    expected = sum(np.einsum("yxij,ij->yx", windows_of(t.astype(float)), k.astype(float)) for t, k in pairs)
+    scale = np.linalg.norm(tiles) * np.linalg.norm(kernels)
+    error = np.abs(found[tuple(map(slice, expected.shape))] - expected).max()
+    assert error <= 2 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(37, 53), (5, 7), (6, 200)], ids=str)
+def test_direct_products_correlate_by_definition_where_there_are_any(draw, channels, shape):
+    assert numpy_engine.direct_products is None
+    products = numba_engine.direct_products
+    for member in members(DirectProducts):
+        assert parameters(getattr(products, member)) == parameters(getattr(DirectProducts, member))
+    tiles = np.array([draw(shape, "i1", seed) for seed in range(channels)])
+    template = [draw(WINDOW, "i1", seed + 9).astype(np.int64) for seed in range(channels)]
+    tile = products.empty_tile(channels, shape)
+    tile[:] = 77
+    tile[:, : shape[0], : shape[1]] = tiles
+    found = products.correlate(tile, products.prepare(template), map_shape(shape))
+    pairs = zip(tiles, template, strict=True)
+    expected = sum(np.einsum("yxij,ij->yx", windows_of(t.astype(int)), k) for t, k in pairs)
+    np.testing.assert_array_equal(found[tuple(map(slice, expected.shape))], expected)
+
+
+def test_max_mask_runs_is_a_count_in_both():
+    assert all(isinstance(engine.max_mask_runs, int) and engine.max_mask_runs > 0 for engine in ENGINES)
