@@ -1,6 +1,6 @@
 """Other sizes, rotations and mirror images of a template that fit better."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._detection.criterion import Criterion
+from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
 from tmatch._engine.progress import Progress
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Preparing
-from tmatch._search.matcher import Matcher
+from tmatch._search.matcher import Matcher, SearchResult
 from tmatch._search.poses import Pose, transform
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
@@ -30,7 +30,8 @@ _MIN_SIDE = 3  # smaller variants fit nearly everywhere
 _BETTER = 10  # times fewer false alarms
 _REDUCTIONS = (4, 2)  # of the resolution
 _MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
-_REFINED = 3  # places of each variant
+_REFINED = 3  # places of each variant that are scored at full resolution
+_REFINED_FALSE_ALARMS = 10  # at reduced resolution, where fine details may be lost
 _MIN_OVERLAP = 1e-3  # the place found at reduced resolution has enough
 
 
@@ -96,25 +97,33 @@ class VariantSearch:
         They must be accepted among all variants, with a tenth of the false alarms of the place that was decided on,
         and a higher score; with their middle in the box `near`, if there is one.
         """
-        criterion = Criterion.of(self.preparing.get("metric", "zncc"), max_overlap=1, prefilter="none")
-        scene = self.scene.reduced(self.reduction) if self.reduction > 1 else self.scene
-        matches = self.matcher.search(
+        reduced = self.reduction > 1
+        criterion = Criterion.of(
+            self.preparing.get("metric", "zncc"), false_alarms=_REFINED_FALSE_ALARMS if reduced else None,
+            max_overlap=1, prefilter="none",
+        )  # fmt: skip
+        scene = self.scene.reduced(self.reduction) if reduced else self.scene
+        result = self.matcher.search(
             scene.image, criterion, image_mask=scene.mask, workers=workers, progress=progress
-        ).matches
-        if self.reduction > 1:
-            matches = self._refined(matches, decision, near)
+        )
+        matches = self._refined(result, near) if reduced else result.matches
         return choose(matches, self.variants, decision, near)
 
-    def _refined(self, matches: Sequence[Match], decision: Decision, near: Box | None) -> list[Match]:
-        """Score the best places of each variant at full resolution."""
-        refined: dict[str, list[Match]] = defaultdict(list)
-        for match in matches:
+    def _refined(self, result: SearchResult, near: Box | None) -> list[Match]:
+        """Score the best places of each variant at full resolution; false alarms are those of the reduced one."""
+        found = {each.label: each for each in result.stages[-1].found}
+        counts: Counter[str] = Counter()
+        refined = []
+        for match in result.matches:
             start = tuple(s * self.reduction for s in match.box.start)
             moved = replace(match, box=Box(start, self.variants[match.label].template.shape[:2]))
-            known = refined[match.label]
-            if len(known) < _REFINED and _is_rarer(match, decision) and _is_near(moved, near):
-                known.append(self._refine(moved))
-        return [match for known in refined.values() for match in known]
+            if counts[match.label] < _REFINED and _is_near(moved, near):
+                counts[match.label] += 1
+                exact = self._refine(moved)
+                place = found[match.label].search.position_of(match.box.start)
+                [decided] = found[match.label].at(place, exact.score, exact.score).matches()
+                refined.append(replace(decided, box=exact.box))
+        return [each for each in refined if (each.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS]
 
     def _refine(self, match: Match) -> Match:
         """Find the best place around one that is known at reduced resolution."""
