@@ -265,8 +265,8 @@ IMAGE = np.arange(30).reshape(5, 6)
         (
             IMAGE[:2],
             {"prefilter": "whiten", "threshold": 0.5},
-            '`prefilter` is "whiten" and `threshold` is 0.5: filtered images are decided on by zncc and `false_alarms`; '
-            'leave one of them out, or use "none"',
+            '`prefilter` is "whiten" and `threshold` is 0.5: filtered images are decided on by zncc and '
+            '`false_alarms`; leave one of them out, or use "none"',
         ),
         (
             IMAGE[:2],
