@@ -43,7 +43,7 @@ def test_a_short_command_never_loads_the_compiler():
 
 def test_work_as_long_as_loading_it_loads_the_compiled_engine():
     pytest.importorskip("numba")
-    more = "from tmatch._engine import execution; execution.using(loading_work=1e6).__enter__();"
+    more = "from tmatch._engine import execution; less = execution.using(loading_work=1e6); less.__enter__();"
     more += "k = np.arange(25.0).reshape(5, 5) ** 2;"
     more += "[tmatch.convolve(a, k) for _ in range({})];"
     assert run(AROUND + more.format(2) + LOADED)[0] == ["False", "False"]
@@ -62,6 +62,7 @@ def test_engine_named_in_the_environment_is_used(monkeypatch):
 
 def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "tmatch._engine.numba.engine", None)  # what a failed import looks like
+    monkeypatch.delattr("tmatch._engine.numba.engine", raising=False)
     monkeypatch.setenv("TMATCH_ENGINE", "auto")
     assert select.choose(1e300) is select.reference()
     monkeypatch.setenv("TMATCH_ENGINE", "numba")

@@ -539,7 +539,7 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
             ONES,
             {"output": "SAME"},
             ValueError,
-            '`output` is \'SAME\'; it must be one of "same", "valid", "full"',
+            '`output` is \'SAME\'; it must be one of "valid", "same", "full"',
         ),
         (ONES, ONES, {"channel_axis": 2}, ValueError, "`channel_axis` is 2, but `image` has only 2 axes"),
         (ONES, ONES, {"channel_axis": -3}, ValueError, "`channel_axis` is -3, but `image` has only 2 axes"),

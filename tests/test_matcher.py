@@ -19,6 +19,7 @@ import oracle
 import tmatch
 from tmatch import Box, Match, Matcher
 from tmatch._engine import threads
+from tmatch._search import matcher as matcher_module
 
 pytestmark = pytest.mark.also_by_transforms
 
@@ -299,6 +300,38 @@ def test_order_of_the_templates_only_orders_the_maps(images, templates, order):
     assert matcher.locate(images[0], **options) == tmatch.locate(images[0], templates, **options)
 
 
+@pytest.mark.parametrize("metric", ["zncc", "orientation", "ssd", "nssd"])
+def test_an_image_is_prepared_once_for_all_templates(monkeypatch, images, templates, metric):
+    prepare, prepared = matcher_module.prepare_image, []
+    monkeypatch.setattr(
+        matcher_module, "prepare_image", lambda *args: prepared.append(args) or prepare(*args)
+    )
+    sought = {label: each for label, each in templates.items() if min(each.shape) > 2}
+    maps = Matcher(sought, metric=metric).score(images[0])
+    assert len(sought) > 1
+    assert len(prepared) == 1
+    assert same_maps(
+        maps, {label: tmatch.match_template(images[0], each, metric=metric) for label, each in sought.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [("ssd", 2**62), ("ssd", -(2**62)), ("nssd", 1e200), ("nssd", 1e-200)]
+)
+def test_what_has_to_be_rescaled_with_an_image_is_so_for_each_template(draw, metric, scale):
+    image = draw((20, 30), "u1").astype(type(scale))
+    image = image + scale if metric == "ssd" else image * scale
+    mask = np.arange(20).reshape(4, 5) != 7
+    sought = {"inside": image[3:7, 5:10], "masked": np.where(mask, image[9:13, 20:25], 0)}
+    matcher = Matcher(sought, masks={"masked": mask}, metric=metric)
+    for _ in range(2):
+        maps = matcher.score(image)
+        assert {label: scores.max() for label, scores in maps.items()} == {"inside": 0, "masked": 0}
+        for label, template in sought.items():
+            options = {"metric": metric, "mask": mask if label == "masked" else None}
+            np.testing.assert_array_equal(maps[label], tmatch.match_template(image, template, **options))
+
+
 def test_one_template_without_a_label_gives_one_map(images):
     template = images[0][5:12, 6:20]
     scores = Matcher(template).score(images[0])
@@ -534,6 +567,16 @@ KNOWN = "metric, missing, min_overlap, output, channel_axis, channel_weights, ch
             {},
             'template "torn" is nan at [1, 1]; all pixels must be finite: replace NaN and infinity first, for '
             "instance with np.nan_to_num",
+        ),
+        (
+            {"good": GOOD},
+            {"channel_axis": 2},
+            '`channel_axis` is 2, but template "good" has only 2 axes',
+        ),
+        (
+            {"good": GOOD, "none": []},
+            {},
+            'template "none" is empty: shape (0,); it must have at least one pixel',
         ),
         (
             {"good": GOOD},

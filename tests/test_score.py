@@ -321,7 +321,7 @@ def broken(value, place=(3, 4), dtype=float):
         ),
         (
             np.ones((5, 6, 3)),
-            np.ones((2, 3, 4)),
+            np.arange(24).reshape(2, 3, 4),
             {"channel_axis": 2},
             ValueError,
             "`template` has 4 channels and `image` has 3; they must be equal",

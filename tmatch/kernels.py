@@ -1,8 +1,8 @@
 """A bank of kernels: small arrays of weights for `tmatch.convolve` and `tmatch.correlate`.
 
 Each is a function; `names` lists those that need no argument and `get` returns one by its name. All
-are float64 (`scharr_complex` complex128) and written as `correlate` reads them: as they lie on the picture.
-Angles are in degrees, counter-clockwise as seen on the picture: 0 is to the right, 90 upwards.
+are float64 (`scharr_complex` complex128) and written as `correlate` reads them: without the flip.
+Angles are in degrees, counter-clockwise as seen in the image: 0 is to the right, 90 upwards.
 """
 
 import difflib
@@ -37,9 +37,9 @@ def _count(name: str, value: int) -> int:
     return int(value)  # NumPy's small integers would overflow
 
 
-def _check_least(name: str, value: float, least: float) -> None:
-    if not (value >= least and math.isfinite(value)):
-        msg = f"`{name}` is {value}; it must be at least {least} pixels and finite, for pixels to show its shape"
+def _check_min(name: str, value: float, minimum: float) -> None:
+    if not (value >= minimum and math.isfinite(value)):
+        msg = f"`{name}` is {value}; it must be at least {minimum} pixels and finite, for pixels to show its shape"
         raise ValueError(msg)
 
 
@@ -51,26 +51,26 @@ def _check_degrees(name: str, value: float) -> None:
 
 def _direction(angle: float) -> tuple[float, float]:
     """Return the step down and to the right, exact at right angles."""
-    turn = math.radians(angle)
-    return round(-math.sin(turn), 15), round(math.cos(turn), 15)
+    radians = math.radians(angle)
+    return round(-math.sin(radians), 15), round(math.cos(radians), 15)
 
 
-def _bell(sigma: float, size: int) -> Kernel:
-    """Return the weights of a Gaussian on one axis, centred; their sum is 1."""
+def _gaussian_1d(sigma: float, size: int) -> Kernel:
+    """Return the weights of a centred Gaussian on one axis; their sum is 1."""
     squares = (np.arange(size) - (size - 1) / 2) ** 2
-    with np.errstate(over="ignore"):  # far out on a very narrow bell, where the weight is 0
-        bell: Kernel = np.exp(-0.5 * (squares - squares.min()) / sigma / sigma)
-    bell /= bell.sum()
-    return bell
+    with np.errstate(over="ignore"):  # far out on a very narrow Gaussian, where the weight is 0
+        weights: Kernel = np.exp(-0.5 * (squares - squares.min()) / sigma / sigma)
+    weights /= weights.sum()
+    return weights
 
 
 def identity() -> Kernel:
-    """Leave the picture as it is."""
+    """Leave the image as it is."""
     return shift(0, 0)
 
 
 def shift(dy: int, dx: int) -> Kernel:
-    """Move the picture by whole pixels under `convolve` (and the other way under `correlate`).
+    """Shift the image by whole pixels under `convolve` (and the other way under `correlate`).
 
     Parameters
     ----------
@@ -132,15 +132,15 @@ def large_blur() -> Kernel:
 
 
 def gaussian(sigma: float = 1.0, size: int | None = None) -> Kernel:
-    """Blur softly: weights fall off from the middle as a bell of the given width.
+    """Blur softly: weights fall off from the centre as a Gaussian of the given width.
 
     Parameters
     ----------
     sigma : float
         Standard deviation in pixels, above 0.
     size : int or None
-        Side n in pixels. If it is even, the top of the bell lies between the two middle elements. None for
-        the odd side that cuts at 4 sigma.
+        Side n in pixels. If it is even, its peak lies between the two middle elements. None for the
+        odd side that cuts at 4 sigma.
 
     Returns
     -------
@@ -166,8 +166,8 @@ def gaussian(sigma: float = 1.0, size: int | None = None) -> Kernel:
     if size is None:
         size = 2 * math.ceil(4 * sigma) + 1
     size = _count("size", size)
-    bell = _bell(sigma, size)
-    return np.outer(bell, bell)
+    weights = _gaussian_1d(sigma, size)
+    return np.outer(weights, weights)
 
 
 def binomial(size: int = 10) -> Kernel:
@@ -209,7 +209,7 @@ def motion_blur(length: int = 9, angle: float = 0.0) -> Kernel:
         Points on the line, one pixel apart. Each is shared among the four pixels around it by linear
         interpolation.
     angle : float
-        Degrees counter-clockwise as seen on the picture: 0 lies, 90 stands, 45 rises to the right.
+        Degrees counter-clockwise as seen in the image: 0 is horizontal, 90 vertical, 45 rises to the right.
 
     Returns
     -------
@@ -238,17 +238,17 @@ def motion_blur(length: int = 9, angle: float = 0.0) -> Kernel:
 
 
 def sharpen() -> Kernel:
-    """Bring out detail: the picture plus its difference from its four neighbours."""
+    """Bring out detail: the image plus its difference from its four neighbours."""
     return _array((0, -1, 0), (-1, 5, -1), (0, -1, 0))
 
 
 def sharpen_more() -> Kernel:
-    """Bring out detail strongly: the picture plus its difference from all eight neighbours."""
+    """Bring out detail strongly: the image plus its difference from all eight neighbours."""
     return _array((-1, -1, -1), (-1, 9, -1), (-1, -1, -1))
 
 
 def unsharp(size: int = 3) -> Kernel:
-    """Bring out detail: twice the picture minus its blur, the mean of size x size pixels.
+    """Bring out detail: twice the image minus its blur, the mean of size x size pixels.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def unsharp(size: int = 3) -> Kernel:
 
 
 def laplacian() -> Kernel:
-    """Second difference on both axes: 0 on flats and slopes, large at lines and edges."""
+    """Second difference on both axes: 0 on flat areas and slopes, large at lines and edges."""
     return _array((0, 1, 0), (1, -4, 1), (0, 1, 0))
 
 
@@ -290,7 +290,7 @@ def laplacian_of_gaussian(sigma: float = 1.4) -> Kernel:
     Parameters
     ----------
     sigma : float
-        Standard deviation in pixels, at least 0.5. Discs of radius sqrt(2) sigma answer most.
+        Standard deviation in pixels, at least 0.5. The response is strongest for discs of radius sqrt(2) sigma.
 
     Returns
     -------
@@ -308,10 +308,10 @@ def laplacian_of_gaussian(sigma: float = 1.4) -> Kernel:
     >>> laplacian_of_gaussian(0.5)[2].round(1)
     array([ 0. ,  0.8, -4.3,  0.8,  0. ])
     """
-    _check_least("sigma", sigma, 0.5)
+    _check_min("sigma", sigma, 0.5)
     size = 2 * math.ceil(4 * sigma) + 1
-    bell, squares = _bell(sigma, size), (np.arange(size) - size // 2) ** 2 / sigma**2
-    blur = np.outer(bell, bell)
+    weights, squares = _gaussian_1d(sigma, size), (np.arange(size) - size // 2) ** 2 / sigma**2
+    blur = np.outer(weights, weights)
     kernel: Kernel = blur * (np.add.outer(squares, squares) - 2) / sigma**2
     kernel -= kernel.sum() * blur
     return kernel
@@ -365,7 +365,7 @@ def scharr_y() -> Kernel:
 def scharr_complex() -> ComplexKernel:
     """Slope in both directions at once: scharr_x + 1j * scharr_y, magnitude is strength, angle is direction.
 
-    `correlate` conjugates complex kernels: the angle of its result (`numpy.angle`) is where the picture gets
+    `correlate` conjugates complex kernels: the angle of its result (`numpy.angle`) is where the image gets
     brighter, counter-clockwise as seen. `convolve` does not, but flips: its result is -(x + 1j * y).
     """
     return scharr_x() + 1j * scharr_y()
@@ -379,8 +379,8 @@ def gabor(wavelength: float = 8.0, angle: float = 0.0, sigma: float = 3.0, phase
     wavelength : float
         From one stripe to the next in pixels, at least 2.
     angle : float
-        Where the wave runs, across its stripes, in degrees counter-clockwise as seen on the picture:
-        0 finds standing stripes, 90 lying ones.
+        Direction of the wave, across its stripes, in degrees counter-clockwise as seen in the image:
+        0 finds vertical stripes, 90 horizontal ones.
     sigma : float
         Standard deviation of the Gaussian in pixels, at least 0.5.
     phase : float
@@ -390,7 +390,7 @@ def gabor(wavelength: float = 8.0, angle: float = 0.0, sigma: float = 3.0, phase
     Returns
     -------
     (n, n) array of float64
-        n is odd, cut at 3 sigma. The sum is 0, so that flats vanish: the wave's mean under the Gaussian is
+        n is odd, cut at 3 sigma. The sum is 0, so that flat areas vanish: the wave's mean under the Gaussian is
         taken off. The Gaussian's sum is 1.
 
     Raises
@@ -403,26 +403,26 @@ def gabor(wavelength: float = 8.0, angle: float = 0.0, sigma: float = 3.0, phase
     >>> gabor(wavelength=2, sigma=0.5)[2].round(2)
     array([ 0.  , -0.13,  0.26, -0.13,  0.  ])
     """
-    _check_least("wavelength", wavelength, 2)
-    _check_least("sigma", sigma, 0.5)
+    _check_min("wavelength", wavelength, 2)
+    _check_min("sigma", sigma, 0.5)
     _check_degrees("angle", angle)
     _check_degrees("phase", phase)
     size = 2 * math.ceil(3 * sigma) + 1
-    bell, pixels = _bell(sigma, size), np.arange(size) - size // 2
+    weights, pixels = _gaussian_1d(sigma, size), np.arange(size) - size // 2
     down, right = _direction(angle)
     turns = np.add.outer(down * pixels, right * pixels) / wavelength
-    envelope, wave = np.outer(bell, bell), np.cos(2 * np.pi * turns + math.radians(phase))
+    envelope, wave = np.outer(weights, weights), np.cos(2 * np.pi * turns + math.radians(phase))
     kernel: Kernel = envelope * (wave - (envelope * wave).sum())
     return kernel
 
 
 def emboss() -> Kernel:
-    """Light from the top left: the picture as a relief."""
+    """Light from the top left: the image as a relief."""
     return _array((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 
 
 def ripple() -> Kernel:
-    """Odd under a half turn, so that convolving gives minus what correlating gives: it shows the flip."""
+    """Odd under rotation by 180 degrees, so that convolving gives minus what correlating gives: it shows the flip."""
     root = math.sqrt(2)
     return _array((0, -1, root), (1, 0, -1), (-root, 1, 0))
 
@@ -485,7 +485,7 @@ def get(name: str) -> Kernel | ComplexKernel:
 
 
 def normalize(kernel: ArrayLike, /) -> Kernel | ComplexKernel:
-    """Divide a kernel by its sum, so that flats keep their brightness.
+    """Divide a kernel by its sum, so that flat areas keep their brightness.
 
     Parameters
     ----------

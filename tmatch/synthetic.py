@@ -1,4 +1,4 @@
-"""Scenes with planted truth: a template at known places among clutter and noise."""
+"""Synthetic images with known truth: a template at known positions among clutter and noise."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ __all__ = ["make_clutter", "make_scene"]
 def make_clutter(
     shape: tuple[int, int], /, *, contrast: float = 30.0, rng: int | np.random.Generator | None = None
 ) -> NDArray[np.float64]:
-    """Make a ground of random rectangles, as busy as a photo, with nothing in particular on it.
+    """Make a background of random rectangles, as busy as a photograph.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width in pixels.
     contrast : float
-        Standard deviation of the ground in grey levels, 0 for a flat one.
+        Standard deviation in grey levels, 0 for a constant background.
     rng : int, Generator or None
         Seed or source of randomness.
 
@@ -65,14 +65,14 @@ def make_scene(
     noise: float = 0.0,
     rng: int | np.random.Generator | None = None,
 ) -> tuple[NDArray[np.float64], list[Box]]:
-    """Plant a template at known places of a ground.
+    """Plant a template at known positions of a background.
 
     Parameters
     ----------
     ground : (H, W) array of real numbers
-        What is around the templates, for instance from `make_clutter`.
+        The background, for instance from `make_clutter`.
     template : (h, w) array of real numbers
-        What is planted.
+        The array that is planted.
     places : sequence of (row, column)
         First pixel of each copy. Later copies lie on top of earlier ones.
     gain, offset : float

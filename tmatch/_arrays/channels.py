@@ -1,39 +1,58 @@
-"""Channels: apart, and side by side in memory."""
+"""Channels of an array: split, joined, and interleaved in memory."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.typing import Array
+from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_numbers
 
 
-def interleaved(planes: Sequence[Array]) -> Array | None:
-    """See planes as one array with channels last, if that is how they lie in memory."""
-    first, step = planes[0], planes[0].itemsize
-    here = [plane.__array_interface__["data"][0] for plane in planes]
-    there = [here[0] + i * step for i in range(len(planes))]
-    alike = all((plane.shape, plane.strides) == (first.shape, first.strides) for plane in planes)
-    if here != there or not alike or first.strides[-1] != len(planes) * step:
-        return None
-    return np.lib.stride_tricks.as_strided(first, (*first.shape, len(planes)), (*first.strides, step))
+def split_channels(array: Array, channel_axis: int | None) -> list[Array]:
+    """Return views of the channels; the array itself if it has no axis of channels."""
+    return [array] if channel_axis is None else list(np.moveaxis(array, channel_axis, 0))
 
 
-def split_channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Array]:
-    """Check one array and take it apart into channels."""
+def check_channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Array]:
+    """Check an array that is to be scored, and split it into channels."""
     array = check_numbers(name, values, finite=False)
     axis = check_axis(name, array, channel_axis)
     if array.size == 0:
         msg = f"`{name}` is empty: shape {array.shape}; it must have at least one pixel"
         raise ValueError(msg)
-    channels = [array] if axis is None else list(np.moveaxis(array, axis, 0))
+    channels = split_channels(array, axis)
     if channels[0].ndim == 0:
         msg = f"`{name}` has shape {array.shape}; it must have at least one axis besides that of channels"
         raise ValueError(msg)
     return channels
 
 
-def with_channel_axis(shape: tuple[int, ...], channel_axis: int, count: int) -> tuple[int, ...]:
+def channels_last(array: Array, channel_axis: int | None) -> Array:
+    """Return a view whose last axis is that of channels; the array itself if it has none."""
+    return array if channel_axis is None else np.moveaxis(array, channel_axis, -1)
+
+
+def with_channel_axis(shape: Shape, channel_axis: int, n_channels: int) -> Shape:
+    """Insert the axis of channels into a shape."""
     axis = channel_axis % (len(shape) + 1)
-    return (*shape[:axis], count, *shape[axis:])
+    return (*shape[:axis], n_channels, *shape[axis:])
+
+
+def without_channel_axis(shape: Shape, channel_axis: int | None) -> Shape:
+    """Leave the axis of channels out of a shape."""
+    if channel_axis is None:
+        return shape
+    axis = channel_axis % len(shape)
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def interleaved(channels: Sequence[Array]) -> Array | None:
+    """View channels as one array with channels last, if that is how they lie in memory."""
+    first, step = channels[0], channels[0].itemsize
+    addresses = [channel.__array_interface__["data"][0] for channel in channels]
+    expected = [addresses[0] + i * step for i in range(len(channels))]
+    alike = all((channel.shape, channel.strides) == (first.shape, first.strides) for channel in channels)
+    if addresses != expected or not alike or first.strides[-1] != len(channels) * step:
+        return None
+    return np.lib.stride_tricks.as_strided(first, (*first.shape, len(channels)), (*first.strides, step))

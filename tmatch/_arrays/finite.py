@@ -1,4 +1,4 @@
-"""Which values an array holds: finite ones, and how large integers can be."""
+"""Find out whether values are finite, and how large integers can be."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tmatch._arrays.typing import Array
 
 
 def is_finite(array: Array) -> bool:
-    """Tell whether all values are finite: they are where their sum is, else their ends tell it if there are any."""
+    """Check whether all values are finite: they are if their sum is; else the minimum and maximum decide."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
             return True
@@ -18,7 +18,7 @@ def is_finite(array: Array) -> bool:
 
 
 def largest_magnitude(array: Array) -> int:
-    """Largest magnitude an array of integers can hold; looked up only where the dtype says nothing."""
+    """Return the largest magnitude of integers: that of their dtype if it is narrow, else that of the values."""
     if array.dtype.kind == "b":
         return 1
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
@@ -27,15 +27,15 @@ def largest_magnitude(array: Array) -> int:
 
 
 def check_finite(name: str, channels: Sequence[Array], corner: Sequence[int] = ()) -> None:
-    """Refuse NaN and infinity, naming the first place in this part of the array."""
+    """Refuse NaN and infinity, naming the first position in this part of the array."""
     for channel in channels:
         if channel.dtype.kind == "f" and not is_finite(channel):
-            place = np.argwhere(~np.isfinite(channel))[0].tolist()
-            at = ", ".join(str(i + c) for i, c in zip(place, corner or [0] * len(place), strict=True))
+            position = np.argwhere(~np.isfinite(channel))[0].tolist()
+            at = ", ".join(str(i + c) for i, c in zip(position, corner or [0] * len(position), strict=True))
             msg = (
-                f"`{name}` is {channel[tuple(place)]} at [{at}]; all pixels must be finite: replace NaN and infinity "
-                "first, for instance with np.nan_to_num"
+                f"`{name}` is {channel[tuple(position)]} at [{at}]; all pixels must be finite: replace NaN and "
+                "infinity first, for instance with np.nan_to_num"
             )
-            if name == "image" and np.isnan(channel[tuple(place)]):
+            if name == "image" and np.isnan(channel[tuple(position)]):
                 msg += ', or let NaN count as missing with missing="ignore"'
             raise ValueError(msg)

@@ -16,13 +16,14 @@ def valid_shape(shape: Shape, window: Shape) -> Shape:
     return tuple(n - k + 1 for n, k in zip(shape, window, strict=True))
 
 
-def output_margins(window: Shape, output: Output) -> Margins:
-    """Find the margins for windows whose element ``n // 2`` is their centre."""
+def output_margins(window: Shape, output: Output, centre: Sequence[int] | None = None) -> Margins:
+    """Find the margins for windows with this centre; None for element ``n // 2``."""
     if output == "valid":
         return [(0, 0) for _ in window]
     if output == "full":
         return [(n - 1, n - 1) for n in window]
-    return [(n // 2, n - 1 - n // 2) for n in window]
+    centre = [n // 2 for n in window] if centre is None else centre
+    return [(c, n - 1 - c) for c, n in zip(centre, window, strict=True)]
 
 
 def start_of(position: Sequence[int], margins: Margins) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from tmatch._arrays.typing import Array
 
 
 def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True) -> Array:
-    """Check that an array holds numbers of these kinds, and finite ones unless that is checked later."""
+    """Check that an array holds numbers of these kinds, and finite ones if `finite`."""
     if np.ma.isMaskedArray(values):
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
         raise TypeError(msg)
@@ -32,7 +32,7 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
 
 
 def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:
-    """Give the axis counted from the first."""
+    """Return the axis counted from the first."""
     if channel_axis is None:
         return None
     if not isinstance(channel_axis, numbers.Integral) or not -array.ndim <= channel_axis < array.ndim:
@@ -42,7 +42,7 @@ def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:
 
 
 def check_name(option: str, value: object, known: Any) -> None:
-    """Check that an option has one of the names of its type; suggest the nearest."""
+    """Check that an option has one of the names of its type; suggest the most similar."""
     names = get_args(known)
     if not isinstance(value, str) or value not in names:
         near = difflib.get_close_matches(str(value), names, n=1)
@@ -53,7 +53,7 @@ def check_name(option: str, value: object, known: Any) -> None:
 
 
 def check_count(name: str, count: int | None) -> None:
-    """Refuse what is no whole number of at least 1."""
+    """Check that a count is a whole number of at least 1, or None."""
     if count is not None and (not isinstance(count, numbers.Integral) or count < 1):
         no_limit = ", or None for no limit" if name == "max_count" else ""
         msg = f"`{name}` is {count!r}; it must be a whole number of at least 1{no_limit}"

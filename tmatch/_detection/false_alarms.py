@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.channels import split_channels, without_channel_axis
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_numbers
 from tmatch._detection.summary import ScoreSummary, SummaryBuilder, with_neighbours
@@ -227,7 +228,7 @@ def estimate_chance(
     True
     """
     values, pixels = check_numbers("scores", scores), check_numbers("template", template)
-    window = np.delete(pixels.shape, channel_axis) if channel_axis is not None else pixels.shape
+    window = without_channel_axis(pixels.shape, channel_axis)
     if values.size == 0 or len(window) != values.ndim or values.max() > 1 + 1e-6 or values.min() < -1 - 1e-6:
         msg = (
             f"`scores` has shape {values.shape} and values from {values.min(initial=0):.3g} to "
@@ -238,7 +239,7 @@ def estimate_chance(
     if known.shape != values.shape:
         msg = f"`valid` has shape {known.shape}; it must have that of `scores`, {values.shape}"
         raise ValueError(msg)
-    channels = [pixels] if channel_axis is None else [*np.moveaxis(pixels, channel_axis, 0)]
+    channels = split_channels(pixels, channel_axis)
     weights = np.ones(channels[0].shape) if mask is None else np.asarray(mask, np.float64)
     summary = SummaryBuilder(values.shape, channels[0].shape)
     summary.add(tuple(slice(0, n) for n in values.shape), values, known)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import channels_last, without_channel_axis
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
@@ -149,8 +150,7 @@ def robustness(
     pixels, axis = _check_picture("image", image, channel_axis)
     sought, _ = _check_picture("template", template, channel_axis)
     check_count("trials", trials)
-    shape = tuple(np.delete(sought.shape, [] if channel_axis is None else channel_axis).tolist())
-    planes = pixels if axis is None else np.moveaxis(pixels, axis, -1)
+    shape, planes = without_channel_axis(sought.shape, channel_axis), channels_last(pixels, axis)
     plan = _plan(kinds, planes)
     entropy = _entropy(rng)
     if box is not None:

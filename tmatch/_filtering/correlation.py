@@ -58,7 +58,7 @@ def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) 
     """Choose the cheapest way to sum window times weight: tap by tap, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
     shape, work, largest = images[0].shape, outs[0].dtype, None
-    if images[0].whole and _is_whole(weights):
+    if images[0].is_integer and _is_whole(weights):
         largest = max(image.largest() for image in images)
         # Float32 holds integers below 2**24, in half the memory.
         work = np.dtype(np.float32 if largest * float(np.abs(weights).sum()) < 2**24 else np.float64)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tmatch._arrays.geometry import valid_shape
+from tmatch._arrays.channels import split_channels, with_channel_axis
+from tmatch._arrays.geometry import output_margins, valid_shape
 from tmatch._arrays.options import Border, Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Shape
@@ -178,10 +179,8 @@ def _filter(
     check_name("border", border, Border)
     check_name("output", output, Output)
     axis = check_axis("image", pixels, channel_axis)
-    planes = [pixels] if axis is None else list(np.moveaxis(pixels, axis, 0))
-    kernels = [weights]
-    if axis is not None and weights.ndim == pixels.ndim:
-        kernels = list(np.moveaxis(weights, axis, 0))
+    planes = split_channels(pixels, axis)
+    kernels = split_channels(weights, axis if weights.ndim == pixels.ndim else None)
     _check_shapes(pixels, planes, kernels, output)
     _check_fill(fill_value, border)
     check_count("workers", workers)
@@ -189,15 +188,15 @@ def _filter(
     target = _target(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
     sources = [PaddedImage(plane, margins, border, fill_value) for plane in planes]
-    places = list(valid_shape(sources[0].shape, kernels[0].shape))
+    shape = valid_shape(sources[0].shape, kernels[0].shape)
     if axis is not None:
-        places.insert(axis, len(planes))
+        shape = with_channel_axis(shape, axis, len(planes))
         steps.insert(axis, slice(None))
-    result = np.empty(places, target)
-    parts = [result] if axis is None else np.moveaxis(result, axis, 0)
+    result = np.empty(shape, target)
+    parts = split_channels(result, axis)
     # Correlating conjugates and convolving flips.
     laid = [np.flip(k) if flip else np.conj(k) for k in kernels]
-    correlation.correlate_planes(sources, laid, list(parts), workers=workers)
+    correlation.correlate_planes(sources, laid, parts, workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 
 
@@ -213,11 +212,9 @@ def _margins(
     if len(centre) != len(kernel) or not all(inside):
         msg = f"`anchor` is {anchor}; it must be an element of the kernel, whose shape is {kernel}"
         raise ValueError(msg)
-    if output == "valid":
-        return [(0, 0)] * len(kernel)
-    if output == "full":
-        return [(n - 1, n - 1) for n in kernel]
-    return [(n - 1 - c, c) if flip else (c, n - 1 - c) for c, n in zip(centre, kernel, strict=True)]
+    if flip:
+        centre = [n - 1 - c for c, n in zip(centre, kernel, strict=True)]
+    return output_margins(kernel, output, centre)
 
 
 def _check_shapes(image: Array, planes: list[Array], kernels: list[Array], output: Output) -> None:

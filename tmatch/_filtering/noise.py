@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import split_channels
 from tmatch._arrays.validation import check_numbers
 
 
@@ -40,7 +41,7 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
     5.0
     """
     pixels = check_numbers("image", image)
-    channels = [pixels] if channel_axis is None else [*np.moveaxis(pixels, channel_axis, 0)]
+    channels = split_channels(pixels, channel_axis)
     if min(channels[0].shape, default=0) < 3:
         msg = f"`image` has shape {pixels.shape}; noise can be told from three pixels on each axis on"
         raise ValueError(msg)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import split_channels
+from tmatch._arrays.channels import check_channels
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -38,10 +38,10 @@ class PreparedImage:
 
 def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: ScoringOptions) -> PreparedImage:
     """Check an image, split it into channels and find its valid pixels."""
-    channels = split_channels("image", image, options.channel_axis)
+    channels = check_channels("image", image, options.channel_axis)
     n_channels = len(channels)
     if options.info.offset == "each":
-        channels = subtract_minimum(channels)
+        channels = subtract_offset(channels, find_offset(channels))
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")
@@ -65,14 +65,19 @@ def _valid_pixels(image: list[Array], image_mask: ArrayLike | None, missing: Mis
     return None if valid is None or valid.all() else valid
 
 
-def subtract_minimum(channels: list[Array]) -> list[Array]:
-    """Subtract the minimum of all values from 64-bit integers that float64 could not hold; nothing wraps round."""
+def find_offset(channels: list[Array]) -> int:
+    """Return the minimum of 64-bit integers that float64 can hold only without it; 0 for all others."""
     if not all(c.dtype.kind in "iu" and c.dtype.itemsize == 8 for c in channels):
-        return channels
+        return 0
     low, high = min(int(c.min()) for c in channels), max(int(c.max()) for c in channels)
-    if max(-low, high) < 2**53 or high - low >= 2**63:
+    return 0 if max(-low, high) < 2**53 or high - low >= 2**63 else low
+
+
+def subtract_offset(channels: list[Array], offset: int) -> list[Array]:
+    """Subtract what `find_offset` found; nothing wraps round."""
+    if not offset:
         return channels
-    return [(c.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.int64) for c in channels]
+    return [(c.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64) for c in channels]
 
 
 def largest_value(channels: list[Array]) -> float:

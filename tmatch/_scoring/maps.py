@@ -69,62 +69,62 @@ def match_template(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Scores:
-    """Score how well a template fits at every place of an image.
+    """Score how well a template fits at every position in an image.
 
     Parameters
     ----------
     image : array of bool, integers or real floats, any dimension
-        The array searched: a signal, a picture, a volume, with or without an axis of channels.
+        The array searched: a signal, an image, a volume, with or without an axis of channels.
     template : array of the same dimension
         The array sought, no larger than `image` on any axis unless `output` is "same" or "full".
     metric : {"zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"}
         How fit is measured, see Notes. Higher is better in all of them.
     mask : array of bool or of weights, of the template's shape (with or without channels), or None
-        How much each pixel of the template counts: not at all where it is 0 or False. None: all alike.
+        How much each pixel of the template counts: not at all where it is 0 or False. None: all equally.
     image_mask : array of bool, of the image's shape without channels, or None
-        Which pixels of the image there are. What lies under False is never looked at. None: all.
+        Which pixels of the image are valid. Values under False are never used. None: all.
     missing : {"refuse", "ignore"}
         Whether NaN in the image is an error or means that the pixel (all its channels) is missing.
     min_overlap : float
-        Share of the template's weight, in (0, 1], that must lie on existing pixels for a place to have a score.
+        Share of the template's weight, in (0, 1], that must lie on valid pixels for a position to have a score.
     output : {"valid", "same", "full"}
-        Which places are scored: those where the template lies inside the image; those where its centre,
-        element ``n // 2``, lies on a pixel; all where it touches the image. No pixel exists outside.
+        Which positions are scored: those where the template lies inside the image; those where its centre,
+        element ``n // 2``, lies on a pixel; all where it touches the image. No pixel outside is valid.
     channel_axis : int or None
         The axis that holds the channels (colours), in both arrays; None if there are none.
     channel_weights : sequence of float or None
-        A factor for the weights of each channel's pixels; None: all alike.
+        A factor for the weights of each channel's pixels; None: 1 for all.
     channel_means : {"separate", "joint"}
-        Whether each channel has its own mean, so that a colour cast does not hurt, or all have one.
+        Whether each channel has its own mean, so that a colour cast does not matter, or all have one.
     precision : {"double", "single"}
-        "single" is faster and gives float32, whose error is to stay below 1e-4 (of 1, or of the product of both norms):
-        parts of an image where an estimate says it may not, as they are faint beside others, are done in double.
+        "single" is faster and returns float32, with an error below 1e-4 (of 1, or of the product of both norms): parts
+        of an image whose estimated error is larger, as their contrast is low beside others, are done in double.
     out : array or None
-        Where to write the scores: an array of the dtype and shape that the result has, a `numpy.memmap` too.
+        Where to write the scores: an array, or a `numpy.memmap`, of the dtype and shape of the result.
     workers : int or None
-        At most so many threads; None for as many as this process may use cores. 1 starts none. Results are the same.
+        Maximum number of threads; None for the number of cores this process may use. 1 starts none. Results are equal.
     progress : callable or None
-        Called with the share of the work that is done, a float in (0, 1], as it grows; by any thread, one at a time.
+        Called with the share of the work done so far, a float in (0, 1]; by any thread, one at a time.
 
     Returns
     -------
     scores : array of float64, or of float32 if `precision` is "single"
         Of length ``N - n + 1``, ``N`` or ``N + n - 1`` on each axis for "valid", "same", "full". A window's index is
-        that of its first pixel, its centre, or its last pixel. Always finite. A place that has no score (too little
+        that of its first pixel, its centre, or its last pixel. Always finite. A position without a score (too little
         overlap, nothing to compare) has 0, but for "ssd" and "nssd", where 0 is the best, the lowest score of the
-        map (at most -1 for "nssd"); `score_validity` tells which.
+        map (at most -1 for "nssd"); see `score_validity`.
 
     Raises
     ------
     ValueError
         If an array is empty or not finite, shapes do not go together, the template has nothing that the metric
-        could compare, an option is out of range, or no place at all has enough overlap.
+        could compare, an option is out of range, or no position has enough overlap.
     TypeError
         If an array does not hold real numbers.
 
     See Also
     --------
-    score_validity : which scores mean something.
+    score_validity : which positions have a score.
     locate : from scores to boxes.
 
     Notes
@@ -179,7 +179,7 @@ def match_template(
 def score_validity(
     image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **scoring: Unpack[Scoring]
 ) -> NDArray[np.bool_]:
-    """Tell which scores of `match_template` mean something.
+    """Find the positions at which `match_template` has a score.
 
     Parameters
     ----------
@@ -192,8 +192,8 @@ def score_validity(
     Returns
     -------
     array of bool
-        Of the shape of the scores. False where too little of the template lies on existing pixels, and, for
-        metrics that divide by norms, where the window or the part of the template that is seen has none:
+        Of the shape of the scores. False where too little of the template lies on valid pixels, and, for
+        metrics that divide by norms, where the window or the visible part of the template has none:
         "zncc" needs some contrast, "ncc" and "nssd" a pixel that is not 0, "orientation" a gradient.
 
     Raises

@@ -13,7 +13,7 @@ from tmatch._arrays.options import Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._results.boxes import Box
-from tmatch._scoring.image import PreparedImage, subtract_minimum
+from tmatch._scoring.image import PreparedImage, find_offset, subtract_offset
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.template import PreparedTemplate, TemplateCache, check_contrast, without_unweighted
 
@@ -167,8 +167,8 @@ def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output
             "colour with channel_axis"
         )
         raise ValueError(msg)
-    if image.n_channels != len(template.given):
-        msg = f"`template` has {len(template.given)} channels and `image` has {image.n_channels}; they must be equal"
+    if image.n_channels != template.n_channels:
+        msg = f"`template` has {template.n_channels} channels and `image` has {image.n_channels}; they must be equal"
         raise ValueError(msg)
     too_long = [axis for axis, (n, k) in enumerate(zip(outer, inner, strict=True)) if k > n]
     if too_long and output == "valid":
@@ -185,12 +185,10 @@ def _rescale_together(
 ) -> tuple[list[Array], PreparedTemplate]:
     """Apply one offset or one gain to both where the metric allows for it and float64 needs it."""
     info, n = template.options.info, len(image.channels)
-    if info.offset == "both":
-        given = [*image.channels, *template.given]
-        both = subtract_minimum(given)
-        if both is not given:
-            channels = without_unweighted(both[n:], template.weights)
-            return both[:n], replace(template, channels=channels, cache=TemplateCache())
+    if info.offset == "both" and (offset := find_offset([*image.channels, *template.counted()])):
+        channels = without_unweighted(subtract_offset(template.channels, offset), template.weights)
+        shifted = replace(template, channels=channels, cache=TemplateCache())
+        return subtract_offset(image.channels, offset), shifted
     if info.gain == "both" and (exponent := _shared_exponent(image, template)):
         both = [np.ldexp(c, -exponent, dtype=np.float64) for c in (*image.channels, *template.channels)]
         scaled = replace(template, channels=both[n:], cache=TemplateCache())

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import split_channels, with_channel_axis
+from tmatch._arrays.channels import check_channels, split_channels, with_channel_axis
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
-from tmatch._scoring.image import largest_value, subtract_minimum
+from tmatch._scoring.image import find_offset, largest_value, subtract_offset
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import template_directions
 
@@ -41,15 +41,15 @@ class TemplateCache:
 
 @dataclass(frozen=True)
 class PreparedTemplate:
-    """A template's channels as given and as compared, 0 where a pixel has no weight, and the weights of these.
+    """The channels of a template, 0 where a pixel has no weight, and the weights of their pixels.
 
-    Gradient directions are compared if the metric asks for it: one channel of them for each axis of a given one.
+    Channels are gradient directions where the metric compares these; `n_channels` counts those of the array.
     """
 
     options: ScoringOptions
-    given: list[Array]
     channels: list[Array]
     weights: list[Array]
+    n_channels: int
     label: str = ""
     cache: TemplateCache = field(default_factory=TemplateCache)
 
@@ -74,6 +74,10 @@ class PreparedTemplate:
         """Weight that must lie on valid pixels."""
         return self.total * self.options.min_overlap * (1 - _ROUNDING)
 
+    def counted(self) -> list[Array]:
+        """Select the pixels that have weight, channel by channel."""
+        return [t[w > 0] for t, w in zip(self.channels, self.weights, strict=True) if w.any()]
+
     @cached_property
     def largest(self) -> float:
         """Largest magnitude of the pixels."""
@@ -85,15 +89,18 @@ def prepare_template(
 ) -> PreparedTemplate:
     """Check a template and split it into channels; refuse one that could match no image."""
     info = options.info
-    given = split_channels("template", template, options.channel_axis)
-    weights = _template_weights(mask, given, options.channel_axis, options.channel_weights)
-    channels = without_unweighted(subtract_minimum(given) if info.offset == "each" else given, weights)
+    channels = check_channels("template", template, options.channel_axis)
+    n_channels = len(channels)
+    weights = _template_weights(mask, channels, options.channel_axis, options.channel_weights)
+    if info.offset == "each":
+        channels = subtract_offset(channels, find_offset(channels))
+    channels = without_unweighted(channels, weights)
     check_finite("template", channels)
     if info.directions:
         channels, weights = template_directions(channels, weights)
     if info.normalised:
         weights = _normalise_weights(weights)
-    prepared = PreparedTemplate(options, given, channels, weights, label)
+    prepared = PreparedTemplate(options, channels, weights, n_channels, label)
     check_contrast(prepared)
     return prepared
 
@@ -109,7 +116,7 @@ def check_contrast(template: PreparedTemplate) -> None:
     info = template.options.info
     if not info.normalised:
         return
-    counted = [t[w > 0] for t, w in zip(template.channels, template.weights, strict=True) if w.any()]
+    counted = template.counted()
     if info.centred:
         if template.joint:
             counted = [np.concatenate(counted)]
@@ -137,8 +144,9 @@ def _template_weights(
         if array.shape == shape:
             weights = [_as_bool(array)] * count
         elif channel_axis is not None and array.shape == with_channel_axis(shape, channel_axis, count):
-            array = np.moveaxis(_as_bool(array), channel_axis, 0)
-            weights = [array[0]] * count if (array == array[:1]).all() else list(array)
+            weights = split_channels(_as_bool(array), channel_axis)
+            if all((w == weights[0]).all() for w in weights):
+                weights = weights[:1] * count
         else:
             msg = f"`mask` has shape {array.shape}; it must have the template's: {shape}, with or without channels"
             raise ValueError(msg)

@@ -26,10 +26,10 @@ from tmatch._search.stages import StageResult, find_candidates, find_in_maps, sc
 
 
 class Matcher:
-    """One template or several, made ready to be sought in any number of images.
+    """One template or several, prepared once for any number of images.
 
-    What is made of a template, its spectra and norms, is kept for images of sizes that were seen before. What is
-    made of an image is shared by all templates. The results are those of `match_template` and `locate`.
+    Spectra and norms of templates are cached for images of sizes that were seen before. What is computed of an image
+    is shared by all templates. The results are those of `match_template` and `locate`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Matcher:
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> Scores | dict[str, Scores]:
-        """Score how well the templates fit at every place of an image.
+        """Score how well the templates fit at every position in an image.
 
         Parameters
         ----------

@@ -12,11 +12,12 @@ Labelled = ArrayLike | Mapping[str, ArrayLike]
 
 
 def checked_copy(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Check that an array holds real numbers, and copy it."""
     return np.array(check_numbers(name, values, finite=False))
 
 
 def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
-    """Call a function, and tell what is wrong with a template with its label."""
+    """Call a function, and name the template in its errors by its label."""
     try:
         return function(*arrays, **options)
     except (ValueError, TypeError) as error:
@@ -31,7 +32,7 @@ def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **op
 
 
 def check_options(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse options that are not known."""
+    """Raise TypeError for unknown options."""
     strange = set(given) - set(known)
     if strange:
         hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
@@ -42,6 +43,7 @@ def check_options(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
 def by_label(
     arrays: Labelled, name: str = "templates", known: Mapping[str, ArrayLike] | None = None
 ) -> Mapping[str, ArrayLike]:
+    """Return arrays by label, "" for a single one; check the labels against the known ones."""
     if not isinstance(arrays, Mapping):
         if known is not None and list(known) != [""]:
             msg = f"`{name}` is one array, but `templates` has labels; give a mapping with these labels"

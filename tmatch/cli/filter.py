@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 import tmatch
+from tmatch._arrays.channels import split_channels
 from tmatch._arrays.options import Border, Output
 from tmatch._arrays.typing import Array
 from tmatch._filtering.ranges import RangeRule
@@ -172,7 +173,7 @@ def filter_with_scipy(
         msg = f'`output` is "{output}"; scipy.ndimage knows only "same" to compare with'
         raise ValueError(msg)
     pixels = image.astype(np.float64)
-    planes = [pixels] if channel_axis is None else list(np.moveaxis(pixels, channel_axis, 0))
+    planes = split_channels(pixels, channel_axis)
     run = getattr(ndimage, op)
     done = [run(plane, kernel, mode=_SCIPY_MODES[border])[::stride, ::stride] for plane in planes]
     return np.asarray(done[0] if channel_axis is None else np.stack(done, axis=channel_axis))

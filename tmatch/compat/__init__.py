@@ -1,7 +1,7 @@
-"""Doors for those who come from elsewhere: functions with the names, arguments and numbers of other libraries.
+"""Drop-in replacements for other libraries: functions with the same names, arguments and numbers.
 
-Each module stands in for one of them, as far as template matching goes, and lists where it differs on purpose.
-None of them imports the library it stands in for: ::
+Each module replaces the template matching of one library, and lists its intentional differences. None of them
+imports the library that it replaces: ::
 
     from tmatch.compat import cv2  # cv2.matchTemplate and its six methods
     from tmatch.compat.skimage import match_template

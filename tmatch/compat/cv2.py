@@ -1,11 +1,11 @@
 """OpenCV's ``cv2.matchTemplate`` and the six constants it takes, computed by tmatch.
 
 The same arguments, orientation (row, column) and float32 numbers as in OpenCV 5.0, to its own precision, for uint8 and
-float32 pictures of one to four channels. Masks of uint8 say yes or no (anything but 0 is yes). Masks of float32 are
+float32 images of one to four channels. Masks of uint8 are binary (any value but 0 counts). Masks of float32 are
 weights, by OpenCV's formulas: products and squares are weighted by the mask's square, means by the mask. As there,
 TM_SQDIFF_NORMED is at most 1 without a mask and unbounded with one.
 
-Where OpenCV is silently wrong, or goes by an accident, we differ:
+Intentional differences from OpenCV, where it is silently wrong or depends on chance:
 
 - A constant template under TM_CCOEFF_NORMED, and one of zeros under the other two normed methods, are refused: nothing
   could be compared. There, the first scores 1 everywhere (or NaN, with a mask), the others 0, 1, NaN or infinity.
@@ -13,19 +13,19 @@ Where OpenCV is silently wrong, or goes by an accident, we differ:
   they do without one, and in TM_SQDIFF_NORMED the largest number of the map, at least 1. There, they are NaN, infinity
   or any number that rounding leaves.
 - An image smaller than the template is refused. There, the two are swapped, if there is no mask.
-- NaN and infinity, in pictures and masks, are refused (where the mask is 0, `templ` may hold them). There, scores
+- NaN and infinity, in images and masks, are refused (where the mask is 0, `templ` may hold them). There, scores
   become 0, 1 or NaN, here and there or everywhere.
 - A mask with nothing above 0, or with weights below 0, is refused. There, the first gives NaN, the second is squared. A
   channel without weight does not count. There, it makes all scores of TM_CCOEFF and TM_CCOEFF_NORMED NaN.
 - Normed scores stay within [-1, 1]. There, rounding is hidden: without a mask scores of up to 1.125 are called 1, and
   larger ones 0; with a mask they pass 1.
-- Windows and templates of little contrast have their scores. There, in float32 pictures, it is 0 where the variance is
+- Windows and templates of little contrast have their scores. There, in float32 images, it is 0 where the variance is
   below a millionth of the mean square, and 1 everywhere if that of the template is below 2e-16.
 - TM_SQDIFF of uint8 is exact, unless there are weights, and nowhere below 0. There, it is off by some 1e-7 of the
   squares, and with a mask it can be below 0.
 
 Other byte orders, any memory layout, for `result` too, and masks of bool are taken as well. One-dimensional arrays and
-pictures of more than four channels are refused for all six methods, where OpenCV takes some for some.
+images of more than four channels are refused for all six methods, where OpenCV takes some for some.
 """
 
 from typing import Any
@@ -98,7 +98,7 @@ def matchTemplate(  # noqa: N802
     Notes
     -----
     With I the window, T the template, M the mask (1 if there is none), sums over pixels and channels, and primed
-    letters for what is left when each channel's mean, weighted by M, is taken off:
+    letters for what is left when each channel's mean, weighted by M, is subtracted:
 
     ========= ==================== ================================================
     method    value                with _NORMED over
@@ -121,7 +121,7 @@ def matchTemplate(  # noqa: N802
     if not isinstance(method, int | np.integer) or not 0 <= method < len(_METRICS):
         msg = f"`method` is {method!r}; it must be one of the six, from TM_SQDIFF = 0 to TM_CCOEFF_NORMED = 5"
         raise ValueError(msg)
-    pixels, sought = _picture("image", image), _picture("templ", templ)
+    pixels, sought = _check_image("image", image), _check_image("templ", templ)
     if _kind(pixels) != _kind(sought):
         msg = f"`templ` has dtype {sought.dtype} and `image` {pixels.dtype}; they must be equal: convert one"
         raise ValueError(msg)
@@ -140,12 +140,12 @@ def matchTemplate(  # noqa: N802
 
 
 def _kind(array: Array) -> str:
-    """Name a dtype, whatever its byte order."""
+    """Return the kind and size of a dtype, without its byte order."""
     return array.dtype.str[1:]
 
 
-def _picture(name: str, values: ArrayLike) -> Array:
-    """Check one picture and give it an axis of channels."""
+def _check_image(name: str, values: ArrayLike) -> Array:
+    """Check one image, and add an axis of channels if it has none."""
     array = np.asanyarray(values)
     if _kind(array) not in ("u1", "f4"):
         msg = f"`{name}` has dtype {array.dtype}; it must be uint8 or float32: tmatch.match_template takes all others"
@@ -159,10 +159,10 @@ def _picture(name: str, values: ArrayLike) -> Array:
 
 
 def _weights(mask: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Make of a mask bools or weights in float64, for each pixel and channel."""
+    """Convert a mask to bools or float64 weights for each pixel and channel."""
     array = np.asanyarray(mask)
     if _kind(array) not in ("u1", "b1", "f4"):
-        msg = f"`mask` has dtype {array.dtype}; it must be uint8 or bool (yes or no), or float32 (weights)"
+        msg = f"`mask` has dtype {array.dtype}; it must be uint8 or bool (binary), or float32 (weights)"
         raise TypeError(msg)
     if array.shape not in (shape, shape[:2], (*shape[:2], 1)):
         msg = f"`mask` has shape {array.shape}; it must be {shape[:2]}, or {shape} for one mask a channel"
@@ -175,7 +175,7 @@ def _weights(mask: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 
 def _scores(image: Array, templ: Array, method: int, weights: Array | None) -> Array:
-    """Score by `match_template`, which weights means as it does products, and in OpenCV's sign."""
+    """Compute scores with OpenCV's sign; tmatch weights means as it weights products."""
     if weights is not None and method in (TM_CCOEFF, TM_CCOEFF_NORMED) and not _is_even(weights):
         return _coefficients(image, templ, weights, normed=method == TM_CCOEFF_NORMED)
     squares = None if weights is None else weights.astype(np.float64) ** 2
@@ -189,13 +189,13 @@ def _scores(image: Array, templ: Array, method: int, weights: Array | None) -> A
 
 
 def _is_even(weights: Array) -> bool:
-    """Tell whether all pixels that count do so alike: then means by the mask and by its square are the same."""
+    """Check whether all pixels that count have one weight: then means by the mask and by its square are equal."""
     positive = weights[weights > 0]
     return bool((positive == positive[:1]).all())
 
 
 def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -> Array:
-    """Correlate what is left of both when means by the mask are taken off, weighted by its square."""
+    """Correlate both about their means by the mask, weighted by the square of the mask."""
     valid = score_validity(
         image, templ, metric="zncc" if normed else "zcc", mask=weights, channel_axis=2
     )  # checks all arrays too
@@ -206,7 +206,7 @@ def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -
     sought = np.where(weights > 0, templ, 0)
     centred = sought - (weights * sought).sum(sides) / total
     kernel = squares * centred
-    kernel -= weights * (kernel.sum(sides) / total)  # sums to 0: no need to take off the window's mean
+    kernel -= weights * (kernel.sum(sides) / total)  # sums to 0: no need to subtract the window's mean
     products: Array = _sums(pixels, kernel).sum(2)
     if not normed:
         return products

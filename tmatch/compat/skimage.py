@@ -1,16 +1,16 @@
 """scikit-image's ``skimage.feature.match_template``, computed by tmatch.
 
 The same arguments, shapes, dtypes and scores as in scikit-image 0.26, three-dimensional images and padding included.
-A picture with colours is, as there, a volume: its channels are a third axis and share one mean, and scores have
+A colour image is treated as a volume, as there: its channels are a third axis and share one mean, and scores have
 that axis too. (`tmatch.match_template` with ``channel_axis`` gives each channel its own mean.)
 
-Where scikit-image is silently wrong we differ:
+Intentional differences from scikit-image, where it is silently wrong:
 
 - NaN and infinity, in either array, are refused. There, one NaN in the image makes all scores 0 or NaN.
-- Scores stay within [-1, 1], with nine digits for any offset. There, float32 pictures with a large offset reach scores
+- Scores stay within [-1, 1], with nine digits for any offset. There, float32 images with a large offset reach scores
   of 4.8, and from 1e6 on float64 suffers too.
 - Windows of little contrast have their score. There, it is 0 where the product of both norms is below the machine
-  epsilon, as it is everywhere in a picture with values near 1e-9.
+  epsilon, as it is everywhere in an image with values near 1e-9.
 - float16 templates are computed in float64. There, their sum of squares overflows and all scores are 0.
 
 Where scikit-image stops with an error, so do we, with a ValueError that names the argument. Lists are taken as arrays.
@@ -96,7 +96,7 @@ def match_template(
 
 
 def _check(image: NDArray[Any], template: NDArray[Any]) -> None:
-    """Refuse what scikit-image refuses, and with a ValueError as there."""
+    """Raise a ValueError for what scikit-image refuses."""
     for name, array in (("image", image), ("template", template)):
         if array.size == 0:
             msg = f"`{name}` is empty: shape {array.shape}; it must have at least one pixel"
@@ -124,9 +124,9 @@ def _check(image: NDArray[Any], template: NDArray[Any]) -> None:
 def _padded(
     image: NDArray[Any], window: tuple[int, ...], mode: str | Callable[..., Any], constant_values: ArrayLike
 ) -> NDArray[Any]:
-    """Let the image go on so far that a window's element n // 2 can lie on each pixel.
+    """Pad an image so that a window's element n // 2 can lie on each pixel.
 
-    What some modes put there depends on the width: it is padded by whole windows, as scikit-image does, and cut.
+    Some modes depend on the width: the image is padded by whole windows, as by scikit-image, and then cropped.
     """
     options: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
     padded: NDArray[Any] = np.pad(image, [(k, k) for k in window], mode, **options)  # type: ignore[call-overload]

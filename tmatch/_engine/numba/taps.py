@@ -175,7 +175,7 @@ def filter_image(
     step, dtype = math.prod(channels), parts[0].weights.dtype
     pixels = whole_rows(image.image.reshape(len(image.image), -1))
     pixels.flags.writeable = False  # else it would be compiled for that type too
-    rows, columns = image.places(region)[:2]
+    rows, columns = image.pixels(region)[:2]
     columns = np.add.outer(columns * step, np.arange(step)).ravel()
     first, stop = image.inside(region)[1]
     lines = -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1  # odd, for the cache
