@@ -206,7 +206,9 @@ def _hints_for(
     preparing = cast("Preparing", options)
     image_mask = scoring.get("image_mask")
     scene = Scene(searched, None if image_mask is None else np.asarray(image_mask))
-    search = prepare_variants(scene, variants_of(pixels, weights, scene, preparing), preparing)
+    search = prepare_variants(
+        scene, variants_of(pixels, weights, scene, scoring.get("output", "valid")), preparing
+    )
     if search is None:
         return {}
     scale, turn = search.find_hints(
