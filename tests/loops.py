@@ -13,6 +13,8 @@ def each(names, cases):
     names = [name.strip() for name in names.split(",")]
     cases = [dict(zip(names, case if len(names) > 1 else [case], strict=True)) for case in cases]
 
+    assert cases
+
     def decorate(test):
         one, loops = getattr(test, "looped", (test, []))
         loops = [cases, *loops]

@@ -5,11 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 import tmatch
+from profiles import examples
 from tmatch import Box, Match, iou
 from tmatch._detection.criterion import Criterion
 from tmatch._diagnostics.explain import _Records, _success, explain
@@ -80,7 +81,7 @@ def searched(image, template, decision, scoring, **options):
 
 
 @given(st.integers(0, 10**6), DECISIONS, SCORINGS)
-@settings(max_examples=60)
+@examples(30, nightly=60)
 def test_decisions_on_all_peaks_of_the_maps_accept_what_locate_does(seed, decision, scoring):
     image, template = small_scene(seed)
     if "metric" in scoring and "prefilter" in decision:
@@ -110,7 +111,7 @@ def test_decisions_on_all_peaks_of_the_maps_accept_what_locate_does(seed, decisi
 
 
 @given(st.integers(0, 10**6), DECISIONS)
-@settings(max_examples=25)
+@examples(15, nightly=25)
 def test_peaks_and_others_that_are_asked_for_are_explained_as_locate_decides(seed, decision):
     image, template = small_scene(seed)
     matches = found(image, template, **decision)

@@ -485,45 +485,45 @@ TWICE[30, 30] += 1
         (
             1000 + NOISE,
             None,
-            "nearly constant: its contrast of 0.995 is 0.1 % of its greatest value and drowns in any noise; "
-            "take a part with edges or texture",
+            "nearly constant: its contrast of 0.995 is 0.1 % of its greatest value, and is lost in any noise; "
+            "use a part with edges or texture",
         ),
         (
             np.hstack([NOISE, NOISE]),
             None,
             "repeats itself: it scores 1.00 with itself shifted by (0, 20) pixels, and may be found that far off; "
-            "take a part that holds something single",
+            "use a part without repetition",
         ),
         (
             np.add.outer(np.arange(9), np.arange(9)),
             None,
-            "small or smooth, as good as 5.5 independent pixels: in a clean image chance places score up to 1.00; "
-            "take a larger or busier part",
+            "small or smooth, with 5.5 effective pixels: in an image without noise other positions score up to 1.00; "
+            "use a larger or more textured part",
         ),
         (
             NOISE[:6, :7],
             None,
-            "small or smooth, as good as 24.4 independent pixels: in a clean image chance places score up to 0.86; "
-            "trust no lower score there, or take a larger or busier part",
+            "small or smooth, with 24.4 effective pixels: in an image without noise other positions score up to 0.86; "
+            "accept no lower score there, or use a larger or more textured part",
         ),
         (
             np.random.default_rng(8).normal(size=8),  # its side lobe of 0.91 is but chance
             None,
-            "small or smooth, as good as 4.04 independent pixels: in a clean image chance places score up to 1.00; "
-            "take a larger or busier part",
+            "small or smooth, with 4.04 effective pixels: in an image without noise other positions score up to 1.00; "
+            "use a larger or more textured part",
         ),
         (
             NOISE,
             TWICE,
-            "not alone: the image has another place, (25, 25), that scores 1.00; if that is another thing, "
-            "take a larger part, or one with more of what tells the two apart",
+            "not unique: the image has another position, (25, 25), that scores 1.00; if that is another object, "
+            "use a larger part, or one with more of what distinguishes the two",
         ),
         (
             SYMMETRIC,
             None,
-            "good, but much like itself mirrored left-right (1.00): such copies may be found as well",
+            "good, but similar to itself mirrored left-right (1.00): such copies may be found as well",
         ),
-        (NOISE, TWICE[:25], "good: enough to compare, and nothing in it that repeats"),
+        (NOISE, TWICE[:25], "good: enough to compare, and no repetition"),
     ],
     ids=["faint", "repeats", "smooth", "small", "tiny", "twice", "mirror", "good"],
 )
@@ -568,7 +568,7 @@ HALF = np.arange(4) < 2 + np.zeros((3, 1))
             [NOISE[:8].reshape(8, 5, 4)],
             {"mask": np.arange(160).reshape(8, 5, 4) % 3, "channel_axis": 2},
             ValueError,
-            "`mask` differs between channels; give one for all of them, of shape (8, 5)",
+            "`mask` differs between channels; pass one for all of them, of shape (8, 5)",
         ),
         ([[]], {}, ValueError, "`template` is empty: shape (0,); it must have at least one pixel"),
         (

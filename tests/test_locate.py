@@ -4,11 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tmatch
 from loops import each
+from profiles import examples
 from tmatch import Box
 from tmatch.synthetic import make_clutter, make_scene
 
@@ -43,7 +44,7 @@ def test_kept_matches_are_those_of_suppression():
 
 
 @given(st.permutations(["a", "b", "c", "d"]))
-@settings(max_examples=24)
+@examples(8, nightly=24)
 def test_order_of_the_templates_is_irrelevant(order):
     image, _ = scene(noise=10)
     templates = {"a": TEMPLATE, "b": TEMPLATE, "c": image[:20, :30], "d": TEMPLATE[:, ::-1]}

@@ -131,7 +131,7 @@ def test_threshold_is_the_least_score_accepted():
 
 def test_a_vast_plateau_has_its_peak_in_the_middle():
     assert found(np.zeros(200_000)) == [(99_999,)]
-    assert found(np.zeros((801, 3001)), threshold=0) == [(400, 1500)]
+    assert found(np.zeros((401, 1501)), threshold=0) == [(200, 750)]
 
 
 def test_whole_numbers_beyond_the_digits_of_floats_are_told_apart():

@@ -424,7 +424,9 @@ def test_filters_are_those_of_ndimage_with_every_origin(draw, name, dtypes, mode
     cval = -1.5 if mode == "constant" else 0
     for shape, kernel_shape in PAIRS:
         image, kernel = draw(shape, dtypes[0], 1), draw(kernel_shape, dtypes[1], 2)
-        origins = itertools.product(*(range(-(k // 2), (k - 1) // 2 + 1) for k in kernel_shape))
+        origins = [*itertools.product(*(range(-(k // 2), (k - 1) // 2 + 1) for k in kernel_shape))]
+        if dtypes != ("f8", "f8"):
+            origins = [*origins[::5], origins[-1]]  # the place does not depend on the dtype
         for origin in origins:
             ours = like_ndimage(name, image, kernel, mode, cval, origin)
             theirs = in_ndimage(name, image, kernel, mode=mode, cval=cval, origin=origin)

@@ -586,8 +586,8 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
             heights = np.asarray(line.get_ydata())
             assert ((heights >= low) & (heights <= high) | np.isnan(heights)).all()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "share found",
-        "score where found",
+        "detection rate",
+        "mean score where found",
         "false matches per search",
     ]
 
@@ -601,12 +601,12 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
     [
         (
             {"image": IMAGE.astype(float)[0]},
-            "`image` has shape (140,) and `channel_axis` is None; robustness is that of pictures, with two axes "
+            "`image` has shape (140,) and `channel_axis` is None; robustness needs images, with two axes "
             "besides that of channels",
         ),
         (
             {"image": COLOUR},
-            "`image` has shape (110, 140, 3) and `channel_axis` is None; robustness is that of pictures, with two "
+            "`image` has shape (110, 140, 3) and `channel_axis` is None; robustness needs images, with two "
             "axes besides that of channels",
         ),
         (
@@ -642,7 +642,7 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
         ),
         (
             {"image": IMAGE.astype("u2"), "kinds": ["blur", "jpeg"]},
-            '`kinds` has "jpeg", but `image` has dtype uint16 and shape (110, 140); JPEG holds 8-bit pictures in '
+            '`kinds` has "jpeg", but `image` has dtype uint16 and shape (110, 140); JPEG holds 8-bit images in '
             "grey or three colours: leave it out, or make one with `to_range`",
         ),
         (
@@ -695,7 +695,7 @@ def test_a_template_that_is_not_there_is_refused_unless_its_place_is_named():
     absent = np.random.default_rng(0).integers(0, 256, BOX.shape, np.uint8)
     best = tmatch.best_match(IMAGE, absent)
     message = (
-        f"`template` is not found in `image` as it is: its best place, {best.box.start}, scores {best.score:.2f}; "
+        f"`template` is not found in `image` as it is: its best position, {best.box.start}, scores {best.score:.2f}; "
         "if that is right, name it with `box`, else see with `explain` why"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

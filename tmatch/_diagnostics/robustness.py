@@ -1,4 +1,4 @@
-"""How much can a template stand? The image is harmed by and by, and the template sought each time."""
+"""Detection rate of a template under increasing distortion of the image."""
 
 import math
 import numbers
@@ -20,31 +20,31 @@ from tmatch._results.boxes import Box, iou
 from tmatch._results.matches import Match
 from tmatch._search.matcher import Matcher
 
-_SAME = 0.5  # least intersection over union of a match with the true box
+_MIN_IOU = 0.5  # of a match with the true box
 
 
 @dataclass(frozen=True, slots=True)
 class RobustnessRow:
-    """How the search fared under one harm at one level. Fields are built-in numbers and strings: JSON as they stand.
+    """Results of a search under one distortion at one level. Fields are JSON-serializable.
 
     Parameters
     ----------
     kind : str
-        What was done to the image.
+        Name of the distortion.
     level : float
-        How much of it.
+        Its strength.
     unit : str
-        What the level is counted in.
+        Unit of the level.
     trials : int
-        Number of searches, each in a variation of its own; 1 where nothing is left to chance.
+        Number of searches, each with other random numbers; 1 if the distortion is not random.
     detection : float
-        Share of them with a match on the true box, of an intersection over union of at least 0.5.
+        Detection rate: share of searches with a match whose intersection over union with the true box is at least 0.5.
     false_matches : float
         Mean number of other matches in a search.
     error : float or None
-        Mean distance in pixels between true and found place where it was found; None if it never was.
+        Mean distance in pixels between the true box and the match, where it was found; None if it never was.
     score : float or None
-        Mean score there; None if it never was found.
+        Mean score of these matches; None if there is none.
 
     Examples
     --------
@@ -78,31 +78,31 @@ def robustness(
     rng: int | np.random.Generator | None = None,
     progress: Progress | None = None,
 ) -> list[RobustnessRow]:
-    """Measure how much harm to an image a template stands until it is not found any more.
+    """Measure how much distortion of the image the search for a template tolerates.
 
     Parameters
     ----------
     image : (H, W) array of integers or real floats, with or without an axis of channels
-        The picture that is searched.
+        The image to search.
     template : array of real numbers, with the same axes
-        The picture that is sought.
+        The template to find.
     box : Box or None
-        Where it truly is, of the template's shape; None: at the best match in the image as it is.
+        The true position, of the template's shape; None: the best match in the undistorted image.
     kinds : iterable of str, mapping of str to iterable of float, or None
-        Which harms; a mapping names their levels, too. None: all of them that the image can be done, see Notes.
+        Distortions to apply; a mapping names their levels, too. None: all that are possible for the image, see Notes.
     trials : int
-        Number of variations at each level of a harm that is random: noise and occlusion.
+        Number of searches at each level of a random distortion: noise and occlusion.
     false_alarms, threshold, prefilter
-        How is decided what is a match, as in `locate`.
+        What is a match, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, as in `match_template`.
     channel_axis : int or None
         The axis that holds the channels (colours), in both arrays; None if there are none.
     rng : int, Generator or None
-        Seed or source of randomness. Each variation has its own, by kind, level and number: what else is asked for
-        changes nothing.
+        Seed or generator. Each search has a seed of its own, by kind, level and number: other kinds or levels in the
+        same study change nothing.
     progress : callable or None
-        Told the share of the work that is done, above 0 and at most 1.
+        Called with the share of the work that is done, above 0 and at most 1.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def robustness(
     ------
     ValueError, TypeError
         As in `locate`; if the image is not 2-D or not of integers or floats; if a kind, level or `box` is out of
-        bounds; if without `box` nothing is found in the image as it is.
+        bounds; if without `box` nothing is found in the undistorted image.
 
     See Also
     --------
@@ -121,20 +121,20 @@ def robustness(
 
     Notes
     -----
-    Kinds and their levels, first the one that does no or the least harm:
+    Kinds and their levels, the weakest first:
 
     - ``"noise"``: normal white noise of standard deviation 0, 10, 25, 50, 80 grey levels.
     - ``"blur"``: by a Gaussian of standard deviation 0, 0.5, 1, 2, 4 pixels.
-    - ``"gain"``: contrast times 1, 0.5, 0.25, 0.1, middle grey staying as it is.
-    - ``"gradient"``: light that grows from left to right, by 0, 50, 100, 200 grey levels in all.
-    - ``"occlusion"``: a share of 0, 0.1, 0.25, 0.5 of the true box is hidden by a patch at a random place in it, one in
-      two a flat grey, the others a part of the image from elsewhere, upside down.
-    - ``"jpeg"``: saved with quality 100, 75, 50, 25, 10; for 8-bit pictures in grey or in three colours.
+    - ``"gain"``: contrast times 1, 0.5, 0.25, 0.1 about middle grey.
+    - ``"gradient"``: brightness that increases from left to right, by 0, 50, 100, 200 grey levels in all.
+    - ``"occlusion"``: a share of 0, 0.1, 0.25, 0.5 of the true box is covered by a patch at a random position in it,
+      half of them a constant grey, the others a part of the image from elsewhere, rotated by 180 degrees.
+    - ``"jpeg"``: saved with quality 100, 75, 50, 25, 10; for 8-bit images in grey or in three colours.
     - ``"rotation"``: by 0, 1, 2, 5, 10 degrees, counter-clockwise about the centre of the true box.
     - ``"scale"``: enlarged by 1, 1.02, 1.05, 1.1, 1.2 about the same centre. Both by cubic splines.
 
-    Pictures are harmed as a camera would have: integers are rounded, and clipped to what their type holds. A grey
-    level is 1 for 8-bit images; 1/255 of the span from the least to the greatest pixel for others.
+    Images are distorted as a camera would take them: integers are rounded, and clipped to their range. A grey
+    level is 1 for 8-bit images; 1/255 of the range of the pixels for others.
 
     Copies of the object elsewhere in the image count among the other matches: compare with the first level.
 
@@ -147,8 +147,8 @@ def robustness(
     >>> [(row.level, row.detection) for row in rows]
     [(0.0, 1.0), (40.0, 1.0), (200.0, 0.0)]
     """
-    pixels, axis = _check_picture("image", image, channel_axis)
-    sought, _ = _check_picture("template", template, channel_axis)
+    pixels, axis = _check_image("image", image, channel_axis)
+    sought, _ = _check_image("template", template, channel_axis)
     check_count("trials", trials)
     shape, planes = without_channel_axis(sought.shape, channel_axis), channels_last(pixels, axis)
     plan = _plan(kinds, planes)
@@ -157,9 +157,9 @@ def robustness(
         _check_box(box, shape, planes.shape)
     matcher = Matcher(sought, masks=mask, channel_axis=channel_axis)
 
-    def search(picture: Array) -> list[Match]:
-        laid_out = picture if axis is None else np.moveaxis(picture, -1, axis)
-        return matcher.locate(laid_out, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter)
+    def search(channels_last: Array) -> list[Match]:
+        array = channels_last if axis is None else np.moveaxis(channels_last, -1, axis)
+        return matcher.locate(array, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter)
 
     clean = search(planes)  # first, as it refuses what cannot be searched
     scene = Scene.of(planes, box or _true_box(clean, clean[0] if clean else matcher.best(pixels)))
@@ -169,9 +169,9 @@ def robustness(
     for (kind, level), count in zip(plan, counts, strict=True):
         outcomes = []
         for trial in range(count):
-            seed = np.random.SeedSequence(entropy, spawn_key=(_number(kind, level), trial))
-            picture = distort(scene, kind, level, np.random.default_rng(seed))
-            found = clean if picture is scene.pixels else search(picture)
+            seed = np.random.SeedSequence(entropy, spawn_key=(_spawn_key(kind, level), trial))
+            distorted = distort(scene, kind, level, np.random.default_rng(seed))
+            found = clean if distorted is scene.pixels else search(distorted)
             outcomes.append(_judge(found, scene.box))
             meter.advance()
         rows.append(_row(kind, level, DISTORTIONS[kind].unit_in(scene), outcomes))
@@ -179,7 +179,7 @@ def robustness(
 
 
 class _Outcome(NamedTuple):
-    """What one search gave."""
+    """The result of one search."""
 
     found: Match | None
     error: float
@@ -187,9 +187,9 @@ class _Outcome(NamedTuple):
 
 
 def _judge(matches: Sequence[Match], box: Box) -> _Outcome:
-    """Tell the match on the true box from others; of several there the one that covers it best."""
+    """Find the match on the true box, of several the one with the largest intersection over union; count the others."""
     found = max(matches, key=lambda match: iou(match.box, box), default=None)
-    if found is None or iou(found.box, box) < _SAME:
+    if found is None or iou(found.box, box) < _MIN_IOU:
         return _Outcome(None, 0.0, len(matches))
     return _Outcome(found, math.dist(found.center, box.center), len(matches) - 1)
 
@@ -207,12 +207,12 @@ def _row(kind: str, level: float, unit: str, outcomes: Sequence[_Outcome]) -> Ro
 
 
 def _count(kind: Kind, level: float, trials: int) -> int:
-    """Tell how many trials differ from each other."""
-    return trials if DISTORTIONS[kind].random and level != DISTORTIONS[kind].harmless else 1
+    """Count the trials that differ from each other."""
+    return trials if DISTORTIONS[kind].random and level != DISTORTIONS[kind].identity_level else 1
 
 
-def _number(kind: str, level: float) -> int:
-    """Give each level of each kind a number of its own."""
+def _spawn_key(kind: str, level: float) -> int:
+    """Return a number of its own for each level of each kind."""
     return int.from_bytes(f"{kind} {level}".encode(), "big")
 
 
@@ -253,20 +253,20 @@ def _plan(
     if "jpeg" in wanted and not has_jpeg(planes):
         msg = (
             f'`kinds` has "jpeg", but `image` has dtype {planes.dtype} and shape {planes.shape}; JPEG holds 8-bit '
-            "pictures in grey or three colours: leave it out, or make one with `to_range`"
+            "images in grey or three colours: leave it out, or make one with `to_range`"
         )
         raise ValueError(msg)
     return plan
 
 
-def _check_picture(name: str, values: ArrayLike, channel_axis: int | None) -> tuple[Array, int | None]:
-    """Check that an array is a picture; give it with its axis of channels."""
+def _check_image(name: str, values: ArrayLike, channel_axis: int | None) -> tuple[Array, int | None]:
+    """Check that an array is an image; return it with its axis of channels."""
     array = check_numbers(name, values)
     axis = check_axis(name, array, channel_axis)
     if array.ndim - (axis is not None) != 2:
         msg = (
-            f"`{name}` has shape {array.shape} and `channel_axis` is {channel_axis!r}; robustness is that of "
-            "pictures, with two axes besides that of channels"
+            f"`{name}` has shape {array.shape} and `channel_axis` is {channel_axis!r}; robustness needs "
+            "images, with two axes besides that of channels"
         )
         raise ValueError(msg)
     if name == "image" and array.dtype.kind == "b":
@@ -276,7 +276,7 @@ def _check_picture(name: str, values: ArrayLike, channel_axis: int | None) -> tu
 
 
 def _check_box(box: Box, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
-    """Refuse a true box that no match could be."""
+    """Check that a match could be at the true box."""
     if box.shape != shape:
         msg = f"`box` has shape {box.shape}, but `template` {shape}; they must be equal, as every match has its shape"
         raise ValueError(msg)
@@ -286,11 +286,11 @@ def _check_box(box: Box, shape: tuple[int, ...], image_shape: tuple[int, ...]) -
 
 
 def _true_box(clean: Sequence[Match], best: Match) -> Box:
-    """Take the best of what is found in the image as it is for the truth."""
+    """Return the box of the best match in the undistorted image."""
     if not clean:
         msg = (
-            f"`template` is not found in `image` as it is: its best place, {best.box.start}, scores {best.score:.2f}; "
-            "if that is right, name it with `box`, else see with `explain` why"
+            f"`template` is not found in `image` as it is: its best position, {best.box.start}, scores "
+            f"{best.score:.2f}; if that is right, name it with `box`, else see with `explain` why"
         )
         raise ValueError(msg)
     return clean[0].box

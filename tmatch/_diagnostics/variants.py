@@ -1,4 +1,4 @@
-"""Other sizes, rotations and mirror images of a template that fit better."""
+"""Resized, rotated and flipped variants of a template that match better than it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ TURNS = {
     "mirrored left-right": Pose(flip=True),
     "mirrored up-down": Pose(angle=180, flip=True),
 }
-_MIN_SIDE = 3  # smaller variants fit nearly everywhere
+_MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
 _REDUCTIONS = (4, 2)  # of the resolution
 _MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
@@ -54,7 +54,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Variant:
-    """A template of two axes, and perhaps one of channels after them, that was changed with its mask."""
+    """A transformed template, (H, W) or (H, W, C), with its mask."""
 
     template: Array
     mask: Array | None
@@ -225,7 +225,7 @@ def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
 
 
 def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
-    """Check that a variant has some contrast left: what is small may be constant."""
+    """Check whether a variant has anything to compare: when made smaller it may be constant."""
     try:
         Matcher(variant.template, masks=variant.mask, **preparing)
     except ValueError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._plotting.style import COLOURS, DPI, MAX_ZOOMED, MIN_SIDE, displayable, draw_box
+from tmatch._plotting.style import COLOURS, DPI, MAX_ZOOMED, MIN_SIDE, REJECTED, displayable, draw_box
 from tmatch._results.matches import Match
 
 if TYPE_CHECKING:
@@ -16,17 +16,17 @@ _MAX_LABELS = 60
 
 
 def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Match | None = None) -> "Figure":
-    """Draw the boxes of matches on their image, the score beside each.
+    """Draw the boxes of matches on their image, with their scores.
 
     Parameters
     ----------
     image : (H, W) or (H, W, 3) array of real numbers
-        8-bit pixels are shown as they are, others from their least to their greatest value.
+        8-bit pixels are shown as they are, others scaled from their minimum to their maximum.
     matches : sequence of Match
-        Each label has its colour, and is named beside its boxes if there are several. Where more than 60
-        scores would crowd the picture, they are left out.
+        Each label has its colour, and is written beside its boxes if there are several. With more than 60
+        matches labels and scores are left out.
     rejected : Match or None
-        A place to show dashed, as the best of those not accepted.
+        A match to show dashed, as the best of those not accepted.
 
     Returns
     -------
@@ -59,5 +59,5 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
         draw_box(axes, match, colour, text, zoom, (height, width))
     if rejected is not None:
         text = f"best, not accepted: {rejected.label} {rejected.score:.2f}"
-        draw_box(axes, rejected, "#ff8a80", text, zoom, (height, width), line="--")
+        draw_box(axes, rejected, REJECTED, text, zoom, (height, width), line="--")
     return figure

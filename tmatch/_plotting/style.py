@@ -1,4 +1,4 @@
-"""Colours, sizes and boxes that all figures share."""
+"""Colours, sizes and drawing helpers that all figures share."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,22 +8,34 @@ from tmatch._results.matches import Match
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
-COLOURS = ("#00e5ff", "#ffd600", "#ff4081", "#76ff03", "#ff9100", "#b388ff")  # seen on dark and bright
+COLOURS = (
+    "#00e5ff",
+    "#ffd600",
+    "#ff4081",
+    "#76ff03",
+    "#ff9100",
+    "#b388ff",
+)  # visible on dark and on bright images
+REJECTED = "#ff8a80"  # visible there, too
+MAIN, SECOND, THIRD, BARS = "#1565c0", "#d84315", "#7b1fa2", "#ef9a7a"  # of lines and bars, on white
+GUIDE = "0.4"  # lines that mark a limit
 DPI = 100
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8  # points
 MIN_SIDE = 300  # smaller images are drawn enlarged, so that the labels can be read
 MAX_ZOOMED = 2000  # pixels an enlarged image may have on its longer side
 
 
 def plain_text(text: str) -> str:
-    """Make a file name drawable."""
+    """Return a file name that can be drawn."""
     return text.encode("utf-8", "replace").decode()
 
 
 def displayable(pixels: Any) -> Any:
     """Stretch anything but 8-bit pixels to 0..255."""
     if pixels.ndim not in (2, 3) or pixels.size == 0 or pixels.dtype.kind not in "biuf":
-        msg = f"`image` has shape {pixels.shape} and dtype {pixels.dtype}; a picture has rows, columns and real numbers"
+        msg = f"`image` has shape {pixels.shape} and dtype {pixels.dtype}; an image has rows, columns and real numbers"
         raise ValueError(msg)
     if pixels.dtype == np.uint8:
         return pixels
@@ -32,9 +44,41 @@ def displayable(pixels: Any) -> Any:
     return ((real - real.min()) * (255 / span)).round().astype(np.uint8)
 
 
+def score_colours() -> "Colormap":
+    """Return the colours of score maps; positions without a score are grey."""
+    from matplotlib import colormaps  # noqa: PLC0415
+
+    return colormaps["inferno"].with_extremes(bad="0.6")
+
+
+def draw_scores(axes: "Axes", scores: Any, first: tuple[float, float], interpolation: str = "nearest") -> Any:
+    """Draw a score map whose first element lies at (row, column) `first`."""
+    (top, left), (rows, columns) = first, scores.shape
+    return axes.imshow(
+        np.ma.masked_equal(scores, -np.inf),
+        cmap=score_colours(),
+        interpolation=interpolation,
+        extent=(left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5),
+    )
+
+
+def draw_colour_bar(
+    axes: "Axes", shown: Any, label: str = "", *, gap: float = 0.03, width: float = 0.04
+) -> None:
+    """Draw a colour bar at the right of an image, as high as it; `gap` and `width` are shares of its width."""
+    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1 + gap, 0, width, 1)))
+    bar.set_label(label, parse_math=False)
+
+
+def ring(axes: "Axes", xs: Any, ys: Any) -> None:
+    """Draw rings around positions."""
+    axes.plot(xs, ys, "o", ms=14, mfc="none", mec=COLOURS[0], mew=1.6, ls="none", clip_on=False)
+
+
 def draw_box(
     axes: "Axes", match: Match, colour: str, text: str, zoom: int, size: tuple[int, int], line: str = "-"
 ) -> None:
+    """Draw the box of a match in an image of `size` (height, width), with a text above or below it."""
     from matplotlib.patches import Rectangle  # noqa: PLC0415
 
     x, y, width, height = match.box.xywh
@@ -54,7 +98,7 @@ def draw_box(
         label_y,
         plain_text(text),
         color=colour,
-        fontsize=9,
+        fontsize=LABEL_SIZE,
         va="bottom",
         bbox=patch,
         parse_math=False,

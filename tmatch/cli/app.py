@@ -72,7 +72,6 @@ def _options(
     """Find a small image in a big one, show where, and say how sure that is."""
 
 
-@app.command()
 def info(ctx: typer.Context) -> None:
     """Print versions, engine and number of threads."""
     import platform  # noqa: PLC0415
@@ -88,10 +87,15 @@ def info(ctx: typer.Context) -> None:
     console.print(f"threads: {available_cores()}, the cores this process may use")
 
 
-app.command(epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")(locate)
-for _command in (heatmap, explain, inspect, robustness, kernels):
-    app.command(epilog="Exit code: 0 done, 2 bad input or usage.")(_command)
-app.command("filter", epilog="Exit code: 0 done, 2 bad input or usage.")(filter_image)
+_DONE = "Exit code: 0 done, 2 bad input or usage."
+app.command("locate", epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")(locate)
+app.command("heatmap", epilog=_DONE)(heatmap)
+app.command("explain", epilog=_DONE)(explain)
+app.command("inspect", epilog=_DONE)(inspect)
+app.command("robustness", epilog=_DONE)(robustness)
+app.command("filter", epilog=_DONE)(filter_image)
+app.command("kernels", epilog=_DONE)(kernels)
+app.command("info")(info)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import tmatch
 from tmatch._arrays.options import Metric, Output, Prefilter
 from tmatch._io import pairs
 
-_DECISION, _SCORING, RESULT = "What is a match", "What is compared, and where", "What is written"
+_DECISION, _SCORING, RESULT = "Decision", "Comparison", "Output"  # headings of the help
 
 
 def default_of(function: Callable[..., Any], option: str) -> Any:
@@ -65,7 +65,7 @@ MaxOverlap = Annotated[
 PrefilterName = Annotated[
     Prefilter,
     typer.Option(
-        help="Filter image and templates first; auto: search without, then whitened if nothing was found.",
+        help="Filter image and templates first; auto: unfiltered first, then whitened if nothing was found.",
         rich_help_panel=_DECISION,
     ),
 ]
