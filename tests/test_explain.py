@@ -18,7 +18,10 @@ from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Explanation, Hint
+from tmatch._scoring.general.scorer import GeneralScorer
+from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._search.locate import make_matcher
+from tmatch._search.poses import Pose, transform
 from tmatch.synthetic import make_clutter, make_scene
 
 TEMPLATE = make_clutter((16, 24), rng=1)
@@ -587,6 +590,84 @@ def test_hints_are_clearly_better_and_the_least_likely_by_chance():
     assert best(good, near=Box((5, 6), (4, 4))) == (None, None)
     nothing = dataclasses.replace(place, rule="no score", score=None, false_alarms=None)
     assert best(("a", (8, 8), 0.1, 1e-2), verdict=nothing)[0].factor == 0.5
+
+
+LARGE = {"coarse": make_clutter((60, 78), rng=5), "fine": np.random.default_rng(0).normal(128, 40, (60, 78))}
+
+
+@pytest.mark.parametrize("texture", LARGE)
+@pytest.mark.parametrize("change", [0.5, 0.75, 1.1, 2.0, *TURNS])
+def test_large_templates_are_found_at_reduced_resolution(texture, change):
+    pose = TURNS[change] if change in TURNS else Pose(scale=change)
+    changed, _ = transform(LARGE[texture], None, pose)
+    image, [box] = make_scene(make_clutter((230, 260), rng=0), changed, [(37, 51)], noise=3, rng=0)
+    told = explain(image, LARGE[texture], threshold=0.99)
+    hint = told.turn_hint if change in TURNS else told.scale_hint
+    assert (hint.turn if change in TURNS else hint.factor, hint.match.box) == (change, box)
+    assert hint.match.score > 0.95
+    assert hint.match.false_alarms < 0.01
+
+
+@pytest.mark.parametrize("output", ["same", "full"])
+def test_what_the_border_cuts_is_found_at_reduced_resolution_too(output):
+    changed, _ = transform(LARGE["coarse"], None, Pose(angle=90))
+    image, _ = make_scene(make_clutter((230, 260), rng=0), changed, [(37, 51)], noise=3, rng=0)
+    told = explain(image[50:], LARGE["coarse"], output=output)
+    assert (told.turn_hint.turn, told.turn_hint.match.box.start) == ("turned 90", (-13, 51))
+
+
+def test_large_masked_templates_of_colours_are_found_at_reduced_resolution():
+    disc = np.hypot(*np.mgrid[-1:1:60j, -1:1:78j]) < 0.9
+    template = np.stack([make_clutter((60, 78), rng=seed) for seed in (5, 6, 7)], axis=-1).astype(np.uint8)
+    image = np.stack([make_clutter((230, 260), rng=seed) for seed in (1, 2, 3)], axis=-1).astype(np.uint8)
+    changed, there = np.rot90(template, -1), np.rot90(disc, -1)
+    image[37:115, 51:111][there] = changed[there]
+    valid = np.ones(image.shape[:2], bool)
+    valid[60:64, 70:75] = False
+    told = explain(image, template, mask=disc, image_mask=valid, channel_axis=-1)
+    assert (told.turn_hint.turn, told.turn_hint.match.box) == ("turned 270", Box((37, 51), (78, 60)))
+    assert told.turn_hint.match.score == 1
+
+
+def maps_scored(monkeypatch, places, function, *arguments):
+    """Count the places that are scored, in score maps of so many."""
+    counts = []
+
+    def counted(score):
+        def count(self, block, **options):
+            for scored in score(self, block, **options):
+                counts.append(scored.scores.size)
+                yield scored
+
+        return count
+
+    with monkeypatch.context() as patch:
+        for scorer in (GeneralScorer, TemplateBatch):
+            patch.setattr(scorer, "score", counted(scorer.score))
+        result = function(*arguments)
+    return result, sum(counts) / places
+
+
+def test_no_more_is_scored_than_needed(monkeypatch, picture):
+    image, template, other = map(picture, ("raccoon/face_gray.png", "raccoon/eye.png", "camera/image.png"))
+    assert (image.shape, template.shape) == ((768, 1024), (65, 80))
+    absent, places = other[100:165, 200:280], 704 * 945
+    told, maps = maps_scored(monkeypatch, places, explain, image, template)
+    assert (told.reported, maps) == (True, pytest.approx(1, abs=0.01))
+    told, maps = maps_scored(monkeypatch, places, explain, image, absent)
+    assert (told.reported, told.tried) == (False, 15)
+    assert 2 < maps < 6
+
+    def search_with_best():
+        result = tmatch.Matcher(absent).search(image, Criterion.of("zncc"), keep="maps")
+        return result, result.best()
+
+    (result, best), maps = maps_scored(monkeypatch, places, search_with_best)
+    assert (result.matches, maps) == ([], pytest.approx(2, abs=0.01))
+    assert dataclasses.replace(best, false_alarms=None) == dataclasses.replace(
+        tmatch.best_match(image, absent), false_alarms=None
+    )
+    assert best.false_alarms == pytest.approx(tmatch.best_match(image, absent).false_alarms, rel=0.011)
 
 
 def test_colours_and_masks_are_changed_with_the_template():

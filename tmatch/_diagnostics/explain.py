@@ -94,8 +94,8 @@ def explain(
     >>> import numpy as np
     >>> import tmatch
     >>> image = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
-    >>> told = tmatch.explain(image, np.rot90(image[20:30, 40:52]))
-    >>> told.reported, told.rule, told.turn_hint.turn, told.turn_hint.match.box.start
+    >>> explanation = tmatch.explain(image, np.rot90(image[20:30, 40:52]))
+    >>> explanation.reported, explanation.rule, explanation.turn_hint.turn, explanation.turn_hint.match.box.start
     (False, 'false alarms', 'turned 270', (20, 40))
     """
     if isinstance(template, Mapping):
@@ -114,7 +114,7 @@ def explain(
     )
     decision = records.about(records.best_start() if asked is None else asked)
     peak = records.nearest_peak(decision) if asked is not None else None
-    told = Explanation(
+    explanation = Explanation(
         **{field.name: getattr(decision, field.name) for field in fields(decision)},
         asked=asked is not None,
         allowed=criterion.false_alarms,
@@ -126,11 +126,11 @@ def explain(
     )
     hints: dict[str, Any] = {}
     if (peak or decision).rule not in PASSED and METRICS[metric].has_null_model:
-        hints = _hints_for(told, image, template, mask, scoring, **_options(work, 2))
+        hints = _hints_for(explanation, image, template, mask, scoring, **_options(work, 2))
     if not hints:
         work.finish()
-    told = replace(told, **hints)
-    return replace(told, text=describe_explanation(told))
+    explanation = replace(explanation, **hints)
+    return replace(explanation, text=describe_explanation(explanation))
 
 
 class _Records:
@@ -184,7 +184,7 @@ def _success(decision: Decision) -> tuple[int, float]:
 
 
 def _hints_for(
-    told: Explanation,
+    explanation: Explanation,
     image: ArrayLike,
     template: ArrayLike,
     mask: ArrayLike | None,
@@ -206,10 +206,14 @@ def _hints_for(
     preparing = cast("Preparing", options)
     image_mask = scoring.get("image_mask")
     scene = Scene(searched, None if image_mask is None else np.asarray(image_mask))
-    search = prepare_variants(scene, variants_of(pixels, weights, scene, preparing), preparing)
+    search = prepare_variants(
+        scene, variants_of(pixels, weights, scene, scoring.get("output", "valid")), preparing
+    )
     if search is None:
         return {}
-    scale, turn = search.find_hints(told.nearest_peak or told, told.box if told.asked else None, **working)
+    scale, turn = search.find_hints(
+        explanation.nearest_peak or explanation, explanation.box if explanation.asked else None, **working
+    )
     return {"scale_hint": scale, "turn_hint": turn, "tried": len(search.variants)}
 
 

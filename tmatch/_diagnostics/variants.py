@@ -1,6 +1,5 @@
 """Resized, rotated and flipped variants of a template that match better than it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._detection.criterion import Criterion
+from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
 from tmatch._engine.progress import Progress
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Preparing
-from tmatch._search.matcher import Matcher
+from tmatch._search.matcher import Matcher, SearchResult
 from tmatch._search.poses import Pose, transform
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
@@ -30,7 +29,8 @@ _MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
 _REDUCTIONS = (4, 2)  # of the resolution
 _MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
-_REFINED = 3  # places of each variant
+_REFINED = 3  # places of each variant that are scored at full resolution
+_REFINED_FALSE_ALARMS = 10  # at reduced resolution, where fine details may be lost
 _MIN_OVERLAP = 1e-3  # the place found at reduced resolution has enough
 
 
@@ -96,56 +96,71 @@ class VariantSearch:
         They must be accepted among all variants, with a tenth of the false alarms of the place that was decided on,
         and a higher score; with their middle in the box `near`, if there is one.
         """
-        criterion = Criterion.of(self.preparing.get("metric", "zncc"), max_overlap=1, prefilter="none")
-        scene = self.scene.reduced(self.reduction) if self.reduction > 1 else self.scene
-        matches = self.matcher.search(
+        reduced = self.reduction > 1
+        criterion = Criterion.of(
+            self.preparing.get("metric", "zncc"), false_alarms=_REFINED_FALSE_ALARMS if reduced else None,
+            max_overlap=1, prefilter="none",
+        )  # fmt: skip
+        scene = self.scene.reduced(self.reduction) if reduced else self.scene
+        result = self.matcher.search(
             scene.image, criterion, image_mask=scene.mask, workers=workers, progress=progress
-        ).matches
-        if self.reduction > 1:
-            matches = self._refined(matches, decision, near)
+        )
+        matches = self._refined(result, near) if reduced else result.matches
         return choose(matches, self.variants, decision, near)
 
-    def _refined(self, matches: Sequence[Match], decision: Decision, near: Box | None) -> list[Match]:
-        """Score the best places of each variant at full resolution."""
-        refined: dict[str, list[Match]] = defaultdict(list)
-        for match in matches:
-            start = tuple(s * self.reduction for s in match.box.start)
-            moved = replace(match, box=Box(start, self.variants[match.label].template.shape[:2]))
-            known = refined[match.label]
-            if len(known) < _REFINED and _is_rarer(match, decision) and _is_near(moved, near):
-                known.append(self._refine(moved))
-        return [match for known in refined.values() for match in known]
+    def _refined(self, result: SearchResult, near: Box | None) -> list[Match]:
+        """Score the best places of each variant at full resolution; false alarms are those of the reduced one."""
+        refined = []
+        for found in result.stages[-1].found:
+            variant = self.variants[found.label]
+            own = [match for match in result.matches if match.label == found.label]
+            boxes = [(match, self._at_full_resolution(match.box, variant)) for match in own]
+            boxes = [(match, box) for match, box in boxes if _is_near(box, near)][:_REFINED]
+            matcher = self._matcher_at_full_resolution(variant) if boxes else self.matcher
+            for match, box in boxes:
+                exact, score = self._refine(matcher, box)
+                place = found.search.position_of(match.box.start)
+                [decided] = found.at(place, score, score).matches()
+                refined.append(replace(decided, box=exact))
+        return [each for each in refined if (each.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS]
 
-    def _refine(self, match: Match) -> Match:
-        """Find the best place around one that is known at reduced resolution."""
-        variant, box, reach = self.variants[match.label], match.box, 2 * self.reduction
-        whole = self.preparing.get("output", "valid") == "valid"
+    def _at_full_resolution(self, box: Box, variant: Variant) -> Box:
+        return Box(tuple(s * self.reduction for s in box.start), variant.template.shape[:2])
+
+    @property
+    def _whole(self) -> bool:
+        """Whether only windows inside the image count."""
+        return self.preparing.get("output", "valid") == "valid"
+
+    def _matcher_at_full_resolution(self, variant: Variant) -> Matcher:
+        """Prepare a variant for a search around a place that has enough overlap."""
+        options: dict[str, Any] = {
+            **self.preparing,
+            "output": "valid" if self._whole else "full",
+            "min_overlap": _MIN_OVERLAP,
+        }
+        return Matcher(variant.template, masks=variant.mask, **options)
+
+    def _refine(self, matcher: Matcher, box: Box) -> tuple[Box, float]:
+        """Find the best place around one that is known at reduced resolution, and its score."""
+        reach = 2 * self.reduction
         start = [max(0, s - reach) for s in box.start]
         stop = [min(n, e + reach) for n, e in zip(self.scene.image.shape, box.stop, strict=False)]
         crop = self.scene.crop(start, stop)
-        options: dict[str, Any] = {
-            **self.preparing,
-            "output": "valid" if whole else "full",
-            "min_overlap": _MIN_OVERLAP,
-        }
-        scores = np.asarray(
-            Matcher(variant.template, masks=variant.mask, **options).score(crop.image, image_mask=crop.mask)
-        )
-        first = start if whole else [s - n + 1 for s, n in zip(start, box.shape, strict=True)]
+        scores = np.asarray(matcher.score(crop.image, image_mask=crop.mask))
+        first = start if self._whole else [s - n + 1 for s, n in zip(start, box.shape, strict=True)]
         starts = [np.arange(n) + f for n, f in zip(scores.shape, first, strict=True)]
         near = [np.flatnonzero(np.abs(a - s) <= reach) for a, s in zip(starts, box.start, strict=True)]
         part = scores[np.ix_(*near)]
         best = np.unravel_index(part.argmax(), part.shape)
         place = tuple(int(a[n[i]]) for a, n, i in zip(starts, near, best, strict=True))
-        return replace(match, box=Box(place, box.shape), score=float(part[best]))
+        return Box(place, box.shape), float(part[best])
 
 
 def prepare_variants(scene: Scene, variants: Sequence[Variant], preparing: Preparing) -> VariantSearch | None:
-    """Prepare the search for variants at the lowest resolution at which all of them can be compared."""
-    if not variants:
-        return None
+    """Prepare the search for variants: at the lowest resolution at which all have enough pixels and contrast."""
+    smallest = min((min(each.template.shape[:2]) for each in variants), default=0)
     numbered = {str(number): each for number, each in enumerate(variants)}
-    smallest = min(min(each.template.shape[:2]) for each in variants)
     for factor in _REDUCTIONS:
         if smallest // factor >= _MIN_REDUCED_SIDE:
             reduced = {label: each.reduced(factor) for label, each in numbered.items()}
@@ -153,6 +168,9 @@ def prepare_variants(scene: Scene, variants: Sequence[Variant], preparing: Prepa
                 return VariantSearch(scene, numbered, factor, _matcher_of(reduced, preparing), preparing)
             except ValueError:  # fine details cancel out
                 continue
+    numbered = {label: each for label, each in numbered.items() if _can_be_compared(each, preparing)}
+    if not numbered:
+        return None
     return VariantSearch(scene, numbered, 1, _matcher_of(numbered, preparing), preparing)
 
 
@@ -165,7 +183,7 @@ def choose(
     matches: Sequence[Match], changes: Mapping[str, Variant], decision: Decision, near: Box | None
 ) -> tuple[Hint | None, Hint | None]:
     """Choose what does clearly better than a place, and of that what has the fewest false alarms."""
-    better = [match for match in matches if _is_better(match, decision) and _is_near(match, near)]
+    better = [match for match in matches if _is_better(match, decision) and _is_near(match.box, near)]
     hints = []
     for match in sorted(better, key=lambda match: match.false_alarms or 0.0):
         change = changes[match.label]
@@ -174,14 +192,12 @@ def choose(
     return scale, next((hint for hint in hints if hint.turn), None)
 
 
-def variants_of(template: Array, mask: Array | None, scene: Scene, preparing: Preparing) -> list[Variant]:
-    """Resize, rotate and flip a template, as far as the results fit into the image and can be compared at all."""
-    room = scene.image.shape if preparing.get("output", "valid") == "valid" else None
+def variants_of(template: Array, mask: Array | None, scene: Scene, output: str) -> list[Variant]:
+    """Resize, rotate and flip a template, as far as the results fit into the image."""
+    room = scene.image.shape if output == "valid" else None
     variants = [Variant(*transform(template, mask, Pose(scale=factor)), factor) for factor in FACTORS]
     variants += [Variant(*transform(template, mask, pose), turn=name) for name, pose in TURNS.items()]
-    return [
-        each for each in variants if _fits(each.template.shape, room) and _can_be_compared(each, preparing)
-    ]
+    return [each for each in variants if _fits(each.template.shape, room)]
 
 
 def _reduce(values: Array, factor: int) -> Array:
@@ -230,8 +246,8 @@ def _is_rarer(match: Match, decision: Decision) -> bool:
     return match.false_alarms * _BETTER <= decision.false_alarms
 
 
-def _is_near(match: Match, near: Box | None) -> bool:
-    """Check that the middle of a match lies in a box."""
+def _is_near(box: Box, near: Box | None) -> bool:
+    """Check that the middle of a box lies in another."""
     if near is None:
         return True
-    return all(s <= m < e for s, m, e in zip(near.start, match.box.center, near.stop, strict=True))
+    return all(s <= m < e for s, m, e in zip(near.start, box.center, near.stop, strict=True))

@@ -140,15 +140,15 @@ def _nothing(decision: Decision) -> str:
 def _score(decision: Decision) -> str:
     """Write the score, and the one that is required."""
     rank = "the best peak" if decision.rank == 1 else f"peak number {decision.rank}"
-    judged, before = decision.score or 0.0, ""
+    deciding, before = decision.score or 0.0, ""
     if decision.filtered_score is not None:
-        before = f"its score is {judged:.2f}; in the {_FILTERED[decision.prefilter]} image, which decides, "
-        judged = decision.filtered_score
+        before = f"its score is {deciding:.2f}; in the {_FILTERED[decision.prefilter]} image, which decides, "
+        deciding = decision.filtered_score
     if decision.least_score is None:
-        return f"{before}its score is {judged:.2f} ({rank})"
+        return f"{before}its score is {deciding:.2f} ({rank})"
     if decision.least_score > 1 - 1e-9:
-        return f"{before}its score is {judged:.2f} ({rank}), and perhaps no score is high enough there"
-    own, least = _apart(judged, decision.least_score)
+        return f"{before}its score is {deciding:.2f} ({rank}), and perhaps no score is high enough there"
+    own, least = _apart(deciding, decision.least_score)
     return f"{before}its score is {own} ({rank}), and at least {least} is required there"
 
 

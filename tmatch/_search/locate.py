@@ -34,22 +34,22 @@ def locate(
     templates : array of real numbers, or mapping of str to such arrays
         The array sought, or several with a label each.
     false_alarms : float or None
-        How many matches chance may give in the whole search, on average, above 0. None: 0.01, one in a hundred
-        searches, unless a threshold is given. What chance gives is learnt from the image, see `estimate_chance`.
+        Expected number of false alarms allowed in the whole search, above 0. None: 0.01, one in a hundred searches,
+        unless a threshold is given. It is estimated from the scores of the image, see `estimate_chance`.
     threshold : float or None
         The least score of a match, to decide by that instead. Metrics other than "zncc" and "orientation" need it.
     max_count : int or None
-        At most so many matches, the best ones; None for no limit.
+        Maximum number of matches, the best ones; None for no limit.
     max_overlap : float
         Intersection over union, in [0, 1], above which the weaker of two matches is dropped, whatever
         their labels. 1 switches this off.
     min_distance : int
-        Least distance in pixels between two matches of one template; 1 for no limit.
+        Minimum distance in pixels between two matches of one template; 1 for no limit.
     prefilter : {"auto", "none", "whiten", "bandpass"}
-        How both are filtered before the search: not at all; such that all frequencies are equally strong in the image,
-        its noise included, so that what is rare counts; or such that neither the finest nor the coarse is left.
+        How both are filtered before the search: not at all; whitened, so that all frequencies are equally strong in the
+        image, its noise included, and rare details count; or band-passed, without the finest and the coarse details.
         "auto": not at all, and if nothing is found with a quarter of the false alarms allowed, whitened with the rest.
-        Scores are those of the arrays as they are. With a threshold, or metrics other than "zncc", nothing is filtered.
+        Scores are those of the unfiltered arrays. With a threshold, or metrics other than "zncc", nothing is filtered.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
@@ -60,7 +60,7 @@ def locate(
     -------
     list of Match
         By score, best first; equal scores in row-major order of place. Empty if there is none. The order of
-        `templates` does not matter: where boxes overlap, the match stays that chance would give less often.
+        `templates` does not matter: where boxes overlap, the match with more evidence is kept.
         With ``output="same"`` or "full" boxes may reach beyond the image.
 
     Raises
@@ -124,7 +124,7 @@ def best_match(
 def make_matcher(
     templates: Labelled, masks: Labelled | None, scoring: Scoring
 ) -> tuple[Matcher, dict[str, Any]]:
-    """Make a matcher, and give the options that go with the image."""
+    """Make a matcher, and return the options that go with the image."""
     check_options(scoring, Scoring.__annotations__)
     options = cast("dict[str, Any]", dict(scoring))
     of_image = ("image_mask", "workers", "progress")

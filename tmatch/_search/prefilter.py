@@ -14,19 +14,19 @@ from tmatch._scoring.search import Search
 from tmatch._scoring.template import TemplateCache
 
 _SIDE = 32  # of the parts whose spectra are averaged
-_PARTS = 16  # of them along an axis, at most
+_PARTS = 16  # maximum number of them along an axis
 _REACH = 8  # of the filter
-_LEAST_NOISE = 1 / 8  # of the template's contrast: finer than that nothing is made much of
-_STEPS = 2**12  # filtered pixels are whole numbers up to this: precise enough, and quickly scored
+_MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
+_STEPS = 2**12  # filtered pixels are integers up to this: precise enough, and fast to score
 _FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
 _COARSE = 1 / 6
 
 
 def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
-    """Filter the image and the templates of searches alike.
+    """Filter the image and the templates of searches in the same way.
 
-    Beyond their edges arrays go on as in a mirror; what does not count or is not there has the mean of what is.
-    Filtered pixels are made whole numbers, which are scored fast and without rounding.
+    Borders are extended symmetrically; masked and missing pixels are filled with the mean of the others. Filtered
+    pixels are rounded to integers, which are scored fast and exactly.
     """
     image = [_filled(channel, searches[0].valid) for channel in searches[0].image]
     templates = [
@@ -45,21 +45,21 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
 
 
 def _apply(kernels: Sequence[NDArray[np.float64]], channels: Sequence[Array]) -> list[Array]:
-    """Filter channels, taking off what a second kernel gives, and make whole numbers of the results."""
+    """Filter channels, subtract the result of a second kernel, and round to integers."""
     results = [correlate(channel, kernels[0], border="symmetric") for channel in channels]
     for kernel in kernels[1:]:
         results = [
             r - correlate(c, kernel, border="symmetric") for r, c in zip(results, channels, strict=True)
         ]
-    most = max(float(np.abs(result).max()) for result in results) or 1.0
-    return [np.rint(result * (_STEPS / most)).astype(np.int16) for result in results]
+    largest = max(float(np.abs(result).max()) for result in results) or 1.0
+    return [np.rint(result * (_STEPS / largest)).astype(np.int16) for result in results]
 
 
-def _filled(channel: Array, there: NDArray[np.bool_] | None) -> Array:
-    """Put the mean of the pixels that are there into the others."""
-    if there is None or there.all():
+def _filled(channel: Array, valid: NDArray[np.bool_] | None) -> Array:
+    """Fill invalid pixels with the mean of the valid ones."""
+    if valid is None or valid.all():
         return channel
-    return np.where(there, channel, channel[there].mean() if there.any() else 0)
+    return np.where(valid, channel, channel[valid].mean() if valid.any() else 0)
 
 
 def _contrast(channels: Sequence[Array]) -> float:
@@ -67,7 +67,7 @@ def _contrast(channels: Sequence[Array]) -> float:
 
 
 def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.float64]:
-    """Make a filter after which all frequencies are about equally strong in the image."""
+    """Compute a filter after which all frequencies are about equally strong in the image."""
     from scipy import fft  # noqa: PLC0415
 
     side = tuple(min(_SIDE, n) for n in channels[0].shape)
@@ -85,8 +85,8 @@ def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.
         for axis in range(power.ndim)
         if side[axis] > 1
     ]
-    power.flat[0] = max(lowest, default=1.0)  # the mean was taken off
-    power += (_LEAST_NOISE * contrast) ** 2 * np.square(window).sum()
+    power.flat[0] = max(lowest, default=1.0)  # the mean was subtracted
+    power += (_MIN_NOISE * contrast) ** 2 * np.square(window).sum()
     response = fft.fftshift(fft.irfftn(1 / np.sqrt(np.maximum(power, 1e-30)), side))
     reach = [min(_REACH, (n - 1) // 2) for n in side]
     kernel = response[tuple(slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(side, reach, strict=True))]
@@ -94,12 +94,12 @@ def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.
     kernel = kernel * window
     result: NDArray[np.float64] = kernel - window * (
         kernel.sum() / window.sum()
-    )  # the mean is of no interest
+    )  # the filter removes the mean
     return result
 
 
 def _band_kernels(side: Sequence[int]) -> list[NDArray[np.float64]]:
-    """Make two filters whose difference leaves neither the finest nor what is coarser than templates are."""
+    """Compute two filters whose difference removes the finest details and those coarser than templates."""
     kernels = []
     for sigmas in ([_FINE] * len(side), [max(2 * _FINE, _COARSE * n) for n in side]):
         kernel = np.ones((1,) * len(side))
@@ -114,7 +114,7 @@ def _band_kernels(side: Sequence[int]) -> list[NDArray[np.float64]]:
 
 
 def _parts(channel: Array, side: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
-    """Cut overlapping parts out, evenly spread, some at a time."""
+    """Cut out overlapping parts, evenly spread, some at a time."""
     starts = []
     for n, k in zip(channel.shape, side, strict=True):
         count = min(_PARTS, 1 + math.ceil((n - k) / max(k // 2, 1)))
