@@ -127,7 +127,7 @@ def test_a_place_and_a_miss_are_explained():
     assert found.exit_code == low.exit_code == 0
     assert found.stdout.startswith("x=670, y=300 is reported, match number 1 of 1: its score is 0.79")
     assert low.stdout.startswith(
-        "x=670, y=300 is not reported: its score is 0.79 (the best peak), and 0.80 is enough"
+        "x=670, y=300 is not reported: its score is 0.79 (the best peak), and at least 0.80 is required"
     )
     other = run("explain", NOISY, EYE, "--at", "673,301").stdout
     assert other.startswith("x=673, y=301 is not reported")

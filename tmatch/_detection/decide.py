@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -34,8 +35,9 @@ class TemplateCandidates:
         """The template's label."""
         return self.search.label
 
+    @cached_property
     def boxes(self) -> list[Box]:
-        """Return the windows of the candidates."""
+        """The windows of the candidates."""
         return [self.search.box_at(place) for place in self.peaks.places.tolist()]
 
     def at(self, place: Place, score: float, decision_score: float) -> "TemplateCandidates":
@@ -66,7 +68,7 @@ class TemplateCandidates:
 
     def matches(self, at_least: float = 0.0) -> list[Match]:
         """Make a match of each candidate, with no fewer false alarms than `at_least`."""
-        boxes, scores = self.boxes(), self.peaks.scores.tolist()
+        boxes, scores = self.boxes, self.peaks.scores.tolist()
         expected = self.false_alarms(at_least)
         if expected is None or self.peaks.null is None:
             return [Match(box, score, self.label) for box, score in zip(boxes, scores, strict=True)]
@@ -107,7 +109,7 @@ class _Records:
 
     def __init__(self, found: Sequence[TemplateCandidates], criterion: Criterion) -> None:
         self.found, self.criterion = found, criterion
-        self.boxes = [box for each in found for box in each.boxes()]
+        self.boxes = [box for each in found for box in each.boxes]
         self.scores = [score for each in found for score in each.peaks.scores.tolist()]
         self.labels = [each.label for each in found for _ in each.peaks.places]
         self.rules: list[Reason] = ["reported"] * len(self.boxes)

@@ -18,7 +18,7 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
     """
     if len(found) == 1 or criterion.false_alarms is None:
         return list(found)
-    boxes = [each.boxes() for each in found]
+    boxes = [each.boxes for each in found]
     flat = sorted(
         (-evidence, boxes[template][number].start, each.label, template, number)
         for template, each in enumerate(found)
