@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -52,32 +52,29 @@ def locate(
         tmatch locate photo.png eye.png --overlay found.png
     """
     console = console_of(ctx)
-    allowed = Criterion.of(
-        metric, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter
-    ).false_alarms
+    criterion = Criterion.of(
+        metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
+        prefilter=prefilter,
+    )  # fmt: skip
     files = _Files(overlay, heatmap, scores)
     files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
     pixels = pairs.read_search_image(image, alpha)
     part = options.read_region(region, pixel_ratio, pixels[0].shape)
     pair = pairs.read_pair(pixels, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
-    matches = search.locate(
-        false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-        prefilter=prefilter,
-    )  # fmt: skip
-    best = None if matches else search.best()
-    maps = search.score_maps() if heatmap or scores else []
+    matches, best, maps = search.locate(criterion, keep_maps=bool(heatmap or scores))
     if form == "table":
         _print_table(console, matches, pixel_ratio)
     else:
-        about = {"image": str(image), **({"false_alarms": allowed} if allowed else {"threshold": threshold})}
+        rule = {"false_alarms": criterion.false_alarms} if threshold is None else {"threshold": threshold}
+        about = {"image": str(image), **rule}
         size = pair.image.shape[:2]
         text = formats.format_matches(matches, form, about=about, size=size, pixel_ratio=pixel_ratio)
         if text:
             console.print(text)
     files.write(search, pixels[0], matches, best, maps)
     if best is not None:
-        console.say(_explain_none(best, allowed, threshold, pixel_ratio))
+        console.say(_explain_none(best, criterion, pixel_ratio))
         raise typer.Exit(NONE_FOUND)
 
 
@@ -129,17 +126,20 @@ class _Search:
         image_mask = None if pair.image_mask is None else pair.image_mask[part]
         return cls(console, matcher, pair.image[part], image_mask, part)
 
-    def locate(self, **deciding: Any) -> list[tmatch.Match]:
+    def locate(
+        self, criterion: Criterion, *, keep_maps: bool
+    ) -> tuple[list[tmatch.Match], tmatch.Match | None, list[ScoreMap]]:
+        """Search once: return the matches; if there are none, the best position; and the maps, if they are kept."""
+        keep: Literal["candidates", "maps"] = "maps" if keep_maps else "candidates"
         with self.console.progress("searching") as progress:
-            matches = self.matcher.locate(
-                self.image, image_mask=self.image_mask, progress=progress, **deciding
+            result = self.matcher.search(
+                self.image, criterion, keep=keep, image_mask=self.image_mask, progress=progress
             )
-        return [self.in_image(match) for match in matches]
-
-    def best(self) -> tmatch.Match:
-        with self.console.progress("looking for the best position") as progress:
-            best = self.matcher.best(self.image, image_mask=self.image_mask, progress=progress)
-        return self.in_image(best)
+        best = None
+        if not result.matches:
+            with self.console.progress("looking for the best position") as progress:
+                best = self.in_image(result.best(progress=progress))
+        return [self.in_image(match) for match in result.matches], best, list(result.maps)
 
     def score_maps(self) -> list[ScoreMap]:
         with self.console.progress("scoring every position") as progress:
@@ -213,11 +213,9 @@ def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: flo
     console.print_table(table)
 
 
-def _explain_none(
-    best: tmatch.Match, allowed: float | None, threshold: float | None, pixel_ratio: float
-) -> str:
+def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) -> str:
     x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
-    if threshold is not None:
+    if (threshold := criterion.threshold) is not None:
         digits = 2 if round(best.score, 2) < threshold else 6
         reason = (
             f"no score reached {threshold:g}; "
@@ -227,7 +225,8 @@ def _explain_none(
     else:
         reason = (
             f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
-            f"{best.false_alarms:.2g} false alarms are expected at this score and at most {allowed:g} are allowed."
+            f"{best.false_alarms:.2g} false alarms are expected at this score and at most "
+            f"{criterion.false_alarms:g} are allowed."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
     return (
