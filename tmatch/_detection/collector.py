@@ -81,9 +81,8 @@ class _Collector:
         self.overflowed = False
         self.builder = SummaryBuilder(places_of(search), template.window)
         self.null: Chance | None = None
-        self.floor = (
-            math.inf if criterion.threshold is None else criterion.threshold
-        )  # minimum accepted score
+        # Minimum accepted score.
+        self.floor = math.inf if criterion.threshold is None else criterion.threshold
         self._floors: Array | None = None  # of each cell
 
     def fit(self) -> None:
