@@ -131,9 +131,8 @@ def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterat
     """Add the scores of each band to the summary, and pass the bands on."""
     for first, scores in bands:
         if builder is not None:
-            lead, *others = (
-                builder.places
-            )  # in a batch with smaller templates, a template has fewer positions
+            # In a batch with smaller templates, a template has fewer positions.
+            lead, *others = builder.places
             part = (slice(first, min(first + len(scores), lead)), *(slice(0, n) for n in others))
             part_scores = scores[(slice(0, part[0].stop - first), *part[1:])]
             if part_scores.size:

@@ -77,9 +77,8 @@ class _Collector:
         self.overflowed = False
         self.builder = SummaryBuilder(search.map_shape, template.window)
         self.null: NullDistribution | None = None
-        self.floor = (
-            math.inf if criterion.threshold is None else criterion.threshold
-        )  # minimum accepted score
+        # Minimum accepted score.
+        self.floor = math.inf if criterion.threshold is None else criterion.threshold
         self._floors: Array | None = None  # of each cell
 
     def fit(self) -> None:

@@ -32,9 +32,8 @@ class Execution:
     mask_runs: int | None = None  # maximum number of runs in the rows of a mask for sums without transforms
     strip_bytes: int = 2**18  # size of the rows read before they are filtered, which stay in the cache
     band_positions: int = 2**22  # minimum size of a band of scores that is searched for peaks
-    kept_positions: int = (
-        2**23
-    )  # maximum number of scores kept until the floor is known; above, positions are rescored
+    # Maximum number of scores kept until the floor is known; above, positions are rescored.
+    kept_positions: int = 2**23
 
 
 _current = Execution()

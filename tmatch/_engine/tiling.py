@@ -85,9 +85,8 @@ def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
     tile_cost = (
         points * relative_cost * (1 + 0.25 * excess**2) + _ROW_OVERHEAD * points / size[-1] + _TILE_OVERHEAD
     )
-    single_thread = (
-        _TRANSFORM_WORK * math.prod(image_shape) < execution.THREADED_WORK
-    )  # the work is done by one thread
+    # Little work is done by one thread.
+    single_thread = _TRANSFORM_WORK * math.prod(image_shape) < execution.THREADED_WORK
     cost = tile_cost * (total if single_thread else -(-total // _FAIR_SHARE))
     best = np.unravel_index(np.argmin(cost), cost.shape)
     chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
@@ -121,9 +120,8 @@ def plan_blocks(image_shape: Shape, window: Shape, *, fused: bool = False, chann
     if tile is not None:
         return Tiling(places, window, tuple(map(min, tile, places)))
     block: list[int] = []
-    points = (_FUSED_BLOCK_POINTS if fused else _BLOCK_POINTS) / -(
-        -channels // 4
-    )  # up to 4 channels count as one
+    # Up to 4 channels count as one.
+    points = (_FUSED_BLOCK_POINTS if fused else _BLOCK_POINTS) / -(-channels // 4)
     for axis, n in reversed(list(enumerate(places))):
         # Long rows are fastest.
         stretch = (4 if fused else 2) if axis == len(places) - 1 > 0 else 1

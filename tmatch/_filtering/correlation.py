@@ -93,9 +93,8 @@ def _by_transforms(
     engine = select.choose(0, shape) if dtype.kind == "f" else select.reference()
     transforms = engine.transforms(shape, weights.shape)
     tiling = transforms.tiling
-    passes = (
-        transforms.passes * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.places)
-    )  # the term 1 / (2 * count) is the kernel's transform
+    # The term 1 / (2 * count) is the kernel's transform.
+    passes = transforms.passes * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.places)
     points = math.prod(tiling.fft_shape)
     norms = (largest or 0) * math.sqrt(points) * float(np.linalg.norm(weights))
     if passes >= max_passes or rounding_bound(norms, tiling) >= 0.25:

@@ -182,9 +182,8 @@ def filter_image(
     rows, columns = image.pixels(region)[:2]
     columns = np.add.outer(columns * step, np.arange(step)).ravel()
     first, stop = image.inside(region)[1]
-    n_lines = (
-        -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1
-    )  # odd, so that columns do not share cache sets
+    # Odd, so that columns do not share cache sets.
+    n_lines = -(-columns.size * dtype.itemsize // _LINE_BYTES) | 1
     pitch = n_lines * _LINE_BYTES // dtype.itemsize
     overlap = len(rows) - height
     strip = max(execution.current().strip_bytes // (pitch * dtype.itemsize) - overlap, overlap, 8)

@@ -390,9 +390,8 @@ class CompiledTransforms:
         spectra, kernels = zip(*pairs, strict=True)
         dtype = spectra[0].dtype.type
         height, width = self.tiling.fft_shape
-        scale = dtype(
-            1 / (4 * height * width)
-        )  # `_split` doubles both spectra; the transforms are not normalised
+        # `_split` doubles both spectra; the transforms are not normalised.
+        scale = dtype(1 / (4 * height * width))
         plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
         block = _aligned((2 * width * _lanes(dtype),), dtype)
         return spectra, kernels, scale, *plans, block, self.empty_tile(dtype)

@@ -74,9 +74,8 @@ def _sum_dtype(array: Array, count: int) -> np.dtype[Any]:
 def sliding(array: Array, shape: Shape, combine: np.ufunc) -> Array:
     """Combine the values of every window of the given shape, in the array's dtype."""
     line = np.ascontiguousarray(array).ravel()
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # of sums that wrap between rows, which are outside the result
+    # Sums that wrap between rows may overflow, but are outside the result.
+    with np.errstate(over="ignore", invalid="ignore"):
         for length, step in zip(shape, steps_of(array.shape), strict=True):
             line = sweep(line, length, step, combine)
     return as_windows(line, array.shape, shape)

@@ -74,9 +74,8 @@ def _subtract_means(search: Search, raw: RawSums) -> WindowSums:
     for weight_sum, image_sum, template_sum in zip(
         weights, search.groups(raw.image), search.groups(raw.template), strict=True
     ):
-        positive = np.maximum(
-            weight_sum, max(1e-9 * np.max(weight_sum), np.finfo(np.float64).tiny)
-        )  # smaller weights are doubtful in any case
+        # Smaller weights are doubtful in any case.
+        positive = np.maximum(weight_sum, max(1e-9 * np.max(weight_sum), np.finfo(np.float64).tiny))
         mean = image_sum / positive
         product = product - mean * template_sum
         image_square = image_square - mean * image_sum

@@ -95,9 +95,8 @@ def _scores(
     """Compute scores from sums; 0 where they are not valid."""
     product, metric = sums.product, search.metric
     if search.single and not metric.normalised:
-        product = np.where(
-            sums.image_square > 0, product, 0
-        )  # without squares, a product is only rounding error
+        # Without squares, a product is only rounding error.
+        product = np.where(sums.image_square > 0, product, 0)
     if metric.differences:
         difference = sums.difference
         if difference is None:

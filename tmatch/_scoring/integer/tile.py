@@ -20,9 +20,8 @@ Scored = tuple[
 ]  # scores, norms, whether a score may reach the floor, summary
 
 _GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
-_TYPICAL_ERROR = (
-    1 / 16
-)  # as a share of the largest error, in images without repeated rows or columns; measured
+# Typical error as a share of the largest, in images without repeated rows or columns; measured.
+_TYPICAL_ERROR = 1 / 16
 _SAMPLED = 2**13  # number of positions of a tile from which a sample is drawn
 _MAX_LOW_CONTRAST = 10  # pixels of low-contrast windows per position; with more, double precision is faster
 
