@@ -18,6 +18,7 @@ from loops import each
 from tmatch._engine import threads
 from tmatch._engine import tiling as _tiling
 from tmatch._engine.numpy import sliding
+from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 from tmatch._scoring.maps import match_template
 
@@ -336,7 +337,7 @@ def test_no_more_threads_work_than_are_asked_for(execute, workers):
         seen.add(threading.get_ident())
         time.sleep(0.001)
 
-    threads.run(threads.Job(work, TILING, MANY), workers=workers)
+    threads.run(threads.Job(work, TILING, MANY), resources=Resources(workers))
     assert len(seen) <= workers
     assert (len(seen) > 1) == (workers > 1)
     assert workers > 1 or seen == {threading.get_ident()}

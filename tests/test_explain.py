@@ -16,12 +16,15 @@ from tmatch._detection.criterion import Criterion
 from tmatch._diagnostics.explain import _Records, _success, explain
 from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
 from tmatch._diagnostics.wording import describe_explanation
+from tmatch._engine.progress import Resources
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._search.locate import make_matcher
+from tmatch._search.matcher import searches_of
 from tmatch._search.poses import Pose, transform
+from tmatch._search.recipe import search
 from tmatch.synthetic import make_clutter, make_scene
 
 TEMPLATE = make_clutter((16, 24), rng=1)
@@ -77,7 +80,8 @@ def small_scene(seed):
 def searched(image, template, decision, scoring, **options):
     matcher, of_image = make_matcher(template, None, scoring)
     criterion = Criterion.of(scoring.get("metric", "zncc"), **decision)
-    return matcher.search(image, criterion, **of_image, **options)
+    searches = searches_of(matcher, image, of_image.get("image_mask"))
+    return search(searches, criterion, Resources(), **options)
 
 
 @given(st.integers(0, 10**6), DECISIONS, SCORINGS)
@@ -659,8 +663,9 @@ def test_no_more_is_scored_than_needed(monkeypatch, picture):
     assert 2 < maps < 6
 
     def search_with_best():
-        result = tmatch.Matcher(absent).search(image, Criterion.of("zncc"), keep="maps")
-        return result, result.best()
+        searches = searches_of(tmatch.Matcher(absent), image, None)
+        result = search(searches, Criterion.of("zncc"), Resources(), keep="maps")
+        return result, result.best(Resources())
 
     (result, best), maps = maps_scored(monkeypatch, places, search_with_best)
     assert (result.matches, maps) == ([], pytest.approx(2, abs=0.01))

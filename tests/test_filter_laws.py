@@ -476,7 +476,7 @@ NAN = "has NaN or infinite values; replace them first, for instance with np.nan_
             ONES,
             ONES,
             {"output": "ful"},
-            '`output` is \'ful\'; it must be one of "same", "valid", "full"; did you mean "full"?',
+            '`output` is \'ful\'; it must be one of "valid", "same", "full"; did you mean "full"?',
         ),
         (
             ONES,

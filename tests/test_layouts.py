@@ -10,7 +10,6 @@ import pytest
 import tmatch
 from tmatch import Box
 from tmatch._engine.numpy import sliding
-from tmatch._filtering import correlation
 from tmatch.compat import cv2 as like_cv2
 from tmatch.compat import skimage as like_skimage
 from tmatch.synthetic import make_clutter, make_scene
@@ -25,7 +24,7 @@ REAL = ["?", "u1", "i8", "f4", "f8", "g"]
 def windows(draw, lay, dtype):
     for shape, window in [((9, 8), (3, 2)), ((12, 13), (5, 6)), ((5, 6, 4), (2, 3, 2))]:
         array = draw(shape, dtype)
-        yield correlation.correlate_valid(lay(array), lay(draw(window, dtype, 1)))
+        yield tmatch.correlate(lay(array), lay(draw(window, dtype, 1)), output="valid")
         yield sliding.sliding_sum(lay(array), window)
         if dtype != "c8":
             yield sliding.sliding_max(lay(array), window)

@@ -165,6 +165,6 @@ def test_noise_of_signals_scales_with_them():
 @pytest.mark.engine_free
 @pytest.mark.parametrize("image", [np.zeros((2, 9)), np.zeros((9, 0)), np.float64(3)])
 def test_noise_of_too_little_is_refused(image):
-    sentence = f"`image` has shape {image.shape}; noise can be told from three pixels on each axis on"
+    sentence = f"`image` has shape {image.shape}; noise can be estimated from three pixels on each axis on"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         tmatch.estimate_noise(image)

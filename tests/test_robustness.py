@@ -614,10 +614,10 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
             "`channel_axis` is 2, but `template` has only 2 axes",
         ),
         ({"trials": 0}, "`trials` is 0; it must be a whole number of at least 1"),
-        ({"kinds": []}, "`kinds` is []; it must name at least one kind of distort, with a level"),
+        ({"kinds": []}, "`kinds` is []; it must name at least one kind of distortion, with a level"),
         (
             {"kinds": {"blur": []}},
-            "`kinds` is {'blur': []}; it must name at least one kind of distort, with a level",
+            "`kinds` is {'blur': []}; it must name at least one kind of distortion, with a level",
         ),
         (
             {"kinds": ["nois"]},

@@ -15,7 +15,7 @@ from tmatch._detection.peaks import LOWEST, settle
 from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
-from tmatch._engine.progress import Meter, Work
+from tmatch._engine.progress import Resources
 from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._scoring.maps import ScoreMap, plan
 from tmatch._scoring.scorer import Scorer
@@ -24,22 +24,20 @@ from tmatch._scoring.search import Search
 Band = tuple[int, Array]
 
 
-def find(searches: Sequence[Search], criterion: Criterion, work: Work) -> list[Candidates]:
+def find(searches: Sequence[Search], criterion: Criterion, resources: Resources) -> list[Candidates]:
     """Find the peaks of each search that may meet the criterion."""
     scorers = plan([_double(search) for search in searches])
-    meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
+    resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     found: dict[int, Candidates] = {}
     for scorer in scorers:
         from_batch = (
-            find_in_batch(scorer, searches, criterion, work, meter)
-            if isinstance(scorer, TemplateBatch)
-            else {}
+            find_in_batch(scorer, searches, criterion, resources) if isinstance(scorer, TemplateBatch) else {}
         )
         for number in scorer.templates:
             peaks = from_batch.get(number)
             if peaks is None:  # no pass in single precision, or too many candidates
                 single = scorer.only(number) if isinstance(scorer, TemplateBatch) else scorer
-                peaks = _find_in_bands(single, searches[number], criterion, work, meter)
+                peaks = _find_in_bands(single, searches[number], criterion, resources)
             found[number] = peaks
     return [found[i] for i in range(len(searches))]
 
@@ -55,17 +53,17 @@ def score_at(search: Search, positions: Positions) -> Array:
     return scores
 
 
-def find_best(searches: Sequence[Search], work: Work) -> list[Candidates]:
+def find_best(searches: Sequence[Search], resources: Resources) -> list[Candidates]:
     """Find the position of the maximum score of each search, the first of equal ones."""
     best: list[Candidates] = []
     scorers: list[Scorer] = []
     for search in searches:
         scorers += plan([_double(search)])
-    meter = Meter(work.progress, sum(scorer.tiling.count for scorer in scorers))
+    resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     for scorer, search in zip(scorers, searches, strict=True):
         best_score, best_position = -np.inf, (0,) * len(scorer.tiling.places)
         builder = summary_builder(search)
-        for first, scores in _summarised(_bands(scorer, work, meter), builder):
+        for first, scores in _summarised(_bands(scorer, resources), builder):
             position = np.unravel_index(scores.argmax(), scores.shape)
             if scores[position] > best_score:
                 best_score, best_position = (
@@ -82,12 +80,10 @@ def _double(search: Search) -> Search:
     return replace(search, single=False) if search.single else search
 
 
-def _find_in_bands(
-    scorer: Scorer, search: Search, criterion: Criterion, work: Work, meter: Meter
-) -> Candidates:
+def _find_in_bands(scorer: Scorer, search: Search, criterion: Criterion, resources: Resources) -> Candidates:
     """Find peaks in scores of double precision."""
     builder = summary_builder(search)
-    bands = _summarised(_bands(scorer, work, meter), builder)
+    bands = _summarised(_bands(scorer, resources), builder)
     if criterion.threshold is not None:
         positions, scores = _peaks_in_bands(bands, scorer.tiling.places, criterion.threshold)
         return Candidates(positions, scores, null_of(builder, search))
@@ -100,8 +96,8 @@ def _find_in_bands(
     if floor == math.inf:
         return Candidates(np.empty((0, len(scorer.tiling.places)), np.intp), np.empty(0), null)
     if not keep_all:
-        meter.total += scorer.tiling.count
-    positions, scores = _peaks_in_bands(kept or _bands(scorer, work, meter), scorer.tiling.places, floor)
+        resources.progress.expect(scorer.tiling.count)
+    positions, scores = _peaks_in_bands(kept or _bands(scorer, resources), scorer.tiling.places, floor)
     return criterion.choose(Candidates(positions, scores, null))
 
 
@@ -140,7 +136,7 @@ def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterat
         yield first, scores
 
 
-def _bands(scorer: Scorer, work: Work, meter: Meter) -> Iterator[Band]:
+def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
     """Score a search band by band; return each band with its first row, minus infinity where not valid."""
     rows: dict[int, list[Region]] = defaultdict(list)
     for block in scorer.tiling.blocks():
@@ -163,7 +159,7 @@ def _bands(scorer: Scorer, work: Work, meter: Meter) -> Iterator[Band]:
                 part[scored.norms <= 0] = -np.inf
 
         job = threads.Job(fill, scorer.tiling, scorer.passes, pending)
-        threads.run(job, workers=work.workers, meter=meter)
+        threads.run(job, resources=resources)
         yield first, scores
         pending = []
     scorer.finish()

@@ -18,7 +18,7 @@ from tmatch._detection.peaks import settle
 from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
-from tmatch._engine.progress import Meter, Work
+from tmatch._engine.progress import Progress, Resources
 from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._scoring.integer.template import IntegerTemplate
 from tmatch._scoring.integer.tile import score_positions
@@ -28,11 +28,13 @@ _FEW_WINDOWS = 100  # are scored faster than duplicates among them are found
 
 
 def find_in_batch(
-    batch: TemplateBatch, searches: Sequence[Search], criterion: Criterion, work: Work, meter: Meter
+    batch: TemplateBatch, searches: Sequence[Search], criterion: Criterion, resources: Resources
 ) -> dict[int, Candidates]:
     """Find the peaks of a batch's templates; templates with too many candidates are omitted."""
-    collectors = {n: _Collector(batch, t, searches[n], criterion, meter) for n, t in batch.members}
-    _collect(replace(batch, single=True), collectors, work, meter)
+    collectors = {
+        n: _Collector(batch, t, searches[n], criterion, resources.progress) for n, t in batch.members
+    }
+    _collect(replace(batch, single=True), collectors, resources)
     return {
         number: criterion.choose(_rescore(batch, template, collectors[number]))
         for number, template in batch.members
@@ -67,9 +69,14 @@ class _Collector:
         template: IntegerTemplate,
         search: Search,
         criterion: Criterion,
-        meter: Meter,
+        progress: Progress,
     ) -> None:
-        self._search, self._criterion, self._meter, self._engine = search, criterion, meter, batch.engine
+        self._search, self._criterion, self._progress, self._engine = (
+            search,
+            criterion,
+            progress,
+            batch.engine,
+        )
         self._blocks, self._lock = batch.tiling.count, threading.Lock()
         self._capacity = 2 * math.prod(batch.map_shape(template.window)) // template.count
         self._count = 0
@@ -111,7 +118,7 @@ class _Collector:
             self._count += len(found)
             if self._count > self._capacity and not self.overflowed:
                 self.overflowed = True
-                self._meter.total += self._blocks  # all blocks are scored again
+                self._progress.expect(self._blocks)  # all blocks are scored again
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
@@ -133,7 +140,7 @@ class _Collector:
         return floor, tuple(active)
 
 
-def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], work: Work, meter: Meter) -> None:
+def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resources: Resources) -> None:
     """Collect candidates: immediately if there is a threshold, otherwise once all scores are known."""
     floor = min(collector.floor for collector in collectors.values()) - SINGLE_MARGIN
     has_floor = floor < math.inf
@@ -152,18 +159,16 @@ def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], work: W
             elif keep_all and not has_floor:
                 kept.append((collector, scored.region, scored.scores.copy()))
 
-    threads.run(threads.Job(score, batch.tiling, batch.passes), workers=work.workers, meter=meter)
+    threads.run(threads.Job(score, batch.tiling, batch.passes), resources=resources)
     for collector in collectors.values():
         collector.fit()
     for collector, region, scores in kept:
         collector.collect(region, scores)
     if not has_floor and not keep_all:
-        _collect_again(batch, collectors, work, meter)
+        _collect_again(batch, collectors, resources)
 
 
-def _collect_again(
-    batch: TemplateBatch, collectors: Mapping[int, _Collector], work: Work, meter: Meter
-) -> None:
+def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], resources: Resources) -> None:
     """Rescore the blocks where a floor may be reached, and collect their candidates."""
     blocks = [
         block
@@ -176,10 +181,8 @@ def _collect_again(
             collectors[scored.template].collect(scored.region, scored.scores)
 
     if blocks:
-        meter.total += len(blocks)
-        threads.run(
-            threads.Job(collect, batch.tiling, batch.passes, blocks), workers=work.workers, meter=meter
-        )
+        resources.progress.expect(len(blocks))
+        threads.run(threads.Job(collect, batch.tiling, batch.passes, blocks), resources=resources)
 
 
 def _rescore(batch: TemplateBatch, template: IntegerTemplate, collector: _Collector) -> Candidates:

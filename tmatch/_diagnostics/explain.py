@@ -8,20 +8,21 @@ from typing import Any, Unpack, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import channels_last
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
 from tmatch._diagnostics.records import StageRecords
 from tmatch._diagnostics.variants import Scene, prepare_variants, variants_of
 from tmatch._diagnostics.wording import describe_explanation
-from tmatch._engine.progress import Work
+from tmatch._engine.progress import Resources
 from tmatch._filtering.noise import estimate_noise
 from tmatch._results.decisions import MANY, PASSED, Decision, Place
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Preparing, Scoring
 from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
-from tmatch._search.matcher import SearchResult
+from tmatch._search.matcher import searches_of
+from tmatch._search.recipe import SearchResult, search
 
 _FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
 _BEST = 5  # places are described besides
@@ -108,10 +109,10 @@ def explain(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         min_distance=min_distance, prefilter=prefilter,
     )  # fmt: skip
-    work = Work.of(of_image.pop("workers", None), of_image.pop("progress", None))
-    records = _Records(
-        matcher.search(image, criterion, keep="peaks", **of_image, **_options(work, 1)), criterion
-    )
+    resources = Resources.of(of_image.get("workers"), of_image.get("progress"))
+    searching, hinting = resources.split(2)
+    searches = searches_of(matcher, image, of_image.get("image_mask"))
+    records = _Records(search(searches, criterion, searching, keep="peaks"), criterion)
     decision = records.about(records.best_start() if asked is None else asked)
     peak = records.nearest_peak(decision) if asked is not None else None
     explanation = Explanation(
@@ -126,9 +127,9 @@ def explain(
     )
     hints: dict[str, Any] = {}
     if (peak or decision).rule not in PASSED and METRICS[metric].has_null_model:
-        hints = _hints_for(explanation, image, template, mask, scoring, **_options(work, 2))
+        hints = _hints_for(explanation, image, template, mask, scoring, hinting)
     if not hints:
-        work.finish()
+        resources.progress.finish()
     explanation = replace(explanation, **hints)
     return replace(explanation, text=describe_explanation(explanation))
 
@@ -170,12 +171,6 @@ class _Records:
         return tuple(self.about(box.start, stage) for box in stage.best(_BEST))
 
 
-def _options(work: Work, step: int) -> dict[str, Any]:
-    """Return the options of one of two steps."""
-    part = work.step(step, 2)
-    return {"workers": part.workers, "progress": part.progress}
-
-
 def _success(decision: Decision) -> tuple[int, float]:
     """Rank a place by how close it came to acceptance; all with many false alarms are equal."""
     passed = PASSED.index(decision.rule) + 1 if decision.rule in PASSED else 0
@@ -189,37 +184,32 @@ def _hints_for(
     template: ArrayLike,
     mask: ArrayLike | None,
     scoring: Scoring,
-    **working: Any,
+    resources: Resources,
 ) -> dict[str, Any]:
     """Search for the template in other sizes, rotated and flipped, that does better than a place."""
     axis = scoring.get("channel_axis")
-    pixels, searched = _channels_last(template, axis), _channels_last(image, axis)
+    pixels, searched = channels_last(np.asarray(template), axis), channels_last(np.asarray(image), axis)
     if pixels.ndim - (axis is not None) != 2:
         return {}
     weights = None if mask is None else np.asarray(mask)
     if weights is not None and np.count_nonzero(weights) < _FEW:
         return {}
     if weights is not None and weights.ndim == pixels.ndim:
-        weights = _channels_last(weights, axis)
+        weights = channels_last(weights, axis)
     options = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
     options["channel_axis"] = None if axis is None else -1
     preparing = cast("Preparing", options)
     image_mask = scoring.get("image_mask")
     scene = Scene(searched, None if image_mask is None else np.asarray(image_mask))
-    search = prepare_variants(
+    variants = prepare_variants(
         scene, variants_of(pixels, weights, scene, scoring.get("output", "valid")), preparing
     )
-    if search is None:
+    if variants is None:
         return {}
-    scale, turn = search.find_hints(
-        explanation.nearest_peak or explanation, explanation.box if explanation.asked else None, **working
+    scale, turn = variants.find_hints(
+        explanation.nearest_peak or explanation, explanation.box if explanation.asked else None, resources
     )
-    return {"scale_hint": scale, "turn_hint": turn, "tried": len(search.variants)}
-
-
-def _channels_last(values: ArrayLike, axis: int | None) -> Array:
-    array = np.asarray(values)
-    return array if axis is None else np.moveaxis(array, axis, -1)
+    return {"scale_hint": scale, "turn_hint": turn, "tried": len(variants.variants)}
 
 
 def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:

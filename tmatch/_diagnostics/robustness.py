@@ -15,7 +15,7 @@ from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._diagnostics.distortions import DISTORTIONS, Kind, Scene, distort, has_jpeg
-from tmatch._engine.progress import Meter, Progress
+from tmatch._engine.progress import Progress, ProgressCallback
 from tmatch._results.boxes import Box, iou
 from tmatch._results.matches import Match
 from tmatch._search.matcher import Matcher
@@ -76,7 +76,7 @@ def robustness(
     mask: ArrayLike | None = None,
     channel_axis: int | None = None,
     rng: int | np.random.Generator | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[RobustnessRow]:
     """Measure how much distortion of the image the search for a template tolerates.
 
@@ -150,6 +150,7 @@ def robustness(
     pixels, axis = _check_image("image", image, channel_axis)
     sought, _ = _check_image("template", template, channel_axis)
     check_count("trials", trials)
+    reported = Progress.of(progress)
     shape, planes = without_channel_axis(sought.shape, channel_axis), channels_last(pixels, axis)
     plan = _plan(kinds, planes)
     entropy = _entropy(rng)
@@ -164,7 +165,7 @@ def robustness(
     clean = search(planes)  # first, as it refuses what cannot be searched
     scene = Scene.of(planes, box or _true_box(clean, clean[0] if clean else matcher.best(pixels)))
     counts = [_count(kind, level, trials) for kind, level in plan]
-    meter = Meter(progress, sum(counts))
+    reported.expect(sum(counts))
     rows = []
     for (kind, level), count in zip(plan, counts, strict=True):
         outcomes = []
@@ -173,7 +174,7 @@ def robustness(
             distorted = distort(scene, kind, level, np.random.default_rng(seed))
             found = clean if distorted is scene.pixels else search(distorted)
             outcomes.append(_judge(found, scene.box))
-            meter.advance()
+            reported.advance()
         rows.append(_row(kind, level, DISTORTIONS[kind].unit_in(scene), outcomes))
     return rows
 

@@ -8,14 +8,15 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
-from tmatch._engine.progress import Progress
+from tmatch._engine.progress import Resources
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Preparing
-from tmatch._search.matcher import Matcher, SearchResult
+from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.poses import Pose, transform
+from tmatch._search.recipe import SearchResult, search
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
 TURNS = {
@@ -87,9 +88,7 @@ class VariantSearch:
         self,
         decision: Decision,
         near: Box | None,
-        *,
-        workers: int | None = None,
-        progress: Progress | None = None,
+        resources: Resources,
     ) -> tuple[Hint | None, Hint | None]:
         """Find the best change of size, and the best rotation or flip.
 
@@ -102,9 +101,7 @@ class VariantSearch:
             max_overlap=1, prefilter="none",
         )  # fmt: skip
         scene = self.scene.reduced(self.reduction) if reduced else self.scene
-        result = self.matcher.search(
-            scene.image, criterion, image_mask=scene.mask, workers=workers, progress=progress
-        )
+        result = search(searches_of(self.matcher, scene.image, scene.mask), criterion, resources)
         matches = self._refined(result, near) if reduced else result.matches
         return choose(matches, self.variants, decision, near)
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from tmatch._arrays.typing import Region
 from tmatch._engine import execution
-from tmatch._engine.progress import Meter, Progress
+from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do on every block of a tiling, at the cost of so many passes over its places."""
+    """A function to call for each block of a tiling, at the cost of so many passes over its positions."""
 
     work: Callable[[Region], None]
     tiling: Tiling
@@ -28,21 +28,19 @@ class Job:
     fused: bool = False  # each block in one call, so that threads hardly wait for one another
 
     @property
-    def places(self) -> int:
-        """Count the places there are to work on."""
+    def positions(self) -> int:
+        """Number of positions in its blocks."""
         if self.blocks is None:
             return math.prod(self.tiling.places)
         return sum(math.prod(s.stop - s.start for s in block) for block in self.blocks)
 
 
-def run(
-    *jobs: Job, workers: int | None = None, progress: Progress | None = None, meter: Meter | None = None
-) -> None:
-    """Do the jobs block by block, on so many threads (None: one per core) if that is worth it."""
+def run(*jobs: Job, resources: Resources | None = None) -> None:
+    """Do the jobs block by block, on several threads if that is worth it; each block advances the progress."""
+    resources = resources or Resources()
     _keep_memory()
     blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
     pending = collections.deque(enumerate(blocks))
-    meter = meter or Meter(progress, len(pending))
     errors: list[tuple[int, BaseException]] = []
 
     def drain() -> None:
@@ -53,15 +51,15 @@ def run(
                 return
             try:
                 work(block)
-                meter.advance()
+                resources.progress.advance()
             except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
                 pending.clear()
                 errors.append((number, error))
 
     limits = execution.current()
     enough = limits.fused_threaded_work if all(job.fused for job in jobs) else limits.threaded_work
-    many = sum(job.passes * job.places for job in jobs) > enough
-    threads = min(len(pending), workers or available_cores()) if many else 1
+    many = sum(job.passes * job.positions for job in jobs) > enough
+    threads = min(len(pending), resources.workers or available_cores()) if many else 1
     try:
         ends = [_start(drain) for _ in range(threads - 1)]
         drain()

@@ -14,6 +14,7 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select, threads
 from tmatch._engine.interface import TapPlan, Transforms
 from tmatch._engine.numpy.taps import sum_tile
+from tmatch._engine.progress import Resources
 from tmatch._engine.threads import Job
 from tmatch._engine.tiling import Tiling, plan_blocks, rounding_bound
 from tmatch._filtering.methods import plan_taps
@@ -43,7 +44,7 @@ def correlate_planes(
             jobs += _plan(members, kernel.imag, [out.imag for out in targets])
         else:
             jobs += _plan(members, kernel, targets)
-    threads.run(*jobs, workers=workers)
+    threads.run(*jobs, resources=Resources(workers))
 
 
 def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
-from tmatch._engine.progress import Progress, Work
+from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.image import prepare_image
@@ -43,7 +43,7 @@ class Scoring(_Options, total=False):
 
     image_mask: ArrayLike | None
     workers: int | None
-    progress: Progress | None
+    progress: ProgressCallback | None
 
 
 class _AllOptions(Scoring, total=False):
@@ -67,7 +67,7 @@ def match_template(
     precision: Precision = "double",
     out: Scores | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Scores:
     """Score how well a template fits at every position in an image.
 
@@ -167,12 +167,12 @@ def match_template(
     >>> np.argwhere(scores > 0.999)
     array([[2, 3]])
     """
-    work = Work.of(workers, progress)
+    resources = Resources.of(workers, progress)
     options = ScoringOptions(
         metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision
     )
     search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
-    [result] = score_maps([search], work, out=out, validity=False)
+    [result] = score_maps([search], resources, out=out, validity=False)
     return result.scores
 
 
@@ -254,15 +254,15 @@ def score_map(
     image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **options: Unpack[_AllOptions]
 ) -> ScoreMap:
     """Score a template at every position of an image, and find where there is a score."""
-    work = Work.of(options.pop("workers", None), options.pop("progress", None))
+    resources = Resources.of(options.pop("workers", None), options.pop("progress", None))
     image_mask = options.pop("image_mask", None)
     checked = ScoringOptions(**options)  # type: ignore[misc]
     search = pair(prepare_image(image, image_mask, checked), prepare_template(template, mask, checked))
-    return score_maps([search], work)[0]
+    return score_maps([search], resources)[0]
 
 
 def score_maps(
-    searches: Sequence[Search], work: Work, *, out: Scores | None = None, validity: bool = True
+    searches: Sequence[Search], resources: Resources, *, out: Scores | None = None, validity: bool = True
 ) -> list[ScoreMap]:
     """Score the templates of some searches in one image at every position.
 
@@ -283,7 +283,7 @@ def score_maps(
         if filled.validity is not None:
             np.greater(block.norms, 0, out=filled.validity[block.region])
 
-    run(plan(searches), fill, work)
+    run(plan(searches), fill, resources)
     for each in maps:
         if each.search.differs and not each.valid.all():
             worst = each.scores.min(initial=each.search.metric.no_score, where=each.valid)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import threads
 from tmatch._engine.interface import SummaryGrid
-from tmatch._engine.progress import Work
+from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 
 NO_FLOOR = 2.0  # no score reaches it
@@ -59,7 +59,7 @@ class Scorer(Protocol):
         """Raise an error that is known only once all blocks are scored."""
 
 
-def run(scorers: Sequence[Scorer], use: Callable[[ScoredBlock], None], work: Work) -> None:
+def run(scorers: Sequence[Scorer], use: Callable[[ScoredBlock], None], resources: Resources) -> None:
     """Score all positions and pass each block to `use`, in any order, on several threads."""
 
     def score(scorer: Scorer, block: Region) -> None:
@@ -67,6 +67,7 @@ def run(scorers: Sequence[Scorer], use: Callable[[ScoredBlock], None], work: Wor
             use(scored)
 
     jobs = [threads.Job(partial(score, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
-    threads.run(*jobs, workers=work.workers, progress=work.progress)
+    resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
+    threads.run(*jobs, resources=resources)
     for scorer in scorers:
         scorer.finish()

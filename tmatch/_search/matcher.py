@@ -1,28 +1,21 @@
 """Matcher: templates prepared once, for any number of images."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Unpack
+from collections.abc import Mapping
+from typing import Unpack
 
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
-from tmatch._detection.candidates import best_in_map, find_best
-from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._detection.decide import TemplateCandidates, decide
-from tmatch._detection.false_alarms import COPY_SCORE
-from tmatch._engine.progress import Progress, Work
-from tmatch._results.decisions import CandidateDecision
-from tmatch._results.matches import Match, order_of
+from tmatch._detection.criterion import Criterion
+from tmatch._engine.progress import ProgressCallback, Resources
+from tmatch._results.matches import Match
 from tmatch._scoring.image import prepare_image
-from tmatch._scoring.maps import Preparing, ScoreMap, Scores, score_maps
+from tmatch._scoring.maps import Preparing, Scores, score_maps
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate, prepare_template
-from tmatch._search.competition import compete
 from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
-from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
+from tmatch._search.recipe import best_of, search
 
 
 class Matcher:
@@ -89,7 +82,7 @@ class Matcher:
         *,
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Scores | dict[str, Scores]:
         """Score how well the templates fit at every position in an image.
 
@@ -115,7 +108,7 @@ class Matcher:
         >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
         array([0., 0., 1., 1.])
         """
-        maps = score_maps(self._searches(image, image_mask), Work.of(workers, progress), validity=False)
+        maps = score_maps(self._searches(image, image_mask), Resources.of(workers, progress), validity=False)
         return maps[0].scores if self._single else {each.label: each.scores for each in maps}
 
     def locate(
@@ -131,7 +124,7 @@ class Matcher:
         prefilter: Prefilter = "auto",
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> list[Match]:
         """Find every place of an image where a template fits.
 
@@ -164,60 +157,8 @@ class Matcher:
             self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
             max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter,
         )  # fmt: skip
-        return self.search(
-            image, criterion, image_mask=image_mask, workers=workers, progress=progress
-        ).matches
-
-    def search(
-        self,
-        image: ArrayLike,
-        criterion: Criterion,
-        /,
-        *,
-        keep: Literal["candidates", "maps", "peaks"] = "candidates",
-        image_mask: ArrayLike | None = None,
-        workers: int | None = None,
-        progress: Progress | None = None,
-    ) -> "SearchResult":
-        """Find every place of an image where a template fits, with all that was found on the way.
-
-        Parameters
-        ----------
-        image, image_mask, workers, progress
-            As in `locate`.
-        criterion : Criterion
-            Which places are matches.
-        keep : {"candidates", "maps", "peaks"}
-            With "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
-            decides on all peaks of the maps, "maps" and "candidates" on those only that the criterion may accept.
-
-        Returns
-        -------
-        SearchResult
-            Matches, decisions on candidates, and, if they are kept, score maps.
-        """
-        searches, work = self._searches(image, image_mask), Work.of(workers, progress)
-        stages, several = stages_of(criterion, self._metric), len(searches) > 1
-        unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
-        n_steps = len(stages) + unscored
-        maps = [] if keep == "candidates" else score_all(searches, work.step(1, n_steps))
-        results: list[StageResult] = []
-        for step, stage in enumerate(stages, 1 + unscored):
-            n_tests = len(searches) * stage.n_tests
-            rule = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
-            part, own = work.step(step, n_steps), maps[:0]
-            if keep == "candidates":
-                peaks = find_candidates(searches, stage.how, rule, part)
-            else:
-                peaks, own = find_in_maps(maps, stage.how, None if keep == "peaks" else rule, part)
-            pairs = zip(searches, peaks, strict=True)
-            found = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
-            results.append(StageResult(stage, found, decide(found, criterion, first=stage.first), own))
-            if results[-1].successful:
-                break
-        if len(results) < len(stages):
-            work.finish()
-        return SearchResult(searches, results, maps)
+        searches = self._searches(image, image_mask)
+        return search(searches, criterion, Resources.of(workers, progress)).matches
 
     def best(
         self,
@@ -226,7 +167,7 @@ class Matcher:
         *,
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Match:
         """Find the one place that fits best, however badly it does.
 
@@ -251,8 +192,7 @@ class Matcher:
         >>> tmatch.Matcher([[1, 2]]).best([[0, 1, 0, 0], [5, 9, 0, 3]]).box.start
         (0, 0)
         """
-        searches = self._searches(image, image_mask)
-        return _best_of(searches, find_best(searches, Work.of(workers, progress)))
+        return best_of(self._searches(image, image_mask), Resources.of(workers, progress))
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
         """Pair an image with each template."""
@@ -260,36 +200,9 @@ class Matcher:
         return [call_with_label(each.label, pair, prepared, each) for each in self._prepared]
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What one search of an image has found, stage by stage; the last stage decides."""
-
-    searches: list[Search]
-    stages: list[StageResult]
-    maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
-
-    @property
-    def decisions(self) -> list[CandidateDecision]:
-        """The decisions on the candidates of the last stage."""
-        return self.stages[-1].decisions
-
-    @property
-    def matches(self) -> list[Match]:
-        """The matches, best first."""
-        return sorted((each.match for each in self.decisions if each.reported), key=order_of)
-
-    def best(self, *, workers: int | None = None, progress: Progress | None = None) -> Match:
-        """Find the best place as `Matcher.best` does: in the maps if they were kept, else all is scored again."""
-        if self.maps:
-            return _best_of(self.searches, [best_in_map(made) for made in self.maps])
-        return _best_of(self.searches, find_best(self.searches, Work.of(workers, progress)))
-
-
-def map_scores(
-    matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None, progress: Progress | None
-) -> list[ScoreMap]:
-    """Score all positions, and find which have a score; for heatmaps."""
-    return score_maps(matcher._searches(image, image_mask), Work(None, progress))  # noqa: SLF001
+def searches_of(matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
+    """Pair an image with each template of a matcher, for callers that want more than matches."""
+    return matcher._searches(image, image_mask)  # noqa: SLF001
 
 
 def _prepare(
@@ -298,9 +211,3 @@ def _prepare(
     """Prepare a copy of a template."""
     own, own_mask = checked_copy("template", template), None if mask is None else checked_copy("mask", mask)
     return prepare_template(own, own_mask, options, label)
-
-
-def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
-    """Return the best of the best places of each template."""
-    found = [TemplateCandidates(*each, n_tests=len(searches)) for each in zip(searches, peaks, strict=True)]
-    return min((match for each in found for match in each.matches()), key=order_of)

@@ -9,7 +9,7 @@ from tmatch._arrays.options import Prefilter
 from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates
-from tmatch._engine.progress import Work
+from tmatch._engine.progress import Resources
 from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
@@ -56,21 +56,21 @@ def stages_of(criterion: Criterion, metric: str) -> Sequence[Stage]:
 
 
 def find_candidates(
-    searches: Sequence[Search], how: Prefilter, criterion: Criterion, work: Work
+    searches: Sequence[Search], how: Prefilter, criterion: Criterion, resources: Resources
 ) -> list[Candidates]:
     """Find candidates in filtered arrays; their scores are those of the arrays as they are."""
     if how == "none":
-        return find(searches, criterion, work)
+        return find(searches, criterion, resources)
     prepared = _filter(searches, how)
     results = [_nothing(search) for search in searches]
-    for i, peaks in zip(prepared, find([*prepared.values()], criterion, work), strict=True):
+    for i, peaks in zip(prepared, find([*prepared.values()], criterion, resources), strict=True):
         scores = score_at(searches[i], peaks.places)
         results[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores)
     return results
 
 
 def find_in_maps(
-    maps: Sequence[ScoreMap], how: Prefilter, criterion: Criterion | None, work: Work
+    maps: Sequence[ScoreMap], how: Prefilter, criterion: Criterion | None, resources: Resources
 ) -> tuple[list[Candidates], list[ScoreMap]]:
     """Find candidates, or all peaks, in score maps: those given, or those of filtered arrays, which are returned."""
     if how == "none":
@@ -81,7 +81,7 @@ def find_in_maps(
         [_nothing(search) for search in searches],
         [_without_scores(made) for made in maps],
     )
-    for i, made in zip(prepared, score_all([*prepared.values()], work), strict=True):
+    for i, made in zip(prepared, score_all([*prepared.values()], resources), strict=True):
         peaks = candidates_in_map(made, criterion)
         at = tuple(peaks.places.T)
         scores = np.where(maps[i].valid[at], maps[i].scores[at], 0.0)
@@ -89,9 +89,9 @@ def find_in_maps(
     return results, filtered_maps
 
 
-def score_all(searches: Sequence[Search], work: Work) -> list[ScoreMap]:
+def score_all(searches: Sequence[Search], resources: Resources) -> list[ScoreMap]:
     """Score all places of searches, in double precision."""
-    return score_maps([replace(search, single=False) for search in searches], work)
+    return score_maps([replace(search, single=False) for search in searches], resources)
 
 
 def _without_scores(made: ScoreMap) -> ScoreMap:

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 import tmatch
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
+from tmatch._engine.progress import Resources
 from tmatch._io import pairs, writing
 from tmatch._results import formats
-from tmatch._scoring.maps import ScoreMap
-from tmatch._search.matcher import Matcher, map_scores
+from tmatch._scoring.maps import ScoreMap, score_maps
+from tmatch._scoring.search import Search
+from tmatch._search.matcher import Matcher, searches_of
+from tmatch._search.recipe import Keep, search
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of
 
@@ -130,20 +133,21 @@ class _Search:
         self, criterion: Criterion, *, keep_maps: bool
     ) -> tuple[list[tmatch.Match], tmatch.Match | None, list[ScoreMap]]:
         """Search once: return the matches; if there are none, the best position; and the maps, if they are kept."""
-        keep: Literal["candidates", "maps"] = "maps" if keep_maps else "candidates"
+        keep: Keep = "maps" if keep_maps else "candidates"
         with self.console.progress("searching") as progress:
-            result = self.matcher.search(
-                self.image, criterion, keep=keep, image_mask=self.image_mask, progress=progress
-            )
+            result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep)
         best = None
         if not result.matches:
             with self.console.progress("looking for the best position") as progress:
-                best = self.in_image(result.best(progress=progress))
+                best = self.in_image(result.best(Resources.of(None, progress)))
         return [self.in_image(match) for match in result.matches], best, list(result.maps)
+
+    def _searches(self) -> list[Search]:
+        return searches_of(self.matcher, self.image, self.image_mask)
 
     def score_maps(self) -> list[ScoreMap]:
         with self.console.progress("scoring every position") as progress:
-            return map_scores(self.matcher, self.image, self.image_mask, progress)
+            return score_maps(self._searches(), Resources.of(None, progress))
 
     def in_image(self, match: tmatch.Match) -> tmatch.Match:
         """Return a match in the part as one in the whole image."""
