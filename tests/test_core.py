@@ -228,7 +228,7 @@ def test_tiles_cover_each_result_exactly_once_and_fit_their_transforms(shapes):
 
 def check_cover(image, window, tiling):
     count = np.zeros([n - k + 1 for n, k in zip(image, window, strict=True)], int)
-    assert tiling.places == count.shape
+    assert tiling.positions == count.shape
     for block in tiling.blocks():
         count[block] += 1
         for part, needed, k, n in zip(block, tiling.needs(block), window, image, strict=True):

@@ -447,7 +447,7 @@ def test_transforms_are_planned_for_the_image_and_hashable():
     for engine, kind in zip(ENGINES, TRANSFORMS, strict=True):
         transforms = engine.transforms((200, 300), WINDOW)
         assert isinstance(transforms, kind)
-        assert transforms.tiling.places == (196, 294)
+        assert transforms.tiling.positions == (196, 294)
         assert transforms.passes > 0
         assert hash(transforms) == hash(engine.transforms((200, 300), WINDOW))
 

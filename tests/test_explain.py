@@ -721,7 +721,7 @@ def test_changes_that_do_not_fit_or_leave_nothing_are_not_tried():
 def test_no_hints_where_chance_is_not_known():
     told = explain(scene(), TEMPLATE, metric="ssd", threshold=0)
     assert (told.rule, told.tried, told.false_alarms) == ("threshold", 0, None)
-    assert "If the place is right, lower the threshold." in told.text
+    assert "If the position is right, lower the threshold." in told.text
 
 
 # --- other dimensions, options --------------------------------------------------------------------
@@ -858,7 +858,7 @@ SENTENCES = [
     (
         {**BY_CHANCE, "false_alarms": 0.0512, "noise": 12.34},
         "x=10, y=20 is not reported: its score is 0.50 (the best peak), and at least 0.80 is required there. 0.051"
-        " false alarms are expected at this score; at most 0.01 are allowed. If the place is right, allow 0.052 "
+        " false alarms are expected at this score; at most 0.01 are allowed. If the position is right, allow 0.052 "
         "false alarms, or decide by the score with a threshold.\nThe noise in the image is about 12 (standard "
         "deviation; fine texture counts).",
     ),
@@ -882,21 +882,21 @@ SENTENCES = [
     (
         {**BASE, "rule": "count", "score": 0.9, "number": 4, "matches": 2, "best": (NEAR,)},
         "x=10, y=20 is not reported: it is accepted, but would be match number 4, and max_count is 2. Raise "
-        "max_count to 4 to have it.\nThe best place besides is x=12, y=24 (not reported), with a score of 0.61.",
+        "max_count to 4 to have it.\nThe best position besides is x=12, y=24 (not reported), with a score of 0.61.",
     ),
     (
         {**BASE, "rule": "not a peak", "score": 0.9, "higher": BETTER, "threshold": 0.8, "nearest_peak": NEAR,
          "best": (NEAR,)},
         "x=10, y=20 is not reported: its score is 0.90, and its neighbour x=12, y=24 has 0.96.\nA better peak is "
         "near. x=12, y=24 is not reported: its score is 0.61 (the best peak), and at least 0.80 is required there."
-        " If the place is right, lower the threshold.",
+        " If the position is right, lower the threshold.",
     ),
     (
         {**BASE, "rule": "not a peak", "score": 0.957, "higher": BETTER, "allowed": 0.01, "best": (
             Decision(box=Box((0, 0), (8, 16)), reported=True, rule="reported", score=0.1, filtered_score=0.9,
                     prefilter="whiten", false_alarms=2e-3),)},
         "x=10, y=20 is not reported: its neighbour x=12, y=24 has the same score, 0.96, and of equal ones only the"
-        " middle counts.\nThe best place besides is x=0, y=0 (reported), with a score of 0.90 in the whitened "
+        " middle counts.\nThe best position besides is x=0, y=0 (reported), with a score of 0.90 in the whitened "
         "image; 0.002 false alarms are expected at this score.",
     ),
     (
@@ -904,7 +904,7 @@ SENTENCES = [
             Match(HERE, 0.953, false_alarms=0.004), factor=2 / 3), "turn_hint": Hint(
             Match(THERE, 0.9, false_alarms=0.002), turn="turned 90"), "tried": 15},
         "x=10, y=20 has no score: the image is constant there, or the part of the template on valid pixels, so "
-        'that there is nothing to compare. The metric "ssd" scores such places, too.\nThe template fits much better'
+        'that there is nothing to compare. The metric "ssd" scores such positions, too.\nThe template fits much better'
         " at 0.667 times its size: its score is 0.95 at x=10, y=20; 0.004 false alarms are expected at this score."
         " Search with it changed like that.\nThe template fits much better rotated 90 degrees counter-clockwise: "
         "its score is 0.90 at x=12, y=24; 0.002 false alarms are expected at this score. Search with it changed "

@@ -35,7 +35,7 @@ def correlated(tiles, kernels, tiling, kind=CompiledTransforms):
     pairs = [
         (transforms.transform(t), transforms.kernel_spectrum(k)) for t, k in zip(tiles, kernels, strict=True)
     ]
-    return transforms.correlate(pairs)[tuple(map(slice, tiling.places))]
+    return transforms.correlate(pairs)[tuple(map(slice, tiling.positions))]
 
 
 def by_scipy(tiles, kernels, tiling):
@@ -92,9 +92,9 @@ def test_one_pixel_and_one_weight_land_where_they_must(seed):
     weight = tuple(int(rng.integers(k)) for k in window)
     tile, kernel = np.zeros(shape), np.zeros(window)
     tile[pixel], kernel[weight] = 3, 5
-    wanted = np.zeros(tiling.places)
+    wanted = np.zeros(tiling.positions)
     place = tuple(p - w for p, w in zip(pixel, weight, strict=True))
-    if all(0 <= p < n for p, n in zip(place, tiling.places, strict=True)):
+    if all(0 <= p < n for p, n in zip(place, tiling.positions, strict=True)):
         wanted[place] = 15
     np.testing.assert_allclose(correlated([tile], [kernel], tiling), wanted, rtol=0, atol=2e-14)
 

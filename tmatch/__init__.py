@@ -1,4 +1,4 @@
-"""Find a small picture in a big one by normalized cross-correlation, and say how sure that is."""
+"""Find a small image in a big one by zero-mean normalized cross-correlation, and say how sure each match is."""
 
 from tmatch import kernels, synthetic
 from tmatch._detection.false_alarms import Chance, estimate_chance

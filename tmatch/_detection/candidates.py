@@ -61,7 +61,7 @@ def find_best(searches: Sequence[Search], resources: Resources) -> list[Candidat
         scorers += plan([_double(search)])
     resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     for scorer, search in zip(scorers, searches, strict=True):
-        best_score, best_position = -np.inf, (0,) * len(scorer.tiling.places)
+        best_score, best_position = -np.inf, (0,) * len(scorer.tiling.positions)
         builder = summary_builder(search)
         for first, scores in _summarised(_bands(scorer, resources), builder):
             position = np.unravel_index(scores.argmax(), scores.shape)
@@ -85,19 +85,19 @@ def _find_in_bands(scorer: Scorer, search: Search, criterion: Criterion, resourc
     builder = summary_builder(search)
     bands = _summarised(_bands(scorer, resources), builder)
     if criterion.threshold is not None:
-        positions, scores = _peaks_in_bands(bands, scorer.tiling.places, criterion.threshold)
+        positions, scores = _peaks_in_bands(bands, scorer.tiling.positions, criterion.threshold)
         return Candidates(positions, scores, null_of(builder, search))
-    keep_all = math.prod(scorer.tiling.places) <= execution.current().kept_positions
+    keep_all = math.prod(scorer.tiling.positions) <= execution.current().kept_positions
     kept = [band for band in bands if keep_all]
     null = null_of(builder, search)
     if null is None:  # `check_decision` refused it
         raise AssertionError
     floor = float(criterion.floors(null).min())
     if floor == math.inf:
-        return Candidates(np.empty((0, len(scorer.tiling.places)), np.intp), np.empty(0), null)
+        return Candidates(np.empty((0, len(scorer.tiling.positions)), np.intp), np.empty(0), null)
     if not keep_all:
         resources.progress.expect(scorer.tiling.count)
-    positions, scores = _peaks_in_bands(kept or _bands(scorer, resources), scorer.tiling.places, floor)
+    positions, scores = _peaks_in_bands(kept or _bands(scorer, resources), scorer.tiling.positions, floor)
     return criterion.choose(Candidates(positions, scores, null))
 
 
@@ -128,7 +128,7 @@ def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterat
     for first, scores in bands:
         if builder is not None:
             # In a batch with smaller templates, a template has fewer positions.
-            lead, *others = builder.places
+            lead, *others = builder.positions
             part = (slice(first, min(first + len(scores), lead)), *(slice(0, n) for n in others))
             part_scores = scores[(slice(0, part[0].stop - first), *part[1:])]
             if part_scores.size:
@@ -146,8 +146,8 @@ def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
         pending += blocks
         stop = blocks[0][0].stop
         first = pending[0][0].start
-        shape = (stop - first, *scorer.tiling.places[1:])
-        if math.prod(shape) < execution.current().band_positions and stop < scorer.tiling.places[0]:
+        shape = (stop - first, *scorer.tiling.positions[1:])
+        if math.prod(shape) < execution.current().band_positions and stop < scorer.tiling.positions[0]:
             continue
         scores = np.full(shape, -np.inf)  # in a batch with smaller templates, a template has fewer positions
 
@@ -179,10 +179,10 @@ def candidates_in_map(made: ScoreMap, criterion: Criterion | None = None) -> Can
 
 
 def best_in_map(made: ScoreMap) -> Candidates:
-    """Find the best place of a score map that is made already, the first of equal ones."""
+    """Find the best position of a score map that is made already, the first of equal ones."""
     best = made.best
-    place = made.search.position_of(best.box.start)
-    return Candidates(np.array([place], np.intp), np.array([best.score]), null_of_map(made))
+    position = made.search.position_of(best.box.start)
+    return Candidates(np.array([position], np.intp), np.array([best.score]), null_of_map(made))
 
 
 def null_of_map(made: ScoreMap) -> NullDistribution | None:

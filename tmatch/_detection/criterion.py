@@ -24,7 +24,7 @@ class Candidates:
     After filtering, `scores` are those of the arrays as they are, and `filtered_scores` decide.
     """
 
-    places: Positions
+    positions: Positions
     scores: Array
     null: NullDistribution | None
     filtered_scores: Array | None = None
@@ -37,7 +37,7 @@ class Candidates:
     def select(self, which: Array) -> "Candidates":
         """Return some of the candidates."""
         filtered = None if self.filtered_scores is None else self.filtered_scores[which]
-        return Candidates(self.places[which], self.scores[which], self.null, filtered)
+        return Candidates(self.positions[which], self.scores[which], self.null, filtered)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Criterion:
         if self.threshold is not None:
             return np.asarray(found.decision_scores >= self.threshold)
         if self.false_alarms is None or found.null is None:
-            return np.ones(len(found.places), bool)
+            return np.ones(len(found.positions), bool)
         scores = found.decision_scores
-        few = found.null.false_alarms(found.places, scores) <= self.false_alarms
+        few = found.null.false_alarms(found.positions, scores) <= self.false_alarms
         return np.asarray((few & (scores >= 0)) | (scores >= self.copy_score))
 
     def choose(self, found: Candidates) -> Candidates:
@@ -136,9 +136,7 @@ def _check_threshold(threshold: float, metric: str) -> None:
     if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
         bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
         known = bounds.get((low, high), "finite numbers")
-        msg = (
-            f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
-        )
+        msg = f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some position could reach"
         raise ValueError(msg)
 
 

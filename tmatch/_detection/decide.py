@@ -13,7 +13,7 @@ from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.peaks import better_near
 from tmatch._results.boxes import Box, iou
-from tmatch._results.decisions import CandidateDecision, Place, Reason
+from tmatch._results.decisions import CandidateDecision, Position, Reason
 from tmatch._results.matches import Match, better_overlapping
 from tmatch._scoring.search import Search
 
@@ -38,32 +38,34 @@ class TemplateCandidates:
     @cached_property
     def boxes(self) -> list[Box]:
         """The windows of the candidates."""
-        return [self.search.box_at(place) for place in self.peaks.places.tolist()]
+        return [self.search.box_at(position) for position in self.peaks.positions.tolist()]
 
-    def at(self, place: Place, score: float, decision_score: float) -> "TemplateCandidates":
-        """Return one place of the score map, candidate or not, in the place of the candidates."""
+    def at(self, position: Position, score: float, decision_score: float) -> "TemplateCandidates":
+        """Return one position of the score map, candidate or not, in the position of the candidates."""
         filtered = None if self.prefilter == "none" else np.array([decision_score])
-        one = Candidates(np.array([place], np.intp), np.array([score]), self.peaks.null, filtered)
+        one = Candidates(np.array([position], np.intp), np.array([score]), self.peaks.null, filtered)
         return replace(self, peaks=one)
 
     def alike(self) -> Array:
         """Check which candidates have some similarity before filtering, too."""
         unfiltered = self.peaks.filtered_scores is None
-        return np.ones(len(self.peaks.places), bool) if unfiltered else self.peaks.scores > 0
+        return np.ones(len(self.peaks.positions), bool) if unfiltered else self.peaks.scores > 0
 
     def evidence(self) -> Array:
         """Compute the evidence of candidates, comparable between templates; their scores if there is no null."""
         peaks = self.peaks
         return (
-            peaks.scores if peaks.null is None else peaks.null.evidence(peaks.places, peaks.decision_scores)
+            peaks.scores
+            if peaks.null is None
+            else peaks.null.evidence(peaks.positions, peaks.decision_scores)
         )
 
     def false_alarms(self, at_least: float = 0.0) -> list[float] | None:
         """Compute the expected number of false alarms of candidates; None if there is no null distribution."""
-        null, places, scores = self.peaks.null, self.peaks.places, self.peaks.decision_scores
+        null, positions, scores = self.peaks.null, self.peaks.positions, self.peaks.decision_scores
         if null is None:
             return None
-        expected = null.false_alarms(places, scores, n_tests=self.n_tests, at_least=at_least)
+        expected = null.false_alarms(positions, scores, n_tests=self.n_tests, at_least=at_least)
         return [*map(float, expected)]
 
     def matches(self, at_least: float = 0.0) -> list[Match]:
@@ -72,7 +74,7 @@ class TemplateCandidates:
         expected = self.false_alarms(at_least)
         if expected is None or self.peaks.null is None:
             return [Match(box, score, self.label) for box, score in zip(boxes, scores, strict=True)]
-        elsewhere = self.peaks.null.cells.best_elsewhere(self.peaks.places).tolist()
+        elsewhere = self.peaks.null.cells.best_elsewhere(self.peaks.positions).tolist()
         own = self.peaks.decision_scores.tolist()
         second = [
             round(other / one, 4) if one > 0 else None for other, one in zip(elsewhere, own, strict=True)
@@ -111,12 +113,12 @@ class _Records:
         self.found, self.criterion = found, criterion
         self.boxes = [box for each in found for box in each.boxes]
         self.scores = [score for each in found for score in each.peaks.scores.tolist()]
-        self.labels = [each.label for each in found for _ in each.peaks.places]
+        self.labels = [each.label for each in found for _ in each.peaks.positions]
         self.rules: list[Reason] = ["reported"] * len(self.boxes)
         self.better: dict[int, int] = {}
         self.numbers: dict[int, int] = {}
         self.at_least = 0.0
-        ends = np.cumsum([0, *(len(each.peaks.places) for each in found)]).tolist()
+        ends = np.cumsum([0, *(len(each.peaks.positions) for each in found)]).tolist()
         self.parts = [range(*bounds) for bounds in itertools.pairwise(ends)]
         self.evidence = self._evidence()
 
@@ -184,7 +186,7 @@ def _check_distance(records: _Records) -> None:
     for each, part in zip(records.found, records.parts, strict=True):
         remaining = records.remaining(part)
         own = each.peaks.select(np.array(remaining, np.intp) - part.start)
-        better = better_near(own.places, own.scores, records.criterion.min_distance)
+        better = better_near(own.positions, own.scores, records.criterion.min_distance)
         near = np.flatnonzero(better >= 0)
         records.better |= {remaining[i]: remaining[better[i]] for i in near.tolist()}
         records.remove((remaining[i] for i in near.tolist()), "distance")

@@ -279,9 +279,9 @@ def _count_matches(peaks: Array, scores: Array, minima: Array) -> int:
     if np.count_nonzero(scores >= COPY_SCORE) < 2:
         return 1
     order = np.argsort(-peaks, kind="stable")
-    tail, heights = FittedTail.of(minima), peaks[order] ** POWER
+    tail, powers = FittedTail.of(minima), peaks[order] ** POWER
     copies = (2 * tail.expect(peaks[order]) < _OUTLIER) & (scores[order] >= COPY_SCORE)
-    apart = heights - np.append(heights[1:], 0) > _APART * tail.scale
+    apart = powers - np.append(powers[1:], 0) > _APART * tail.scale
     last = np.flatnonzero(np.logical_and.accumulate(copies) & apart)
     return int(last[-1]) + 1 if len(last) else 1
 

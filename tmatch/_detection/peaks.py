@@ -20,13 +20,13 @@ def find_peaks(
 ) -> NDArray[np.intp]:
     """Find the local maxima of a score map.
 
-    A peak is a place none of whose neighbours (diagonal ones too) is higher. A plateau of equal
-    scores is one peak, at the plateau's middle. The border counts like any other place.
+    A peak is a position none of whose neighbours (diagonal ones too) is higher. A plateau of equal
+    scores is one peak, at the plateau's middle. The border counts like any other position.
 
     Parameters
     ----------
     scores : array of real numbers, any dimension
-        A score map. Minus infinity marks places that are no peaks; NaN is refused.
+        A score map. Minus infinity marks positions that are no peaks; NaN is refused.
     threshold : float or None
         Least score of a peak; None for no limit.
     min_distance : int
@@ -60,11 +60,11 @@ def find_peaks(
     _check(array, threshold)
     check_count("max_count", max_count)
     check_count("min_distance", min_distance)
-    heights = _heights(array)
-    places, tops, around = candidates(heights, LOWEST if threshold is None else threshold)
-    peaks = settle(places, tops, around)
-    peaks = peaks[better_near(places[peaks], tops[peaks], min_distance) < 0]
-    return places[peaks[np.argsort(-tops[peaks], kind="stable")]][:max_count]
+    scores = _as_floats(array)
+    positions, tops, around = candidates(scores, LOWEST if threshold is None else threshold)
+    peaks = settle(positions, tops, around)
+    peaks = peaks[better_near(positions[peaks], tops[peaks], min_distance) < 0]
+    return positions[peaks[np.argsort(-tops[peaks], kind="stable")]][:max_count]
 
 
 def _check(array: Array, threshold: float | None) -> None:
@@ -72,7 +72,7 @@ def _check(array: Array, threshold: float | None) -> None:
         msg = f"`scores` has dtype {array.dtype}; it must hold real numbers"
         raise TypeError(msg)
     if array.size == 0 or array.ndim == 0:
-        msg = f"`scores` has shape {array.shape}; it must have at least one axis and one place"
+        msg = f"`scores` has shape {array.shape}; it must have at least one axis and one position"
         raise ValueError(msg)
     if array.dtype.kind == "f" and np.isnan(array.max()):
         msg = "`scores` holds NaN; replace it, for instance with np.nan_to_num(scores, nan=-1)"
@@ -82,73 +82,73 @@ def _check(array: Array, threshold: float | None) -> None:
         raise ValueError(msg)
 
 
-def _heights(array: Array) -> Array:
+def _as_floats(array: Array) -> Array:
     """Return floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
         return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.float64)
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
-def settle(places: NDArray[np.intp], heights: Array, around: Array) -> NDArray[np.intp]:
-    """Find the peaks among places in row-major order: of a plateau its middle.
+def settle(positions: NDArray[np.intp], scores: Array, around: Array) -> NDArray[np.intp]:
+    """Find the peaks among positions in row-major order: of a plateau its middle.
 
-    All places that no neighbour is higher than must be among them; `around` holds the heights of the neighbours.
+    All positions that no neighbour is higher than must be among them; `around` holds the scores of the neighbours.
     """
-    highest: Array = np.all(around <= heights[:, None], axis=1)
-    level = (around == heights[:, None]) & highest[:, None]
+    highest: Array = np.all(around <= scores[:, None], axis=1)
+    level = (around == scores[:, None]) & highest[:, None]
     flat = level.any(axis=1)
     alone = np.flatnonzero(highest & ~flat)
     if not flat.any():
         return alone
-    middles = np.flatnonzero(flat)[_plateau_middles(places[flat], level[flat])]
+    middles = np.flatnonzero(flat)[_plateau_middles(positions[flat], level[flat])]
     return np.sort(np.concatenate([alone, middles]))
 
 
-def _plateau_middles(places: NDArray[np.intp], level: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Find one place for each plateau that no higher place touches: the one nearest to its centroid.
+def _plateau_middles(positions: NDArray[np.intp], level: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Find one position for each plateau that no higher position touches: the one nearest to its centroid.
 
-    `level` marks the neighbours of a place that are as high as it is.
+    `level` marks the neighbours of a position that are as high as it is.
     """
     from scipy.sparse import coo_array  # noqa: PLC0415
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
-    corner, shape = places.min(axis=0) - 1, np.ptp(places, axis=0) + 3
-    keys = np.ravel_multi_index(tuple((places - corner).T), tuple(shape))
+    corner, shape = positions.min(axis=0) - 1, np.ptp(positions, axis=0) + 3
+    keys = np.ravel_multi_index(tuple((positions - corner).T), tuple(shape))
     one, direction = np.nonzero(level)
     wanted = np.ravel_multi_index(
-        tuple((places[one] + shifts(places.shape[1])[direction] - corner).T), tuple(shape)
+        tuple((positions[one] + shifts(positions.shape[1])[direction] - corner).T), tuple(shape)
     )
     other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     known = keys[other] == wanted
-    links = coo_array((known[known], (one[known], other[known])), shape=(len(places),) * 2)
+    links = coo_array((known[known], (one[known], other[known])), shape=(len(positions),) * 2)
     count, labels = connected_components(links, directed=False)
-    # A neighbour of equal height that is no highest place itself touches something higher: a slope's terrace.
+    # A neighbour of equal height that is no highest position itself touches something higher: a slope's terrace.
     sloping = np.zeros(count, bool)
     sloping[labels[one[~known]]] = True
-    middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in places.T]
-    distance = np.square(places - np.stack(middles, axis=1)).sum(axis=1).round(9)  # equal ones stay equal
-    order = np.lexsort((np.arange(len(places)), distance, labels))
+    middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in positions.T]
+    distance = np.square(positions - np.stack(middles, axis=1)).sum(axis=1).round(9)  # equal ones stay equal
+    order = np.lexsort((np.arange(len(positions)), distance, labels))
     first = order[np.unique(labels[order], return_index=True)[1]]
     return np.asarray(first[~sloping[labels[first]]])
 
 
-def better_near(places: NDArray[np.intp], heights: Array, min_distance: int) -> NDArray[np.intp]:
+def better_near(positions: NDArray[np.intp], scores: Array, min_distance: int) -> NDArray[np.intp]:
     """Find for each peak the best one that is kept and nearer than `min_distance`; -1 where there is none.
 
     Peaks are kept best first, equal ones in the order given.
     """
-    better = np.full(len(places), -1, np.intp)
+    better = np.full(len(positions), -1, np.intp)
     if min_distance == 1:
         return better
     kept: dict[tuple[int, ...], int] = {}  # by cells that hold no two peaks that are far enough apart
-    around = np.vstack([np.zeros((1, places.shape[1]), np.intp), shifts(places.shape[1])])
-    for i in np.argsort(-heights, kind="stable").tolist():
-        place = places[i]
-        cells = map(tuple, (place // min_distance + around).tolist())
+    around = np.vstack([np.zeros((1, positions.shape[1]), np.intp), shifts(positions.shape[1])])
+    for i in np.argsort(-scores, kind="stable").tolist():
+        position = positions[i]
+        cells = map(tuple, (position // min_distance + around).tolist())
         others = [kept[cell] for cell in cells if cell in kept]
-        near = [j for j in others if np.abs(place - places[j]).max() < min_distance]
+        near = [j for j in others if np.abs(position - positions[j]).max() < min_distance]
         if near:
-            better[i] = min(near, key=lambda j: (-heights[j], j))
+            better[i] = min(near, key=lambda j: (-scores[j], j))
         else:
-            kept[tuple((place // min_distance).tolist())] = i
+            kept[tuple((position // min_distance).tolist())] = i
     return better

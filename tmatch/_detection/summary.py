@@ -16,7 +16,7 @@ _MAX_CELLS = 2**18
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """A score map summarised in cells of `size` places.
+    """A score map summarised in cells of `size` positions.
 
     `extrema` are two maps, none below 0: maxima of each cell, and negated minima. `sums` are two: of squared scores,
     and of their number.
@@ -31,20 +31,20 @@ class ScoreSummary:
         """The highest score of each cell."""
         return np.asarray(self.extrema[0])
 
-    def of(self, places: Positions) -> tuple[Array, ...]:
-        """Return the cell of each place."""
-        return tuple((places // self.size).T)
+    def of(self, positions: Positions) -> tuple[Array, ...]:
+        """Return the cell of each position."""
+        return tuple((positions // self.size).T)
 
     def mean_square(self) -> Array:
         """Average the squared scores of each cell and those around it."""
         squares, count = with_neighbours(self.sums, largest=False)
         return np.asarray(np.divide(squares, count, out=np.zeros_like(squares), where=count > 0))
 
-    def best_elsewhere(self, places: Positions) -> Array:
-        """Find the highest score half a template's side away from each place, or more; 0 if none is above 0."""
-        high, reach, cells = self.high, _CELLS // 2, places // self.size
+    def best_elsewhere(self, positions: Positions) -> Array:
+        """Find the highest score half a template's side away from each position, or more; 0 if none is above 0."""
+        high, reach, cells = self.high, _CELLS // 2, positions // self.size
         top = np.unravel_index(high.argmax(), high.shape)
-        best = np.full(len(places), high[top])
+        best = np.full(len(positions), high[top])
         near = (np.abs(cells - top) <= reach).all(axis=1)
         for cell in set(map(tuple, cells[near].tolist())):  # few; for them the highest one is not elsewhere
             others = high.copy()
@@ -56,11 +56,11 @@ class ScoreSummary:
 class SummaryBuilder:
     """Summary of a score map whose blocks are scored in any order."""
 
-    def __init__(self, places: Shape, window: Shape) -> None:
+    def __init__(self, positions: Shape, window: Shape) -> None:
         coarse = max(
-            1.0, (math.prod(places) / math.prod(map(_cell, window)) / _MAX_CELLS) ** (1 / len(places))
+            1.0, (math.prod(positions) / math.prod(map(_cell, window)) / _MAX_CELLS) ** (1 / len(positions))
         )
-        self.places, self.size = places, tuple(math.ceil(_cell(n) * coarse) for n in window)
+        self.positions, self.size = positions, tuple(math.ceil(_cell(n) * coarse) for n in window)
         self._parts: dict[Shape, Array] = {}
 
     def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
@@ -79,7 +79,7 @@ class SummaryBuilder:
 
     def cells(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""
-        shape = [-(-n // size) for n, size in zip(self.places, self.size, strict=True)]
+        shape = [-(-n // size) for n, size in zip(self.positions, self.size, strict=True)]
         extrema, sums = np.zeros((2, *shape), np.float32), np.zeros((2, *shape))
         for start, parts in sorted(self._parts.items()):
             ends = zip(start, self.size, parts.shape[1:], strict=True)

@@ -36,9 +36,9 @@ class FittedTail:
     def of(cls, evidence: Array) -> "FittedTail":
         """Fit the tail to the evidence of peaks and minima."""
         k = min(max(MIN_TAIL, int(_TAIL * len(evidence))), len(evidence) - 1)
-        heights = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** POWER
-        least = float(heights[0])
-        scale = float((heights[1:] - least).mean())
+        powers = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** POWER
+        least = float(powers[0])
+        scale = float((powers[1:] - least).mean())
         return cls(k, least, max(scale, _MIN_SCALE * least, 1e-9))
 
     def expect(self, evidence: Array) -> Array:
@@ -57,12 +57,12 @@ class FittedTail:
 
 @dataclass(frozen=True)
 class AnalyticTail:
-    """Tail of the correlations of white noise with so many pixels, at so many places.
+    """Tail of the correlations of white noise with so many pixels, at so many positions.
 
     Evidence is ``-log(1 - r^2) / 2``.
     """
 
-    places: float
+    positions: float
     pixels: float
     max_score = _NEARLY_1
 
@@ -75,14 +75,14 @@ class AnalyticTail:
         """Compute the expected number of false alarms."""
         from scipy.special import betainc  # noqa: PLC0415
 
-        result: Array = self.places / 2 * betainc((self.pixels - 1) / 2, 0.5, np.exp(-2 * evidence))
+        result: Array = self.positions / 2 * betainc((self.pixels - 1) / 2, 0.5, np.exp(-2 * evidence))
         return result
 
     def needed(self, false_alarms: float) -> float:
         """Compute the evidence at which so many false alarms are expected."""
         from scipy.special import betaincinv  # noqa: PLC0415
 
-        share = min(2 * false_alarms / self.places, 1.0)
+        share = min(2 * false_alarms / self.positions, 1.0)
         return float(-0.5 * np.log(max(betaincinv((self.pixels - 1) / 2, 0.5, share), 1e-300)))
 
 

@@ -1,4 +1,4 @@
-"""Why a place was reported or was not."""
+"""Why a position was reported or was not."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from tmatch._diagnostics.variants import Scene, prepare_variants, variants_of
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
 from tmatch._filtering.noise import estimate_noise
-from tmatch._results.decisions import MANY, PASSED, Decision, Place
+from tmatch._results.decisions import MANY, PASSED, Decision, Position
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Preparing, Scoring
 from tmatch._scoring.metrics import METRICS
@@ -25,7 +25,7 @@ from tmatch._search.matcher import searches_of
 from tmatch._search.recipe import SearchResult, search
 
 _FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
-_BEST = 5  # places are described besides
+_BEST = 5  # positions are described besides
 _NEAR = 4  # a quarter of the template's side
 
 
@@ -44,7 +44,7 @@ def explain(
     mask: ArrayLike | None = None,
     **scoring: Unpack[Scoring],
 ) -> Explanation:
-    """Explain why `locate` reports a place of an image, or why it does not.
+    """Explain why `locate` reports a position of an image, or why it does not.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def explain(
         The array sought.
     at : sequence of int, or None
         The first pixel of the window to be explained on each axis, (row, column) in 2-D. None: that of the best match,
-        or, if nothing is found, of the place that came nearest to acceptance.
+        or, if nothing is found, of the position that came nearest to acceptance.
     false_alarms, threshold, max_count, max_overlap, min_distance, prefilter
-        Which places are matches, as in `locate`.
+        Which positions are matches, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, see `match_template`.
     **scoring
@@ -66,13 +66,13 @@ def explain(
     Returns
     -------
     Explanation
-        What was decided about the place, and about a better peak near it; the best places; and, if the template is not
-        found, whether it is in another size, rotated or flipped. All of it in words, too.
+        What was decided about the position, and about a better peak near it; the best positions; and, if the template
+        is not found, whether it is in another size, rotated or flipped. All of it in words, too.
 
     Raises
     ------
     ValueError, TypeError
-        As in `locate`; and if `at` is no place of an image with these axes, or there are several templates.
+        As in `locate`; and if `at` is no position of an image with these axes, or there are several templates.
 
     See Also
     --------
@@ -85,10 +85,10 @@ def explain(
 
     For the hints the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and 2 times its size,
     rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large templates and the image
-    are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest side; the best places are
-    then scored at full resolution. A hint is what `locate` would find of all these together, if it has a higher score
-    than the place, and a tenth of its false alarms or less. That takes two axes besides that of channels, and a metric
-    for which false alarms can be estimated.
+    are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest side; the best positions
+    are then scored at full resolution. A hint is what `locate` would find of all these together, if it has a higher
+    score than the position, and a tenth of its false alarms or less. That takes two axes besides that of channels, and
+    a metric for which false alarms can be estimated.
 
     Examples
     --------
@@ -135,44 +135,46 @@ def explain(
 
 
 class _Records:
-    """Decisions of all stages of a search, looked up by place."""
+    """Decisions of all stages of a search, looked up by position."""
 
     def __init__(self, result: SearchResult, criterion: Criterion) -> None:
         [scores] = result.maps
         self._stages = [StageRecords(scores, stage, criterion) for stage in result.stages]
         self._matches, self.n_matches = [match.box.start for match in result.matches], len(result.matches)
 
-    def about(self, start: Place, stage: StageRecords | None = None) -> Decision:
+    def about(self, start: Position, stage: StageRecords | None = None) -> Decision:
         """Look up a window by its first pixel, in one stage or in that in which it did best."""
         if start in self._matches:
             return self._stages[-1].about(start)
         return max((each.about(start) for each in ([stage] if stage else self._stages)), key=_success)
 
-    def best_start(self) -> Place:
-        """Find the first pixel of the best match, or of the place that came nearest to acceptance."""
+    def best_start(self) -> Position:
+        """Find the first pixel of the best match, or of the position that came nearest to acceptance."""
         if self._matches:
             return self._matches[0]
         nearest = [(stage, stage.nearest()) for stage in self._stages]
-        starts = [stage.box(place).start for stage, place in nearest if place is not None]
+        starts = [stage.box(position).start for stage, position in nearest if position is not None]
         return max(starts, key=lambda start: _success(self.about(start)), default=self._stages[0].first)
 
     def nearest_peak(self, decision: Decision) -> Decision | None:
-        """Look up the best peak within a quarter of the template's side, if it is above this place."""
+        """Look up the best peak within a quarter of the template's side, if it is above this position."""
         if decision.reported:
             return None
         reach = np.maximum(np.array(decision.box.shape) // _NEAR, 1)
-        peaks = [(stage, stage.peak_near(stage.place(decision.box.start), reach)) for stage in self._stages]
+        peaks = [
+            (stage, stage.peak_near(stage.position(decision.box.start), reach)) for stage in self._stages
+        ]
         found = [self.about(stage.box(peak).start) for stage, peak in peaks if peak is not None]
         return max(found, key=_success, default=None)
 
     def best(self, decision: Decision) -> tuple[Decision, ...]:
-        """Look up the best places of the stage in which a place did best."""
+        """Look up the best positions of the stage in which a position did best."""
         stage = next(stage for stage in self._stages if stage.how == decision.prefilter)
         return tuple(self.about(box.start, stage) for box in stage.best(_BEST))
 
 
 def _success(decision: Decision) -> tuple[int, float]:
-    """Rank a place by how close it came to acceptance; all with many false alarms are equal."""
+    """Rank a position by how close it came to acceptance; all with many false alarms are equal."""
     passed = PASSED.index(decision.rule) + 1 if decision.rule in PASSED else 0
     expected = MANY if decision.false_alarms is None else decision.false_alarms
     return passed, -min(expected, MANY)
@@ -186,7 +188,7 @@ def _hints_for(
     scoring: Scoring,
     resources: Resources,
 ) -> dict[str, Any]:
-    """Search for the template in other sizes, rotated and flipped, that does better than a place."""
+    """Search for the template in other sizes, rotated and flipped, that does better than a position."""
     axis = scoring.get("channel_axis")
     pixels, searched = channels_last(np.asarray(template), axis), channels_last(np.asarray(image), axis)
     if pixels.ndim - (axis is not None) != 2:
@@ -220,16 +222,16 @@ def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:
         return None
 
 
-def _checked(at: Sequence[int], axes: int) -> Place:
-    """Check the place that is to be explained."""
+def _checked(at: Sequence[int], axes: int) -> Position:
+    """Check the position that is to be explained."""
     try:
-        place = tuple(operator.index(number) for number in at)
+        position = tuple(operator.index(number) for number in at)
     except TypeError:
-        place = ()
-    if len(place) != axes:
+        position = ()
+    if len(position) != axes:
         what = ", (row, column)" if axes == 2 else ""
         msg = (
             f"`at` is {at!r}; it must be {axes} whole numbers: the first pixel of a window on each axis{what}"
         )
         raise ValueError(msg)
-    return place
+    return position

@@ -30,9 +30,9 @@ _MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
 _REDUCTIONS = (4, 2)  # of the resolution
 _MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
-_REFINED = 3  # places of each variant that are scored at full resolution
+_REFINED = 3  # positions of each variant that are scored at full resolution
 _REFINED_FALSE_ALARMS = 10  # at reduced resolution, where fine details may be lost
-_MIN_OVERLAP = 1e-3  # the place found at reduced resolution has enough
+_MIN_OVERLAP = 1e-3  # the position found at reduced resolution has enough
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class VariantSearch:
     ) -> tuple[Hint | None, Hint | None]:
         """Find the best change of size, and the best rotation or flip.
 
-        They must be accepted among all variants, with a tenth of the false alarms of the place that was decided on,
+        They must be accepted among all variants, with a tenth of the false alarms of the position that was decided on,
         and a higher score; with their middle in the box `near`, if there is one.
         """
         reduced = self.reduction > 1
@@ -106,7 +106,7 @@ class VariantSearch:
         return choose(matches, self.variants, decision, near)
 
     def _refined(self, result: SearchResult, near: Box | None) -> list[Match]:
-        """Score the best places of each variant at full resolution; false alarms are those of the reduced one."""
+        """Score the best positions of each variant at full resolution; false alarms are those of the reduced one."""
         refined = []
         for found in result.stages[-1].found:
             variant = self.variants[found.label]
@@ -116,8 +116,8 @@ class VariantSearch:
             matcher = self._matcher_at_full_resolution(variant) if boxes else self.matcher
             for match, box in boxes:
                 exact, score = self._refine(matcher, box)
-                place = found.search.position_of(match.box.start)
-                [decided] = found.at(place, score, score).matches()
+                position = found.search.position_of(match.box.start)
+                [decided] = found.at(position, score, score).matches()
                 refined.append(replace(decided, box=exact))
         return [each for each in refined if (each.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS]
 
@@ -130,7 +130,7 @@ class VariantSearch:
         return self.preparing.get("output", "valid") == "valid"
 
     def _matcher_at_full_resolution(self, variant: Variant) -> Matcher:
-        """Prepare a variant for a search around a place that has enough overlap."""
+        """Prepare a variant for a search around a position that has enough overlap."""
         options: dict[str, Any] = {
             **self.preparing,
             "output": "valid" if self._whole else "full",
@@ -139,7 +139,7 @@ class VariantSearch:
         return Matcher(variant.template, masks=variant.mask, **options)
 
     def _refine(self, matcher: Matcher, box: Box) -> tuple[Box, float]:
-        """Find the best place around one that is known at reduced resolution, and its score."""
+        """Find the best position around one that is known at reduced resolution, and its score."""
         reach = 2 * self.reduction
         start = [max(0, s - reach) for s in box.start]
         stop = [min(n, e + reach) for n, e in zip(self.scene.image.shape, box.stop, strict=False)]
@@ -150,8 +150,8 @@ class VariantSearch:
         near = [np.flatnonzero(np.abs(a - s) <= reach) for a, s in zip(starts, box.start, strict=True)]
         part = scores[np.ix_(*near)]
         best = np.unravel_index(part.argmax(), part.shape)
-        place = tuple(int(a[n[i]]) for a, n, i in zip(starts, near, best, strict=True))
-        return Box(place, box.shape), float(part[best])
+        position = tuple(int(a[n[i]]) for a, n, i in zip(starts, near, best, strict=True))
+        return Box(position, box.shape), float(part[best])
 
 
 def prepare_variants(scene: Scene, variants: Sequence[Variant], preparing: Preparing) -> VariantSearch | None:
@@ -179,7 +179,7 @@ def _matcher_of(variants: Mapping[str, Variant], preparing: Preparing) -> Matche
 def choose(
     matches: Sequence[Match], changes: Mapping[str, Variant], decision: Decision, near: Box | None
 ) -> tuple[Hint | None, Hint | None]:
-    """Choose what does clearly better than a place, and of that what has the fewest false alarms."""
+    """Choose what does clearly better than a position, and of that what has the fewest false alarms."""
     better = [match for match in matches if _is_better(match, decision) and _is_near(match.box, near)]
     hints = []
     for match in sorted(better, key=lambda match: match.false_alarms or 0.0):
@@ -231,13 +231,13 @@ def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
 
 
 def _is_better(match: Match, decision: Decision) -> bool:
-    """Check that a match is clearly better than a place."""
+    """Check that a match is clearly better than a position."""
     unknown = decision.score is None or decision.false_alarms is None
     return unknown or (match.score > (decision.score or 0.0) and _is_rarer(match, decision))
 
 
 def _is_rarer(match: Match, decision: Decision) -> bool:
-    """Check that a match has clearly fewer false alarms than a place."""
+    """Check that a match has clearly fewer false alarms than a position."""
     if decision.score is None or decision.false_alarms is None or match.false_alarms is None:
         return True
     return match.false_alarms * _BETTER <= decision.false_alarms

@@ -4,18 +4,18 @@ import math
 from collections.abc import Callable
 
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
-from tmatch._results.decisions import MANY, PASSED, Decision, Place
+from tmatch._results.decisions import MANY, PASSED, Decision, Position
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.matches import Match
 
-Naming = Callable[[Place], str]
+Naming = Callable[[Position], str]
 _RARE = 1e-3  # fewer false alarms are not counted
 _FILTERED = {"whiten": "whitened", "bandpass": "band-passed"}
 
 
 def describe_explanation(explanation: Explanation, name: Naming | None = None) -> str:
     """Write an explanation in a few sentences; `name` names windows by their first pixel."""
-    name = name or name_place
+    name = name or name_position
     peak = explanation.nearest_peak
     lines = [_describe(explanation, explanation, name)]
     if peak is not None and not (explanation.removed_by and peak.box == explanation.removed_by.box):
@@ -26,13 +26,13 @@ def describe_explanation(explanation: Explanation, name: Naming | None = None) -
     return "\n".join(line for line in lines if line)
 
 
-def name_place(start: Place) -> str:
+def name_position(start: Position) -> str:
     """Name a window by its first pixel: by x and y in images of two axes, else by its index."""
     return f"x={start[1]}, y={start[0]}" if len(start) == 2 else str(start)
 
 
 def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str:
-    """Write what was decided about a place, and what would change that."""
+    """Write what was decided about a position, and what would change that."""
     at = name(decision.box.start)
     if decision.rule == "reported":
         which = f"match number {decision.number} of {explanation.matches}"
@@ -56,7 +56,7 @@ def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str
 
 
 def _enough(decision: Decision, explanation: Explanation) -> str:
-    """Write why a place is reported."""
+    """Write why a position is reported."""
     if explanation.threshold is None:
         return f"{_score(decision)}. {_expected(decision).capitalize()}; at most {explanation.allowed:g} are allowed."
     if decision.false_alarms is None:
@@ -74,7 +74,7 @@ def _too_little(decision: Decision, explanation: Explanation) -> str:
         return (
             described
             if explanation.threshold is None
-            else f"{described} If the place is right, lower the threshold."
+            else f"{described} If the position is right, lower the threshold."
         )
     expected = _expected(decision).capitalize()
     if explanation.threshold is None:
@@ -82,8 +82,8 @@ def _too_little(decision: Decision, explanation: Explanation) -> str:
         if decision.false_alarms >= MANY:
             return described
         return (
-            f"{described} If the place is right, allow {_up(decision.false_alarms):g} false alarms, or decide by the "
-            "score with a threshold."
+            f"{described} If the position is right, allow {_up(decision.false_alarms):g} false alarms, or decide by "
+            "the score with a threshold."
         )
     if decision.false_alarms > DEFAULT_FALSE_ALARMS:
         return f"{described} {expected}: a lower threshold would accept false matches."
@@ -93,7 +93,7 @@ def _too_little(decision: Decision, explanation: Explanation) -> str:
 
 
 def _beaten(decision: Decision, by: Match, there: str) -> str:
-    """Write what is better than a place."""
+    """Write what is better than a position."""
     score = decision.score or 0.0
     if decision.rule == "not a peak":
         if decision.filtered_score is not None:
@@ -129,11 +129,11 @@ def _nothing(decision: Decision) -> str:
     if decision.lacks == "overlap":
         return (
             f"only {100 * (decision.seen or 0):.0f} % of the template lies on valid pixels, and min_overlap asks for "
-            "more. Lower it to have the place searched."
+            "more. Lower it to have the position searched."
         )
     return (
         "the image is constant there, or the part of the template on valid pixels, so that there is nothing to "
-        'compare. The metric "ssd" scores such places, too.'
+        'compare. The metric "ssd" scores such positions, too.'
     )
 
 
@@ -162,7 +162,7 @@ def _expected(decided: Decision | Match) -> str:
 
 
 def _other(explanation: Explanation, name: Naming) -> str:
-    """Write the best place besides those that are described already."""
+    """Write the best position besides those that are described already."""
     near = (explanation, explanation.nearest_peak, explanation.removed_by, explanation.higher)
     described = [each.box for each in near if each is not None]
     other = next((decision for decision in explanation.best if decision.box not in described), None)
@@ -173,7 +173,7 @@ def _other(explanation: Explanation, name: Naming) -> str:
     score, where = other.score or 0.0, ""
     if other.filtered_score is not None:
         score, where = other.filtered_score, f" in the {_FILTERED[other.prefilter]} image"
-    return f"The best place besides is {at}, with a score of {score:.2f}{where}{expected}."
+    return f"The best position besides is {at}, with a score of {score:.2f}{where}{expected}."
 
 
 def _changes(explanation: Explanation, name: Naming) -> str:
@@ -184,10 +184,10 @@ def _changes(explanation: Explanation, name: Naming) -> str:
         return "\n".join(_change(hint, name) for hint in hints)
     if not explanation.tried or (main.false_alarms is not None and main.false_alarms <= DEFAULT_FALSE_ALARMS):
         return ""
-    there, place = (" there", "there") if explanation.asked else ("", "in the image")
+    there, where = (" there", "there") if explanation.asked else ("", "in the image")
     return (
         "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better"
-        f"{there}. If what is sought is {place}, it looks different: try a template cut from this image."
+        f"{there}. If what is sought is {where}, it looks different: try a template cut from this image."
     )
 
 

@@ -31,7 +31,7 @@ class Job:
     def positions(self) -> int:
         """Number of positions in its blocks."""
         if self.blocks is None:
-            return math.prod(self.tiling.places)
+            return math.prod(self.tiling.positions)
         return sum(math.prod(s.stop - s.start for s in block) for block in self.blocks)
 
 

@@ -26,22 +26,22 @@ _FAIR_SHARE = 2  # the number of tiles is a multiple of this, so that few cores 
 class Tiling:
     """A division of the valid positions of a window into blocks, and the shape of each block's transform."""
 
-    places: Shape
+    positions: Shape
     window: Shape
     block: Shape
     fft_shape: Shape = ()  # empty if windows are summed without transforms
 
     def blocks(self) -> Iterator[Region]:
         """Return the regions of the result, in row-major order."""
-        starts = (range(0, n, b) for n, b in zip(self.places, self.block, strict=True))
+        starts = (range(0, n, b) for n, b in zip(self.positions, self.block, strict=True))
         for corner in itertools.product(*starts):
-            ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.places, strict=True))
+            ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.positions, strict=True))
             yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
 
     @property
     def count(self) -> int:
         """Number of blocks."""
-        return math.prod(-(-n // b) for n, b in zip(self.places, self.block, strict=True))
+        return math.prod(-(-n // b) for n, b in zip(self.positions, self.block, strict=True))
 
     @property
     def work(self) -> int:
@@ -61,18 +61,18 @@ def plan_tiles(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
     tile = execution.current().tile
     if tile is None:
         return _cheapest_tiles(image_shape, window, step)
-    places = valid_shape(image_shape, window)
-    block = tuple(map(min, tile, places))
+    positions = valid_shape(image_shape, window)
+    block = tuple(map(min, tile, positions))
     sides = (fast_length(b + k - 1, step) for b, k in zip(block, window, strict=True))
-    return Tiling(places, window, block, tuple(sides))
+    return Tiling(positions, window, block, tuple(sides))
 
 
 @functools.lru_cache(maxsize=256)
 def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
-    places = valid_shape(image_shape, window)
+    positions = valid_shape(image_shape, window)
     max_choices = max(2, int(_CHOICES ** (1 / len(window))))  # on each axis
     axes = []
-    for n, k in zip(places, window, strict=True):
+    for n, k in zip(positions, window, strict=True):
         counts = sorted({min(n, max(1, round(1.2**step))) for step in range(60)})
         blocks = [b for count in counts if (b := -(-n // count)) >= min(n, k // 2 + 1, 64)]
         sizes = [fast_length(b + k - 1, step) for b in blocks[:: -(-len(blocks) // max_choices)]]
@@ -90,7 +90,7 @@ def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
     cost = tile_cost * (total if single_thread else -(-total // _FAIR_SHARE))
     best = np.unravel_index(np.argmin(cost), cost.shape)
     chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
-    return Tiling(places, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
+    return Tiling(positions, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
 
 
 def fast_length(n: int, step: int = 1) -> int:
@@ -115,20 +115,20 @@ def plan_blocks(image_shape: Shape, window: Shape, *, fused: bool = False, chann
 
     Blocks fit in the cache, unless they are `fused`: divided further by the code that sums them.
     """
-    places = valid_shape(image_shape, window)
+    positions = valid_shape(image_shape, window)
     tile = execution.current().tile
     if tile is not None:
-        return Tiling(places, window, tuple(map(min, tile, places)))
+        return Tiling(positions, window, tuple(map(min, tile, positions)))
     block: list[int] = []
     # Up to 4 channels count as one.
     points = (_FUSED_BLOCK_POINTS if fused else _BLOCK_POINTS) / -(-channels // 4)
-    for axis, n in reversed(list(enumerate(places))):
+    for axis, n in reversed(list(enumerate(positions))):
         # Long rows are fastest.
-        stretch = (4 if fused else 2) if axis == len(places) - 1 > 0 else 1
+        stretch = (4 if fused else 2) if axis == len(positions) - 1 > 0 else 1
         size = min(n, math.ceil(stretch * points ** (1 / (axis + 1))))
         block.insert(0, -(-n // -(-n // size)))  # so that the last block is not much smaller
         points = max(1.0, points / size)
-    return Tiling(places, window, tuple(block))
+    return Tiling(positions, window, tuple(block))
 
 
 def rounding_bound(norms: float, tiling: Tiling) -> float:

@@ -95,7 +95,7 @@ def _by_transforms(
     transforms = engine.transforms(shape, weights.shape)
     tiling = transforms.tiling
     # The term 1 / (2 * count) is the kernel's transform.
-    passes = transforms.passes * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.places)
+    passes = transforms.passes * tiling.work * (1 + 1 / (2 * tiling.count)) / math.prod(tiling.positions)
     points = math.prod(tiling.fft_shape)
     norms = (largest or 0) * math.sqrt(points) * float(np.linalg.norm(weights))
     if passes >= max_passes or rounding_bound(norms, tiling) >= 0.25:
@@ -118,7 +118,7 @@ def _interleave(
     first, n = images[0], len(images)
     joined = PaddedImage(pixels, [*first.margins, (0, 0)], first.border, first.fill)
     flat = plan_blocks(first.shape, tiling.window, fused=True, channels=n)
-    return [joined], [sums], Tiling((*flat.places, n), (*flat.window, 1), (*flat.block, n))
+    return [joined], [sums], Tiling((*flat.positions, n), (*flat.window, 1), (*flat.block, n))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""What was decided about a place, and by which rule."""
+"""What was decided about a position, and by which rule."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +11,14 @@ Reason = Literal[
     "reported", "outside", "no score", "not a peak", "threshold", "false alarms", "unlike", "distance", "overlap",
     "count",
 ]  # fmt: skip
-PASSED = ("distance", "overlap", "count", "reported")  # the score of the place was high enough
-MANY = 0.1  # false alarms: places with as many are no evidence of a match
-Place = tuple[int, ...]
+PASSED = ("distance", "overlap", "count", "reported")  # the score of the position was high enough
+MANY = 0.1  # false alarms: positions with as many are no evidence of a match
+Position = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What was decided about a place. Fields are JSON-serializable.
+    """What was decided about a position. Fields are JSON-serializable.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Decision:
     reported : bool
         Whether `locate` returns a match with this box.
     rule : str
-        The rule that decided: "reported", or the first that excluded the place. "outside": the template does not fit
+        The rule that decided: "reported", or the first that excluded the position. "outside": the template does not fit
         into the image there; "no score": nothing can be compared; "not a peak": a neighbour is better; "threshold":
         the score is below it; "false alarms": more are expected than allowed; "unlike": accepted after filtering, but
         the unfiltered score is not positive; "distance": nearer than `min_distance` to a better match; "overlap":
@@ -37,7 +37,7 @@ class Decision:
     filtered_score : float or None
         The score after filtering, which decides; None if nothing is filtered.
     prefilter : {"none", "whiten", "bandpass"}
-        How image and template were filtered. Of several stages of the search, the one in which the place did best.
+        How image and template were filtered. Of several stages of the search, the one in which the position did best.
     rank : int or None
         Which peak of the image it is, 1 for the one with the highest score; None if it is no peak.
     number : int or None

@@ -1,4 +1,4 @@
-"""Several templates in one image: places explained by one are excluded from the null of the others."""
+"""Several templates in one image: positions explained by one are excluded from the null of the others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +11,9 @@ from tmatch._results.matches import better_overlapping
 
 
 def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[TemplateCandidates]:
-    """Remove candidates that another template explains, and fit the null distributions without these places.
+    """Remove candidates that another template explains, and fit the null distributions without these positions.
 
-    Of candidates that overlap, the one with most evidence explains the place: that the others fit there as well is
+    Of candidates that overlap, the one with most evidence explains the position: that the others fit there as well is
     no false alarm.
     """
     if len(found) == 1 or criterion.false_alarms is None:
@@ -38,9 +38,9 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
 
 
 def _without(found: TemplateCandidates, explained: Sequence[int]) -> TemplateCandidates:
-    """Remove candidates, and fit the null distribution without their places."""
+    """Remove candidates, and fit the null distribution without their positions."""
     peaks = found.peaks
     if not explained or peaks.null is None:
         return found
-    others = peaks.select(np.delete(np.arange(len(peaks.places)), explained))
-    return replace(found, peaks=replace(others, null=peaks.null.without(peaks.places[explained])))
+    others = peaks.select(np.delete(np.arange(len(peaks.positions)), explained))
+    return replace(found, peaks=replace(others, null=peaks.null.without(peaks.positions[explained])))

@@ -64,7 +64,7 @@ def find_candidates(
     prepared = _filter(searches, how)
     results = [_nothing(search) for search in searches]
     for i, peaks in zip(prepared, find([*prepared.values()], criterion, resources), strict=True):
-        scores = score_at(searches[i], peaks.places)
+        scores = score_at(searches[i], peaks.positions)
         results[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores)
     return results
 
@@ -83,14 +83,14 @@ def find_in_maps(
     )
     for i, made in zip(prepared, score_all([*prepared.values()], resources), strict=True):
         peaks = candidates_in_map(made, criterion)
-        at = tuple(peaks.places.T)
+        at = tuple(peaks.positions.T)
         scores = np.where(maps[i].valid[at], maps[i].scores[at], 0.0)
         results[i], filtered_maps[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores), made
     return results, filtered_maps
 
 
 def score_all(searches: Sequence[Search], resources: Resources) -> list[ScoreMap]:
-    """Score all places of searches, in double precision."""
+    """Score all positions of searches, in double precision."""
     return score_maps([replace(search, single=False) for search in searches], resources)
 
 

@@ -1,10 +1,9 @@
 """Correlation of two-dimensional real tiles by Fourier transforms, compiled by numba.
 
-They take at most half the time of SciPy's, as they do only what a correlation needs. Spectra keep the order in which
-the butterflies leave them, which is irrelevant to products. Frequencies are odd multiples of half a step, so that none
-is its own mirror image; values that wrap round are negated, but they are never used. The left half of a real tile is
-the real part, and its right half the imaginary part, of a complex tile. All work is done on vectors of adjacent
-columns: first the columns are transformed; then the tile is transposed, so that rows become columns.
+They take at most half the time of SciPy's. Spectra keep the order in which the butterflies leave them, which is
+irrelevant to products. Frequencies are odd multiples of half a step, so that none is its own mirror image; values that
+wrap round are negated, but never used. The left half of a real tile is the real part, and its right half the imaginary
+part, of a complex tile. Vectors hold adjacent columns; after the columns the tile is transposed, for the rows.
 
 A spectrum is divided into blocks of as many vertical frequencies as a vector has lanes. A block has a vector for every
 horizontal frequency: first all real parts, then all imaginary parts.
