@@ -54,6 +54,23 @@ def test_every_dtype_equals_the_oracle(draw, shape, dtype):
     assert [tuple(place) for place in peaks.tolist()] == expected
 
 
+@given(
+    maps(),
+    st.integers(-2, 6) | st.floats(-2, 6) | st.sampled_from([np.inf, -np.inf]),
+    st.sampled_from(["i8", "u8", "f8"]),
+)
+def test_a_threshold_means_the_same_in_every_dtype(scores, threshold, dtype):
+    large = (scores.astype(dtype) + 1) * 1000
+    expected = oracle.peaks(scores.astype(float), threshold)
+    assert found(large, threshold=(threshold + 1) * 1000) == expected
+
+
+def test_no_digit_of_large_integers_or_of_their_threshold_is_lost():
+    scores = [0, 2**53 + 1, 0, 2**53, 0, 2**63 + 1]
+    assert found(np.array(scores, "u8"), threshold=2**53 + 1) == [(5,), (1,)]
+    assert found(np.array(scores[:5], "i8"), threshold=2**70) == []
+
+
 # --- laws -----------------------------------------------------------------------------------------
 
 

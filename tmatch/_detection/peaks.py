@@ -1,5 +1,7 @@
 """Local maxima of a score map."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,10 +30,10 @@ def find_peaks(
     scores : array of real numbers, any dimension
         A score map. Minus infinity marks positions that are no peaks; NaN is refused.
     threshold : float or None
-        Least score of a peak; None for no limit.
+        Minimum score of a peak; None for no limit.
     min_distance : int
-        Peaks nearer than so many pixels (on the axis where they are farthest apart) to a better or equal
-        one that is kept are left out. 1 leaves all.
+        Minimum distance of peaks in pixels, on the axis where they are farthest apart; of nearer ones the better is
+        kept. 1 keeps all.
     max_count : int or None
         At most so many peaks, the best ones; None for no limit.
 
@@ -47,9 +49,15 @@ def find_peaks(
     TypeError
         If `scores` is masked or does not hold real numbers.
 
+    See Also
+    --------
+    match_template : make a score map.
+    locate : find matches, with the number of false alarms expected at their scores.
+
     Examples
     --------
-    >>> find_peaks([[0, 0, 0, 0], [0, 9, 0, 7], [0, 0, 0, 7]], threshold=1)
+    >>> import tmatch
+    >>> tmatch.find_peaks([[0, 0, 0, 0], [0, 9, 0, 7], [0, 0, 0, 7]], threshold=1)
     array([[1, 1],
            [1, 3]])
     """
@@ -60,8 +68,8 @@ def find_peaks(
     _check(array, threshold)
     check_count("max_count", max_count)
     check_count("min_distance", min_distance)
-    scores = _as_floats(array)
-    positions, tops, around = candidates(scores, LOWEST if threshold is None else threshold)
+    floats, floor = _as_floats(array, threshold)
+    positions, tops, around = candidates(floats, floor)
     peaks = settle(positions, tops, around)
     peaks = peaks[better_near(positions[peaks], tops[peaks], min_distance) < 0]
     return positions[peaks[np.argsort(-tops[peaks], kind="stable")]][:max_count]
@@ -77,16 +85,22 @@ def _check(array: Array, threshold: float | None) -> None:
     if array.dtype.kind == "f" and np.isnan(array.max()):
         msg = "`scores` holds NaN; replace it, for instance with np.nan_to_num(scores, nan=-1)"
         raise ValueError(msg)
-    if threshold is not None and np.isnan(threshold):
+    if threshold is not None and math.isnan(threshold):
         msg = "`threshold` is NaN; it must be a number, or None for no limit"
         raise ValueError(msg)
 
 
-def _as_floats(array: Array) -> Array:
-    """Return floats in the same order as the array's values: themselves, or ranks where floats lack the digits."""
+def _as_floats(array: Array, threshold: float | None) -> tuple[Array, float]:
+    """Return floats in the order of the array's values, and the least one that reaches the threshold.
+
+    They are the values themselves, or ranks of integers that floats lack the digits for.
+    """
+    floor = LOWEST if threshold is None else max(threshold, LOWEST)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.float64)
-    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
+        values, ranks = np.unique(array, return_inverse=True)
+        rank = np.count_nonzero(values < math.ceil(floor)) if math.isfinite(floor) else len(values)
+        return ranks.reshape(array.shape).astype(np.float64), float(rank)
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False), floor
 
 
 def settle(positions: NDArray[np.intp], scores: Array, around: Array) -> NDArray[np.intp]:
