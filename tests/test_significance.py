@@ -350,8 +350,37 @@ def test_progress_of_two_ways_never_goes_back(draw):
             {"valid": [True]},
             "`valid` has shape (1,); it must have that of `scores`, (2,)",
         ),
+        (
+            [0.5, 0.1],
+            [1, 2],
+            {"mask": [1, 1, 0]},
+            "`mask` has shape (3,); it must have the template's: (2,), with or without channels",
+        ),
+        ([0.5, 0.1], [1, 2], {"channel_axis": 1}, "`channel_axis` is 1, but `template` has only 1 axes"),
     ],
 )
 def test_maps_that_are_none_are_refused(scores, template, options, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         tmatch.estimate_chance(scores, template, **options)
+
+
+@pytest.mark.engine_free
+def test_a_mask_may_have_channels():
+    rng = np.random.default_rng(0)
+    scores, template, mask = (
+        rng.uniform(-0.2, 0.2, (9, 9)),
+        rng.normal(size=(5, 6, 3)),
+        rng.random((5, 6)) < 0.5,
+    )
+    one, three = (
+        tmatch.estimate_chance(scores, template, mask=m, channel_axis=2)
+        for m in (mask, np.repeat(mask[..., None], 3, axis=2))
+    )
+    assert one.effective_pixels == three.effective_pixels
+
+
+@pytest.mark.engine_free
+def test_no_score_is_high_enough_for_no_false_alarms():
+    chance = tmatch.estimate_chance([0.5, 0.1, -0.3], [1, 2])
+    with pytest.raises(ValueError, match="^`false_alarms` is 0; it must be a number above 0"):
+        chance.least_scores(0)

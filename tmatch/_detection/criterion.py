@@ -9,7 +9,7 @@ import numpy as np
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_count, check_name
-from tmatch._detection.false_alarms import ROUNDING, NullDistribution
+from tmatch._detection.false_alarms import ROUNDING, NullDistribution, check_false_alarms
 from tmatch._results.matches import check_overlap
 from tmatch._scoring.metrics import METRICS
 
@@ -120,14 +120,8 @@ def _check_decision(false_alarms: float | None, threshold: float | None, metric:
             f'`metric` is "{metric}", but false alarms can be estimated for {known} only; give a `threshold`'
         )
         raise ValueError(msg)
-    if false_alarms is not None and not (
-        isinstance(false_alarms, numbers.Real) and 0 < false_alarms <= 1e300
-    ):
-        msg = (
-            f"`false_alarms` is {false_alarms!r}; it must be a number above 0, as 0.01 for one false match "
-            "in a hundred searches"
-        )
-        raise ValueError(msg)
+    if false_alarms is not None:
+        check_false_alarms(false_alarms)
 
 
 def _check_threshold(threshold: float, metric: str) -> None:

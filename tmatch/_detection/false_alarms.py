@@ -1,14 +1,15 @@
 """Expected number of false alarms, estimated from the score map."""
 
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmatch._arrays.channels import split_channels, without_channel_axis
+from tmatch._arrays.channels import split_channels
 from tmatch._arrays.typing import Array, Positions
-from tmatch._arrays.validation import check_numbers
+from tmatch._arrays.validation import check_axis, check_numbers
 from tmatch._detection.summary import ScoreSummary, SummaryBuilder, with_neighbours
 from tmatch._detection.tails import (
     MAX_FITTED_SCORE,
@@ -22,9 +23,10 @@ from tmatch._detection.tails import (
 )
 
 _LOCAL = 0.5  # weight of the surroundings in the local variance of scores, beside that of the whole map
-_OUTLIER = 1e-4  # peaks of fewer false alarms are taken for matches, and not fitted
-COPY_SCORE = 0.7  # least score of such peaks: half of the window's variance is the template's
-_APART = 3.0  # distance of such peaks from all others, in scales of the tail
+# Peaks below the best one are not fitted either if they can only be matches, see `estimate_chance`.
+_MAX_COPY_FALSE_ALARMS = 1e-4
+COPY_SCORE = 0.7  # minimum score of such peaks: half of the window's variance is the template's
+_MIN_GAP = 3.0  # minimum distance from all lower peaks, in scales of the tail
 _EQUAL = 1.001  # in single precision it is not certain which of equal peaks is the highest
 _MIN_FALSE_ALARMS = 1e-300
 ROUNDING = 1.006  # numbers above a limit by more than this factor stay above it when rounded to three digits
@@ -32,7 +34,7 @@ ROUNDING = 1.006  # numbers above a limit by more than this factor stay above it
 
 @dataclass(frozen=True)
 class NullDistribution:
-    """The distribution of the scores of one map at places where the template is not.
+    """The distribution of the scores of one map at positions where the template is not.
 
     `cells` summarise the map, `local_variance` is the mean square of the scores around each cell, and
     `template_pixels` computes the template's own effective pixels, if they are needed.
@@ -46,14 +48,14 @@ class NullDistribution:
     template_pixels: Callable[[], float]
 
     def false_alarms(
-        self, places: Positions, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
+        self, positions: Positions, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
     ) -> NDArray[np.float64]:
         """Compute the expected number of false alarms at these scores, in this map or in so many tests like it.
 
         All false alarms are computed and rounded here. They are rounded before they are multiplied, too, as limits
         are shared among tests.
         """
-        expected = self.tail.expect(self._evidence(places, scores))
+        expected = self.tail.expect(self._evidence(positions, scores))
         rounded = _round(np.maximum(expected, _MIN_FALSE_ALARMS))
         if n_tests == 1 and at_least == 0:
             return rounded
@@ -66,20 +68,19 @@ class NullDistribution:
         least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
         return least
 
-    def without(self, places: Positions) -> "NullDistribution":
-        """Fit the tail once more, without the peaks at these places."""
+    def without(self, positions: Positions) -> "NullDistribution":
+        """Fit the tail once more, without the peaks at these positions."""
         excluded = np.zeros(self.local_variance.shape, bool)
-        excluded[self.cells.of(places)] = True
+        excluded[self.cells.of(positions)] = True
         return fit_null(self.cells, self.template_pixels, excluded)
 
-    def evidence(self, places: Positions, scores: Array) -> Array:
+    def evidence(self, positions: Positions, scores: Array) -> Array:
         """Compute the evidence of scores, which is comparable between templates."""
-        return self._evidence(places, scores) * self.tail.weight
+        return self._evidence(positions, scores) * self.tail.weight
 
-    def _evidence(self, places: Positions, scores: Array) -> Array:
-        return evidence_of(
-            np.minimum(scores, self.tail.max_score), self.local_variance[self.cells.of(places)]
-        )
+    def _evidence(self, positions: Positions, scores: Array) -> Array:
+        variance = self.local_variance[self.cells.of(positions)]
+        return evidence_of(np.minimum(scores, self.tail.max_score), variance)
 
 
 class Chance:
@@ -95,11 +96,24 @@ class Chance:
     Attributes
     ----------
     effective_pixels : float
-        Independent pixels with the same variance of the score, from the mean square of all scores.
+        Independent pixels whose scores have the same variance: 1 over the mean square of all scores. With too few
+        peaks, 1 over that of the scores away from the best, but no more than the template has by its autocorrelation.
     learnt_from : int
         Number of peaks and minima that the tail was fitted to; 0 if there were too few, see `estimate_chance`.
     cell_shape : tuple of int
-        Places in a cell, on each axis: the null distribution has one local variance per cell.
+        Positions in a cell, on each axis: the null distribution has one local variance per cell.
+
+    See Also
+    --------
+    locate : decides by these numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tmatch
+    >>> image = np.random.default_rng(0).normal(size=(200, 200))
+    >>> tmatch.estimate_chance(tmatch.match_template(image, image[:12, :12]), image[:12, :12]).cell_shape
+    (3, 3)
     """
 
     def __init__(self, null: NullDistribution) -> None:
@@ -110,7 +124,7 @@ class Chance:
 
     @property
     def effective_pixels(self) -> float:
-        """Independent pixels with the same variance of the score."""
+        """Independent pixels whose scores have the same variance."""
         return self._null.effective_pixels
 
     @property
@@ -120,7 +134,7 @@ class Chance:
 
     @property
     def cell_shape(self) -> tuple[int, ...]:
-        """Places in a cell, on each axis."""
+        """Positions in a cell, on each axis."""
         return self._null.cells.size
 
     def false_alarms(self, places: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
@@ -136,7 +150,8 @@ class Chance:
         Returns
         -------
         (N,) array of float64
-            For the whole search. Rounded to three digits, as it is an estimate. Large where a score is worth nothing.
+            Expected in the whole search; rounded to three digits, as it is an estimate. Large where a score is no
+            evidence.
 
         Examples
         --------
@@ -160,8 +175,23 @@ class Chance:
         Returns
         -------
         array of float64
-            One for each cell of `cell_shape` places; 1 where perhaps no score is high enough.
+            One score for each cell of `cell_shape` positions; 1 where perhaps no score is high enough.
+
+        Raises
+        ------
+        ValueError
+            If `false_alarms` is not above 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tmatch
+        >>> image = np.random.default_rng(0).normal(size=(200, 200))
+        >>> chance = tmatch.estimate_chance(tmatch.match_template(image, image[:12, :12]), image[:12, :12])
+        >>> (chance.least_scores(0.01) > chance.least_scores(1)).all()
+        np.True_
         """
+        check_false_alarms(false_alarms)
         return self._null.least_scores(false_alarms)
 
 
@@ -181,11 +211,11 @@ def estimate_chance(
     scores : array of real numbers in [-1, 1]
         A score map of "zncc" or "orientation".
     template : array of real numbers
-        The template that was searched for.
+        The template that was sought.
     valid : array of bool or None
         Which scores are valid, see `score_validity`; None: those that are not 0.
-    mask : array of bool or of weights, of the template's shape, or None
-        The template's mask.
+    mask : array of bool or of weights, of the template's shape (with or without channels), or None
+        The template's mask; of several channels that of the first.
     channel_axis : int or None
         The template's axis of channels.
 
@@ -197,7 +227,13 @@ def estimate_chance(
     Raises
     ------
     ValueError
-        If the shapes do not go together, or scores are outside [-1, 1].
+        If the shapes do not go together, scores are outside [-1, 1], or the template has no axis `channel_axis`.
+    TypeError
+        If an array does not hold real numbers.
+
+    See Also
+    --------
+    locate : estimates this from its own scores, and decides by it.
 
     Notes
     -----
@@ -208,13 +244,17 @@ def estimate_chance(
 
     The tail of the null distribution is fitted to the peaks of the map (at most one per cell, a quarter of the
     template's side) and to its minima, which are the peaks of the negated template: it is absent from the image, so
-    that no match contaminates them. Of all the k largest q (3 %, at least 20), with u the smallest of them, the mean
-    of ``q^0.8 - u^0.8`` is the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false alarms. Peaks
-    that are rarer than 1e-4 by the minima, and the best one, are left out, as they may be matches.
+    that no match contaminates them. Of all the k largest q (3 %, at least 20), with u the next one below them, the
+    mean of ``q^0.8 - u^0.8`` is the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false alarms.
 
-    With fewer than 40 peaks and minima, the score is taken for that of as many independent pixels as the template has,
-    by its autocorrelation (M. S. Bartlett, 1935), or 1 / v if fewer; the false alarms are then ``N P(R > r)`` for N
-    places, and R^2 has the beta distribution of correlations of white noise.
+    The best peak is left out of the fit, as it may be a match. Further peaks, from the best on down, are left out only
+    if they can be nothing else, that is if each of them has a score of at least 0.7 and fewer than 1e-4 false alarms by
+    the tail of the minima alone, and they stand apart from all lower peaks, by more than three scales b of that tail.
+
+    With fewer than 20 minima, or 40 peaks and minima, scores are taken for those of independent pixels, as many as the
+    template has by its autocorrelation (M. S. Bartlett, 1935), but no more than 1 over the mean square of the scores
+    away from the best one. The false alarms are then ``N P(R > r)`` for N positions, and R^2 has the beta distribution
+    of correlations of white noise.
 
     Examples
     --------
@@ -228,22 +268,48 @@ def estimate_chance(
     True
     """
     values, pixels = check_numbers("scores", scores), check_numbers("template", template)
-    window = without_channel_axis(pixels.shape, channel_axis)
-    if values.size == 0 or len(window) != values.ndim or values.max() > 1 + 1e-6 or values.min() < -1 - 1e-6:
+    channels = split_channels(pixels, check_axis("template", pixels, channel_axis))
+    if (
+        values.size == 0
+        or channels[0].ndim != values.ndim
+        or values.max() > 1 + 1e-6
+        or values.min() < -1 - 1e-6
+    ):
         msg = (
             f"`scores` has shape {values.shape} and values from {values.min(initial=0):.3g} to "
             f"{values.max(initial=0):.3g}; it must be a map of scores in [-1, 1] with the axes of the template"
         )
         raise ValueError(msg)
-    known = values != 0 if valid is None else np.asarray(valid, bool)
-    if known.shape != values.shape:
-        msg = f"`valid` has shape {known.shape}; it must have that of `scores`, {values.shape}"
+    is_valid = values != 0 if valid is None else np.asarray(valid, bool)
+    if is_valid.shape != values.shape:
+        msg = f"`valid` has shape {is_valid.shape}; it must have that of `scores`, {values.shape}"
         raise ValueError(msg)
-    channels = split_channels(pixels, channel_axis)
-    weights = np.ones(channels[0].shape) if mask is None else np.asarray(mask, np.float64)
+    weights = np.ones(channels[0].shape) if mask is None else _mask_weights(mask, pixels, channel_axis)
     summary = SummaryBuilder(values.shape, channels[0].shape)
-    summary.add(tuple(slice(0, n) for n in values.shape), values, known)
+    summary.add(tuple(slice(0, n) for n in values.shape), values, is_valid)
     return Chance(fit_null(summary.cells(), lambda: effective_pixels(channels, weights)))
+
+
+def _mask_weights(mask: ArrayLike, template: Array, channel_axis: int | None) -> Array:
+    """Check a mask, and return its weights as floats, those of the first channel."""
+    weights = check_numbers("mask", mask).astype(np.float64)
+    if weights.shape == template.shape:
+        return split_channels(weights, channel_axis)[0]
+    shape = split_channels(template, channel_axis)[0].shape
+    if weights.shape != shape:
+        msg = f"`mask` has shape {weights.shape}; it must have the template's: {shape}, with or without channels"
+        raise ValueError(msg)
+    return weights
+
+
+def check_false_alarms(false_alarms: float) -> None:
+    """Check that a number of false alarms can be allowed."""
+    if not (isinstance(false_alarms, numbers.Real) and 0 < false_alarms <= 1e300):
+        msg = (
+            f"`false_alarms` is {false_alarms!r}; it must be a number above 0, as 0.01 for one false match "
+            "in a hundred searches"
+        )
+        raise ValueError(msg)
 
 
 def fit_null(
@@ -275,13 +341,16 @@ def fit_null(
 
 
 def _count_matches(peaks: Array, scores: Array, minima: Array) -> int:
-    """Count the first peaks that are not to be fitted: the best one, and those which can only be copies."""
+    """Count the best peaks, by evidence, that are not to be fitted: the first, and those that can only be copies."""
     if np.count_nonzero(scores >= COPY_SCORE) < 2:
         return 1
     order = np.argsort(-peaks, kind="stable")
     tail, powers = FittedTail.of(minima), peaks[order] ** POWER
-    copies = (2 * tail.expect(peaks[order]) < _OUTLIER) & (scores[order] >= COPY_SCORE)
-    apart = powers - np.append(powers[1:], 0) > _APART * tail.scale
+    expected = 2 * tail.expect(
+        peaks[order]
+    )  # half of what a tail is fitted to are peaks, but here all are minima
+    copies = (expected < _MAX_COPY_FALSE_ALARMS) & (scores[order] >= COPY_SCORE)
+    apart = powers - np.append(powers[1:], 0) > _MIN_GAP * tail.scale
     last = np.flatnonzero(np.logical_and.accumulate(copies) & apart)
     return int(last[-1]) + 1 if len(last) else 1
 
@@ -301,9 +370,8 @@ def _analytic_null(cells: ScoreSummary, template_pixels: Callable[[], float]) ->
 
 def _local_maxima(extrema: Array, variance: Array) -> NDArray[np.bool_]:
     """Find the cells with no less evidence than their neighbours, among peaks and among minima."""
-    evidence = -np.log(1 - extrema * extrema) / np.maximum(
-        variance, VARIANCE_BOUNDS[0], dtype=np.float32
-    )  # up to a factor
+    # Up to a factor.
+    evidence = -np.log(1 - extrema * extrema) / np.maximum(variance, VARIANCE_BOUNDS[0], dtype=np.float32)
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= with_neighbours(evidence, largest=True))
     return top
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.channels import split_channels
-from tmatch._arrays.validation import check_numbers
+from tmatch._arrays.validation import check_axis, check_numbers
 
 
 def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> float:
@@ -25,12 +25,16 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
     Raises
     ------
     ValueError
-        If the image is too small, or not finite.
+        If the image is too small or not finite, or has no axis `channel_axis`.
+    TypeError
+        If it does not hold real numbers.
 
     Notes
     -----
-    The second difference along each axis removes almost all of smooth areas and edges; what remains of the noise
-    is measured by the median of its magnitude (J. Immerkaer, Comput. Vis. Image Underst. 64:300, 1996, with a median).
+    ``median(|d|) / (0.6745 * 6 ** (ndim / 2))``, where d is the second difference along each axis in turn, [1, -2, 1].
+    It removes almost all of smooth areas and edges, and multiplies the standard deviation of white noise by
+    ``sqrt(6)`` on each axis; the median of the magnitude of normal noise is 0.6745 standard deviations (J. Immerkaer,
+    Comput. Vis. Image Underst. 64:300, 1996, there with a mean).
 
     Examples
     --------
@@ -41,7 +45,7 @@ def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> f
     5.0
     """
     pixels = check_numbers("image", image)
-    channels = split_channels(pixels, channel_axis)
+    channels = split_channels(pixels, check_axis("image", pixels, channel_axis))
     if min(channels[0].shape, default=0) < 3:
         msg = f"`image` has shape {pixels.shape}; noise can be estimated from three pixels on each axis on"
         raise ValueError(msg)

@@ -20,7 +20,7 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
         Finite values only.
     how : {"clip", "rescale", "wrap", "abs"}
         "clip" limits values to the range. "rescale" maps the minimum to the lower end of the range and
-        the maximum to its upper end (constant values to the lower end). "wrap" is modular, as overflow of
+        the maximum to its upper end, linearly (constant values to the lower end). "wrap" is modular, as overflow of
         integers is: modulo 256 for uint8. "abs" clips magnitudes.
     dtype : integer dtype
         The dtype of the pixels, which defines the range.
