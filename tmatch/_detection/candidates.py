@@ -30,15 +30,12 @@ def find(searches: Sequence[Search], criterion: Criterion, resources: Resources)
     resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     found: dict[int, Candidates] = {}
     for scorer in scorers:
-        from_batch = (
-            find_in_batch(scorer, searches, criterion, resources) if isinstance(scorer, TemplateBatch) else {}
-        )
+        if isinstance(scorer, TemplateBatch):
+            found |= find_in_batch(scorer, searches, criterion, resources)
         for number in scorer.templates:
-            peaks = from_batch.get(number)
-            if peaks is None:  # no pass in single precision, or too many candidates
+            if number not in found:  # no pass in single precision, or too many candidates
                 single = scorer.only(number) if isinstance(scorer, TemplateBatch) else scorer
-                peaks = _find_in_bands(single, searches[number], criterion, resources)
-            found[number] = peaks
+                found[number] = _find_in_bands(single, searches[number], criterion, resources)
     return [found[i] for i in range(len(searches))]
 
 
@@ -66,12 +63,9 @@ def find_best(searches: Sequence[Search], resources: Resources) -> list[Candidat
         for first, scores in _summarised(_bands(scorer, resources), builder):
             position = np.unravel_index(scores.argmax(), scores.shape)
             if scores[position] > best_score:
-                best_score, best_position = (
-                    float(scores[position]),
-                    (int(position[0]) + first, *map(int, position[1:])),
-                )
-        fallback = search.metric.no_score
-        score = best_score if best_score > -np.inf else fallback
+                best_score = float(scores[position])
+                best_position = int(position[0]) + first, *map(int, position[1:])
+        score = best_score if best_score > -np.inf else search.metric.no_score
         best.append(Candidates(np.array([best_position]), np.array([score]), null_of(builder, search)))
     return best
 
@@ -90,12 +84,8 @@ def _find_in_bands(scorer: Scorer, search: Search, criterion: Criterion, resourc
     keep_all = math.prod(scorer.tiling.positions) <= execution.current().kept_positions
     kept = [band for band in bands if keep_all]
     null = null_of(builder, search)
-    if null is None:  # `check_decision` refused it
-        raise AssertionError
-    floor = float(criterion.floors(null).min())
-    if floor == math.inf:
-        return Candidates(np.empty((0, len(scorer.tiling.positions)), np.intp), np.empty(0), null)
-    if not keep_all:
+    floor = criterion.floor(null)
+    if floor < math.inf and not keep_all:  # all blocks are scored again
         resources.progress.expect(scorer.tiling.count)
     positions, scores = _peaks_in_bands(kept or _bands(scorer, resources), scorer.tiling.positions, floor)
     return criterion.choose(Candidates(positions, scores, null))
@@ -105,6 +95,8 @@ def _peaks_in_bands(bands: Iterable[Band], shape: tuple[int, ...], floor: float)
     """Find peaks band by band; a row is searched once the next one is known."""
     positions_found, scores_found, neighbours_found = [], [], []
     ndim, rows = len(shape), shape[0]
+    if floor == math.inf:
+        return np.empty((0, ndim), np.intp), np.empty(0)
     last_rows = np.empty((0, *shape[1:]))
     for first, band in bands:
         scores = np.concatenate([last_rows, band])
@@ -156,7 +148,7 @@ def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
                 lead, *others = scored.region
                 part = scores[(slice(lead.start - first, lead.stop - first), *others)]
                 part[...] = scored.scores
-                part[scored.norms <= 0] = -np.inf
+                part[~scored.valid] = -np.inf
 
         job = threads.Job(fill, scorer.tiling, scorer.passes, pending)
         threads.run(job, resources=resources)
@@ -167,14 +159,9 @@ def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
 
 def candidates_in_map(made: ScoreMap, criterion: Criterion | None = None) -> Candidates:
     """Find the peaks of a score map that is made already: those that a criterion accepts, or all."""
-    shape, null, floor = made.scores.shape, null_of_map(made), LOWEST
-    if criterion is not None and criterion.threshold is not None:
-        floor = criterion.threshold
-    elif criterion is not None and null is not None:
-        floor = float(criterion.floors(null).min())
-    if floor == math.inf:
-        return Candidates(np.empty((0, len(shape)), np.intp), np.empty(0), null)
-    found = Candidates(*_peaks_in_bands(_bands_of_map(made), shape, floor), null)
+    null = null_of_map(made)
+    floor = LOWEST if criterion is None else criterion.floor(null)
+    found = Candidates(*_peaks_in_bands(_bands_of_map(made), made.scores.shape, floor), null)
     return found if criterion is None else criterion.choose(found)
 
 

@@ -71,12 +71,8 @@ class _Collector:
         criterion: Criterion,
         progress: Progress,
     ) -> None:
-        self._search, self._criterion, self._progress, self._engine = (
-            search,
-            criterion,
-            progress,
-            batch.engine,
-        )
+        self._search, self._criterion, self._progress = search, criterion, progress
+        self._engine = batch.engine
         self._blocks, self._lock = batch.tiling.count, threading.Lock()
         self._capacity = 2 * math.prod(batch.map_shape(template.window)) // template.count
         self._count = 0
@@ -91,8 +87,8 @@ class _Collector:
     def fit(self) -> None:
         """Fit the null distribution to all scores, and compute the floor of each cell."""
         self.null = null_of(self.builder, self._search)
-        if self.null is not None and self._criterion.false_alarms is not None:
-            self._floors = self._criterion.floors(self.null)
+        self._floors = self._criterion.floors(self.null)
+        if self._floors is not None:
             self.floor = float(self._floors.min())
 
     def may_be_in(self, part: Region) -> bool:
@@ -122,7 +118,7 @@ class _Collector:
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
-        if self.null is None or self._floors is None:  # cells have no floors of their own yet
+        if self.null is None or self._floors is None:  # a threshold decides, or the null is not fitted yet
             return self.floor, part
         size = self.builder.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))

@@ -10,6 +10,7 @@ from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_count, check_name
 from tmatch._detection.false_alarms import ROUNDING, NullDistribution, check_false_alarms
+from tmatch._detection.peaks import LOWEST
 from tmatch._results.matches import check_overlap
 from tmatch._scoring.metrics import METRICS
 
@@ -98,12 +99,22 @@ class Criterion:
         """Return the candidates whose score is high enough."""
         return found.select(self.accepts(found))
 
-    def floors(self, null: NullDistribution) -> Array:
-        """Return the least scores that may be accepted in each cell; infinity where no score is that high."""
-        if self.false_alarms is None:  # a threshold is known beforehand
-            raise AssertionError
+    def floors(self, null: NullDistribution | None) -> Array | None:
+        """Return the minimum score that may be accepted in each cell; infinity where no score is that high.
+
+        None if cells do not differ, as a threshold decides or there is no null distribution.
+        """
+        if self.false_alarms is None or null is None:
+            return None
         floors = np.minimum(null.least_scores(self.false_alarms * ROUNDING), self.copy_score)
         return np.where(null.cells.high >= floors - SINGLE_MARGIN, floors, math.inf)
+
+    def floor(self, null: NullDistribution | None) -> float:
+        """Return the minimum score that may be accepted anywhere; infinity if no score is that high."""
+        floors = self.floors(null)
+        if floors is not None:
+            return float(floors.min())
+        return LOWEST if self.threshold is None else self.threshold
 
 
 def _check_decision(false_alarms: float | None, threshold: float | None, metric: str) -> None:

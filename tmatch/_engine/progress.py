@@ -1,4 +1,4 @@
-"""How a call is carried out: on how many threads, and who is told how much of it is done."""
+"""The resources of a call: its threads, and the progress that it reports."""
 
 import itertools
 import threading
@@ -44,8 +44,9 @@ class Progress:
         return [Progress(self._report, *bounds) for bounds in itertools.pairwise(ends)]
 
     def expect(self, count: int) -> None:
-        """Add to the pieces of work that are expected."""
-        self._expected += count
+        """Add to the pieces of work that are expected; called by any thread."""
+        with self._report.lock:
+            self._expected += count
 
     def advance(self) -> None:
         """Count one piece of work as done; called by any thread."""
