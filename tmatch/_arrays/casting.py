@@ -1,4 +1,4 @@
-"""Conversion of computed values to the dtype of the pixels they came from."""
+"""Conversions between dtypes that lose nothing unnoticed."""
 
 import math
 
@@ -15,3 +15,10 @@ def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
     # The float next to the greatest integer of 64 bits would wrap.
     highest = float(bounds.max) if bounds.max < 2**53 else math.nextafter(bounds.max, 0)
     return np.clip(np.rint(values), float(bounds.min), highest).astype(dtype)
+
+
+def subtract_offset(array: Array, offset: int) -> Array:
+    """Subtract an offset from integers or bools without overflow, if the differences fit in int64."""
+    if array.dtype.itemsize <= 2:
+        return array.astype(np.int32) - np.int32(offset)
+    return (array.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64)  # two's complement

@@ -54,8 +54,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
 
     def n_effective() -> float:
         weights = np.broadcast_to(search.weights[0], search.template[0].shape)
-        pixels: float = search.cached("pixels", lambda: effective_pixels(search.template, weights))
-        return pixels
+        return search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights))
 
     return fit_null(builder.cells(), n_effective)
 

@@ -148,4 +148,4 @@ def _seen(search: Search, position: Position) -> tuple[float, bool]:
     if valid is None:
         return 1.0, True
     weight = float(sum(np.sum(w * valid, dtype=np.float64) for w in search.weights))
-    return weight / search.total, weight >= search.least
+    return weight / search.total, weight >= search.min_weight

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.channels import check_channels
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
@@ -41,7 +42,7 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
     channels = check_channels("image", image, options.channel_axis)
     n_channels = len(channels)
     if options.info.offset == "each":
-        channels = subtract_offset(channels, find_offset(channels))
+        channels = without_offset(channels, find_offset(channels))
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")
@@ -73,11 +74,9 @@ def find_offset(channels: list[Array]) -> int:
     return 0 if max(-low, high) < 2**53 or high - low >= 2**63 else low
 
 
-def subtract_offset(channels: list[Array], offset: int) -> list[Array]:
-    """Subtract what `find_offset` found; nothing wraps round."""
-    if not offset:
-        return channels
-    return [(c.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64) for c in channels]
+def without_offset(channels: list[Array], offset: int) -> list[Array]:
+    """Subtract what `find_offset` found; the channels themselves if that is 0."""
+    return [subtract_offset(channel, offset) for channel in channels] if offset else channels
 
 
 def largest_value(channels: list[Array]) -> float:

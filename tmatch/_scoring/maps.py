@@ -172,8 +172,7 @@ def match_template(
         metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision
     )
     search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
-    [result] = score_maps([search], resources, out=out, validity=False)
-    return result.scores
+    return scores_of([search], resources, out=out)[0]
 
 
 def score_validity(
@@ -214,11 +213,11 @@ def score_validity(
 
 @dataclass(frozen=True)
 class ScoreMap:
-    """The scores of one search, and which positions have one; None if that was not asked for."""
+    """The scores of one search, and which positions have one."""
 
     search: Search
     scores: Scores
-    validity: Validity | None
+    valid: Validity
 
     @property
     def label(self) -> str:
@@ -229,13 +228,6 @@ class ScoreMap:
     def first(self) -> tuple[int, ...]:
         """Where the first window starts."""
         return self.search.start_of((0,) * self.scores.ndim)
-
-    @property
-    def valid(self) -> Validity:
-        """Which positions have a score."""
-        if self.validity is None:
-            raise AssertionError
-        return self.validity
 
     @property
     def masked_scores(self) -> Scores:
@@ -261,34 +253,40 @@ def score_map(
     return score_maps([search], resources)[0]
 
 
-def score_maps(
-    searches: Sequence[Search], resources: Resources, *, out: Scores | None = None, validity: bool = True
-) -> list[ScoreMap]:
+def score_maps(searches: Sequence[Search], resources: Resources) -> list[ScoreMap]:
+    """Score the templates of some searches in one image at every position, and find where there are scores."""
+    valid = [np.empty(search.map_shape, bool) for search in searches]
+    scores = scores_of(searches, resources, valid=valid)
+    return [ScoreMap(*parts) for parts in zip(searches, scores, valid, strict=True)]
+
+
+def scores_of(
+    searches: Sequence[Search],
+    resources: Resources,
+    *,
+    out: Scores | None = None,
+    valid: Sequence[Validity | None] | None = None,
+) -> list[Scores]:
     """Score the templates of some searches in one image at every position.
 
-    `out` takes the scores of a single search; without `validity` it is not recorded which positions have a score.
+    `out` takes the scores of a single search; `valid`, an array for each search, which positions have a score.
     """
-    maps = [
-        ScoreMap(
-            search,
-            _empty_map(search, out),
-            np.empty(search.map_shape, bool) if validity or search.differs else None,
-        )
-        for search in searches
-    ]
+    scores = [_empty_map(search, out) for search in searches]
+    if valid is None:
+        valid = [np.empty(s.map_shape, bool) if s.metric.differences else None for s in searches]
 
     def fill(block: ScoredBlock) -> None:
-        filled = maps[block.template]
-        filled.scores[block.region] = block.scores
-        if filled.validity is not None:
-            np.greater(block.norms, 0, out=filled.validity[block.region])
+        scores[block.template][block.region] = block.scores
+        part = valid[block.template]
+        if part is not None:
+            part[block.region] = block.valid
 
     run(plan(searches), fill, resources)
-    for each in maps:
-        if each.search.differs and not each.valid.all():
-            worst = each.scores.min(initial=each.search.metric.no_score, where=each.valid)
-            np.copyto(each.scores, worst, where=~each.valid)
-    return maps
+    for search, values, where in zip(searches, scores, valid, strict=True):
+        if search.metric.differences and where is not None and not where.all():
+            worst = values.min(initial=search.metric.no_score, where=where)
+            np.copyto(values, worst, where=~where)
+    return scores
 
 
 def plan(searches: Sequence[Search]) -> list[TemplateBatch | GeneralScorer]:

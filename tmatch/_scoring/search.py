@@ -1,9 +1,9 @@
 """A search: a prepared image and a prepared template, paired."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from tmatch._arrays.options import Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._results.boxes import Box
-from tmatch._scoring.image import PreparedImage, find_offset, subtract_offset
+from tmatch._scoring.image import PreparedImage, find_offset, without_offset
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.template import PreparedTemplate, TemplateCache, check_contrast, without_unweighted
 
-PASSES = 100  # over a tile, that its scores cost about
-TRUSTED_SINGLE = 8e-5  # scores in single precision that may be off by more are done in double
+PASSES = 100  # approximate cost of the scores of a tile, in passes over it
+TRUSTED_SINGLE = 8e-5  # scores in single precision that may have a larger error are computed in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Search:
         The template's channels, and the weights of their pixels.
     margins : list of (int, int)
         By how much windows reach beyond the image, where no pixel is valid.
-    total, least : float
+    total, min_weight : float
         Weight of the whole template, and how much of it must lie on valid pixels.
     joint : bool
         All channels have one mean.
@@ -57,25 +56,10 @@ class Search:
     weights: list[Array]
     margins: Margins
     total: float
-    least: float
+    min_weight: float
     joint: bool
     single: bool
     cache: TemplateCache
-
-    @property
-    def centred(self) -> bool:
-        """Whether means are subtracted from windows and template."""
-        return self.metric.centred
-
-    @property
-    def differs(self) -> bool:
-        """Whether sums of squared differences are wanted."""
-        return self.metric.differences
-
-    @property
-    def scale_free(self) -> bool:
-        """Whether a gain of the image or the template changes no score."""
-        return self.metric.gain == "each"
 
     @property
     def window(self) -> Shape:
@@ -103,10 +87,6 @@ class Search:
     def box_at(self, position: Sequence[int]) -> Box:
         """Return the window at a position of the score map."""
         return Box(self.start_of(position), self.window)
-
-    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made of the template before, or make it."""
-        return self.cache.get(key, make)
 
     def read(self, region: Region) -> tuple[list[Array], Array | None]:
         """Read a tile: its channels, 0 where no pixel is valid, and which are; None for all."""
@@ -152,7 +132,7 @@ def pair(image: PreparedImage, template: PreparedTemplate) -> Search:
         weights=template.weights,
         margins=output_margins(template.shape, options.output),
         total=template.total,
-        least=template.min_weight,
+        min_weight=template.min_weight,
         joint=template.joint,
         single=options.precision == "single",
         cache=template.cache,
@@ -186,9 +166,9 @@ def _rescale_together(
     """Apply one offset or one gain to both where the metric allows for it and float64 needs it."""
     info, n = template.options.info, len(image.channels)
     if info.offset == "both" and (offset := find_offset([*image.channels, *template.counted()])):
-        channels = without_unweighted(subtract_offset(template.channels, offset), template.weights)
+        channels = without_unweighted(without_offset(template.channels, offset), template.weights)
         shifted = replace(template, channels=channels, cache=TemplateCache())
-        return subtract_offset(image.channels, offset), shifted
+        return without_offset(image.channels, offset), shifted
     if info.gain == "both" and (exponent := _shared_exponent(image, template)):
         both = [np.ldexp(c, -exponent, dtype=np.float64) for c in (*image.channels, *template.channels)]
         scaled = replace(template, channels=both[n:], cache=TemplateCache())

@@ -12,7 +12,7 @@ from tmatch._arrays.channels import check_channels, split_channels, with_channel
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
-from tmatch._scoring.image import find_offset, largest_value, subtract_offset
+from tmatch._scoring.image import find_offset, largest_value, without_offset
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import template_directions
 
@@ -93,7 +93,7 @@ def prepare_template(
     n_channels = len(channels)
     weights = _template_weights(mask, channels, options.channel_axis, options.channel_weights)
     if info.offset == "each":
-        channels = subtract_offset(channels, find_offset(channels))
+        channels = without_offset(channels, find_offset(channels))
     channels = without_unweighted(channels, weights)
     check_finite("template", channels)
     if info.directions:

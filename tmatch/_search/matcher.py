@@ -10,7 +10,7 @@ from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
 from tmatch._scoring.image import prepare_image
-from tmatch._scoring.maps import Preparing, Scores, score_maps
+from tmatch._scoring.maps import Preparing, Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate, prepare_template
@@ -108,8 +108,8 @@ class Matcher:
         >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
         array([0., 0., 1., 1.])
         """
-        maps = score_maps(self._searches(image, image_mask), Resources.of(workers, progress), validity=False)
-        return maps[0].scores if self._single else {each.label: each.scores for each in maps}
+        maps = scores_of(self._searches(image, image_mask), Resources.of(workers, progress))
+        return maps[0] if self._single else {p.label: m for p, m in zip(self._prepared, maps, strict=True)}
 
     def locate(
         self,

@@ -95,7 +95,7 @@ def score_all(searches: Sequence[Search], resources: Resources) -> list[ScoreMap
 
 
 def _without_scores(made: ScoreMap) -> ScoreMap:
-    return replace(made, scores=np.zeros_like(made.scores), validity=np.zeros_like(made.valid))
+    return replace(made, scores=np.zeros_like(made.scores), valid=np.zeros_like(made.valid))
 
 
 def _filter(searches: Sequence[Search], how: Prefilter) -> dict[int, Search]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine.interface import Transforms
 from tmatch._engine.tiling import Tiling, rounding_bound
@@ -29,12 +30,12 @@ class IntegerRange:
     def of(cls, search: Search, tiling: Tiling) -> "IntegerRange | None":
         """Find the range; None for floats, if a sum could exceed 2**63, or if transforms could err by half a unit."""
         weights, channels = search.weights, len(search.weights)
-        equal_weights = search.joint or not search.centred or all(w is weights[0] for w in weights)
+        equal_weights = search.joint or not search.metric.centred or all(w is weights[0] for w in weights)
         if weights[0].dtype != bool or not equal_weights:
             return None
         if any(c.dtype.kind not in "biu" for c in (*search.image, *search.template)):
             return None
-        separate = search.centred and not search.joint  # otherwise all channels need one offset
+        separate = search.metric.centred and not search.joint  # otherwise all channels need one offset
         offsets, spreads = zip(*(_offset_of(c, centred=separate) for c in search.image), strict=True)
         template_offsets, template_spreads = zip(
             *(_offset_of(c, centred=separate) for c in search.template), strict=True
@@ -44,7 +45,7 @@ class IntegerRange:
             spreads, template_spreads = tuple(2 * s for s in spreads), tuple(2 * s for s in template_spreads)
         count = weights[0].size * (channels if search.joint else 1)
         spread = max(1, *spreads, *template_spreads)
-        largest = 2 * channels * (count * spread**2) * (count if search.centred else 2)
+        largest = 2 * channels * (count * spread**2) * (count if search.metric.centred else 2)
         points = math.prod(tiling.fft_shape) * channels
         rounding = rounding_bound(spread**2 * math.sqrt(points * count * channels), tiling)
         if largest >= 2**63 or rounding >= 0.25:
@@ -96,7 +97,7 @@ def prepare_exact(search: Search, transforms: Transforms) -> SumBlock | None:
         sums = sum_windows(search, template, planes, valid_values, ranges.round_sums, single=single)
         weight = search.groups([np.asarray(w).astype(product_dtype) for w in sums.weight])
         total_weight = sum(weight[1:], weight[0])
-        if not search.centred:
+        if not search.metric.centred:
             return WindowSums(
                 total_weight, sums.product, sums.image_square, sums.template_square, 1, sums.error_single
             )
@@ -124,10 +125,3 @@ def _offset_of(channel: Array, *, centred: bool) -> tuple[int, int]:
         low, high = int(channel.min()), int(channel.max())
     offset = (low + high + 1) // 2 if centred else 0
     return offset, max(high - offset, offset - low)
-
-
-def subtract_offset(array: Array, offset: int) -> Array:
-    """Subtract an offset from integers without overflow."""
-    if array.dtype.itemsize <= 2:
-        return array.astype(np.int32) - np.int32(offset)
-    return (array.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64)  # two's complement

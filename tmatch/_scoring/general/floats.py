@@ -33,7 +33,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
     values = [v[0] for v in _centred(search, floats, [w[None] for w in weighted])]
     template = WeightedTemplate.of(values, weighted, transforms)
     largest = max(float(np.abs(v).max()) for v in values)
-    relative = _EPS * (2 + math.log2(weighted[0].size)) / _TRUSTED * (4 if search.centred else 1)
+    relative = _EPS * (2 + math.log2(weighted[0].size)) / _TRUSTED * (4 if search.metric.centred else 1)
 
     def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
         channels, valid = search.read(transforms.tiling.needs(block))
@@ -52,10 +52,10 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
             doubtful.template |= np.logical_or.reduce(
                 [n < 1e-6 * w.values.sum() for n, w in zip(raw_sums.weight, template.weights, strict=True)]
             )
-        overlapping = sums.weight >= search.least
+        overlapping = sums.weight >= search.min_weight
         doubtful = _Doubtful(doubtful.image & overlapping, doubtful.template & overlapping)
         _recompute(search, sums, doubtful, floats, valid, values)
-        if search.differs:
+        if search.metric.differences:
             sums.difference = _differences(search, sums, overlapping, floats, valid)
         return sums
 
@@ -66,7 +66,7 @@ def _subtract_means(search: Search, raw: RawSums) -> WindowSums:
     """Subtract means from the sums, if the search is centred."""
     weights = search.groups(raw.weight)
     total_weight = sum(weights[1:], weights[0])
-    if not search.centred:
+    if not search.metric.centred:
         return WindowSums(
             total_weight, raw.product, raw.image_square, raw.template_square, 1, raw.error_single
         )
@@ -165,7 +165,7 @@ def _varied(search: Search, tiles: list[Array], valid: Array | None, shape: Shap
         high = [np.where(valid, t, -np.inf) for t in tiles]
     minima = [sliding.sliding_min(t, shape) for t in low]
     maxima = [sliding.sliding_max(t, shape) for t in high]
-    if not search.centred:
+    if not search.metric.centred:
         differ = [(a != 0) | (b != 0) for a, b in zip(minima, maxima, strict=True)]
     elif search.joint:
         differ = [np.minimum.reduce(minima) != np.maximum.reduce(maxima)]
@@ -188,16 +188,16 @@ def _centred(search: Search, windows: list[Array], weights: list[Array] | None) 
     axes = tuple(range(1, windows[0].ndim))
     if weights is not None:
         windows = [np.where(w > 0, c, 0) for c, w in zip(windows, weights, strict=True)]
-    if search.scale_free:
+    if search.metric.gain == "each":
         windows = _scale_near_one(windows, axes)
-    if search.centred:
+    if search.metric.centred:
         varied = _varies_in_weight(search, windows, weights, axes)
         for _ in range(2):  # the mean of large values is itself rounded; a second pass subtracts the rest
             means = _means(search, windows, weights, axes)
             windows = [c - m for c, m in zip(windows, means, strict=True)]
         if weights is not None:
             windows = [np.where((w > 0) & v, c, 0) for c, w, v in zip(windows, weights, varied, strict=True)]
-        if search.scale_free:
+        if search.metric.gain == "each":
             windows = _scale_near_one(windows, axes)
     return [w.astype(np.float64, copy=False) for w in windows]
 

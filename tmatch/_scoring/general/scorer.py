@@ -47,7 +47,7 @@ class GeneralScorer:
             sums = self._sum_block(block)
         self._overlaps.append(float(np.max(sums.weight)))
         shape = tuple(s.stop - s.start for s in block)
-        valid = np.array(np.broadcast_to(sums.weight >= search.least, shape))
+        valid = np.array(np.broadcast_to(sums.weight >= search.min_weight, shape))
         if search.metric.normalised:
             valid &= (sums.image_square > 0) & (sums.template_square > 0)
         scores = _scores(sums, search, valid, exact=self._exact)
@@ -56,10 +56,10 @@ class GeneralScorer:
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
         search, max_overlap = self.search, max(self._overlaps)
-        if max_overlap < search.least:
+        if max_overlap < search.min_weight:
             msg = (
                 f"at most {max(max_overlap / search.total, 0):.2g} of the template lies on valid pixels at any "
-                f"position, and `min_overlap` asks for {search.least / search.total:.2g}: lower it, use a smaller "
+                f"position, and `min_overlap` asks for {search.min_weight / search.total:.2g}: lower it, use a smaller "
                 "template, or see which pixels of the image are missing"
             )
             raise ValueError(msg)
@@ -85,7 +85,7 @@ def _needs_double(search: Search, sums: WindowSums) -> bool:
     """Return whether single precision is insufficient for any score of the tile."""
     squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
     norms = np.sqrt(np.maximum(squares[0], 0)) * np.sqrt(np.maximum(squares[1], 0))
-    valid = (norms > 0) & (sums.weight >= search.least)
+    valid = (norms > 0) & (sums.weight >= search.min_weight)
     return bool((valid & (norms < sums.error_single * np.asarray(sums.factor, float) / TRUSTED_SINGLE)).any())
 
 

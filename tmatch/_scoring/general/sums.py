@@ -213,7 +213,7 @@ def sum_windows(
     """Compute the sums of all windows of a tile: up to six correlations for each channel."""
     sums = RawSums()
     for tile, weight in zip(channels, template.weights, strict=True):
-        tile.reused = search.centred and weight.constant is None  # for the sums of the image, below
+        tile.reused = search.metric.centred and weight.constant is None  # for the sums of the image, below
     if single:
         sums.product = sums.record(
             "single", correlate_tiles_single(channels, template.values), lambda sums: sums
@@ -223,7 +223,7 @@ def sum_windows(
     squares = [TileValues(tile.values * tile.values, tile.transforms) for tile in channels]
     sums.image_square = sums.record("image_square", correlate_tiles(squares, template.weights), convert)
     del squares
-    if search.centred:
+    if search.metric.centred:
         sums.image = [
             sums.record("image", correlate_tiles([c], [w]), convert)
             for c, w in zip(channels, template.weights, strict=True)
@@ -238,7 +238,7 @@ def sum_windows(
         for w in {id(w): w for w in template.weights}.values()
     }
     sums.weight = [weights[id(w)] for w in template.weights]
-    if search.centred:
+    if search.metric.centred:
         sums.template = [
             sums.record("template", correlate_tiles([valid], [v]), convert) for v in template.values
         ]

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine.interface import Engine, Transforms
-from tmatch._scoring.general.exact import IntegerRange, subtract_offset
+from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import Search
 
 
@@ -37,7 +38,7 @@ class IntegerTemplate:
             return cls(values, None if mask.all() else mask, ranges, transforms, engine)
 
         key = ("integer template", transforms, search.image[0].dtype)
-        template: IntegerTemplate | None = search.cached(key, prepare)
+        template: IntegerTemplate | None = search.cache.get(key, prepare)
         return template
 
     @property

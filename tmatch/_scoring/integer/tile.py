@@ -11,13 +11,12 @@ import numpy as np
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine import execution
-from tmatch._engine.interface import SummaryGrid
+from tmatch._engine.interface import DirectProducts, SummaryGrid
 from tmatch._scoring.integer.template import IntegerTemplate
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
 
-Scored = tuple[
-    Array, Array, bool, Array | None
-]  # scores, norms, whether a score may reach the floor, summary
+# Scores, norms, whether a score may reach the floor, summary.
+Scored = tuple[Array, Array, bool, Array | None]
 
 _GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
 # Typical error as a share of the largest, in images without repeated rows or columns; measured.
@@ -116,9 +115,9 @@ class ImageTile:
         return product, norms, True, grid and self._summarise(product, norms, grid)
 
     def _products(self, template: IntegerTemplate, shape: Shape) -> Array:
-        products = self.engine.direct_products
-        if self.direct and products is not None:
-            return products.correlate(self.values, template.direct, shape)
+        if self.direct_values is not None:
+            products, values = self.direct_values
+            return products.correlate(values, template.direct, shape)
         return self.transforms.correlate(zip(self.spectra, template.spectra, strict=True))
 
     def _low_contrast(
@@ -257,14 +256,15 @@ class ImageTile:
         return spectra
 
     @cached_property
-    def values(self) -> Array:
-        """The channels minus their offsets, for correlation without transforms."""
-        products = self.engine.direct_products
-        assert products is not None  # noqa: S101  checked by `TemplateBatch.direct`
+    def direct_values(self) -> tuple[DirectProducts, Array] | None:
+        """What correlates without transforms, and the channels minus their offsets; None if transforms do."""
+        products = self.engine.direct_products if self.direct else None
+        if products is None:
+            return None
         tile = products.empty_tile(len(self.channels), self.shape)
         for channel, centre, values in zip(self.channels, self.offsets, tile, strict=True):
             self.engine.place(channel, centre, False, values)  # noqa: FBT003
-        return tile
+        return products, tile
 
 
 def _low_contrast_from(line_norm: float) -> float:
