@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tmatch.cli.app import app
 
-DATASETS = Path(__file__).parents[1] / "datasets"
+DATASETS = Path(__file__).parents[2] / "datasets"
 NOISY, EYE = DATASETS / "raccoon" / "noisy.png", DATASETS / "raccoon" / "eye.png"
 
 

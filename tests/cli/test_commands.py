@@ -16,7 +16,7 @@ import tmatch
 from tmatch.cli.app import app
 from tmatch.cli.console import Console
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RACCOON = ROOT / "datasets" / "raccoon"
 NOISY, EYE = str(RACCOON / "noisy.png"), str(RACCOON / "eye.png")
 COIN = ROOT / "datasets" / "coins" / "big.png"

@@ -8,7 +8,7 @@ import pytest
 import tmatch
 from tmatch import Box, Match
 
-LETTERS = Path(__file__).parents[1] / "datasets" / "letters"
+LETTERS = Path(__file__).parents[2] / "datasets" / "letters"
 
 _READ = {"false_alarms": 10, "prefilter": "none"}  # on a page of 279 glyphs, for 25 templates
 

@@ -9,7 +9,7 @@ import tmatch
 from loops import each
 from tmatch import Box
 
-DATASETS = Path(__file__).parents[1] / "datasets"
+DATASETS = Path(__file__).parents[2] / "datasets"
 SCENES = sorted(path.parent.name for path in DATASETS.glob("*/truth.json"))
 SEARCHES = {
     f"{scene}-{Path(search['template']).stem}-{Path(search['image']).stem}": (scene, search)
