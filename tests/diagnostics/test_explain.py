@@ -13,7 +13,8 @@ import tmatch
 from profiles import examples
 from tmatch import Box, Match, iou
 from tmatch._detection.criterion import Criterion
-from tmatch._diagnostics.explain import _Records, _success, explain
+from tmatch._diagnostics.explain import explain
+from tmatch._diagnostics.records import SearchRecords, success
 from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
@@ -306,7 +307,7 @@ def test_the_nearest_peak_is_the_best_within_reach(output):
     shift = 0 if output == "valid" else np.array(TEMPLATE.shape) - 1
     rng, seen = np.random.default_rng(0), set()
     result = searched(image, TEMPLATE, {"threshold": 0.9}, {"output": output}, keep="peaks")
-    records = _Records(result, Criterion.of("zncc", threshold=0.9))
+    records = SearchRecords(result, Criterion.of("zncc", threshold=0.9))
     for place in [*rng.integers(0, scores.shape, (300, 2)), *peaks[3:100]]:
         near = peaks[(np.abs(peaks - place) <= (4, 6)).all(axis=1)]
         higher = [p for p in near if scores[tuple(p)] > scores[tuple(place)]]
@@ -492,8 +493,8 @@ def test_of_several_ways_the_one_is_told_in_which_a_place_did_best():
         verdict("count", 0.01),
     ]
     backwards = ordered[::-1]
-    assert sorted(backwards, key=_success) == ordered
-    assert _success(verdict("false alarms", 0.2)) == _success(verdict("not a peak", 500.0))
+    assert sorted(backwards, key=success) == ordered
+    assert success(verdict("false alarms", 0.2)) == success(verdict("not a peak", 500.0))
 
 
 # --- hints ----------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Check arrays and options; refuse bad ones in one sentence."""
 
-import difflib
 import numbers
 from typing import Any, get_args
 
@@ -45,6 +44,8 @@ def check_name(option: str, value: object, known: Any) -> None:
     """Check that an option has one of the names of its type; suggest the most similar."""
     names = get_args(known)
     if not isinstance(value, str) or value not in names:
+        import difflib  # noqa: PLC0415
+
         near = difflib.get_close_matches(str(value), names, n=1)
         hint = f'did you mean "{near[0]}"?' if near else ""
         listed = ", ".join(f'"{name}"' for name in names)

@@ -2,31 +2,26 @@
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, Unpack, cast
+from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import channels_last
 from tmatch._arrays.options import Prefilter
 from tmatch._detection.criterion import Criterion
-from tmatch._diagnostics.records import StageRecords
-from tmatch._diagnostics.variants import Scene, prepare_variants, variants_of
+from tmatch._diagnostics.records import SearchRecords, fields_of
+from tmatch._diagnostics.variants import prepare_variants
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
 from tmatch._filtering.noise import estimate_noise
-from tmatch._results.decisions import MANY, PASSED, Decision, Position
+from tmatch._results.decisions import PASSED, Position
 from tmatch._results.explanation import Explanation
-from tmatch._scoring.maps import Preparing, Scoring
+from tmatch._scoring.maps import Scoring
 from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import searches_of
-from tmatch._search.recipe import SearchResult, search
-
-_FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
-_BEST = 5  # positions are described besides
-_NEAR = 4  # a quarter of the template's side
+from tmatch._search.recipe import search
 
 
 def explain(
@@ -112,106 +107,29 @@ def explain(
     resources = Resources.of(of_image.get("workers"), of_image.get("progress"))
     searching, hinting = resources.split(2)
     searches = searches_of(matcher, image, of_image.get("image_mask"))
-    records = _Records(search(searches, criterion, searching, keep="peaks"), criterion)
+    result = search(searches, criterion, searching, keep="peaks")
+    records = SearchRecords(result, criterion)
     decision = records.about(records.best_start() if asked is None else asked)
-    peak = records.nearest_peak(decision) if asked is not None else None
+    peak = None if asked is None else records.nearest_peak(decision)
     explanation = Explanation(
-        **{field.name: getattr(decision, field.name) for field in fields(decision)},
+        **fields_of(decision),
         asked=asked is not None,
         allowed=criterion.false_alarms,
         threshold=None if threshold is None else float(threshold),
         nearest_peak=peak,
-        matches=records.n_matches,
+        matches=len(result.matches),
         best=records.best(decision),
         noise=_noise_of(image, axis),
     )
-    hints: dict[str, Any] = {}
-    if (peak or decision).rule not in PASSED and METRICS[metric].has_null_model:
-        hints = _hints_for(explanation, image, template, mask, scoring, hinting)
-    if not hints:
-        resources.progress.finish()
-    explanation = replace(explanation, **hints)
-    return replace(explanation, text=describe_explanation(explanation))
-
-
-class _Records:
-    """Decisions of all stages of a search, looked up by position."""
-
-    def __init__(self, result: SearchResult, criterion: Criterion) -> None:
-        [scores] = result.maps
-        self._stages = [StageRecords(scores, stage, criterion) for stage in result.stages]
-        self._matches, self.n_matches = [match.box.start for match in result.matches], len(result.matches)
-
-    def about(self, start: Position, stage: StageRecords | None = None) -> Decision:
-        """Look up a window by its first pixel, in one stage or in that in which it did best."""
-        if start in self._matches:
-            return self._stages[-1].about(start)
-        return max((each.about(start) for each in ([stage] if stage else self._stages)), key=_success)
-
-    def best_start(self) -> Position:
-        """Find the first pixel of the best match, or of the position that came nearest to acceptance."""
-        if self._matches:
-            return self._matches[0]
-        nearest = [(stage, stage.nearest()) for stage in self._stages]
-        starts = [stage.box(position).start for stage, position in nearest if position is not None]
-        return max(starts, key=lambda start: _success(self.about(start)), default=self._stages[0].first)
-
-    def nearest_peak(self, decision: Decision) -> Decision | None:
-        """Look up the best peak within a quarter of the template's side, if it is above this position."""
-        if decision.reported:
-            return None
-        reach = np.maximum(np.array(decision.box.shape) // _NEAR, 1)
-        peaks = [
-            (stage, stage.peak_near(stage.position(decision.box.start), reach)) for stage in self._stages
-        ]
-        found = [self.about(stage.box(peak).start) for stage, peak in peaks if peak is not None]
-        return max(found, key=_success, default=None)
-
-    def best(self, decision: Decision) -> tuple[Decision, ...]:
-        """Look up the best positions of the stage in which a position did best."""
-        stage = next(stage for stage in self._stages if stage.how == decision.prefilter)
-        return tuple(self.about(box.start, stage) for box in stage.best(_BEST))
-
-
-def _success(decision: Decision) -> tuple[int, float]:
-    """Rank a position by how close it came to acceptance; all with many false alarms are equal."""
-    passed = PASSED.index(decision.rule) + 1 if decision.rule in PASSED else 0
-    expected = MANY if decision.false_alarms is None else decision.false_alarms
-    return passed, -min(expected, MANY)
-
-
-def _hints_for(
-    explanation: Explanation,
-    image: ArrayLike,
-    template: ArrayLike,
-    mask: ArrayLike | None,
-    scoring: Scoring,
-    resources: Resources,
-) -> dict[str, Any]:
-    """Search for the template in other sizes, rotated and flipped, that does better than a position."""
-    axis = scoring.get("channel_axis")
-    pixels, searched = channels_last(np.asarray(template), axis), channels_last(np.asarray(image), axis)
-    if pixels.ndim - (axis is not None) != 2:
-        return {}
-    weights = None if mask is None else np.asarray(mask)
-    if weights is not None and np.count_nonzero(weights) < _FEW:
-        return {}
-    if weights is not None and weights.ndim == pixels.ndim:
-        weights = channels_last(weights, axis)
-    options = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
-    options["channel_axis"] = None if axis is None else -1
-    preparing = cast("Preparing", options)
-    image_mask = scoring.get("image_mask")
-    scene = Scene(searched, None if image_mask is None else np.asarray(image_mask))
-    variants = prepare_variants(
-        scene, variants_of(pixels, weights, scene, scoring.get("output", "valid")), preparing
-    )
+    wanted = (peak or decision).rule not in PASSED and METRICS[metric].has_null_model
+    variants = prepare_variants(image, template, mask, scoring) if wanted else None
     if variants is None:
-        return {}
-    scale, turn = variants.find_hints(
-        explanation.nearest_peak or explanation, explanation.box if explanation.asked else None, resources
-    )
-    return {"scale_hint": scale, "turn_hint": turn, "tried": len(variants.variants)}
+        resources.progress.finish()
+    else:
+        near = None if asked is None else decision.box
+        scale, turn = variants.find_hints(peak or decision, near, hinting)
+        explanation = replace(explanation, scale_hint=scale, turn_hint=turn, tried=len(variants.variants))
+    return replace(explanation, text=describe_explanation(explanation))
 
 
 def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:

@@ -1,22 +1,73 @@
-"""Decisions of one stage of a search, looked up by position."""
+"""Decisions of a search for one template, looked up by the first pixel of a window."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.numpy.maxima import shifts
-from tmatch._results.boxes import Box, iou
-from tmatch._results.decisions import MANY, Decision, Position
-from tmatch._results.matches import Match
+from tmatch._results.boxes import Box
+from tmatch._results.decisions import MANY, PASSED, Decision, Position
+from tmatch._results.matches import Match, better_overlapping
 from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
+from tmatch._search.recipe import SearchResult
 from tmatch._search.stages import StageResult
 
+_BEST = 5  # best positions that are listed
+_NEAR = 4  # a near peak lies within the template's side divided by this
 
-class StageRecords:
+
+class SearchRecords:
+    """Decisions of all stages of a search that kept its peaks."""
+
+    def __init__(self, result: SearchResult, criterion: Criterion) -> None:
+        [scores] = result.maps
+        self._first = scores.first
+        self._stages = [_StageRecords(scores, stage, criterion) for stage in result.stages]
+        self._matches = [match.box.start for match in result.matches]
+
+    def about(self, start: Position, stages: Sequence["_StageRecords"] = ()) -> Decision:
+        """Look up a window in the stage in which it did best; matches in the last one, which decided."""
+        stages = self._stages[-1:] if start in self._matches else stages or self._stages
+        return max((stage.about(start) for stage in stages), key=success)
+
+    def best_start(self) -> Position:
+        """Find the best match, or the position that came nearest to acceptance."""
+        if self._matches:
+            return self._matches[0]
+        starts = [start for stage in self._stages if (start := stage.nearest()) is not None]
+        return max(starts, key=lambda start: success(self.about(start)), default=self._first)
+
+    def nearest_peak(self, decision: Decision) -> Decision | None:
+        """Look up the best peak within a quarter of the template's side, if it is above this position."""
+        if decision.reported:
+            return None
+        near = [stage.peak_near(decision.box) for stage in self._stages]
+        return max((self.about(start) for start in near if start is not None), key=success, default=None)
+
+    def best(self, decision: Decision) -> tuple[Decision, ...]:
+        """Look up the best positions of the stage in which a position did best."""
+        [stage] = [stage for stage in self._stages if stage.how == decision.prefilter]
+        return tuple(self.about(start, [stage]) for start in stage.best())
+
+
+def success(decision: Decision) -> tuple[int, float]:
+    """Rank a position by how close it came to acceptance; all with many false alarms are equal."""
+    passed = PASSED.index(decision.rule) + 1 if decision.rule in PASSED else 0
+    expected = MANY if decision.false_alarms is None else decision.false_alarms
+    return passed, -min(expected, MANY)
+
+
+def fields_of(decision: Decision) -> dict[str, Any]:
+    """Return the fields of a decision, without those that a kind of decision adds."""
+    return {field.name: getattr(decision, field.name) for field in fields(Decision)}
+
+
+class _StageRecords:
     """Decisions of one stage: of peaks those of the search; of other positions they are made here.
 
     Parameters
@@ -34,83 +85,66 @@ class StageRecords:
         self._search, self._criterion, self._stage = unfiltered.search, criterion, result.stage
         self._successful, self.how = result.successful, result.stage.how
         self._unfiltered, self._scores = unfiltered.masked_scores, decided_by.masked_scores
-        self._records = {record.box.start: record for record in result.decisions}
         peaks = self._found.peaks
-        order = np.argsort(-peaks.decision_scores, kind="stable")
-        self.peaks: NDArray[np.intp] = peaks.positions[order]  # best first
-        expected = self._found.false_alarms()
-        self._expected = None if expected is None else np.array(expected)[order]
-        self._ranks = {tuple(position): rank for rank, position in enumerate(self.peaks.tolist(), 1)}
+        self._order = np.argsort(-peaks.decision_scores, kind="stable")  # best first
+        self._peaks = peaks.positions[self._order]
+        ranked = enumerate((result.decisions[i] for i in self._order.tolist()), 1)
+        self._records = {record.box.start: (rank, record) for rank, record in ranked}
         numbers = (record.false_alarms or 0.0 for record in result.decisions)
         # Nothing has fewer false alarms than the best match of a first stage.
         self._at_least = min(numbers, default=0.0) if result.stage.first < 1 else 0.0
 
-    def box(self, position: Position) -> Box:
-        """Return the window at a position."""
-        return self._search.box_at(position)
-
-    @property
-    def first(self) -> Position:
-        """The first pixel of the first window."""
-        return self._search.start_of((0,) * self._scores.ndim)
-
-    def position(self, start: Position) -> Position:
-        """Return the position of a window by its first pixel."""
-        return self._search.position_of(start)
-
-    def holds(self, position: Position) -> bool:
-        """Check that a position is on the score map."""
-        return all(0 <= p < n for p, n in zip(position, self._scores.shape, strict=True))
-
     def about(self, start: Position) -> Decision:
-        """Look up what was decided about a window by its first pixel."""
-        position = self.position(start)
-        if not self.holds(position):
-            return Decision(
-                box=Box(start, self._search.window), reported=False, rule="outside", prefilter=self.how
-            )
-        least, record = self._least_score(position), self._records.get(start)
-        if record is not None:
-            known = {field.name: getattr(record, field.name) for field in fields(Decision)}
-            return replace(Decision(**known), rank=self._ranks[position], least_score=least)
-        if self._scores[position] == -np.inf:
-            return replace(self._without_score(position), least_score=least)
-        return replace(self._beside_a_peak(position), least_score=least)
+        """Return what was decided about a window."""
+        position = self._search.position_of(start)
+        if not self._holds(position):
+            box = Box(start, self._search.window)
+            return Decision(box=box, reported=False, rule="outside", prefilter=self.how)
+        if start in self._records:
+            rank, record = self._records[start]
+            decision = replace(Decision(**fields_of(record)), rank=rank)
+        elif self._scores[position] == -np.inf:
+            decision = self._without_score(position)
+        else:
+            decision = self._beside_a_peak(position)
+        return replace(decision, least_score=self._least_score(position))
 
     def nearest(self) -> Position | None:
         """Find the peak that came nearest to acceptance: the best one, if all have many false alarms."""
-        if not len(self.peaks):
+        if not len(self._peaks):
             return None
-        first = 0
-        if self._expected is not None and self._criterion.false_alarms is not None:
-            first = int(np.minimum(self._expected, MANY).argmin())
-        return tuple(self.peaks[first].tolist())
+        first, expected = 0, self._found.false_alarms()
+        if expected is not None and self._criterion.false_alarms is not None:
+            first = int(np.minimum(np.array(expected)[self._order], MANY).argmin())
+        return self._search.start_of(self._peaks[first])
 
-    def peak_near(self, position: Position, reach: NDArray[np.intp]) -> Position | None:
-        """Find the best peak so near; None if it is not above this position."""
-        near = self.peaks[(np.abs(self.peaks - position) <= reach).all(axis=1)]
-        if not len(near) or (near[0] == position).all():
+    def peak_near(self, box: Box) -> Position | None:
+        """Find the best peak within a quarter of a window's side; None if it is not above this window."""
+        position, reach = self._search.position_of(box.start), np.maximum(np.array(box.shape) // _NEAR, 1)
+        near = self._peaks[(np.abs(self._peaks - position) <= reach).all(axis=1)]
+        if not len(near):
             return None
-        peak = tuple(near[0].tolist())
-        here = self._scores[position] if self.holds(position) else -np.inf
-        level = self._scores[peak] == here and position in self._ranks
-        return peak if self._scores[peak] >= here and not level else None
+        best, here = self._scores[tuple(near[0])], -np.inf
+        if self._holds(position):
+            here = self._scores[position]
+        above = best > here or (best == here and box.start not in self._records)
+        return self._search.start_of(near[0]) if above else None
 
-    def best(self, count: int) -> Iterator[Box]:
+    def best(self) -> Iterator[Position]:
         """Find the best peaks that do not overlap each other too much."""
-        kept: list[Box] = []
-        for position in self.peaks.tolist():
-            box = self.box(position)
-            if len(kept) == count:
-                return
-            if all(iou(box, other) <= self._criterion.max_overlap for other in kept):
-                kept.append(box)
-                yield box
+        boxes = [record.box for _, record in self._records.values()]
+        better = better_overlapping(boxes, self._criterion.max_overlap)
+        kept = (box.start for box, other in zip(boxes, better, strict=False) if other is None)
+        return itertools.islice(kept, _BEST)
+
+    def _holds(self, position: Position) -> bool:
+        """Check that a position is on the score map."""
+        return all(0 <= p < n for p, n in zip(position, self._scores.shape, strict=True))
 
     def _without_score(self, position: Position) -> Decision:
         seen, enough = _seen(self._search, position)
         return Decision(
-            box=self.box(position), reported=False, rule="no score", prefilter=self.how, seen=seen,
+            box=self._search.box_at(position), reported=False, rule="no score", prefilter=self.how, seen=seen,
             lacks="contrast" if enough else "overlap",
         )  # fmt: skip
 
@@ -136,7 +170,7 @@ class StageRecords:
         null, allowed = self._found.peaks.null, self._criterion.false_alarms
         if null is None or allowed is None:
             return self._criterion.threshold
-        share = self._stage.first if not self._successful else 1.0
+        share = 1.0 if self._successful else self._stage.first
         least = null.least_scores(allowed / self._found.n_tests * share)
         return float(least[null.cells.of(np.array([position]))][0])
 

@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -201,9 +200,9 @@ def _row(kind: str, level: float, unit: str, outcomes: Sequence[_Outcome]) -> Ro
     return RobustnessRow(
         kind, level, unit, len(outcomes),
         detection=len(errors) / len(outcomes),
-        false_matches=statistics.fmean(each.others for each in outcomes),
-        error=statistics.fmean(errors) if errors else None,
-        score=statistics.fmean(scores) if scores else None,
+        false_matches=sum(each.others for each in outcomes) / len(outcomes),
+        error=math.fsum(errors) / len(errors) if errors else None,
+        score=math.fsum(scores) / len(scores) if scores else None,
     )  # fmt: skip
 
 

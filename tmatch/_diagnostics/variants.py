@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import channels_last
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
 from tmatch._engine.progress import Resources
@@ -13,9 +15,9 @@ from tmatch._results.boxes import Box
 from tmatch._results.decisions import Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
-from tmatch._scoring.maps import Preparing
+from tmatch._scoring.maps import Preparing, Scoring
 from tmatch._search.matcher import Matcher, searches_of
-from tmatch._search.poses import Pose, transform
+from tmatch._search.poses import Pose, resample, transform
 from tmatch._search.recipe import SearchResult, search
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)
@@ -26,6 +28,7 @@ TURNS = {
     "mirrored left-right": Pose(flip=True),
     "mirrored up-down": Pose(angle=180, flip=True),
 }
+_FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
 _MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
 _REDUCTIONS = (4, 2)  # of the resolution
@@ -36,21 +39,21 @@ _MIN_OVERLAP = 1e-3  # the position found at reduced resolution has enough
 
 
 @dataclass(frozen=True)
-class Scene:
-    """An image of two axes, and perhaps one of channels after them, and which of its pixels are valid."""
+class MaskedImage:
+    """An image, (H, W) or (H, W, C), and which of its pixels are valid; None for all."""
 
-    image: Array
-    mask: Array | None
+    pixels: Array
+    valid: Array | None
 
-    def reduced(self, factor: int) -> "Scene":
+    def reduced(self, factor: int) -> "MaskedImage":
         """Reduce the resolution by block means; blocks are valid where all of their pixels are."""
-        mask = None if self.mask is None else _block_means(self.mask, factor) == 1
-        return Scene(_reduce(self.image, factor), mask)
+        valid = None if self.valid is None else _block_means(self.valid, factor) == 1
+        return MaskedImage(_reduce(self.pixels, factor), valid)
 
-    def crop(self, start: Sequence[int], stop: Sequence[int]) -> "Scene":
+    def crop(self, start: Sequence[int], stop: Sequence[int]) -> "MaskedImage":
         """Cut a part out."""
         part = tuple(map(slice, start, stop))
-        return Scene(self.image[part], None if self.mask is None else self.mask[part])
+        return MaskedImage(self.pixels[part], None if self.valid is None else self.valid[part])
 
 
 @dataclass(frozen=True)
@@ -66,42 +69,35 @@ class Variant:
         """Reduce the resolution by block means; masked pixels do not spread."""
         if self.mask is None:
             return replace(self, template=_reduce(self.template, factor))
-        weights = self.mask.reshape(self.mask.shape + (1,) * (self.template.ndim - self.mask.ndim))
-        total = _block_means(np.where(weights > 0, self.template, 0.0) * weights, factor)
-        weight, mask = _block_means(weights, factor), _block_means(self.mask, factor)
-        pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-        binary = ((self.mask == 0) | (self.mask == 1)).all()
-        return replace(self, template=pixels, mask=mask > 0.5 if binary else mask)
+        pixels, mask = resample(self.template, self.mask, lambda values: _block_means(values, factor))
+        return replace(self, template=pixels, mask=mask)
 
 
 @dataclass(frozen=True)
 class VariantSearch:
     """Variants of a template that are searched for together, at reduced resolution where they are large enough."""
 
-    scene: Scene
+    image: MaskedImage
     variants: Mapping[str, Variant]
     reduction: int
     matcher: Matcher
     preparing: Preparing
 
     def find_hints(
-        self,
-        decision: Decision,
-        near: Box | None,
-        resources: Resources,
+        self, decision: Decision, near: Box | None, resources: Resources
     ) -> tuple[Hint | None, Hint | None]:
         """Find the best change of size, and the best rotation or flip.
 
-        They must be accepted among all variants, with a tenth of the false alarms of the position that was decided on,
-        and a higher score; with their middle in the box `near`, if there is one.
+        Their matches are accepted among those of all variants, and have a higher score and at most a tenth of the
+        false alarms of the position that was decided on. Their centres lie in the box `near`, if there is one.
         """
         reduced = self.reduction > 1
         criterion = Criterion.of(
             self.preparing.get("metric", "zncc"), false_alarms=_REFINED_FALSE_ALARMS if reduced else None,
             max_overlap=1, prefilter="none",
         )  # fmt: skip
-        scene = self.scene.reduced(self.reduction) if reduced else self.scene
-        result = search(searches_of(self.matcher, scene.image, scene.mask), criterion, resources)
+        image = self.image.reduced(self.reduction) if reduced else self.image
+        result = search(searches_of(self.matcher, image.pixels, image.valid), criterion, resources)
         matches = self._refined(result, near) if reduced else result.matches
         return choose(matches, self.variants, decision, near)
 
@@ -110,19 +106,16 @@ class VariantSearch:
         refined = []
         for found in result.stages[-1].found:
             variant = self.variants[found.label]
-            own = [match for match in result.matches if match.label == found.label]
-            boxes = [(match, self._at_full_resolution(match.box, variant)) for match in own]
-            boxes = [(match, box) for match, box in boxes if _is_near(box, near)][:_REFINED]
-            matcher = self._matcher_at_full_resolution(variant) if boxes else self.matcher
-            for match, box in boxes:
+            shape, own = variant.template.shape[:2], [m for m in result.matches if m.label == found.label]
+            boxes = [(m, Box(tuple(s * self.reduction for s in m.box.start), shape)) for m in own]
+            best = [(match, box) for match, box in boxes if _is_near(box, near)][:_REFINED]
+            matcher = self._matcher_at_full_resolution(variant) if best else self.matcher
+            for match, box in best:
                 exact, score = self._refine(matcher, box)
                 position = found.search.position_of(match.box.start)
                 [decided] = found.at(position, score, score).matches()
                 refined.append(replace(decided, box=exact))
         return [each for each in refined if (each.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS]
-
-    def _at_full_resolution(self, box: Box, variant: Variant) -> Box:
-        return Box(tuple(s * self.reduction for s in box.start), variant.template.shape[:2])
 
     @property
     def _whole(self) -> bool:
@@ -142,9 +135,9 @@ class VariantSearch:
         """Find the best position around one that is known at reduced resolution, and its score."""
         reach = 2 * self.reduction
         start = [max(0, s - reach) for s in box.start]
-        stop = [min(n, e + reach) for n, e in zip(self.scene.image.shape, box.stop, strict=False)]
-        crop = self.scene.crop(start, stop)
-        scores = np.asarray(matcher.score(crop.image, image_mask=crop.mask))
+        stop = [min(n, e + reach) for n, e in zip(self.image.pixels.shape, box.stop, strict=False)]
+        crop = self.image.crop(start, stop)
+        scores = np.asarray(matcher.score(crop.pixels, image_mask=crop.valid))
         first = start if self._whole else [s - n + 1 for s, n in zip(start, box.shape, strict=True)]
         starts = [np.arange(n) + f for n, f in zip(scores.shape, first, strict=True)]
         near = [np.flatnonzero(np.abs(a - s) <= reach) for a, s in zip(starts, box.start, strict=True)]
@@ -154,21 +147,36 @@ class VariantSearch:
         return Box(position, box.shape), float(part[best])
 
 
-def prepare_variants(scene: Scene, variants: Sequence[Variant], preparing: Preparing) -> VariantSearch | None:
-    """Prepare the search for variants: at the lowest resolution at which all have enough pixels and contrast."""
-    smallest = min((min(each.template.shape[:2]) for each in variants), default=0)
-    numbered = {str(number): each for number, each in enumerate(variants)}
+def prepare_variants(
+    image: ArrayLike, template: ArrayLike, mask: ArrayLike | None, scoring: Scoring
+) -> VariantSearch | None:
+    """Prepare the search for variants, at the lowest resolution at which all have enough pixels and contrast.
+
+    None if there are none: for images with other than two axes, and for small templates.
+    """
+    axis = scoring.get("channel_axis")
+    pixels, searched = channels_last(np.asarray(template), axis), channels_last(np.asarray(image), axis)
+    weights, valid = None if mask is None else np.asarray(mask), scoring.get("image_mask")
+    if pixels.ndim - (axis is not None) != 2 or (weights is not None and np.count_nonzero(weights) < _FEW):
+        return None
+    if weights is not None and weights.ndim == pixels.ndim:
+        weights = channels_last(weights, axis)
+    masked = MaskedImage(searched, None if valid is None else np.asarray(valid))
+    options = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
+    preparing = cast("Preparing", {**options, "channel_axis": None if axis is None else -1})
+    variants = _variants_of(pixels, weights, masked, preparing.get("output", "valid"))
+    smallest = min((min(each.template.shape[:2]) for each in variants.values()), default=0)
     for factor in _REDUCTIONS:
         if smallest // factor >= _MIN_REDUCED_SIDE:
-            reduced = {label: each.reduced(factor) for label, each in numbered.items()}
+            reduced = {label: each.reduced(factor) for label, each in variants.items()}
             try:
-                return VariantSearch(scene, numbered, factor, _matcher_of(reduced, preparing), preparing)
+                return VariantSearch(masked, variants, factor, _matcher_of(reduced, preparing), preparing)
             except ValueError:  # fine details cancel out
                 continue
-    numbered = {label: each for label, each in numbered.items() if _can_be_compared(each, preparing)}
-    if not numbered:
-        return None
-    return VariantSearch(scene, numbered, 1, _matcher_of(numbered, preparing), preparing)
+    variants = {label: each for label, each in variants.items() if _can_be_compared(each, preparing)}
+    return (
+        VariantSearch(masked, variants, 1, _matcher_of(variants, preparing), preparing) if variants else None
+    )
 
 
 def _matcher_of(variants: Mapping[str, Variant], preparing: Preparing) -> Matcher:
@@ -177,24 +185,25 @@ def _matcher_of(variants: Mapping[str, Variant], preparing: Preparing) -> Matche
 
 
 def choose(
-    matches: Sequence[Match], changes: Mapping[str, Variant], decision: Decision, near: Box | None
+    matches: Sequence[Match], variants: Mapping[str, Variant], decision: Decision, near: Box | None
 ) -> tuple[Hint | None, Hint | None]:
-    """Choose what does clearly better than a position, and of that what has the fewest false alarms."""
+    """Choose the matches that are clearly better than a position; of these, those with the fewest false alarms."""
     better = [match for match in matches if _is_better(match, decision) and _is_near(match.box, near)]
-    hints = []
-    for match in sorted(better, key=lambda match: match.false_alarms or 0.0):
-        change = changes[match.label]
-        hints.append(Hint(replace(match, label=""), change.factor, change.turn))
+    better.sort(key=lambda match: match.false_alarms or 0.0)
+    chosen = [(match, variants[match.label]) for match in better]
+    hints = [Hint(replace(match, label=""), variant.factor, variant.turn) for match, variant in chosen]
     scale = next((hint for hint in hints if not hint.turn), None)
     return scale, next((hint for hint in hints if hint.turn), None)
 
 
-def variants_of(template: Array, mask: Array | None, scene: Scene, output: str) -> list[Variant]:
-    """Resize, rotate and flip a template, as far as the results fit into the image."""
-    room = scene.image.shape if output == "valid" else None
+def _variants_of(template: Array, mask: Array | None, image: MaskedImage, output: str) -> dict[str, Variant]:
+    """Resize, rotate and flip a template, as far as the results fit into the image; number them."""
     variants = [Variant(*transform(template, mask, Pose(scale=factor)), factor) for factor in FACTORS]
     variants += [Variant(*transform(template, mask, pose), turn=name) for name, pose in TURNS.items()]
-    return [each for each in variants if _fits(each.template.shape, room)]
+    room = np.array(image.pixels.shape[:2]) if output == "valid" else np.inf
+    shapes = [np.array(each.template.shape[:2]) for each in variants]
+    fitting = [v for v, s in zip(variants, shapes, strict=True) if s.min() >= _MIN_SIDE and (s <= room).all()]
+    return {str(number): variant for number, variant in enumerate(fitting)}
 
 
 def _reduce(values: Array, factor: int) -> Array:
@@ -216,11 +225,6 @@ def _block_means(values: Array, factor: int) -> Array:
     return means
 
 
-def _fits(shape: tuple[int, ...], room: tuple[int, ...] | None) -> bool:
-    height, width, *_ = shape
-    return min(height, width) >= _MIN_SIDE and (room is None or (height <= room[0] and width <= room[1]))
-
-
 def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
     """Check whether a variant has anything to compare: when made smaller it may be constant."""
     try:
@@ -231,20 +235,14 @@ def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
 
 
 def _is_better(match: Match, decision: Decision) -> bool:
-    """Check that a match is clearly better than a position."""
-    unknown = decision.score is None or decision.false_alarms is None
-    return unknown or (match.score > (decision.score or 0.0) and _is_rarer(match, decision))
-
-
-def _is_rarer(match: Match, decision: Decision) -> bool:
-    """Check that a match has clearly fewer false alarms than a position."""
-    if decision.score is None or decision.false_alarms is None or match.false_alarms is None:
+    """Check that a match has a higher score than a position, and clearly fewer false alarms."""
+    if decision.score is None or decision.false_alarms is None:
         return True
-    return match.false_alarms * _BETTER <= decision.false_alarms
+    return match.score > decision.score and (match.false_alarms or 0.0) * _BETTER <= decision.false_alarms
 
 
 def _is_near(box: Box, near: Box | None) -> bool:
-    """Check that the middle of a box lies in another."""
+    """Check that the centre of a box lies in another."""
     if near is None:
         return True
     return all(s <= m < e for s, m, e in zip(near.start, box.center, near.stop, strict=True))

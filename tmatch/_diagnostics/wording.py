@@ -57,38 +57,38 @@ def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str
 
 def _enough(decision: Decision, explanation: Explanation) -> str:
     """Write why a position is reported."""
-    if explanation.threshold is None:
-        return f"{_score(decision)}. {_expected(decision).capitalize()}; at most {explanation.allowed:g} are allowed."
-    if decision.false_alarms is None:
-        return f"{_score(decision)}."
-    doubt = (
-        "" if decision.false_alarms <= DEFAULT_FALSE_ALARMS else ": it may be a false match, so look at it"
-    )
-    return f"{_score(decision)}. {_expected(decision).capitalize()}{doubt}."
+    described = _score_and_chance(decision, explanation)
+    if explanation.threshold is None or (decision.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS:
+        return f"{described}."
+    return f"{described}: it may be a false match, so look at it."
 
 
 def _too_little(decision: Decision, explanation: Explanation) -> str:
     """Write why the score of a peak is not high enough."""
-    described = f"{_score(decision)}."
-    if decision.false_alarms is None:
-        return (
-            described
-            if explanation.threshold is None
-            else f"{described} If the position is right, lower the threshold."
-        )
-    expected = _expected(decision).capitalize()
-    if explanation.threshold is None:
-        described = f"{described} {expected}; at most {explanation.allowed:g} are allowed."
-        if decision.false_alarms >= MANY:
-            return described
-        return (
-            f"{described} If the position is right, allow {_up(decision.false_alarms):g} false alarms, or decide by "
-            "the score with a threshold."
-        )
-    if decision.false_alarms > DEFAULT_FALSE_ALARMS:
-        return f"{described} {expected}: a lower threshold would accept false matches."
+    described, expected = _score_and_chance(decision, explanation), decision.false_alarms
+    if expected is None:
+        return f"{described}. If the position is right, lower the threshold."
+    if explanation.threshold is not None:
+        if expected > DEFAULT_FALSE_ALARMS:
+            return f"{described}: a lower threshold would accept false matches."
+        return f"{described}: it is hardly a false match. Lower the threshold, or decide by false alarms."
+    if expected >= MANY:
+        return f"{described}."
     return (
-        f"{described} {expected}: it is hardly a false match. Lower the threshold, or decide by false alarms."
+        f"{described}. If the position is right, allow {_up(expected):g} false alarms, or decide by the score with a "
+        "threshold."
+    )
+
+
+def _score_and_chance(decision: Decision, explanation: Explanation) -> str:
+    """Write the score and the expected number of false alarms, each with the one that is required."""
+    if decision.false_alarms is None:
+        return _score(decision)
+    expected = f"{_score(decision)}. {_expected(decision.false_alarms).capitalize()}"
+    return (
+        expected
+        if explanation.allowed is None
+        else f"{expected}; at most {explanation.allowed:g} are allowed"
     )
 
 
@@ -152,12 +152,9 @@ def _score(decision: Decision) -> str:
     return f"{before}its score is {own} ({rank}), and at least {least} is required there"
 
 
-def _expected(decided: Decision | Match) -> str:
+def _expected(false_alarms: float) -> str:
     """Write the expected number of false alarms."""
-    if decided.false_alarms is None:
-        return "the expected number of false alarms is not known"
-    rounded = float(f"{decided.false_alarms:.2g}")
-    number = f"{rounded:g}" if decided.false_alarms >= _RARE else f"fewer than {_RARE:g}"
+    number = f"{float(f'{false_alarms:.2g}'):g}" if false_alarms >= _RARE else f"fewer than {_RARE:g}"
     return f"{number} false alarms are expected at this score"
 
 
@@ -169,7 +166,7 @@ def _other(explanation: Explanation, name: Naming) -> str:
     if other is None:
         return ""
     at = f"{name(other.box.start)} ({'reported' if other.reported else 'not reported'})"
-    expected = f"; {_expected(other)}" if other.false_alarms is not None else ""
+    expected = f"; {_expected(other.false_alarms)}" if other.false_alarms is not None else ""
     score, where = other.score or 0.0, ""
     if other.filtered_score is not None:
         score, where = other.filtered_score, f" in the {_FILTERED[other.prefilter]} image"
@@ -199,7 +196,7 @@ def _change(hint: Hint, name: Naming) -> str:
         how = f"at {hint.factor:.3g} times its size"
     return (
         f"The template fits much better {how}: its score is {hint.match.score:.2f} at "
-        f"{name(hint.match.box.start)}; {_expected(hint.match)}. Search with it changed like that."
+        f"{name(hint.match.box.start)}; {_expected(hint.match.false_alarms or 0.0)}. Search with it changed like that."
     )
 
 

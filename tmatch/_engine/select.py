@@ -3,7 +3,6 @@
 This is the only module that chooses.
 """
 
-import importlib.metadata
 import math
 import os
 
@@ -77,6 +76,8 @@ def _load(work: float, *, required: bool) -> Engine | None:
 
 def describe() -> str:
     """Describe which engine is used, and why."""
+    import importlib.metadata  # noqa: PLC0415
+
     requested = os.environ.get("TMATCH_ENGINE") or "auto"
     try:
         version = importlib.metadata.version("numba")

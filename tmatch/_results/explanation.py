@@ -1,4 +1,4 @@
-"""Why a place was reported or was not."""
+"""Why a position was reported or was not."""
 
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ class Hint:
 
     Examples
     --------
+    >>> from tmatch import Box, Match
     >>> Hint(Match(Box((3, 4), (5, 5)), 0.98), factor=0.5).turn
     ''
     """
@@ -34,16 +35,16 @@ class Hint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(Decision):
-    """Why a place was reported or was not. Fields are JSON-serializable.
+    """Why a position was reported or was not. Fields are JSON-serializable.
 
     Parameters
     ----------
     box, reported, rule, score, filtered_score, prefilter, rank, number
-        What was decided about the place, as in `Decision`; so are the next.
+        What was decided about the position, as in `Decision`; so are the next.
     false_alarms, least_score, lacks, seen, higher, removed_by, iou
         As in `Decision`.
     asked : bool
-        Whether this place was named; else it is the best one.
+        Whether this position was asked for with `at`; otherwise it is the best one.
     allowed : float or None
         False alarms allowed in a search; None if a threshold decides.
     threshold : float or None
@@ -51,16 +52,17 @@ class Explanation(Decision):
     matches : int
         Number of matches that `locate` returns.
     nearest_peak : Decision or None
-        What was decided about the best peak within a quarter of the template's side of a place that was named and not
-        reported; None if no such peak is above it.
+        What was decided about the best peak within a quarter of the template's side, if this position was asked for
+        and is not reported; None if no such peak has a higher score.
     best : tuple of Decision
-        What was decided about up to five best places, best first: peaks that do not overlap each other by more than
+        What was decided about up to five best positions, best first: peaks that do not overlap each other by more than
         `max_overlap`.
     scale_hint, turn_hint : Hint or None
-        If the place (and its nearest peak) is not accepted: a change of the template's size, or a rotation or flip,
-        that fits clearly better; for a place that was named only if it lies within the box.
+        If neither the position nor its nearest peak is accepted: a change of the template's size, or a rotation or
+        flip, that fits clearly better; if the position was asked for, only one whose centre lies in its box.
+        Otherwise None.
     tried : int
-        Number of changes tried.
+        Number of changes of the template that were tried.
     noise : float or None
         Standard deviation of the noise in the image, see `estimate_noise`; None if it cannot be estimated.
     text : str

@@ -1,7 +1,7 @@
 """Transform templates and images by a pose: a flip, a change of size and a rotation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,15 +82,22 @@ def _sample(image: Array, pose: Pose, centres: tuple[Point, Point], shape: Seque
     return sampled
 
 
+def resample(template: Array, mask: Array, function: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Resample a template and its mask: each pixel becomes a weighted mean of those that count.
+
+    `function` averages an array locally. Masks of 0 and 1 become bool.
+    """
+    weights = mask.reshape(mask.shape + (1,) * (template.ndim - mask.ndim))
+    total, weight = function(np.where(weights > 0, template, 0.0) * weights), function(weights)
+    pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    return pixels, _as_mask(function(mask), mask)
+
+
 def _resize(template: Array, mask: Array | None, scale: float) -> tuple[Array, Array | None]:
-    """Resize a template; with a mask each pixel is the weighted mean of those that count."""
     if mask is None:
         return _as_pixels(_resize_array(template, scale), template.dtype), None
-    weights = mask.reshape(mask.shape + (1,) * (template.ndim - mask.ndim))
-    total = _resize_array(np.where(weights > 0, template, 0.0) * weights, scale)
-    weight = _resize_array(weights, scale)
-    pixels = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-    return _as_pixels(pixels, template.dtype), _as_mask(_resize_array(mask, scale), mask)
+    pixels, resized = resample(template, mask, lambda values: _resize_array(values, scale))
+    return _as_pixels(pixels, template.dtype), resized
 
 
 def _resize_array(values: Array, scale: float) -> Values:

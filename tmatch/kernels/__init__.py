@@ -5,7 +5,6 @@ are float64 (`scharr_complex` complex128) and written as `correlate` reads them:
 Angles are in degrees, counter-clockwise as seen in the image: 0 is to the right, 90 upwards.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -102,6 +101,8 @@ def get(name: str) -> Kernel | ComplexKernel:
     array([-2.,  0.,  2.])
     """
     if name not in _BANK:
+        import difflib  # noqa: PLC0415
+
         near = difflib.get_close_matches(name, _BANK, n=1)
         hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(_BANK)}"
         msg = f'there is no kernel "{name}"; {hint}'
