@@ -7,7 +7,6 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine import select
-from tmatch._engine.numpy.summaries import summarise
 
 # Chosen on searches for absent templates, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # per side of the template
@@ -75,7 +74,7 @@ class SummaryBuilder:
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Summarise the scores of a block; those whose norm is not above 0 are not valid."""
         _, leads, size = self.grid(part)
-        self.take(part, summarise(scores, norms, leads, size))
+        self.take(part, select.reference().summarise(scores, norms, leads, size))
 
     def cells(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""

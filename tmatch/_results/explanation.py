@@ -1,4 +1,4 @@
-"""Why a place was reported or was not."""
+"""Why a position was reported or was not."""
 
 from dataclasses import dataclass
 
@@ -34,16 +34,16 @@ class Hint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(Decision):
-    """Why a place was reported or was not. Fields are JSON-serializable.
+    """Why a position was reported or was not. Fields are JSON-serializable.
 
     Parameters
     ----------
     box, reported, rule, score, filtered_score, prefilter, rank, number
-        What was decided about the place, as in `Decision`; so are the next.
+        What was decided about the position, as in `Decision`.
     false_alarms, least_score, lacks, seen, higher, removed_by, iou
-        As in `Decision`.
+        As in `Decision`, too.
     asked : bool
-        Whether this place was named; else it is the best one.
+        Whether this position was asked for; otherwise it is the best one.
     allowed : float or None
         False alarms allowed in a search; None if a threshold decides.
     threshold : float or None
@@ -51,14 +51,14 @@ class Explanation(Decision):
     matches : int
         Number of matches that `locate` returns.
     nearest_peak : Decision or None
-        What was decided about the best peak within a quarter of the template's side of a place that was named and not
-        reported; None if no such peak is above it.
+        What was decided about the best peak within a quarter of the template's side of a position that was asked for
+        and not reported; None if no such peak is above it.
     best : tuple of Decision
-        What was decided about up to five best places, best first: peaks that do not overlap each other by more than
+        What was decided about up to five best positions, best first: peaks that do not overlap each other by more than
         `max_overlap`.
     scale_hint, turn_hint : Hint or None
-        If the place (and its nearest peak) is not accepted: a change of the template's size, or a rotation or flip,
-        that fits clearly better; for a place that was named only if it lies within the box.
+        If the position (and its nearest peak) is not accepted: a change of the template's size, or a rotation or flip,
+        that fits clearly better; for a position that was asked for only if its middle lies within the box.
     tried : int
         Number of changes tried.
     noise : float or None
