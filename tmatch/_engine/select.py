@@ -77,7 +77,7 @@ def _load(work: float, *, required: bool) -> Engine | None:
 
 def describe() -> str:
     """Describe which engine is used, and why."""
-    requested = os.environ.get("TMATCH_ENGINE") or "auto"
+    requested = _requested_engine()
     try:
         version = importlib.metadata.version("numba")
     except importlib.metadata.PackageNotFoundError:
