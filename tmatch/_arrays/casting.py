@@ -1,4 +1,4 @@
-"""Conversions between dtypes that lose nothing unnoticed."""
+"""Conversions between dtypes, in which no value wraps."""
 
 import math
 

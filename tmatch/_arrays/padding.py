@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,11 @@ class PaddedImage:
         self.is_integer = image.dtype.kind in "biu" and fill == int(fill)
 
     def largest(self) -> int:
-        """Largest magnitude the pixels, being integers, can have."""
+        """Return the largest magnitude that the pixels, if they are integers, and the fill can have."""
         return max(largest_magnitude(self.image), abs(int(self.fill)))
 
     def tile(self, region: Region, dtype: np.dtype[Any]) -> Array:
-        """Return a tile to read only: a view of the image where that will do, or else a copy."""
+        """Return a tile that must not be written to: a view of the image if possible, otherwise a copy."""
         starts, shape = self._extent(region)
         stops = list(map(operator.add, starts, shape))
         inside = min(starts) >= 0 and all(map(operator.le, stops, self.image.shape))
@@ -41,16 +42,19 @@ class PaddedImage:
         tile = np.empty(shape, dtype)
         parts = [self._parts(*axis) for axis in zip(starts, shape, self.image.shape, strict=True)]
         for pieces in itertools.product(*parts):
-            source: Array | float = self.image
-            for axis, (_, inside) in enumerate(pieces):
-                source = (
-                    self.fill if inside is None else np.asarray(source)[(slice(None),) * axis + (inside,)]
-                )
-                if inside is None:
-                    break
+            target, source = tuple(part for part, _ in pieces), self._pixels_of([p for _, p in pieces])
             with np.errstate(over="ignore"):  # found by `check`
-                tile[tuple(target for target, _ in pieces)] = source
+                tile[target] = source
         return tile
+
+    def _pixels_of(self, parts: Sequence[slice | Array | None]) -> Array | float:
+        """Select pixels axis by axis; return the fill if they are outside on any axis."""
+        source = self.image
+        for axis, part in enumerate(parts):
+            if part is None:
+                return self.fill
+            source = source[(slice(None),) * axis + (part,)]
+        return source
 
     def pixels(self, region: Region) -> list[Array]:
         """Return the image's pixel for each position of a tile, axis by axis; -1 for the fill."""
@@ -62,11 +66,6 @@ class PaddedImage:
         """Return the first position of a tile inside the image and the one after the last, on each axis."""
         return list(map(_overlap, *self._extent(region), self.image.shape))
 
-    def _extent(self, region: Region) -> tuple[tuple[int, ...], list[int]]:
-        """Return the pixel at which a tile starts, and its shape."""
-        starts = start_of([part.start for part in region], self.margins)
-        return starts, [part.stop - part.start for part in region]
-
     def check(self, tile: Array) -> None:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
@@ -74,6 +73,11 @@ class PaddedImage:
             if np.isfinite(self.image).all():
                 msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
             raise ValueError(msg)
+
+    def _extent(self, region: Region) -> tuple[tuple[int, ...], list[int]]:
+        """Return the pixel at which a tile starts, and its shape."""
+        starts = start_of([part.start for part in region], self.margins)
+        return starts, [part.stop - part.start for part in region]
 
     def _parts(self, start: int, length: int, n: int) -> list[tuple[slice, slice | Array | None]]:
         """Split a tile's axis where the image starts and ends; pair each part with its pixels, None for the fill."""

@@ -120,7 +120,7 @@ def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterat
     for first, scores in bands:
         if builder is not None:
             # In a batch with smaller templates, a template has fewer positions.
-            lead, *others = builder.positions
+            lead, *others = builder.map_shape
             part = (slice(first, min(first + len(scores), lead)), *(slice(0, n) for n in others))
             part_scores = scores[(slice(0, part[0].stop - first), *part[1:])]
             if part_scores.size:

@@ -56,7 +56,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
         weights = np.broadcast_to(search.weights[0], search.template[0].shape)
         return search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights))
 
-    return fit_null(builder.cells(), n_effective)
+    return fit_null(builder.merged(), n_effective)
 
 
 class _Collector:
@@ -148,7 +148,7 @@ def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resourc
         for scored in batch.score(block, floor=floor, grids=grids):
             collector = collectors[scored.template]
             if scored.summary is not None:
-                collector.builder.take(scored.region, scored.summary)
+                collector.builder.store(scored.region, scored.summary)
             if has_floor and scored.reaches_floor:
                 collector.collect(scored.region, scored.scores, scored.norms)
             elif keep_all and not has_floor:

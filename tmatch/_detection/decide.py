@@ -41,7 +41,7 @@ class TemplateCandidates:
         return [self.search.box_at(position) for position in self.peaks.positions.tolist()]
 
     def at(self, position: Position, score: float, decision_score: float) -> "TemplateCandidates":
-        """Return one position of the score map, candidate or not, in the position of the candidates."""
+        """Return the same with one position of the score map, candidate or not, instead of the candidates."""
         filtered = None if self.prefilter == "none" else np.array([decision_score])
         one = Candidates(np.array([position], np.intp), np.array([score]), self.peaks.null, filtered)
         return replace(self, peaks=one)
@@ -54,11 +54,9 @@ class TemplateCandidates:
     def evidence(self) -> Array:
         """Compute the evidence of candidates, comparable between templates; their scores if there is no null."""
         peaks = self.peaks
-        return (
-            peaks.scores
-            if peaks.null is None
-            else peaks.null.evidence(peaks.positions, peaks.decision_scores)
-        )
+        if peaks.null is None:
+            return peaks.scores
+        return peaks.null.evidence(peaks.positions, peaks.decision_scores)
 
     def false_alarms(self, at_least: float = 0.0) -> list[float] | None:
         """Compute the expected number of false alarms of candidates; None if there is no null distribution."""
@@ -75,11 +73,9 @@ class TemplateCandidates:
         if expected is None or self.peaks.null is None:
             return [Match(box, score, self.label) for box, score in zip(boxes, scores, strict=True)]
         elsewhere = self.peaks.null.cells.best_elsewhere(self.peaks.positions).tolist()
-        own = self.peaks.decision_scores.tolist()
-        second = [
-            round(other / one, 4) if one > 0 else None for other, one in zip(elsewhere, own, strict=True)
-        ]
-        columns = zip(boxes, scores, expected, second, strict=True)
+        pairs = zip(elsewhere, self.peaks.decision_scores.tolist(), strict=True)
+        second_best = [round(other / score, 4) if score > 0 else None for other, score in pairs]
+        columns = zip(boxes, scores, expected, second_best, strict=True)
         return [
             Match(box, score, self.label, false_alarms=number, second_best=ratio)
             for box, score, number, ratio in columns
@@ -175,7 +171,7 @@ def _check_scores(records: _Records) -> None:
 
 
 def _check_similarity(records: _Records) -> None:
-    """Remove what is only similar after filtering."""
+    """Remove candidates that are only similar after filtering."""
     for each, part in zip(records.found, records.parts, strict=True):
         only_filtered = {part[i] for i in np.flatnonzero(~each.alike()).tolist()}
         records.remove(only_filtered.intersection(records.remaining(part)), "unlike")
@@ -185,8 +181,8 @@ def _check_distance(records: _Records) -> None:
     """Remove candidates too near to a better one of the same template."""
     for each, part in zip(records.found, records.parts, strict=True):
         remaining = records.remaining(part)
-        own = each.peaks.select(np.array(remaining, np.intp) - part.start)
-        better = better_near(own.positions, own.scores, records.criterion.min_distance)
+        peaks = each.peaks.select(np.array(remaining, np.intp) - part.start)
+        better = better_near(peaks.positions, peaks.scores, records.criterion.min_distance)
         near = np.flatnonzero(better >= 0)
         records.better |= {remaining[i]: remaining[better[i]] for i in near.tolist()}
         records.remove((remaining[i] for i in near.tolist()), "distance")
@@ -218,8 +214,8 @@ def _remove_overlapping(records: _Records, ordered: Sequence[int]) -> None:
 def _check_first_share(records: _Records, first: float) -> None:
     """Remove all unless one match has no more than a share of the false alarms allowed.
 
-    A later stage has the rest. If that is not run, its share is returned to this stage: so many false alarms as are
-    allowed are expected in all. No match has fewer than with which it would be reported.
+    A later stage has the rest. If that is not run, its share falls to this stage, so that as many false alarms are
+    expected in all as are allowed. No match is reported with fewer than the best one, divided by its share.
     """
     expected = [number for each in records.found for number in each.false_alarms() or ()]
     counted = records.remaining() or range(len(expected))

@@ -287,7 +287,7 @@ def estimate_chance(
     weights = np.ones(channels[0].shape) if mask is None else _mask_weights(mask, pixels, channel_axis)
     summary = SummaryBuilder(values.shape, channels[0].shape)
     summary.add(tuple(slice(0, n) for n in values.shape), values, is_valid)
-    return Chance(fit_null(summary.cells(), lambda: effective_pixels(channels, weights)))
+    return Chance(fit_null(summary.merged(), lambda: effective_pixels(channels, weights)))
 
 
 def _mask_weights(mask: ArrayLike, template: Array, channel_axis: int | None) -> Array:

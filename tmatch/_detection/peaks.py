@@ -136,7 +136,7 @@ def _plateau_middles(positions: NDArray[np.intp], level: NDArray[np.bool_]) -> N
     known = keys[other] == wanted
     links = coo_array((known[known], (one[known], other[known])), shape=(len(positions),) * 2)
     count, labels = connected_components(links, directed=False)
-    # A neighbour of equal height that is no highest position itself touches something higher: a slope's terrace.
+    # A neighbour with an equal score that is not among the positions has a higher neighbour; the plateau is no peak.
     sloping = np.zeros(count, bool)
     sloping[labels[one[~known]]] = True
     middles = [np.bincount(labels, axis)[labels] / np.bincount(labels)[labels] for axis in positions.T]

@@ -7,7 +7,6 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine import select
-from tmatch._engine.numpy.summaries import summarise
 
 # Chosen on searches for absent templates, see `tests/benchmarks/detection.py`.
 _CELLS = 4  # per side of the template
@@ -54,13 +53,12 @@ class ScoreSummary:
 
 
 class SummaryBuilder:
-    """Summary of a score map whose blocks are scored in any order."""
+    """Builds the summary of a score map whose blocks are scored in any order, by any thread."""
 
-    def __init__(self, positions: Shape, window: Shape) -> None:
-        coarse = max(
-            1.0, (math.prod(positions) / math.prod(map(_cell, window)) / _MAX_CELLS) ** (1 / len(positions))
-        )
-        self.positions, self.size = positions, tuple(math.ceil(_cell(n) * coarse) for n in window)
+    def __init__(self, map_shape: Shape, window: Shape) -> None:
+        n_cells = math.prod(map_shape) / math.prod(map(_cell, window))
+        coarse = max(1.0, (n_cells / _MAX_CELLS) ** (1 / len(map_shape)))
+        self.map_shape, self.size = map_shape, tuple(math.ceil(_cell(n) * coarse) for n in window)
         self._parts: dict[Shape, Array] = {}
 
     def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
@@ -68,18 +66,18 @@ class SummaryBuilder:
         shape = tuple(s.stop - s.start for s in part)
         return shape, tuple(-s.start % n for s, n in zip(part, self.size, strict=True)), self.size
 
-    def take(self, part: Region, summary: Array) -> None:
+    def store(self, part: Region, summary: Array) -> None:
         """Store the summary of a block."""
         self._parts[tuple(s.start for s in part)] = summary
 
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Summarise the scores of a block; those whose norm is not above 0 are not valid."""
         _, leads, size = self.grid(part)
-        self.take(part, summarise(scores, norms, leads, size))
+        self.store(part, select.reference().summarise(scores, norms, leads, size))
 
-    def cells(self) -> ScoreSummary:
+    def merged(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""
-        shape = [-(-n // size) for n, size in zip(self.positions, self.size, strict=True)]
+        shape = [-(-n // size) for n, size in zip(self.map_shape, self.size, strict=True)]
         extrema, sums = np.zeros((2, *shape), np.float32), np.zeros((2, *shape))
         for start, parts in sorted(self._parts.items()):
             ends = zip(start, self.size, parts.shape[1:], strict=True)

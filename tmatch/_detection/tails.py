@@ -22,11 +22,11 @@ _NEARLY_1 = 1 - 1e-9  # higher scores count as this one
 class FittedTail:
     """Generalised Pareto tail fitted to the k largest of evidence to a power, of peaks and minima.
 
-    Half of them are peaks. As the scale is estimated from k values, the tail is heavier than exponential.
+    Half of them are taken for peaks. As the scale is estimated from k values, the tail is heavier than exponential.
     """
 
     k: int
-    least: float
+    start: float  # the largest value below the tail
     scale: float
 
     weight = 1.0  # of a unit of evidence
@@ -37,13 +37,13 @@ class FittedTail:
         """Fit the tail to the evidence of peaks and minima."""
         k = min(max(MIN_TAIL, int(_TAIL * len(evidence))), len(evidence) - 1)
         powers = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** POWER
-        least = float(powers[0])
-        scale = float((powers[1:] - least).mean())
-        return cls(k, least, max(scale, _MIN_SCALE * least, 1e-9))
+        start = float(powers[0])
+        scale = float((powers[1:] - start).mean())
+        return cls(k, start, max(scale, _MIN_SCALE * start, 1e-9))
 
     def expect(self, evidence: Array) -> Array:
         """Compute the expected number of false alarms; below the tail, a bound."""
-        beyond = (evidence**POWER - self.least) / self.scale
+        beyond = (evidence**POWER - self.start) / self.scale
         above = (1 + np.maximum(beyond, 0) / self.k) ** -self.k
         result: Array = self.k / 2 * above * np.exp(clip(-beyond, 0, 50))
         return result
@@ -52,7 +52,7 @@ class FittedTail:
         """Compute the evidence at which so many false alarms are expected."""
         share = 2 * false_alarms / self.k
         beyond = self.k * (share ** (-1 / self.k) - 1) if share < 1 else -math.log(share)
-        return float(max(self.least + self.scale * beyond, 0.0) ** (1 / POWER))
+        return float(max(self.start + self.scale * beyond, 0.0) ** (1 / POWER))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from typing import Any
 
 from tmatch._arrays.typing import Shape
 
-THREADED_WORK = (
-    10_000_000  # passes times points, about 2 ms: with less work, starting threads costs more than it saves
-)
+# Passes times points, about 2 ms: with less work, starting threads costs more than it saves.
+THREADED_WORK = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Execution:
     min_compiled_side: int = (
         32  # minimum side of an image for compiled transforms: two of the longest vectors
     )
-    threaded_work: float = THREADED_WORK
+    threaded_work: float = THREADED_WORK  # with more, threads are started
     fused_threaded_work: float = (
         3_000_000  # the same for fused jobs, whose threads rarely wait for each other
     )

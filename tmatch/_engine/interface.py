@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tmatch._arrays.padding import PaddedImage
-from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.tiling import Tiling
 
 # How a block of scores is summarised: its shape, where its first cells end, and the shape of a cell.
@@ -109,7 +109,14 @@ class Engine(Protocol):
         """Copy a tile minus a centre, or its squares, into the corner of `out`, with zeros elsewhere."""
 
     def moments(
-        self, tiles: Any, height: int, width: int, centres: Any, work: Array, sums: Array, variance: Array
+        self,
+        tiles: tuple[Array, ...],
+        height: int,
+        width: int,
+        centres: tuple[int, ...],
+        work: Array,
+        sums: Array,
+        variance: Array,
     ) -> None:
         """Compute `sums` and `variance` of all windows, accumulated in the dtype of `work`.
 
@@ -117,7 +124,14 @@ class Engine(Protocol):
         """
 
     def inverse_norms(
-        self, tiles: Any, height: int, width: int, centres: Any, work: Array, squares: Array, inverse: Array
+        self,
+        tiles: tuple[Array, ...],
+        height: int,
+        width: int,
+        centres: tuple[int, ...],
+        work: Array,
+        squares: Array,
+        inverse: Array,
     ) -> float:
         """Compute the inverse root of each variance, 0 where it is 0; return the maximum.
 
@@ -168,10 +182,10 @@ class Engine(Protocol):
     def score_alone(
         self,
         product: Array,
-        tiles: Any,
+        tiles: tuple[Array, ...],
         height: int,
         width: int,
-        centres: Any,
+        centres: tuple[int, ...],
         work: Array,
         template_sums: Array,
         variance: Array,
@@ -181,11 +195,11 @@ class Engine(Protocol):
 
     def score_windows(
         self,
-        channels: Any,
-        positions: Array,
+        channels: tuple[Array, ...],
+        positions: Positions,
         mask: Array,
         values: Array,
-        centres: Any,
+        centres: tuple[int, ...],
         template_sums: Array,
         template: float,
         count: int,
@@ -197,13 +211,13 @@ class Engine(Protocol):
 
     # --- score maps -------------------------------------------------------------------------------
 
-    def candidates(self, scores: Array, floor: float, slack: float) -> Array:
+    def candidates(self, scores: Array, floor: float, slack: float) -> Positions:
         """Find positions that reach the floor and that no neighbour exceeds by more than the slack.
 
         They are in row-major order.
         """
 
-    def summarise(self, scores: Array, norms: Array, leads: Any, size: Any) -> Array:
+    def summarise(self, scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
         """Summarise valid scores (norm above 0) in cells of a size; the first cells end after `leads`, if not 0.
 
         Return the maximum, the negated minimum (both at least 0), the sum of squares, and the count of each cell.

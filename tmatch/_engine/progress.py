@@ -72,14 +72,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Resources:
-    """Threads at most (None: one for each core) and the progress of a call."""
+    """The maximum number of threads (None: one for each core) and the progress of a call."""
 
     workers: int | None = None
     progress: Progress = field(default_factory=Progress)
 
     @classmethod
     def of(cls, workers: int | None, callback: ProgressCallback | None) -> "Resources":
-        """Check both."""
+        """Check what a caller has passed as `workers` and `progress`."""
         check_count("workers", workers)
         return cls(workers, Progress.of(callback))
 

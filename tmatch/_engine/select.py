@@ -78,7 +78,7 @@ def describe() -> str:
     """Describe which engine is used, and why."""
     import importlib.metadata  # noqa: PLC0415
 
-    requested = os.environ.get("TMATCH_ENGINE") or "auto"
+    requested = _requested_engine()
     try:
         version = importlib.metadata.version("numba")
     except importlib.metadata.PackageNotFoundError:

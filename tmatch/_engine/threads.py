@@ -25,7 +25,7 @@ class Job:
     tiling: Tiling
     passes: float
     blocks: Sequence[Region] | None = None  # some of them only
-    fused: bool = False  # each block in one call, so that threads hardly wait for one another
+    fused: bool = False  # each block in one call, so that threads rarely wait for each other
 
     @property
     def positions(self) -> int:
@@ -36,7 +36,10 @@ class Job:
 
 
 def run(*jobs: Job, resources: Resources | None = None) -> None:
-    """Do the jobs block by block, on several threads if that is worth it; each block advances the progress."""
+    """Run jobs block by block, on several threads if that is faster; each block advances the progress.
+
+    Of several errors, that of the first block is raised.
+    """
     resources = resources or Resources()
     _keep_memory()
     blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
@@ -52,7 +55,7 @@ def run(*jobs: Job, resources: Resources | None = None) -> None:
             try:
                 work(block)
                 resources.progress.advance()
-            except BaseException as error:  # noqa: BLE001  also Ctrl-C: tiles not yet begun are dropped
+            except BaseException as error:  # noqa: BLE001  also Ctrl-C: blocks not yet begun are dropped
                 pending.clear()
                 errors.append((number, error))
 
@@ -65,36 +68,36 @@ def run(*jobs: Job, resources: Resources | None = None) -> None:
         drain()
         for end in ends:
             end.acquire()
-    finally:  # Ctrl-C out here: the others stop after the tile at hand
+    finally:  # after Ctrl-C here, the other threads stop at the end of their block
         pending.clear()
-    if errors:  # the first tile's, whichever thread was first
+    if errors:  # whichever thread was first: blocks are begun in order
         raise min(errors, key=operator.itemgetter(0))[1]
 
 
 @functools.cache
 def _keep_memory() -> None:
-    """Let the allocator keep the memory of tiles: to get it from the system again takes longer than a transform.
+    """Make the allocator keep the memory of tiles: to get it from the system again takes longer than a transform.
 
-    glibc does so for blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3).
+    glibc keeps blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3).
     """
     np.empty(2**25 - 2**16, np.uint8)
 
 
 def _start(work: Callable[[], None]) -> _thread.LockType:
-    """Call `work` on a thread of its own, and give a lock that it frees at its end.
+    """Call `work` on a new thread, and return a lock that is released at its end.
 
-    `threading.Thread.start` waits until the other core has woken up, half a millisecond that this one can work in.
+    `threading.Thread.start` would wait until another core has woken up, half a millisecond in which this one can work.
     """
     end = _thread.allocate_lock()
     end.acquire()
 
-    def work_and_tell() -> None:
+    def work_and_release() -> None:
         try:
             work()
         finally:
             end.release()
 
-    _thread.start_new_thread(work_and_tell, ())
+    _thread.start_new_thread(work_and_release, ())
     return end
 
 

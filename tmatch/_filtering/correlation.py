@@ -56,7 +56,7 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) -> list[Job]:
-    """Choose the cheapest method: tap by tap, axis by axis, or by transforms."""
+    """Choose the cheapest method: weight by weight, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
     shape, dtype, largest = images[0].shape, outs[0].dtype, None
     if images[0].is_integer and _is_integer(weights):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tmatch._arrays.channels import split_channels, with_channel_axis
-from tmatch._arrays.geometry import output_margins, valid_shape
+from tmatch._arrays.geometry import Margins, output_margins, valid_shape
 from tmatch._arrays.options import Border, Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Shape
@@ -72,8 +72,8 @@ def correlate(
     Raises
     ------
     ValueError
-        If an array is empty or not finite, dimensions differ, an option is unknown, or the kernel
-        is larger than the image with ``output="valid"``.
+        If an array is empty or not finite, dimensions differ, an option is unknown, the kernel is larger than the
+        image with ``output="valid"``, or sums pass the largest number of the dtype.
     TypeError
         If an array does not hold numbers.
 
@@ -84,8 +84,8 @@ def correlate(
     Notes
     -----
     With the anchor a, ``out[i] = sum over k of image[i + k - a] * conj(kernel[k])``. The
-    cheapest of three methods is used: kernels of rank 1 along one axis after the other, small ones tap by
-    tap, others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
+    cheapest of three methods is used: kernels of rank 1 along one axis after the other, small ones weight by
+    weight, others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
     largest values in the tile, some hundred pixels around.
 
     Examples
@@ -172,10 +172,8 @@ def _filter(
     *,
     flip: bool,
 ) -> Array:
-    pixels, weights = (
-        check_numbers("image", image, "biufc", finite=False),
-        check_numbers("kernel", kernel, "biufc"),
-    )
+    pixels = check_numbers("image", image, "biufc", finite=False)  # tiles are checked when they are read
+    weights = check_numbers("kernel", kernel, "biufc")
     check_name("border", border, Border)
     check_name("output", output, Output)
     axis = check_axis("image", pixels, channel_axis)
@@ -200,9 +198,7 @@ def _filter(
     return np.ascontiguousarray(result[tuple(steps)])
 
 
-def _margins(
-    kernel: Shape, output: Output, anchor: Sequence[int] | None, *, flip: bool
-) -> list[tuple[int, int]]:
+def _margins(kernel: Shape, output: Output, anchor: Sequence[int] | None, *, flip: bool) -> Margins:
     """Return how far windows reach beyond the image, before and after it on each axis."""
     if anchor is not None and output != "same":
         msg = f'`anchor` is {anchor} with output="{output}"; only output="same" lays the kernel on a pixel'

@@ -37,6 +37,10 @@ def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike 
     TypeError
         If `values` are not real numbers or `dtype` is no integer dtype of at most 32 bits.
 
+    See Also
+    --------
+    correlate, convolve : filters, whose results are real numbers.
+
     Examples
     --------
     >>> import tmatch

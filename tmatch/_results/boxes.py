@@ -79,7 +79,7 @@ class Box:
 
 
 def iou(a: Box, b: Box, /) -> float:
-    """Intersection over union of two boxes: 1 for equal ones, 0 for ones that only touch.
+    """Compute the intersection over union of two boxes: 1 if they are equal, 0 if they only touch.
 
     Parameters
     ----------
@@ -108,6 +108,7 @@ def iou(a: Box, b: Box, /) -> float:
 
 
 def unchecked_iou(a: Box, b: Box) -> float:
+    """Compute `iou` of boxes with the same number of axes."""
     shared = 1
     for s, n, t, m in zip(a.start, a.shape, b.start, b.shape, strict=True):
         shared *= max(0, min(s + n, t + m) - max(s, t))

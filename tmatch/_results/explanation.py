@@ -40,9 +40,9 @@ class Explanation(Decision):
     Parameters
     ----------
     box, reported, rule, score, filtered_score, prefilter, rank, number
-        What was decided about the position, as in `Decision`; so are the next.
+        What was decided about the position, as in `Decision`.
     false_alarms, least_score, lacks, seen, higher, removed_by, iou
-        As in `Decision`.
+        As in `Decision`, too.
     asked : bool
         Whether this position was asked for with `at`; otherwise it is the best one.
     allowed : float or None

@@ -23,19 +23,20 @@ def format_matches(
 ) -> str:
     """Format matches as text; `size` is the image's (height, width), in pixels like the boxes.
 
-    `about` holds the image's name and the rule of decision. Lengths are written in units of `pixel_ratio` pixels.
+    `about` holds the name of the image, "image", and how it was decided. Lengths are written in units of `pixel_ratio`
+    pixels.
     """
     rows = [_row(match, pixel_ratio) for match in matches]
-    size = (in_units(size[0], pixel_ratio), in_units(size[1], pixel_ratio))  # type: ignore[assignment]
+    image, decision = about["image"], {name: value for name, value in about.items() if name != "image"}
+    height, width = (in_units(side, pixel_ratio) for side in size)
+    sides = {"width": width, "height": height}
     if form == "json":
-        image, *decision = about.items()
-        sides = {"width": size[1], "height": size[0]}
-        return json.dumps({**dict([image]), **sides, **dict(decision), "matches": rows}, indent=2)
+        return json.dumps({"image": image, **sides, **decision, "matches": rows}, indent=2)
     if form == "jsonl":
-        return "\n".join(json.dumps({"image": about["image"], **row}) for row in rows)
+        return "\n".join(json.dumps({"image": image, **row}) for row in rows)
     if form == "coco":
-        return json.dumps(_coco(rows, about["image"], size), indent=2)
-    return _csv(_COLUMNS, ({"image": about["image"], **row} for row in rows))
+        return json.dumps(_coco(rows, {"id": 1, "file_name": image, **sides}), indent=2)
+    return _csv(_COLUMNS, ({"image": image, **row} for row in rows))
 
 
 def format_rows(rows: Sequence[Any]) -> str:
@@ -63,11 +64,11 @@ def in_units(pixels: int, pixel_ratio: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _coco(rows: Sequence[dict[str, Any]], image: str, size: tuple[int, int]) -> dict[str, Any]:
+def _coco(rows: Sequence[dict[str, Any]], image: dict[str, Any]) -> dict[str, Any]:
     """Return a COCO dictionary: one image, labels as categories, matches as annotations."""
     numbers = {label: n for n, label in enumerate(sorted({row["label"] for row in rows}), 1)}
     return {
-        "images": [{"id": 1, "file_name": image, "width": size[1], "height": size[0]}],
+        "images": [image],
         "categories": [{"id": n, "name": label} for label, n in numbers.items()],
         "annotations": [
             {

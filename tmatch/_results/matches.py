@@ -12,7 +12,7 @@ from tmatch._results.boxes import Box, unchecked_iou
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A place where a template was found. Fields are JSON-serializable.
+    """A position at which a template was found. Fields are JSON-serializable.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Match:
         Expected number of equally good matches in the whole search if the template were absent; None if not known.
     second_best : float or None
         The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
-        another place is about as good, above 1 that another one is better. None if not known.
+        another position is about as good, above 1 that another one is better. None if not known.
 
     Examples
     --------
@@ -69,12 +69,12 @@ def non_max_suppression(
         Intersection over union, in [0, 1], above which the weaker of two matches is dropped. 0 keeps
         boxes that at most touch, 1 keeps all.
     max_count : int or None
-        At most so many matches are kept; None for no limit.
+        Maximum number of matches that are kept; None for no limit.
 
     Returns
     -------
     list of Match
-        By score, best first; equal scores in row-major order of place, then by shape and label.
+        By score, best first; equal scores in row-major order of position, then by shape and label.
 
     Raises
     ------
@@ -99,14 +99,14 @@ def non_max_suppression(
 
 
 def check_overlap(max_overlap: float) -> None:
-    """Check that an intersection over union is one."""
+    """Check that a maximum intersection over union is in [0, 1]."""
     if not (isinstance(max_overlap, numbers.Real) and 0 <= max_overlap <= 1):
         msg = f"`max_overlap` is {max_overlap!r}; it must be from 0 (boxes may touch) to 1 (no suppression)"
         raise ValueError(msg)
 
 
 def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
-    """Return a key that sorts by score, best first, then by place, shape and label."""
+    """Return a key that sorts by score, best first, then by position, shape and label."""
     return -match.score, match.box.start, match.box.shape, match.label
 
 

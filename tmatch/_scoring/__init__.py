@@ -1,1 +1,1 @@
-"""Score maps: how well a template fits at every place of an image."""
+"""Score maps: how well a template fits at every position of an image."""

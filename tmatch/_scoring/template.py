@@ -16,19 +16,22 @@ from tmatch._scoring.image import find_offset, largest_value, without_offset
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import template_directions
 
-_MAX_CACHED = 4  # things made of one template: they can be as large as a tile
-_ROUNDING = 1e-9  # an overlap this much below the minimum still counts
+_MAX_CACHED = 4  # results for one template, each of which can be as large as a tile
+_ROUNDING = 1e-9  # an overlap this much below the minimum is still enough
 T = TypeVar("T")
 
 
 class TemplateCache:
-    """What was made of one template, for the images to come."""
+    """What was computed of one template, for further images. Threads may share it: a race only computes twice."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Any] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made before under this key, or make it."""
+        """Return what was computed before under this key, or compute it.
+
+        The key names all that the result depends on besides the template.
+        """
         try:
             return cast("T", self._made[key])
         except KeyError:

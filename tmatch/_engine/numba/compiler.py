@@ -35,6 +35,7 @@ def instructions(write: Callable[..., None]) -> Any:
 
 
 def compiled(function: Callable[..., Any], fastmath: tuple[str, ...] = ("contract",)) -> Callable[..., Any]:
+    """Compile a function when it is first called, and cache the code on disk if possible."""
     # "contract" fuses a product and a sum into one instruction, rounded once; no other fast-math flag is set.
     jit = functools.partial(numba.njit, nogil=True, fastmath=set(fastmath), error_model="numpy")
     try:

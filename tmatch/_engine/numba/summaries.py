@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from tmatch._arrays.typing import Array
+from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numba.vectors import full_rows
 from tmatch._engine.numpy import summaries
 
 
-def candidates(scores: Array, floor: float, slack: float) -> Array:
+def candidates(scores: Array, floor: float, slack: float) -> Positions:
     """Find positions that reach the floor and that no neighbour exceeds by more than the slack."""
     dtype = scores.dtype.type
     return np.asarray(_candidates(full_rows(scores), scores.shape, dtype(floor), dtype(slack)))
@@ -55,7 +55,7 @@ def _update_columns(
         lowest[x] = -score if -score > lowest[x] else lowest[x]
 
 
-def summarise(scores: Array, norms: Array, leads: tuple[int, int], size: tuple[int, int]) -> Array:
+def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
     """Summarise scores in cells: maximum, negated minimum, sum of squares, count."""
     return np.asarray(summarise_rows(full_rows(scores), full_rows(norms), scores.shape, leads, size))
 

@@ -20,9 +20,8 @@ from tmatch._engine.numpy.taps import sum_tile
 _VECTORS = 4  # of results summed at once, which hides the latency of an addition
 _MAX_SHARED_RATIO = 1.5  # maximum ratio of the taps of two rows to those of one, for two to be summed at once
 _LINE_BYTES = 64  # of the cache; lengths of rows are multiples of it
-_READABLE = [
-    np.dtype(name) for name in ("u1", "u2", "f4", "f8")
-]  # dtypes of images that are read directly; loops are compiled for each
+# Dtypes of images that are read directly; loops are compiled for each.
+_READABLE = [np.dtype(name) for name in ("u1", "u2", "f4", "f8")]
 _CACHED_WEIGHTS = 2**12  # maximum size of a kernel whose taps are cached
 _TAP_PASSES = 0.07  # cost of a weight, in passes over a tile
 _FIXED_PASSES = 1.5  # cost of reading and writing, in passes
@@ -152,7 +151,9 @@ def sum_lines(parts: Sequence[Taps], tile: Array, out: Array) -> bool:
 
     Return whether all results are finite.
     """
-    tile, out = np.atleast_2d(np.ascontiguousarray(tile) if len(parts) > 1 else tile, out)
+    if len(parts) > 1:
+        tile = np.ascontiguousarray(tile)
+    tile, out = np.atleast_2d(tile, out)
     steps = tuple(step // tile.itemsize for step in tile.strides)
     size = 1 + int(np.subtract(tile.shape, 1) @ steps)
     line = np.lib.stride_tricks.as_strided(tile, (size,), (tile.itemsize,), writeable=False)

@@ -110,9 +110,8 @@ class Code:
     ) -> list[Vector]:
         """Add `terms(i)` for i from 1 to `count` - 1 to some vectors."""
         tools: Any = cgutils
-        slots = [
-            tools.alloca_once_value(self.builder, vector.value) for vector in start
-        ]  # LLVM promotes them to registers
+        # LLVM promotes them to registers.
+        slots = [tools.alloca_once_value(self.builder, vector.value) for vector in start]
         with tools.for_range(self.builder, count, _integer(1)) as loop:
             for slot, term in zip(slots, terms(loop.index), strict=True):
                 total = Vector(self.builder, self.builder.load(slot)) + term

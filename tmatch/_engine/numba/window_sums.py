@@ -124,11 +124,8 @@ def slide(
 @inline
 def square_sums(cumulative: Array, width: int, first: bool, squares: Array) -> None:  # noqa: FBT001
     """Compute squares of the sums of a row of windows; store them if `first`, else add them."""
-    last, sum_type, product_type = (
-        cumulative[width : width + squares.size],
-        cumulative.dtype.type,
-        squares.dtype.type,
-    )
+    last = cumulative[width : width + squares.size]
+    sum_type, product_type = cumulative.dtype.type, squares.dtype.type
     for x in range(squares.size):
         total = product_type(sum_type(last[x] - cumulative[x]))
         squares[x] = total * total if first else squares[x] + total * total

@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.numpy import maxima
 
 
-def candidates(scores: Array, floor: float, slack: float) -> Array:
+def candidates(scores: Array, floor: float, slack: float) -> Positions:
     """Find positions that reach the floor and that no neighbour exceeds by more than the slack."""
     return maxima.candidates(scores, floor, slack)[0]
 

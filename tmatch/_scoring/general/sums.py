@@ -32,9 +32,8 @@ class WindowSums:
     difference: Array | None = None  # weighted sums of squared differences, if the metric needs them
 
 
-SumBlock = Callable[
-    [Region, bool], WindowSums
-]  # arguments: a block of positions, whether in single precision
+# Sums over a block of positions; the flag says whether single precision will do.
+SumBlock = Callable[[Region, bool], WindowSums]
 
 
 @dataclass
@@ -47,6 +46,7 @@ class TileValues:
     _cached: Array | None = None
 
     def spectrum(self) -> Array:
+        """Return the spectrum, and cache it if it is reused."""
         if self._cached is not None:
             return self._cached
         spectrum = self.transforms.transform(self.values)
