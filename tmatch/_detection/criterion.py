@@ -136,7 +136,9 @@ def _check_threshold(threshold: float, metric: str) -> None:
     if not isinstance(threshold, numbers.Real) or not (low <= threshold <= high and np.isfinite(threshold)):
         bounds = {(-1.0, 1.0): "from -1 to 1", (-np.inf, 0.0): "at most 0, for a perfect fit"}
         known = bounds.get((low, high), "finite numbers")
-        msg = f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
+        msg = (
+            f"`threshold` is {threshold!r}; {metric} scores are {known}: name one that some place could reach"
+        )
         raise ValueError(msg)
 
 
