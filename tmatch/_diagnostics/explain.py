@@ -44,46 +44,46 @@ def explain(
     Parameters
     ----------
     image : array of real numbers, any dimension
-        The array searched.
+        The array to search.
     template : array of real numbers
-        The array sought.
+        The array to find.
     at : sequence of int, or None
-        The first pixel of the window to be explained on each axis, (row, column) in 2-D. None: that of the best match,
-        or, if nothing is found, of the position that came nearest to acceptance.
+        First pixel of the window to explain, (row, column) in 2-D. None: that of the best match or, if nothing is
+        found, of the position that came nearest to acceptance.
     false_alarms, threshold, max_count, max_overlap, min_distance, prefilter
         Which positions are matches, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, see `match_template`.
     **scoring
-        How fit is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
+        How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
         `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
 
     Returns
     -------
     Explanation
-        What was decided about the position, and about a better peak near it; the best positions; and, if the template
-        is not found, whether it is in another size, rotated or flipped. All of it in words, too.
+        What was decided about the position, and about a better peak near it; the best positions; and, if the position
+        is not accepted, whether the template fits in another size, rotated or flipped. `text` says it in words.
 
     Raises
     ------
     ValueError, TypeError
-        As in `locate`; and if `at` is no position of an image with these axes, or there are several templates.
+        As in `locate`; also if `at` has not one whole number for each axis, or there are several templates.
 
     See Also
     --------
-    locate : what is explained.
+    locate : find the matches.
 
     Notes
     -----
     Whole score maps are made, one for each stage of the search, and the null distribution is estimated from them in
     double precision: the third digit of false alarms may differ from that of `locate`.
 
-    For the hints the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and 2 times its size,
-    rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large templates and the image
-    are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest side; the best positions
-    are then scored at full resolution. A hint is what `locate` would find of all these together, if it has a higher
-    score than the position, and a tenth of its false alarms or less. That takes two axes besides that of channels, and
-    a metric for which false alarms can be estimated.
+    For `scale_hint` and `turn_hint` the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and
+    2 times its size, rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large
+    templates and the image are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest
+    side; the best positions are then scored at full resolution. A hint is what `locate` would find of all these
+    together, if it has a higher score than the position, and at most a tenth of its false alarms. The image must have
+    two axes besides that of channels, and false alarms must be known for the metric.
 
     Examples
     --------

@@ -147,15 +147,15 @@ def robustness(
     [(0.0, 1.0), (40.0, 1.0), (200.0, 0.0)]
     """
     pixels, axis = _check_image("image", image, channel_axis)
-    sought, _ = _check_image("template", template, channel_axis)
+    pattern, _ = _check_image("template", template, channel_axis)
     check_count("trials", trials)
     reported = Progress.of(progress)
-    shape, planes = without_channel_axis(sought.shape, channel_axis), channels_last(pixels, axis)
+    shape, planes = without_channel_axis(pattern.shape, channel_axis), channels_last(pixels, axis)
     plan = _plan(kinds, planes)
     entropy = _entropy(rng)
     if box is not None:
         _check_box(box, shape, planes.shape)
-    matcher = Matcher(sought, masks=mask, channel_axis=channel_axis)
+    matcher = Matcher(pattern, masks=mask, channel_axis=channel_axis)
 
     def search(channels_last: Array) -> list[Match]:
         array = channels_last if axis is None else np.moveaxis(channels_last, -1, axis)

@@ -98,12 +98,12 @@ def _beaten(decision: Decision, by: Match, there: str) -> str:
     if decision.rule == "not a peak":
         if decision.filtered_score is not None:
             return f"in the {_FILTERED[decision.prefilter]} image, which decides, its neighbour {there} fits better."
-        own, other = _apart(score, by.score)
-        if own == other:
+        here, other = _apart(score, by.score)
+        if here == other:
             return (
-                f"its neighbour {there} has the same score, {own}, and of equal ones only the middle counts."
+                f"its neighbour {there} has the same score, {here}, and of equal ones only the middle counts."
             )
-        return f"its score is {own}, and its neighbour {there} has {other}."
+        return f"its score is {here}, and its neighbour {there} has {other}."
     described = f"its score of {score:.2f} is high enough, but"
     if decision.rule == "distance":
         away = max(abs(s - t) for s, t in zip(decision.box.start, by.box.start, strict=True))
@@ -148,8 +148,8 @@ def _score(decision: Decision) -> str:
         return f"{before}its score is {deciding:.2f} ({rank})"
     if decision.least_score > 1 - 1e-9:
         return f"{before}its score is {deciding:.2f} ({rank}), and perhaps no score is high enough there"
-    own, least = _apart(deciding, decision.least_score)
-    return f"{before}its score is {own} ({rank}), and at least {least} is required there"
+    reached, least = _apart(deciding, decision.least_score)
+    return f"{before}its score is {reached} ({rank}), and at least {least} is required there"
 
 
 def _expected(false_alarms: float) -> str:
@@ -184,7 +184,7 @@ def _changes(explanation: Explanation, name: Naming) -> str:
     there, where = (" there", "there") if explanation.asked else ("", "in the image")
     return (
         "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better"
-        f"{there}. If what is sought is {where}, it looks different: try a template cut from this image."
+        f"{there}. If the object is {where}, it looks different: try a template cut from this image."
     )
 
 

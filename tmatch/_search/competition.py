@@ -13,8 +13,8 @@ from tmatch._results.matches import better_overlapping
 def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[TemplateCandidates]:
     """Remove candidates that another template explains, and fit the null distributions without these positions.
 
-    Of candidates that overlap, the one with most evidence explains the position: that the others fit there as well is
-    no false alarm.
+    Of candidates that overlap, the one with the most evidence explains the position. That the others fit there as well
+    is no false alarm.
     """
     if len(found) == 1 or criterion.false_alarms is None:
         return list(found)

@@ -25,19 +25,19 @@ def locate(
     masks: Labelled | None = None,
     **scoring: Unpack[Scoring],
 ) -> list[Match]:
-    """Find every place of an image where a template fits.
+    """Find every position in an image that matches a template.
 
     Parameters
     ----------
     image : array of real numbers, any dimension
-        The array searched.
+        The array to search.
     templates : array of real numbers, or mapping of str to such arrays
-        The array sought, or several with a label each.
+        The array to find, or several with a label each.
     false_alarms : float or None
-        Expected number of false alarms allowed in the whole search, above 0. None: 0.01, one in a hundred searches,
-        unless a threshold is given. It is estimated from the scores of the image, see `estimate_chance`.
+        Expected number of false alarms that are allowed in the whole search, above 0. None: 0.01, one in a hundred
+        searches, unless a threshold is given. It is estimated from the scores in the image, see `estimate_chance`.
     threshold : float or None
-        The least score of a match, to decide by that instead. Metrics other than "zncc" and "orientation" need it.
+        Minimum score of a match, to decide by the score instead. Metrics other than "zncc" and "orientation" need it.
     max_count : int or None
         Maximum number of matches, the best ones; None for no limit.
     max_overlap : float
@@ -46,20 +46,21 @@ def locate(
     min_distance : int
         Minimum distance in pixels between two matches of one template; 1 for no limit.
     prefilter : {"auto", "none", "whiten", "bandpass"}
-        How both are filtered before the search: not at all; whitened, so that all frequencies are equally strong in the
-        image, its noise included, and rare details count; or band-passed, without the finest and the coarse details.
-        "auto": not at all, and if nothing is found with a quarter of the false alarms allowed, whitened with the rest.
-        Scores are those of the unfiltered arrays. With a threshold, or metrics other than "zncc", nothing is filtered.
+        How image and templates are filtered before the search. "none": not at all. "whiten": so that all frequencies
+        are equally strong in the image, its noise included, and rare details count. "bandpass": without the finest and
+        the coarsest details. "auto": not at all; if nothing is found with a quarter of the false alarms allowed,
+        whitened with the rest; with a threshold, or a metric other than "zncc", not at all. Scores of matches are
+        those of the unfiltered arrays.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
-        How fit is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
+        How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
         `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
 
     Returns
     -------
     list of Match
-        By score, best first; equal scores in row-major order of place. Empty if there is none. The order of
+        By score, best first; equal scores in row-major order of position. Empty if there is none. The order of
         `templates` does not matter: where boxes overlap, the match with more evidence is kept.
         With ``output="same"`` or "full" boxes may reach beyond the image.
 
@@ -94,7 +95,7 @@ def best_match(
     masks: Labelled | None = None,
     **scoring: Unpack[Scoring],
 ) -> Match:
-    """Find the one place that fits best, however badly it does.
+    """Find the position with the highest score, however low it is.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def best_match(
     Returns
     -------
     Match
-        The best; of equal ones the first in row-major order.
+        The best position; of equal ones the first in row-major order.
 
     Raises
     ------

@@ -21,17 +21,17 @@ from tmatch._search.recipe import best_of, search
 class Matcher:
     """One template or several, prepared once for any number of images.
 
-    Spectra and norms of templates are cached for images of sizes that were seen before. What is computed of an image
-    is shared by all templates. The results are those of `match_template` and `locate`.
+    Spectra and norms of the templates are cached for each size of image, and what is computed from an image is shared
+    by all templates. The results are those of `match_template` and `locate`.
 
     Parameters
     ----------
     templates : array of real numbers, or mapping of str to such arrays
-        The array sought, or several with a label each. They are copied.
+        The array to find, or several with a label each. They are copied.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **preparing
-        How fit is measured: `metric`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
+        How similarity is measured: `metric`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
         `channel_means`, `precision` as in `match_template`. `precision` is that of score maps.
 
     Raises
@@ -84,7 +84,7 @@ class Matcher:
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Scores | dict[str, Scores]:
-        """Score how well the templates fit at every position in an image.
+        """Score how well each template fits at every position in an image.
 
         Parameters
         ----------
@@ -94,8 +94,8 @@ class Matcher:
         Returns
         -------
         array, or dict of str to array
-            The score map; maps by label if the templates have labels. Of one precision, but in "single" the last
-            digits may depend on which templates are sought together.
+            The score map; maps by label if the templates have labels. With `precision` "single" the last digits may
+            depend on which templates are searched for together.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Matcher:
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> list[Match]:
-        """Find every place of an image where a template fits.
+        """Find every position in an image that matches a template.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class Matcher:
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Match:
-        """Find the one place that fits best, however badly it does.
+        """Find the position with the highest score, however low it is.
 
         Parameters
         ----------
@@ -179,7 +179,7 @@ class Matcher:
         Returns
         -------
         Match
-            The best; of equal ones the first in row-major order.
+            The best position; of equal ones the first in row-major order.
 
         Raises
         ------
@@ -209,5 +209,5 @@ def _prepare(
     template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str
 ) -> PreparedTemplate:
     """Prepare a copy of a template."""
-    own, own_mask = checked_copy("template", template), None if mask is None else checked_copy("mask", mask)
-    return prepare_template(own, own_mask, options, label)
+    copied_mask = None if mask is None else checked_copy("mask", mask)
+    return prepare_template(checked_copy("template", template), copied_mask, options, label)

@@ -1,6 +1,6 @@
 """Options and labels of a search."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,32 +31,34 @@ def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **op
         raise type(error)(text) from error
 
 
-def check_options(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def check_options(given: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raise TypeError for unknown options."""
-    strange = set(given) - set(known)
-    if strange:
-        hint = "; a template's mask goes into `masks`" if "mask" in strange else ""
-        msg = f"there is no option {', '.join(sorted(strange))} here; those of scoring are {', '.join(known)}{hint}"
+    unknown = set(given).difference(names)
+    if unknown:
+        hint = "; a template's mask goes into `masks`" if "mask" in unknown else ""
+        msg = f"there is no option {', '.join(sorted(unknown))} here; those of scoring are {', '.join(names)}{hint}"
         raise TypeError(msg)
 
 
 def by_label(
-    arrays: Labelled, name: str = "templates", known: Mapping[str, ArrayLike] | None = None
+    arrays: Labelled, name: str = "templates", templates: Mapping[str, ArrayLike] | None = None
 ) -> Mapping[str, ArrayLike]:
-    """Return arrays by label, "" for a single one; check the labels against the known ones."""
+    """Return arrays by label, "" for a single one; check the labels, those of masks against those of `templates`."""
     if not isinstance(arrays, Mapping):
-        if known is not None and list(known) != [""]:
+        if templates is not None and list(templates) != [""]:
             msg = f"`{name}` is one array, but `templates` has labels; give a mapping with these labels"
             raise ValueError(msg)
         return {"": arrays}
-    if not arrays and known is None:
+    if not arrays and templates is None:
         msg = f"`{name}` is an empty mapping; it must hold at least one template"
         raise ValueError(msg)
     if not all(isinstance(label, str) for label in arrays):
         msg = f"`{name}` has the labels {list(arrays)}; they must be strings"
         raise TypeError(msg)
-    strange = [label for label in arrays if known is not None and label not in known]
-    if strange and known is not None:
-        msg = f"`{name}` has the labels {strange}, which `templates` has not; its labels are {list(known)}"
+    unknown = [] if templates is None else [label for label in arrays if label not in templates]
+    if templates is not None and unknown:
+        msg = (
+            f"`{name}` has the labels {unknown}, which `templates` has not; its labels are {list(templates)}"
+        )
         raise ValueError(msg)
     return arrays

@@ -62,7 +62,7 @@ def warp(image: Array, pose: Pose, centre: Sequence[float]) -> Values:
     """Transform an image, (H, W) or (H, W, C), about a point of it; its size stays, and its border is repeated."""
     from scipy import ndimage  # noqa: PLC0415
 
-    if pose.scale < 1:  # blurred first, so that a camera's own blur, about half a pixel, is so much again
+    if pose.scale < 1:  # blurred first: made smaller, an image keeps the camera's blur of about half a pixel
         sigma = math.sqrt(1 / pose.scale**2 - 1) / 2
         image = ndimage.gaussian_filter(image.astype(np.float64), sigma, mode="nearest", axes=(0, 1))
     return _sample(image, pose, (centre, centre), image.shape[:2])

@@ -48,7 +48,7 @@ def robustness(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Distortions, separated by commas, of {', '.join(DISTORTIONS)}; all if not given.",
+            help=f"Distortions to try, separated by commas: {', '.join(DISTORTIONS)}. By default all.",
         ),
     ] = None,
     trials: Annotated[
@@ -66,10 +66,11 @@ def robustness(
     ] = "table",
     plot: options.Plot = None,
 ) -> None:
-    """Measure how much image degradation the search for TEMPLATE tolerates.
+    """Measure how much distortion of IMAGE the search for TEMPLATE tolerates.
 
-    IMAGE is distorted step by step and searched each time. The true position is that of the best match in the
-    undistorted IMAGE, or that of --at.
+    IMAGE is distorted at increasing levels, and searched each time.
+
+    The true position is that of --at or, without it, of the best match in the undistorted IMAGE.
     """
     console = console_of(ctx)
     writing.check_targets([path for path in (image, template, mask) if path], [plot] if plot else [])
@@ -115,9 +116,9 @@ def explain(
     output: options.Positions = options.POSITIONS,
     form: options.TextForm = "text",
 ) -> None:
-    """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why not.
+    """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why it does not.
 
-    Without --at the best position is explained, and after a miss, whether another size or rotation would do better.
+    Without --at the best position is explained. If it is not accepted, other sizes and rotations are tried, too.
     """
     console = console_of(ctx)
     searched = pairs.read_search_image(image, alpha)

@@ -34,7 +34,9 @@ def kernels(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="Name or file of a kernel; without it all are listed.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Name or file of a kernel; without it all are listed.", show_default=False
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the kernel NAME and its frequency response.")
@@ -65,7 +67,7 @@ def filter_image(
             "-o",
             "--out",
             metavar="FILE",
-            help="The image to write; as .npy the unrounded numbers.",
+            help="The image to write, or a .npy file for numbers that are not rounded.",
             show_default=False,
         ),
     ],
@@ -82,7 +84,7 @@ def filter_image(
         str | None, typer.Option(metavar="NAME,NAME,...", help="Several kernels, for --compare.")
     ] = None,
     op: Annotated[
-        Operation, typer.Option(help="With the kernel flipped (convolve), or not (correlate).")
+        Operation, typer.Option(help="Apply the kernel flipped (convolve) or as it is (correlate).")
     ] = "convolve",
     border: Annotated[
         Border, typer.Option(help="How the image is extended beyond its borders.")
@@ -90,21 +92,27 @@ def filter_image(
     output: Annotated[
         Output,
         typer.Option(
-            help="Size of the result: that of the image (same), full overlap only (valid), or any (full)."
+            help="Pixels of the result: those of IMAGE (same), those where the kernel lies inside IMAGE (valid), "
+            "or all where the two overlap (full)."
         ),
     ] = default_of(tmatch.convolve, "output"),
     stride: Annotated[
         int, typer.Option(metavar="N", help="Keep every Nth result on each axis.")
     ] = default_of(tmatch.convolve, "stride"),
     how: Annotated[
-        RangeRule, typer.Option("--range", help="How real numbers are converted to pixels.")
+        RangeRule,
+        typer.Option(
+            "--range",
+            help="How results become pixels: limited to their range (clip), stretched to it (rescale), modulo its "
+            "length (wrap), or as limited magnitudes (abs).",
+        ),
     ] = default_of(tmatch.to_range, "how"),
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write a figure of the image and every result.")
+        bool, typer.Option("--compare", help="Write a figure of the image and all results instead.")
     ] = False,
     against: Annotated[
         Literal["scipy"] | None,
-        typer.Option(help="Show with --compare SciPy's results too, and the differences."),
+        typer.Option(help="With --compare: show SciPy's results and the differences, too."),
     ] = None,
 ) -> None:
     """Filter IMAGE with a kernel and write the result as an image.

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share: types, help texts, defaults and how their text is read."""
+"""Options and arguments that several commands share: their types, help texts and defaults, and how to parse them."""
 
 import inspect
 from collections.abc import Callable
@@ -23,7 +23,10 @@ def default_of(function: Callable[..., Any], option: str) -> Any:
 
 ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image to search.", show_default=False)]
 OptionalImageFile = Annotated[
-    Path | None, typer.Argument(metavar="[IMAGE]", help="The image to search for it.", show_default=False)
+    Path | None,
+    typer.Argument(
+        metavar="IMAGE", help="An image in which the template is to be found.", show_default=False
+    ),
 ]
 TemplateFile = Annotated[
     Path, typer.Argument(metavar="TEMPLATE", help="The template to find.", show_default=False)
@@ -47,7 +50,8 @@ Threshold = Annotated[
     float | None,
     typer.Option(
         metavar="F",
-        help="Decide by the score instead: the minimum score of a match, from -1 to 1; at most 0 for ssd and nssd.",
+        help="Decide by the score instead: the minimum score of a match. From -1 to 1 for zncc, ncc and orientation; "
+        "at most 0 for ssd and nssd.",
         rich_help_panel=_DECISION,
     ),
 ]
@@ -58,14 +62,14 @@ MaxOverlap = Annotated[
     float,
     typer.Option(
         metavar="F",
-        help="Of two boxes with a larger intersection over union, keep the better one only.",
+        help="Maximum intersection over union of two boxes; of two that overlap more, only the better one is kept.",
         rich_help_panel=_DECISION,
     ),
 ]
 PrefilterName = Annotated[
     Prefilter,
     typer.Option(
-        help="Filter image and templates first; auto: unfiltered first, then whitened if nothing was found.",
+        help="How image and templates are filtered first. auto: not at all, and if nothing is found, whitened.",
         rich_help_panel=_DECISION,
     ),
 ]
@@ -90,7 +94,7 @@ MaskFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="An image of the template's size: black pixels do not count, nor do transparent ones of the template.",
+        help="An image of the template's size that says how much each pixel counts: white fully, black not at all.",
         rich_help_panel=_SCORING,
     ),
 ]
@@ -98,7 +102,7 @@ ImageMaskFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="An image of the size of IMAGE: black = pixel missing.",
+        help="An image of the size of IMAGE: pixels of IMAGE that are black in it are not valid.",
         rich_help_panel=_SCORING,
     ),
 ]
@@ -106,8 +110,8 @@ AlphaRule = Annotated[
     pairs.Alpha,
     typer.Option(
         "--alpha",
-        help="What counts in a transparent template: opaque pixels only, each pixel by its opacity (weights), all "
-        "that are not black, or everything (ignore). Transparent pixels of IMAGE are missing, except with ignore.",
+        help="Which pixels of a template count: opaque ones, each by its opacity (weights), those that are not black, "
+        "or all (ignore). Transparent pixels of IMAGE are not valid, except with ignore.",
         rich_help_panel=_SCORING,
     ),
 ]
@@ -115,14 +119,15 @@ MinOverlap = Annotated[
     float,
     typer.Option(
         metavar="F",
-        help="Share of the template that must overlap valid pixels.",
+        help="Share of the template that must lie on valid pixels, above 0 and at most 1.",
         rich_help_panel=_SCORING,
     ),
 ]
 Positions = Annotated[
     Output,
     typer.Option(
-        help="Positions searched: template inside IMAGE (valid), its centre inside (same), or any overlap (full).",
+        help="Positions searched: those where the template lies inside IMAGE (valid), where its centre does (same), or "
+        "where the two overlap (full).",
         rich_help_panel=_SCORING,
     ),
 ]
@@ -145,13 +150,13 @@ METRIC, MIN_OVERLAP, POSITIONS = (
 )
 PositionText = Annotated[
     str | None,
-    typer.Option("--at", metavar="X,Y", help="Position of the top left corner of the template."),
+    typer.Option("--at", metavar="X,Y", help="Position in IMAGE: x and y of the template's top left corner."),
 ]
 
 # --- what is written --------------------------------------------------------------------------------
 
 TextForm = Annotated[
-    Literal["text", "json"], typer.Option("--format", help="Lines to read, or JSON for programs.")
+    Literal["text", "json"], typer.Option("--format", help="Print text to read, or JSON for programs.")
 ]
 Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the results as a figure.")]
 
@@ -161,7 +166,7 @@ def target(metavar: str, text: str) -> Any:
     return typer.Option(metavar=metavar, help=text, rich_help_panel=RESULT)
 
 
-# --- reading ----------------------------------------------------------------------------------------
+# --- parsing ----------------------------------------------------------------------------------------
 
 
 def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -67,9 +67,9 @@ def matchTemplate(  # noqa: N802
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8 or float32
-        The array searched, with up to four channels.
+        The array to search, with up to four channels.
     templ : (h, w) or (h, w, C) array of the same dtype and channels
-        The array sought, no larger than `image`.
+        The array to find, no larger than `image`.
     method : int
         One of the six constants of this module.
     result : (H - h + 1, W - w + 1) array of float32, or None
@@ -80,8 +80,8 @@ def matchTemplate(  # noqa: N802
     Returns
     -------
     (H - h + 1, W - w + 1) array of float32
-        `result`, if it could be used. The best place is the smallest for the two TM_SQDIFF and the largest for the
-        others; the index of a place is the row and column of its window's first pixel.
+        `result`, if it could be used. The best score is the smallest for the two TM_SQDIFF and the largest for
+        the others; its index is the row and column of the window's first pixel.
 
     Raises
     ------
@@ -121,13 +121,13 @@ def matchTemplate(  # noqa: N802
     if not isinstance(method, int | np.integer) or not 0 <= method < len(_METRICS):
         msg = f"`method` is {method!r}; it must be one of the six, from TM_SQDIFF = 0 to TM_CCOEFF_NORMED = 5"
         raise ValueError(msg)
-    pixels, sought = _check_image("image", image), _check_image("templ", templ)
-    if _kind(pixels) != _kind(sought):
-        msg = f"`templ` has dtype {sought.dtype} and `image` {pixels.dtype}; they must be equal: convert one"
+    pixels, pattern = _check_image("image", image), _check_image("templ", templ)
+    if _kind(pixels) != _kind(pattern):
+        msg = f"`templ` has dtype {pattern.dtype} and `image` {pixels.dtype}; they must be equal: convert one"
         raise ValueError(msg)
-    weights = None if mask is None else _weights(mask, sought.shape)
+    weights = None if mask is None else _weights(mask, pattern.shape)
     try:
-        scores = _scores(pixels, sought, method, weights)
+        scores = _scores(pixels, pattern, method, weights)
     except (ValueError, TypeError) as error:
         raise type(error)(str(error).replace("`template`", "`templ`")) from error
     if max(scores.max(), -scores.min()) > np.finfo(np.float32).max:
@@ -203,8 +203,8 @@ def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -
     squares, total = weights**2, weights.sum(sides)
     total[total == 0] = 1  # a channel that does not count has only zeros to be divided
     pixels = image - image.mean(sides, dtype=np.float64)  # changes no result and saves digits
-    sought = np.where(weights > 0, templ, 0)
-    centred = sought - (weights * sought).sum(sides) / total
+    pattern = np.where(weights > 0, templ, 0)
+    centred = pattern - (weights * pattern).sum(sides) / total
     kernel = squares * centred
     kernel -= weights * (kernel.sum(sides) / total)  # sums to 0: no need to subtract the window's mean
     products: Array = _sums(pixels, kernel).sum(2)
@@ -214,10 +214,10 @@ def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -
     window = energy + means * (means * squares.sum(sides) - 2 * _sums(pixels, squares))
     norms = window.sum(2)
     views = np.lib.stride_tricks.sliding_window_view(pixels, templ.shape[:2], sides)
-    for place in map(tuple, np.argwhere(valid & (norms < energy.sum(2).max() * _ROUNDED))):
-        view = np.moveaxis(views[place], 0, 2)
+    for position in map(tuple, np.argwhere(valid & (norms < energy.sum(2).max() * _ROUNDED))):
+        view = np.moveaxis(views[position], 0, 2)
         view = view - (weights * view).sum(sides) / total
-        products[place], norms[place] = (kernel * view).sum(), (squares * view**2).sum()
+        products[position], norms[position] = (kernel * view).sum(), (squares * view**2).sum()
     norms = np.sqrt(np.maximum(norms, 0)) * np.sqrt((squares * centred**2).sum())
     scores: Array = np.divide(products, norms, out=np.zeros(norms.shape), where=valid & (norms > 0))
     return np.clip(scores, -1, 1)

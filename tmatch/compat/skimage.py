@@ -34,14 +34,14 @@ def match_template(
     mode: str | Callable[..., Any] = "constant",
     constant_values: ArrayLike = 0,
 ) -> NDArray[np.floating[Any]]:
-    """Score how well a template fits at every place of an image, as scikit-image does.
+    """Score how well a template fits at every position in an image, as scikit-image does.
 
     Parameters
     ----------
     image : (M, N) or (M, N, P) array of real numbers
-        The array searched.
+        The array to search.
     template : (m, n) or (m, n, p) array of real numbers
-        The array sought, of the same dimension and no larger than `image` on any axis.
+        The array to find, of the same dimension and no larger than `image` on any axis.
     pad_input : bool
         True: pad the image, for one score at each of its pixels, that of the window whose element
         ``(m // 2, n // 2)`` lies there. False: only windows inside the image, each at its first pixel.
@@ -80,19 +80,19 @@ def match_template(
     >>> np.argwhere(match_template(image, image[1:3, 2:4], pad_input=True) > 0.999)
     array([[2, 3]])
     """
-    pixels, sought = np.asanyarray(image), np.asanyarray(template)
-    _check(pixels, sought)
+    pixels, pattern = np.asanyarray(image), np.asanyarray(template)
+    _check(pixels, pattern)
     if isinstance(mode, str):
         np.pad(np.zeros(1), 0, mode)  # type: ignore[call-overload]  # refuses unknown names, used or not
     dtype = np.float32 if pixels.dtype.char in "ef" else np.float64
     if pad_input:
-        pixels = _padded(pixels.astype(dtype), sought.shape, mode, constant_values)
-    if (sought == sought.flat[0]).all():
+        pixels = _padded(pixels.astype(dtype), pattern.shape, mode, constant_values)
+    if (pattern == pattern.flat[0]).all():
         if not np.isfinite(pixels).all():
             msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
             raise ValueError(msg)
-        return np.zeros([n - k + 1 for n, k in zip(pixels.shape, sought.shape, strict=True)], dtype)
-    return _match_template(pixels, sought).astype(dtype)
+        return np.zeros([n - k + 1 for n, k in zip(pixels.shape, pattern.shape, strict=True)], dtype)
+    return _match_template(pixels, pattern).astype(dtype)
 
 
 def _check(image: NDArray[Any], template: NDArray[Any]) -> None:
