@@ -336,6 +336,27 @@ def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtyp
         assert scores[y, x] == pytest.approx(expected[0, 0], rel=0, abs=BOUND * scale[0, 0])
 
 
+@each("kind", MASKS[1::2])
+@pytest.mark.parametrize("hidden", ["outside", "masked", "missing"])
+@pytest.mark.parametrize(("dtype", "huge"), [("f8", 1e12), ("f8", 1e160), ("i8", np.iinfo("i8").max)])
+@pytest.mark.parametrize("metric", ["zncc", "zcc", "cc"])
+def test_a_huge_pixel_costs_no_digits_where_it_is_not_seen(draw, metric, dtype, huge, hidden, kind):
+    image = draw((12, 13)) if dtype == "f8" else (draw((12, 13)) * 100).astype(dtype)
+    template = image[3:8, 4:9].copy()
+    template[0, 0] = huge
+    options = {"min_overlap": 0.1, "mask": some_mask(np.random.default_rng(1), template.shape, kind, 0.9)}
+    if hidden == "outside":
+        options["output"] = "full"
+    elif hidden == "masked":
+        options["image_mask"] = np.ones(image.shape, bool)
+        options["image_mask"][3, 4] = False
+    else:
+        image = image.astype("f8")
+        image[3, 4] = np.nan
+        options["missing"] = "ignore"
+    assert_scores(image, template, metric=metric, **options)
+
+
 # --- equals the peers -----------------------------------------------------------------------------
 
 

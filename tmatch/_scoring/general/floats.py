@@ -97,12 +97,13 @@ def _find_doubtful(sums: WindowSums, raw: RawSums, relative: float, maxima: tupl
     weight, image, template = (errors.get(name, 0.0) for name in ("weight", "image", "template"))
     product = (errors.get("product", 0.0) + a * template + b * image + a * b * weight) / _TRUSTED
     image_square = (errors["image_square"] + 2 * a * image + a * a * weight) / _TRUSTED
-    doubtful_image = sums.image_square <= raw.image_square * relative + image_square
-    doubtful_image |= sums.image_square * sums.template_square <= np.square(np.float64(product))
+    # Compared so that NaN is doubtful: squares may overflow in float64 though scores do not.
+    doubtful_image = ~(sums.image_square > raw.image_square * relative + image_square)
+    doubtful_image |= ~(sums.image_square * sums.template_square > np.square(np.float64(product)))
     if np.ndim(sums.template_square) == 0:
         return _Doubtful(doubtful_image, np.zeros((), bool))
     template_square = (errors["template_square"] + 2 * b * template + b * b * weight) / _TRUSTED
-    return _Doubtful(doubtful_image, sums.template_square <= raw.template_square * relative + template_square)
+    return _Doubtful(doubtful_image, ~(sums.template_square > raw.template_square * relative + template_square))
 
 
 def _recompute(
@@ -132,8 +133,9 @@ def _recompute(
         weights = [np.broadcast_to(w * is_valid, windows[0].shape) for w in search.weights]
         windows = _centred(search, windows, weights)
         references = [np.broadcast_to(v, windows[0].shape) for v in values]
-        if valid_windows is not None:
-            references = _centred(search, references, weights)
+        if valid_windows is not None:  # the raw template: what is centred about hidden pixels has lost digits
+            raw = [np.broadcast_to(_as_float(t), windows[0].shape) for t in search.template]
+            references = _centred(search, raw, weights)
             sums.template_square[at] = _total(references, references, weights)
         sums.product[at] = _total(windows, references, weights)
         sums.image_square[at] = _total(windows, windows, weights)
