@@ -1030,6 +1030,39 @@ def test_one_gain_on_both_does_not_change_nssd_however_large(draw, factor):
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_how_numpy_handles_floating_point_errors_changes_nothing(draw, metric, precision):
+    image = draw((40, 50)) * np.where(np.arange(40) < 20, 1e-170, 1)[:, None]
+    template = image[15:24, 10:17]
+    options = {"metric": metric, "precision": precision, "output": "full"}
+    expected = tmatch.match_template(image, template, **options)
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(tmatch.match_template(image, template, **options), expected)
+        tmatch.score_validity(image, template, metric=metric)
+        tmatch.locate(image, template, metric=metric, threshold=0)
+
+
+@each("call", [
+    tmatch.explain,
+    tmatch.locate,
+    tmatch.best_match,
+    tmatch.correlate,
+    tmatch.convolve,
+    lambda image, template: tmatch.Matcher(template).score(image),
+    lambda image, template: tmatch.inspect_template(template, image),
+    lambda image, _: tmatch.find_peaks(image),
+    lambda image, _: tmatch.estimate_noise(image),
+    lambda image, _: tmatch.to_range(image, how="rescale"),
+    lambda *_: tmatch.kernels.gaussian(0.05, 99),
+])  # fmt: skip
+def test_underflow_raises_nowhere(draw, call):
+    image = draw((40, 50)) * np.where(np.arange(40) < 20, 1e-170, 1)[:, None]
+    template = image[15:24, 10:17] * image[15, 10]
+    with np.errstate(all="raise"):
+        call(image, template)
+
+
 @pytest.mark.parametrize("metric", ["cc", "zcc"])
 def test_nothing_gives_nothing_in_single_precision_too(draw, metric):
     image = np.zeros((40, 40), "u2")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, without_channel_axis
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_numbers
@@ -165,6 +166,7 @@ class Chance:
         return self._null.least_scores(false_alarms)
 
 
+@own_errstate
 def estimate_chance(
     scores: ArrayLike,
     template: ArrayLike,

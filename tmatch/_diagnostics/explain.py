@@ -8,6 +8,7 @@ from typing import Any, Unpack, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import channels_last
 from tmatch._arrays.options import Prefilter
 from tmatch._detection.criterion import Criterion
@@ -29,6 +30,7 @@ _BEST = 5  # positions are described besides
 _NEAR = 4  # a quarter of the template's side
 
 
+@own_errstate
 def explain(
     image: ArrayLike,
     template: ArrayLike,

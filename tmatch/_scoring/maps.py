@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
@@ -50,6 +51,7 @@ class _AllOptions(Scoring, total=False):
     precision: Precision
 
 
+@own_errstate
 def match_template(
     image: ArrayLike,
     template: ArrayLike,
@@ -250,6 +252,7 @@ class ScoreMap:
         return Match(self.search.box_at(position), float(self.scores[position]), self.label)
 
 
+@own_errstate
 def score_map(
     image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **options: Unpack[_AllOptions]
 ) -> ScoreMap:

@@ -103,7 +103,9 @@ def _find_doubtful(sums: WindowSums, raw: RawSums, relative: float, maxima: tupl
     if np.ndim(sums.template_square) == 0:
         return _Doubtful(doubtful_image, np.zeros((), bool))
     template_square = (errors["template_square"] + 2 * b * template + b * b * weight) / _TRUSTED
-    return _Doubtful(doubtful_image, ~(sums.template_square > raw.template_square * relative + template_square))
+    return _Doubtful(
+        doubtful_image, ~(sums.template_square > raw.template_square * relative + template_square)
+    )
 
 
 def _recompute(
