@@ -1063,6 +1063,52 @@ def test_underflow_raises_nowhere(draw, call):
         call(image, template)
 
 
+@pytest.mark.parametrize("factor", ["1e-4000", "1e-35", "1e35", "1e4000"])
+def test_nssd_of_long_doubles_does_not_change_with_one_gain_on_both(draw, factor):
+    image, template = draw((12, 13)), draw((4, 5), seed=1)
+    expected = tmatch.match_template(image, template, metric="nssd")
+    factor = np.longdouble(factor)
+    scores = tmatch.match_template(image * factor, template * factor, metric="nssd")
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
+@each("factor", [1e-250, 1e-158, 1e-140, 1e140, 1e158, 1e250])
+def test_nssd_keeps_its_digits_where_scales_are_far_apart(draw, factor):
+    image, template = draw((12, 13)), draw((4, 5), seed=1)
+    assert_scores(image, template * factor, metric="nssd")
+    template = template * np.where(np.arange(5) == 1, factor, 1)
+    assert_scores(image, template, metric="nssd", output="full", min_overlap=0.1)
+
+
+@each("scale", [1e-20, 1e-15, 1e15, 1e20])
+@pytest.mark.parametrize("metric", NORMALISED)
+def test_a_channel_without_weight_does_not_change_the_scale_of_single_precision(draw, metric, scale):
+    image = (draw((12, 10, 3)) * scale).astype("f4")
+    options = {"metric": metric, "channel_axis": 2, "channel_weights": [1, 0, 0]}
+    expected = tmatch.match_template(image, image[2:7, 1:9], **options)
+    scores = tmatch.match_template(image, image[2:7, 1:9], **options, precision="single")
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+@each("scale", [1, 1e18, 1e100, 1e150])
+def test_copies_differ_by_nothing_in_single_precision_too(draw, scale):
+    image = draw((6, 7)) * scale
+    scores = tmatch.match_template(image, image, metric="ssd", precision="single")
+    np.testing.assert_array_equal(scores, [[0]])
+
+
+@each("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("metric", ["cc", "zcc"])
+def test_what_is_seen_of_a_template_may_be_nothing_in_single_precision_too(draw, metric, dtype):
+    image, template = draw((40, 40), dtype), np.zeros((9, 8), dtype)
+    template[:4, :4] = draw((4, 4), dtype, 1)
+    options = {"metric": metric, "output": "full", "min_overlap": 0.1}
+    expected, _, scale = oracle.score(image, template, **options)
+    scores = tmatch.match_template(image, template, **options, precision="single")
+    assert np.count_nonzero(scale == 0) > 1
+    assert np.all(np.abs(scores - expected) <= 1e-4 * scale)
+
+
 @pytest.mark.parametrize("metric", ["cc", "zcc"])
 def test_nothing_gives_nothing_in_single_precision_too(draw, metric):
     image = np.zeros((40, 40), "u2")

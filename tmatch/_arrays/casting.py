@@ -1,4 +1,4 @@
-"""Conversion of computed values to the dtype of the pixels they came from."""
+"""Conversion of pixels to floats, and of computed values to the dtype of the pixels they came from."""
 
 import math
 
@@ -15,3 +15,8 @@ def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
     # The float next to the greatest integer of 64 bits would wrap.
     highest = float(bounds.max) if bounds.max < 2**53 else math.nextafter(bounds.max, 0)
     return np.clip(np.rint(values), float(bounds.min), highest).astype(dtype)
+
+
+def as_float(array: Array) -> Array:
+    """Convert to float64 or wider."""
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False)

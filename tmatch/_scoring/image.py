@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,7 @@ class PreparedImage:
         return self.channels[0].shape
 
     @cached_property
-    def largest(self) -> float:
+    def largest(self) -> Any:
         """Largest magnitude of the pixels."""
         return largest_value(self.channels)
 
@@ -80,7 +81,7 @@ def subtract_offset(channels: list[Array], offset: int) -> list[Array]:
     return [(c.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64) for c in channels]
 
 
-def largest_value(channels: list[Array]) -> float:
-    """Find the largest magnitude of all values that are no NaN."""
+def largest_value(channels: list[Array]) -> Any:
+    """Find the largest magnitude of all values that are no NaN, in their dtype: float64 may be too narrow."""
     with np.errstate(invalid="ignore"):
-        return max(float(np.nanmax(np.abs(c), initial=0)) for c in channels)
+        return max(np.nanmax(np.abs(c), initial=0) for c in channels)

@@ -99,7 +99,7 @@ def match_template(
     channel_means : {"separate", "joint"}
         Whether each channel has its own mean, so that a colour cast does not matter, or all have one.
     precision : {"double", "single"}
-        "single" is faster and returns float32, with an error below 1e-4 (of 1, or of the product of both norms): parts
+        "single" is faster and returns float32, with an error below 1e-4, relative to the same as in Notes: parts
         of an image whose estimated error is larger, as their contrast is low beside others, are done in double.
     out : array or None
         Where to write the scores: an array, or a `numpy.memmap`, of the dtype and shape of the result.
@@ -155,7 +155,8 @@ def match_template(
 
     Integers of 8 bits, and of more with smaller templates, are summed without rounding if the mask is of 0 and 1:
     such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are rounded to a
-    multiple of 2**-40. The error stays below 1e-9, of 1 for these three and of the product of both norms for the rest.
+    multiple of 2**-40. The error stays below 1e-9: of 1 for these three, of the product of both norms for "zcc" and
+    "cc", of the sum of their squares for "ssd", and of 1 or the score, whichever is larger, for "nssd".
 
     Examples
     --------
