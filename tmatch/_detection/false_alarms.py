@@ -1,5 +1,6 @@
 """Expected number of false alarms, estimated from the score map."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -314,6 +315,8 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     """Count the independent pixels of a template: ``N / sum(a^2)`` with its autocorrelation a, 1 at shift 0."""
     from scipy import fft  # noqa: PLC0415
 
+    if not math.isfinite(weights.size * max(float(np.abs(channel).max()) for channel in channels)):
+        channels = [channel * 2.0**-100 for channel in channels]  # their sums could overflow
     values = [channel - float((weights * channel).sum() / weights.sum()) for channel in channels]
     largest = max(float(np.abs(value).max()) for value in values) or 1.0
     points = [fft.next_fast_len(2 * n - 1) for n in weights.shape]
