@@ -336,6 +336,27 @@ def test_big_templates_equal_the_oracle_at_a_few_places(draw, metric, mask, dtyp
         assert scores[y, x] == pytest.approx(expected[0, 0], rel=0, abs=BOUND * scale[0, 0])
 
 
+@each("kind", MASKS[1::2])
+@pytest.mark.parametrize("hidden", ["outside", "masked", "missing"])
+@pytest.mark.parametrize(("dtype", "huge"), [("f8", 1e12), ("f8", 1e160), ("i8", np.iinfo("i8").max)])
+@pytest.mark.parametrize("metric", ["zncc", "zcc", "cc"])
+def test_a_huge_pixel_costs_no_digits_where_it_is_not_seen(draw, metric, dtype, huge, hidden, kind):
+    image = draw((12, 13)) if dtype == "f8" else (draw((12, 13)) * 100).astype(dtype)
+    template = image[3:8, 4:9].copy()
+    template[0, 0] = huge
+    options = {"min_overlap": 0.1, "mask": some_mask(np.random.default_rng(1), template.shape, kind, 0.9)}
+    if hidden == "outside":
+        options["output"] = "full"
+    elif hidden == "masked":
+        options["image_mask"] = np.ones(image.shape, bool)
+        options["image_mask"][3, 4] = False
+    else:
+        image = image.astype("f8")
+        image[3, 4] = np.nan
+        options["missing"] = "ignore"
+    assert_scores(image, template, metric=metric, **options)
+
+
 # --- equals the peers -----------------------------------------------------------------------------
 
 
@@ -1007,6 +1028,85 @@ def test_one_gain_on_both_does_not_change_nssd_however_large(draw, factor):
     expected = tmatch.match_template(image, template, metric="nssd")
     scores = tmatch.match_template(image * factor, template * factor, metric="nssd")
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_how_numpy_handles_floating_point_errors_changes_nothing(draw, metric, precision):
+    image = draw((40, 50)) * np.where(np.arange(40) < 20, 1e-170, 1)[:, None]
+    template = image[15:24, 10:17]
+    options = {"metric": metric, "precision": precision, "output": "full"}
+    expected = tmatch.match_template(image, template, **options)
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(tmatch.match_template(image, template, **options), expected)
+        tmatch.score_validity(image, template, metric=metric)
+        tmatch.locate(image, template, metric=metric, threshold=0)
+
+
+@each("call", [
+    tmatch.explain,
+    tmatch.locate,
+    tmatch.best_match,
+    tmatch.correlate,
+    tmatch.convolve,
+    lambda image, template: tmatch.Matcher(template).score(image),
+    lambda image, template: tmatch.inspect_template(template, image),
+    lambda image, _: tmatch.find_peaks(image),
+    lambda image, _: tmatch.estimate_noise(image),
+    lambda image, _: tmatch.to_range(image, how="rescale"),
+    lambda *_: tmatch.kernels.gaussian(0.05, 99),
+])  # fmt: skip
+def test_underflow_raises_nowhere(draw, call):
+    image = draw((40, 50)) * np.where(np.arange(40) < 20, 1e-170, 1)[:, None]
+    template = image[15:24, 10:17] * image[15, 10]
+    with np.errstate(all="raise"):
+        call(image, template)
+
+
+@pytest.mark.parametrize("factor", ["1e-4000", "1e-35", "1e35", "1e4000"])
+def test_nssd_of_long_doubles_does_not_change_with_one_gain_on_both(draw, factor):
+    image, template = draw((12, 13)), draw((4, 5), seed=1)
+    expected = tmatch.match_template(image, template, metric="nssd")
+    factor = np.longdouble(factor)
+    scores = tmatch.match_template(image * factor, template * factor, metric="nssd")
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
+@each("factor", [1e-250, 1e-158, 1e-140, 1e140, 1e158, 1e250])
+def test_nssd_keeps_its_digits_where_scales_are_far_apart(draw, factor):
+    image, template = draw((12, 13)), draw((4, 5), seed=1)
+    assert_scores(image, template * factor, metric="nssd")
+    template = template * np.where(np.arange(5) == 1, factor, 1)
+    assert_scores(image, template, metric="nssd", output="full", min_overlap=0.1)
+
+
+@each("scale", [1e-20, 1e-15, 1e15, 1e20])
+@pytest.mark.parametrize("metric", NORMALISED)
+def test_a_channel_without_weight_does_not_change_the_scale_of_single_precision(draw, metric, scale):
+    image = (draw((12, 10, 3)) * scale).astype("f4")
+    options = {"metric": metric, "channel_axis": 2, "channel_weights": [1, 0, 0]}
+    expected = tmatch.match_template(image, image[2:7, 1:9], **options)
+    scores = tmatch.match_template(image, image[2:7, 1:9], **options, precision="single")
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+@each("scale", [1, 1e18, 1e100, 1e150])
+def test_copies_differ_by_nothing_in_single_precision_too(draw, scale):
+    image = draw((6, 7)) * scale
+    scores = tmatch.match_template(image, image, metric="ssd", precision="single")
+    np.testing.assert_array_equal(scores, [[0]])
+
+
+@each("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("metric", ["cc", "zcc"])
+def test_what_is_seen_of_a_template_may_be_nothing_in_single_precision_too(draw, metric, dtype):
+    image, template = draw((40, 40), dtype), np.zeros((9, 8), dtype)
+    template[:4, :4] = draw((4, 4), dtype, 1)
+    options = {"metric": metric, "output": "full", "min_overlap": 0.1}
+    expected, _, scale = oracle.score(image, template, **options)
+    scores = tmatch.match_template(image, template, **options, precision="single")
+    assert np.count_nonzero(scale == 0) > 1
+    assert np.all(np.abs(scores - expected) <= 1e-4 * scale)
 
 
 @pytest.mark.parametrize("metric", ["cc", "zcc"])

@@ -327,3 +327,12 @@ def test_fault_of_one_template_is_told_with_its_label():
         tmatch.locate(image, {"good": image[:9, :9], "flat": np.ones((5, 5))})
     with pytest.raises(TypeError, match=r"`templates` has the labels \[1\]; they must be strings"):
         tmatch.locate(image, {1: image[:9, :9]})
+
+
+@each("gains", [(1, 1e305), (1e305, 1), (1e305, 1e305)])
+def test_sums_of_huge_pixels_do_not_overflow(gains):
+    rng = np.random.default_rng(0)
+    image, template = rng.random((60, 70)), rng.random((9, 9))
+    [match] = tmatch.locate(image * gains[0], image * gains[1])
+    assert match.score == 1
+    assert tmatch.locate(image * gains[0], template * gains[1]) == []  # after a search by whitened pixels

@@ -22,3 +22,8 @@ def subtract_offset(array: Array, offset: int) -> Array:
     if array.dtype.itemsize <= 2:
         return array.astype(np.int32) - np.int32(offset)
     return (array.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64)  # two's complement
+
+
+def as_float(array: Array) -> Array:
+    """Convert to float64 or wider."""
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False)

@@ -1,5 +1,6 @@
 """Expected number of false alarms, estimated from the score map."""
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels
 from tmatch._arrays.typing import Array, Positions
 from tmatch._arrays.validation import check_axis, check_numbers
@@ -195,6 +197,7 @@ class Chance:
         return self._null.least_scores(false_alarms)
 
 
+@own_errstate
 def estimate_chance(
     scores: ArrayLike,
     template: ArrayLike,
@@ -380,6 +383,8 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     """Count the independent pixels of a template: ``N / sum(a^2)`` with its autocorrelation a, 1 at shift 0."""
     from scipy import fft  # noqa: PLC0415
 
+    if not math.isfinite(weights.size * max(float(np.abs(channel).max()) for channel in channels)):
+        channels = [channel * 2.0**-100 for channel in channels]  # their sums could overflow
     values = [channel - float((weights * channel).sum() / weights.sum()) for channel in channels]
     largest = max(float(np.abs(value).max()) for value in values) or 1.0
     points = [fft.next_fast_len(2 * n - 1) for n in weights.shape]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_count
 from tmatch._engine.numpy.maxima import candidates, shifts
@@ -12,6 +13,7 @@ from tmatch._engine.numpy.maxima import candidates, shifts
 LOWEST = -float(np.finfo(np.float64).max)  # lower than any score, but not minus infinity, which is none
 
 
+@own_errstate
 def find_peaks(
     scores: ArrayLike,
     /,

@@ -8,6 +8,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Prefilter
 from tmatch._detection.criterion import Criterion
 from tmatch._diagnostics.records import SearchRecords, fields_of
@@ -24,6 +25,7 @@ from tmatch._search.matcher import searches_of
 from tmatch._search.recipe import search
 
 
+@own_errstate
 def explain(
     image: ArrayLike,
     template: ArrayLike,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import channels_last, without_channel_axis
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
@@ -61,6 +62,7 @@ class RobustnessRow:
     score: float | None
 
 
+@own_errstate
 def robustness(
     image: ArrayLike,
     template: ArrayLike,

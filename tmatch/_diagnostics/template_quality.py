@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
@@ -93,6 +94,7 @@ class Inspection:
     second_ratio: float | None = None
 
 
+@own_errstate
 def inspect_template(
     template: ArrayLike,
     image: ArrayLike | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, with_channel_axis
 from tmatch._arrays.geometry import Margins, output_margins, valid_shape
 from tmatch._arrays.options import Border, Output
@@ -158,6 +159,7 @@ def convolve(
     )
 
 
+@own_errstate
 def _filter(
     image: ArrayLike,
     kernel: ArrayLike,

@@ -3,10 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels
 from tmatch._arrays.validation import check_axis, check_numbers
 
 
+@own_errstate
 def estimate_noise(image: ArrayLike, /, *, channel_axis: int | None = None) -> float:
     """Estimate the standard deviation of white noise in an image.
 

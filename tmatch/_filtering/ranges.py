@@ -5,12 +5,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_name, check_numbers
 
 RangeRule = Literal["clip", "rescale", "wrap", "abs"]
 
 
+@own_errstate
 def to_range(values: ArrayLike, /, *, how: RangeRule = "clip", dtype: DTypeLike = np.uint8) -> NDArray[Any]:
     """Convert real numbers to pixels, by a chosen rule.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,7 +33,7 @@ class PreparedImage:
         return self.channels[0].shape
 
     @cached_property
-    def largest(self) -> float:
+    def largest(self) -> Any:
         """Largest magnitude of the pixels."""
         return largest_value(self.channels)
 
@@ -79,7 +80,7 @@ def without_offset(channels: list[Array], offset: int) -> list[Array]:
     return [subtract_offset(channel, offset) for channel in channels] if offset else channels
 
 
-def largest_value(channels: list[Array]) -> float:
-    """Find the largest magnitude of all values that are no NaN."""
+def largest_value(channels: list[Array]) -> Any:
+    """Find the largest magnitude of all values that are no NaN, in their dtype: float64 may be too narrow."""
     with np.errstate(invalid="ignore"):
-        return max(float(np.nanmax(np.abs(c), initial=0)) for c in channels)
+        return max(np.nanmax(np.abs(c), initial=0) for c in channels)

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
@@ -50,6 +51,7 @@ class _AllOptions(Scoring, total=False):
     precision: Precision
 
 
+@own_errstate
 def match_template(
     image: ArrayLike,
     template: ArrayLike,
@@ -97,7 +99,7 @@ def match_template(
     channel_means : {"separate", "joint"}
         Whether each channel has its own mean, so that a colour cast does not matter, or all have one.
     precision : {"double", "single"}
-        "single" is faster and returns float32, with an error below 1e-4 (of 1, or of the product of both norms): parts
+        "single" is faster and returns float32, with an error below 1e-4, relative to the same as in Notes: parts
         of an image whose estimated error is larger, as their contrast is low beside others, are done in double.
     out : array or None
         Where to write the scores: an array, or a `numpy.memmap`, of the dtype and shape of the result.
@@ -153,7 +155,8 @@ def match_template(
 
     Integers of 8 bits, and of more with smaller templates, are summed without rounding if the mask is of 0 and 1:
     such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are rounded to a
-    multiple of 2**-40. The error stays below 1e-9, of 1 for these three and of the product of both norms for the rest.
+    multiple of 2**-40. The error stays below 1e-9: of 1 for these three, of the product of both norms for "zcc" and
+    "cc", of the sum of their squares for "ssd", and of 1 or the score, whichever is larger, for "nssd".
 
     Examples
     --------
@@ -242,6 +245,7 @@ class ScoreMap:
         return Match(self.search.box_at(position), float(self.scores[position]), self.label)
 
 
+@own_errstate
 def score_map(
     image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **options: Unpack[_AllOptions]
 ) -> ScoreMap:

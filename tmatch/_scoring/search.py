@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.casting import as_float
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import Margins, output_margins, position_of, start_of, valid_shape
 from tmatch._arrays.options import Output
@@ -170,7 +171,8 @@ def _rescale_together(
         shifted = replace(template, channels=channels, cache=TemplateCache())
         return without_offset(image.channels, offset), shifted
     if info.gain == "both" and (exponent := _shared_exponent(image, template)):
-        both = [np.ldexp(c, -exponent, dtype=np.float64) for c in (*image.channels, *template.channels)]
+        wide = [as_float(c) for c in (*image.channels, *template.channels)]
+        both = [np.ldexp(c, -exponent).astype(np.float64, copy=False) for c in wide]
         scaled = replace(template, channels=both[n:], cache=TemplateCache())
         check_contrast(scaled)
         return both[:n], scaled
@@ -178,9 +180,12 @@ def _rescale_together(
 
 
 def _shared_exponent(image: PreparedImage, template: PreparedTemplate) -> int:
-    """Find the power of two by which both are scaled; 0 where squares fit as they are."""
+    """Find the power of two by which both are scaled; 0 where squares fit as they are.
+
+    It is the mean of those of the two: where their scales are far apart, the squares of either fit.
+    """
     if image.channels[0].dtype.kind != "f" and template.channels[0].dtype.kind != "f":
         return 0
-    tops = image.largest, template.largest
-    exponent = int(np.frexp(max(tops))[1]) if np.isfinite(tops).all() else 0
-    return exponent if abs(exponent) >= 100 else 0
+    largest = image.largest, template.largest
+    exponents = [int(np.frexp(value)[1]) for value in largest if value > 0 and np.isfinite(value)]
+    return sum(exponents) // 2 if len(exponents) == 2 and max(map(abs, exponents)) >= 100 else 0

@@ -82,7 +82,7 @@ class PreparedTemplate:
         return [t[w > 0] for t, w in zip(self.channels, self.weights, strict=True) if w.any()]
 
     @cached_property
-    def largest(self) -> float:
+    def largest(self) -> Any:
         """Largest magnitude of the pixels."""
         return largest_value(self.channels)
 

@@ -5,6 +5,7 @@ from typing import Unpack
 
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Prefilter
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import ProgressCallback, Resources
@@ -57,6 +58,7 @@ class Matcher:
     [0, 1, 0]
     """
 
+    @own_errstate
     def __init__(
         self, templates: Labelled, /, *, masks: Labelled | None = None, **preparing: Unpack[Preparing]
     ) -> None:
@@ -75,6 +77,7 @@ class Matcher:
         shapes = (f"{each.label or 'template'} {each.shape}" for each in self._prepared)
         return f"Matcher({', '.join(shapes)}; {self._metric})"
 
+    @own_errstate
     def score(
         self,
         image: ArrayLike,
@@ -111,6 +114,7 @@ class Matcher:
         maps = scores_of(self._searches(image, image_mask), Resources.of(workers, progress))
         return maps[0] if self._single else {p.label: m for p, m in zip(self._prepared, maps, strict=True)}
 
+    @own_errstate
     def locate(
         self,
         image: ArrayLike,
@@ -160,6 +164,7 @@ class Matcher:
         searches = self._searches(image, image_mask)
         return search(searches, criterion, Resources.of(workers, progress)).matches
 
+    @own_errstate
     def best(
         self,
         image: ArrayLike,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.casting import as_float
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._filtering.filters import correlate
@@ -18,6 +19,7 @@ _PARTS = 16  # maximum number of them along an axis
 _REACH = 8  # of the filter
 _MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
 _STEPS = 2**12  # filtered pixels are integers up to this: precise enough, and fast to score
+_MAX_EXPONENT = 400  # of the power of two above the pixels, for sums of their squares to be finite
 _FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
 _COARSE = 1 / 6
 
@@ -28,9 +30,9 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
     Borders are extended symmetrically; masked and missing pixels are filled with the mean of the others. Filtered
     pixels are rounded to integers, which are scored fast and exactly.
     """
-    image = [_filled(channel, searches[0].valid) for channel in searches[0].image]
+    image = _scaled([_filled(channel, searches[0].valid) for channel in searches[0].image])
     templates = [
-        [_filled(t, w > 0) for t, w in zip(search.template, search.weights, strict=True)]
+        _scaled([_filled(t, w > 0) for t, w in zip(search.template, search.weights, strict=True)])
         for search in searches
     ]
     if how == "whiten":
@@ -60,6 +62,14 @@ def _filled(channel: Array, valid: NDArray[np.bool_] | None) -> Array:
     if valid is None or valid.all():
         return channel
     return np.where(valid, channel, channel[valid].mean() if valid.any() else 0)
+
+
+def _scaled(channels: list[Array]) -> list[Array]:
+    """Scale by a power of two if squares could overflow; filtered pixels have no scale of their own."""
+    exponent = int(np.frexp(max(np.abs(channel).max() for channel in channels))[1])
+    if exponent < _MAX_EXPONENT:
+        return channels
+    return [np.ldexp(as_float(c), -exponent).astype(np.float64, copy=False) for c in channels]
 
 
 def _contrast(channels: Sequence[Array]) -> float:

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Metric
 from tmatch._filtering.filters import correlate
 from tmatch._scoring.maps import score_map, score_validity
@@ -55,6 +56,7 @@ _METRICS: tuple[Metric, ...] = ("ssd", "nssd", "cc", "ncc", "zcc", "zncc")  # by
 _ROUNDED = 1e-8  # of the largest window's square: rounding would show in a smaller one
 
 
+@own_errstate
 def matchTemplate(  # noqa: N802
     image: ArrayLike,
     templ: ArrayLike,

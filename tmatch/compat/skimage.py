@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._scoring.maps import match_template as _match_template
 
 __all__ = ["match_template"]
 
 
+@own_errstate
 def match_template(
     image: ArrayLike,
     template: ArrayLike,

@@ -45,7 +45,9 @@ def direction(angle: float) -> tuple[float, float]:
 def gaussian_1d(sigma: float, size: int) -> Kernel:
     """Return the weights of a centred Gaussian on one axis; their sum is 1."""
     squares = (np.arange(size) - (size - 1) / 2) ** 2
-    with np.errstate(over="ignore"):  # far out on a very narrow Gaussian, where the weight is 0
+    with np.errstate(
+        over="ignore", under="ignore"
+    ):  # far out on a very narrow Gaussian, where the weight is 0
         weights: Kernel = np.exp(-0.5 * (squares - squares.min()) / sigma / sigma)
-    weights /= weights.sum()
+        weights /= weights.sum()
     return weights

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.casting import as_float
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numpy import sliding
@@ -29,7 +30,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
     """Prepare sums in float64, about the mean of the tile if the search is centred."""
     weights = {id(w): w.astype(np.float64) for w in search.weights}
     weighted = [weights[id(w)] for w in search.weights]
-    floats = [_as_float(t)[None] for t in search.template]
+    floats = [as_float(t)[None] for t in search.template]
     values = [v[0] for v in _centred(search, floats, [w[None] for w in weighted])]
     template = WeightedTemplate.of(values, weighted, transforms)
     largest = max(float(np.abs(v).max()) for v in values)
@@ -37,7 +38,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
 
     def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
         channels, valid = search.read(transforms.tiling.needs(block))
-        floats = [_as_float(c) for c in channels]
+        floats = [as_float(c) for c in channels]
         valid_weights = None if valid is None else [valid[None]] * len(channels)
         tiles = [c[0] for c in _centred(search, [c[None] for c in floats], valid_weights)]
         planes = [TileValues(tile, transforms) for tile in tiles]
@@ -97,12 +98,15 @@ def _find_doubtful(sums: WindowSums, raw: RawSums, relative: float, maxima: tupl
     weight, image, template = (errors.get(name, 0.0) for name in ("weight", "image", "template"))
     product = (errors.get("product", 0.0) + a * template + b * image + a * b * weight) / _TRUSTED
     image_square = (errors["image_square"] + 2 * a * image + a * a * weight) / _TRUSTED
-    doubtful_image = sums.image_square <= raw.image_square * relative + image_square
-    doubtful_image |= sums.image_square * sums.template_square <= np.square(np.float64(product))
+    # Compared so that NaN is doubtful: squares may overflow in float64 though scores do not.
+    doubtful_image = ~(sums.image_square > raw.image_square * relative + image_square)
+    doubtful_image |= ~(sums.image_square * sums.template_square > np.square(np.float64(product)))
     if np.ndim(sums.template_square) == 0:
         return _Doubtful(doubtful_image, np.zeros((), bool))
     template_square = (errors["template_square"] + 2 * b * template + b * b * weight) / _TRUSTED
-    return _Doubtful(doubtful_image, sums.template_square <= raw.template_square * relative + template_square)
+    return _Doubtful(
+        doubtful_image, ~(sums.template_square > raw.template_square * relative + template_square)
+    )
 
 
 def _recompute(
@@ -132,8 +136,9 @@ def _recompute(
         weights = [np.broadcast_to(w * is_valid, windows[0].shape) for w in search.weights]
         windows = _centred(search, windows, weights)
         references = [np.broadcast_to(v, windows[0].shape) for v in values]
-        if valid_windows is not None:
-            references = _centred(search, references, weights)
+        if valid_windows is not None:  # the raw template: what is centred about hidden pixels has lost digits
+            raw = [np.broadcast_to(as_float(t), windows[0].shape) for t in search.template]
+            references = _centred(search, raw, weights)
             sums.template_square[at] = _total(references, references, weights)
         sums.product[at] = _total(windows, references, weights)
         sums.image_square[at] = _total(windows, windows, weights)
@@ -145,13 +150,14 @@ def _differences(
     """Compute sums of squared differences, by definition where they almost cancel: exact copies then give 0."""
     squares = sums.image_square + sums.template_square
     differences = np.asarray(squares - 2 * sums.product)
+    limits = 1e-9 * squares + 2 * sums.error_single
     shape = search.template[0].shape
     views = [np.lib.stride_tricks.sliding_window_view(t, shape) for t in tiles]
     valid_windows = None if valid is None else np.lib.stride_tricks.sliding_window_view(valid, shape)
-    for position in map(tuple, np.argwhere(overlapping & (differences <= 1e-9 * squares))):
+    for position in map(tuple, np.argwhere(overlapping & (differences <= limits))):
         is_valid: Any = True if valid_windows is None else valid_windows[position]
         differences[position] = sum(
-            (w * is_valid * np.square(view[position] - _as_float(t))).sum()
+            (w * is_valid * np.square(view[position] - as_float(t))).sum()
             for view, t, w in zip(views, search.template, search.weights, strict=True)
         )
     return differences
@@ -229,11 +235,6 @@ def _varies_in_weight(
     if search.joint:
         return [np.minimum.reduce(minima) < np.maximum.reduce(maxima)] * len(windows)
     return [low < high for low, high in zip(minima, maxima, strict=True)]
-
-
-def _as_float(array: Array) -> Array:
-    """Convert to float64 or wider."""
-    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
 def _scale_near_one(channels: list[Array], axes: tuple[int, ...]) -> list[Array]:

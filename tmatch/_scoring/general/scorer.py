@@ -96,7 +96,7 @@ def _scores(
     product, metric = sums.product, search.metric
     if search.single and not metric.normalised:
         # Without squares, a product is only rounding error.
-        product = np.where(sums.image_square > 0, product, 0)
+        product = np.where((sums.image_square > 0) & (sums.template_square > 0), product, 0)
     if metric.differences:
         difference = sums.difference
         if difference is None:

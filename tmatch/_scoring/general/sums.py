@@ -125,8 +125,8 @@ def correlate_tiles_single(
     # Single precision has a small exponent range; the integers here stay within it.
     integer = tiles[0].values.dtype.kind != "f"
     exponent = 0 if integer else _exponent([t.values for t in tiles])
-    weight_exponent = max(w.exponent for w in weights)
-    factors = [np.float32(2.0 ** max(w.exponent - weight_exponent, -60)) for w in weights]
+    weight_exponent = max((w.exponent for w in weights if w.constant != 0), default=0)
+    factors = [np.float32(2.0 ** min(max(w.exponent - weight_exponent, -60), 0)) for w in weights]
     scaled = [t.single(exponent) for t in tiles]
     spectra = (transforms.transform(s) for s in scaled)
     kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
