@@ -80,7 +80,7 @@ def match_template(
     template : array of the same dimension
         The array sought, no larger than `image` on any axis unless `output` is "same" or "full".
     metric : {"zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"}
-        How fit is measured, see Notes. Higher is better in all of them.
+        How similarity is measured, see Notes. Higher is better in all of them.
     mask : array of bool or of weights, of the template's shape (with or without channels), or None
         How much each pixel of the template counts: not at all where it is 0 or False. None: all equally.
     image_mask : array of bool, of the image's shape without channels, or None
