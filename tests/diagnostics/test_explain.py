@@ -805,11 +805,11 @@ def test_inputs_are_not_written_to():
 HERE, THERE = Box((20, 10), (8, 16)), Box((24, 12), (8, 16))
 BETTER = Match(THERE, 0.957)
 NO_CHANGE = (
-    "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better. If what "
-    "is sought is in the image, it looks different: try a template cut from this image."
+    "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better. If the "
+    "object is in the image, it looks different: try a template cut from this image."
 )
 NO_CHANGE_THERE = NO_CHANGE.replace("better.", "better there.").replace(
-    "sought is in the image", "sought is there"
+    "object is in the image", "object is there"
 )
 BASE = {"box": HERE, "reported": False, "asked": True, "allowed": None, "threshold": None, "matches": 0}
 BY_THRESHOLD = {**BASE, "rule": "threshold", "score": 0.5, "least_score": 0.8, "threshold": 0.8, "rank": 2}

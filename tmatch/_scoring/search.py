@@ -19,6 +19,7 @@ from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.template import PreparedTemplate, TemplateCache, check_contrast, without_unweighted
 
 PASSES = 100  # approximate cost of the scores of a tile, in passes over it
+_MAX_EXPONENT_DIFFERENCE = 980  # powers of two; sums of squares of so different scales fit into float64
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may have a larger error are computed in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
 
@@ -188,4 +189,10 @@ def _shared_exponent(image: PreparedImage, template: PreparedTemplate) -> int:
         return 0
     largest = image.largest, template.largest
     exponents = [int(np.frexp(value)[1]) for value in largest if value > 0 and np.isfinite(value)]
+    if len(exponents) == 2 and abs(exponents[0] - exponents[1]) > _MAX_EXPONENT_DIFFERENCE:
+        msg = (
+            f"`template` has values up to {largest[1]:.3g} and `image` up to {largest[0]:.3g}; their squares do not fit"
+            " into float64 together: scale one of them"
+        )
+        raise ValueError(msg)
     return sum(exponents) // 2 if len(exponents) == 2 and max(map(abs, exponents)) >= 100 else 0
