@@ -1,7 +1,7 @@
 """Find a small image in a big one by zero-mean normalized cross-correlation, and say how sure each match is."""
 
 from tmatch import kernels, synthetic
-from tmatch._detection.false_alarms import Chance, estimate_chance
+from tmatch._detection.chance import Chance, estimate_chance
 from tmatch._detection.peaks import find_peaks
 from tmatch._diagnostics.explain import explain
 from tmatch._diagnostics.robustness import RobustnessRow, robustness

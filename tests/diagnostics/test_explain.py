@@ -959,3 +959,13 @@ def test_several_templates_are_refused():
 def test_a_template_that_does_not_fit_is_refused_as_by_locate():
     with pytest.raises(ValueError, match="larger than `image`"):
         explain(TEMPLATE[:10], TEMPLATE)
+
+
+def test_equal_copies_in_a_small_image_are_decided_as_locate_does():
+    bars = [[200, 200, 0, 10, 10, 190, 190, 0, 200, 200, 0], [200, 200, 0, 0, 200, 200, 0, 10, 190, 190, 0]]
+    image, template = np.array(bars, np.uint8), np.array([[10, 190, 190]], np.uint8)
+    assert explain(image, template).matches == len(tmatch.locate(image, template))
+    stripes, period = np.tile(np.array([200, 200, 0, 0], np.uint8), (5, 4))[:, :15], [[200, 0, 0, 200]]
+    assert explain(stripes, np.array(period, np.uint8)).matches == len(
+        tmatch.locate(stripes, np.array(period, np.uint8))
+    )

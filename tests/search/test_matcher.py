@@ -2,8 +2,10 @@
 
 import _thread
 import concurrent.futures
+import copy
 import dataclasses
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -339,6 +341,13 @@ def test_one_template_without_a_label_gives_one_map(images):
     np.testing.assert_array_equal(scores, tmatch.match_template(images[0], template))
     assert [m.label for m in Matcher(template).locate(images[0])] == [""]
     assert list(Matcher({"": template}).score(images[0])) == [""]
+
+
+def test_a_matcher_is_copied_and_pickled_after_use_too(images, templates):
+    matcher = Matcher(templates)
+    found = matcher.locate(images[0], threshold=0.4)
+    for other in (copy.deepcopy(matcher), pickle.loads(pickle.dumps(matcher))):  # noqa: S301
+        assert other.locate(images[0], threshold=0.4) == found
 
 
 def test_threads_may_share_a_matcher(execute, cut, images, templates):

@@ -27,6 +27,10 @@ class TemplateCache:
     def __init__(self) -> None:
         self._made: dict[Hashable, Any] = {}
 
+    def __reduce__(self) -> tuple[type["TemplateCache"], tuple[()]]:
+        """Copy and pickle without what was computed, which is bound to the engine of this process."""
+        return TemplateCache, ()
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what was computed before under this key, or compute it.
 
