@@ -961,6 +961,25 @@ def test_a_template_that_does_not_fit_is_refused_as_by_locate():
         explain(TEMPLATE[:10], TEMPLATE)
 
 
+def test_progress_of_a_miss_with_maps_ends_only_with_the_last_stage(monkeypatch):
+    told, before = [], []
+    rng = np.random.default_rng(0)
+    image, template = rng.normal(size=(90, 95)), rng.normal(size=(20, 21))
+    score = TemplateBatch.score  # of the whitened arrays, which are integers
+
+    def noted(self, block, **options):
+        before.append(max(told, default=0.0))
+        yield from score(self, block, **options)
+
+    monkeypatch.setattr(TemplateBatch, "score", noted)
+    resources = Resources.of(1, told.append)
+    result = search(
+        searches_of(tmatch.Matcher(template), image, None), Criterion.of("zncc"), resources, keep="maps"
+    )
+    assert (len(result.stages), told[-1]) == (2, 1)
+    assert before[0] == 0.5
+
+
 def test_equal_copies_in_a_small_image_are_decided_as_locate_does():
     bars = [[200, 200, 0, 10, 10, 190, 190, 0, 200, 200, 0], [200, 200, 0, 0, 200, 200, 0, 10, 190, 190, 0]]
     image, template = np.array(bars, np.uint8), np.array([[10, 190, 190]], np.uint8)

@@ -55,10 +55,10 @@ def search(
     """
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
-    parts = iter(resources.split(len(stages) + unscored))
-    maps = [] if keep == "candidates" else score_all(searches, next(parts) if unscored else resources)
+    parts = resources.split(len(stages) + unscored)
+    maps = [] if keep == "candidates" else score_all(searches, parts[0])
     results: list[StageResult] = []
-    for stage, part in zip(stages, parts, strict=True):
+    for stage, part in zip(stages, parts[unscored:], strict=True):
         n_tests = len(searches) * stage.n_tests
         shared = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
         decided_by = maps[:0]
