@@ -50,7 +50,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
         chosen = engine is None or engine in CHOICES[choice] or item.get_closest_marker("smoke")
-        (kept if chosen else left_out).append(item)
+        again = choice == "both" and engine == "numpy" and item.get_closest_marker("one_engine")
+        (kept if chosen and not again else left_out).append(item)
+    if profiles.PROFILE == "brief":
+        some = profiles.first_and_last(kept)
+        left_out += [item for item in kept if item not in set(some)]
+        kept = some
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept

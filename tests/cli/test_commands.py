@@ -16,6 +16,8 @@ import tmatch
 from tmatch.cli.app import app
 from tmatch.cli.console import Console
 
+pytestmark = pytest.mark.one_engine
+
 ROOT = Path(__file__).parents[2]
 RACCOON = ROOT / "datasets" / "raccoon"
 NOISY, EYE = str(RACCOON / "noisy.png"), str(RACCOON / "eye.png")

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from tmatch.cli.app import app
 
+pytestmark = pytest.mark.one_engine
+
 DATASETS = Path(__file__).parents[2] / "datasets"
 NOISY, EYE = DATASETS / "raccoon" / "noisy.png", DATASETS / "raccoon" / "eye.png"
 

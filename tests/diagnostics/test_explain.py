@@ -28,6 +28,8 @@ from tmatch._search.poses import Pose, transform
 from tmatch._search.recipe import search
 from tmatch.synthetic import make_clutter, make_scene
 
+pytestmark = pytest.mark.one_engine
+
 TEMPLATE = make_clutter((16, 24), rng=1)
 PLACES = [(12, 20), (60, 8), (70, 100)]
 

@@ -21,6 +21,8 @@ from tmatch._plotting.robustness import plot_robustness
 from tmatch._results.formats import format_rows
 from tmatch.synthetic import make_clutter, make_scene
 
+pytestmark = pytest.mark.one_engine
+
 BOX = Box((41, 67), (18, 24))
 TEMPLATE = tmatch.to_range(make_clutter(BOX.shape, rng=1))
 IMAGE = tmatch.to_range(make_scene(make_clutter((110, 140), rng=2), TEMPLATE, [BOX.start])[0])

@@ -16,6 +16,8 @@ from tmatch._diagnostics.template_quality import inspect_template
 from tmatch._plotting.template_quality import plot_inspection
 from tmatch.synthetic import make_clutter, make_scene
 
+pytestmark = pytest.mark.one_engine
+
 # --- the definitions ------------------------------------------------------------------------------
 
 
