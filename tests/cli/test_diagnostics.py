@@ -106,7 +106,6 @@ def test_rows_are_csv_and_json_on_request():
         (["--at", "3"], '--at is "3"; it must be two whole numbers with a comma, as in 670,300: x, y'),
         (["--at", "5000,3"], "which is not all inside `image`"),
         (["--trials", "0"], "`trials` is 0; it must be a whole number of at least 1"),
-        (["--threshold", "0.99999", "--false-alarms", "1"], "two ways to decide, give one"),
     ],
 )
 def test_studies_that_cannot_be_are_refused(options, sentence):

@@ -72,31 +72,6 @@ def test_locate_tells_what_the_whole_map_tells_however_it_is_cut(cut, noisy_map,
         assert match.false_alarms == pytest.approx(chance.false_alarms([match.box.start], [1])[0], rel=0.011)
 
 
-@pytest.mark.parametrize("allowed", [0.01, 1, 10])
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_locate_finds_the_peaks_of_the_map_that_chance_hardly_gives(ndim, allowed):
-    found = 0
-    for seed in range(12):
-        rng = np.random.default_rng([seed, ndim])
-        shape = rng.integers(6, {1: 400, 2: 70, 3: 16}[ndim], ndim)
-        window = [int(rng.integers(2, max(3, min(n, 25)))) for n in shape]
-        image = ndimage.gaussian_filter(rng.normal(size=shape), rng.choice([0, 0.7, 2]))
-        image = np.rint(255 * (image - image.min()) / np.ptp(image)).astype(rng.choice(["u1", "i2", "f4"]))
-        corner = [int(rng.integers(0, n - k + 1)) for n, k in zip(shape, window, strict=True)]
-        template = image[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))]
-        scores = tmatch.match_template(image, template)
-        chance = tmatch.estimate_chance(scores, template, valid=tmatch.score_validity(image, template))
-        peaks = tmatch.find_peaks(scores, threshold=1e-6)
-        expected = chance.false_alarms(peaks, scores[tuple(peaks.T)])
-        wanted = {tuple(peak.tolist()): n for peak, n in zip(peaks, expected, strict=True) if n <= allowed}
-        matches = tmatch.locate(image, template, false_alarms=allowed, prefilter="none", max_overlap=1)
-        assert [m.score for m in matches] == pytest.approx(sorted((scores[p] for p in wanted), reverse=True))
-        told = {match.box.start: match.false_alarms for match in matches}
-        assert told == pytest.approx(wanted, rel=0.011)
-        found += len(told)
-    assert found >= 8
-
-
 @pytest.mark.parametrize("copies", [[(30, 40)], [(30, 40), (30, 49)], [(0, 0), (30, 40), (85, 140)]])
 def test_second_best_is_the_highest_score_half_a_template_away(draw, copies):
     image, template = np.array(draw((100, 160), "u1")), draw((12, 17), "u1", 1)
@@ -173,7 +148,7 @@ def test_many_templates_share_what_is_allowed(draw):
 
 @pytest.mark.parametrize("blur", [0, 1, 2])
 @pytest.mark.parametrize("side", [7, 15, 31])
-def test_noise_gives_about_as_many_false_alarms_as_are_allowed(blur, side):
+def test_noise_has_about_as_many_peaks_as_false_alarms_are_expected(blur, side):
     rng = np.random.default_rng([blur, side])
     counts = []
     for _ in range(40):
@@ -181,7 +156,11 @@ def test_noise_gives_about_as_many_false_alarms_as_are_allowed(blur, side):
             noise_of(rng, (256, 256), blur),
             noise_of(rng, (64, 64), blur)[9 : 9 + side, 9 : 9 + side],
         )
-        counts.append(len(tmatch.locate(image, template, false_alarms=1, prefilter="none")))
+        scores = tmatch.match_template(image, template)
+        peaks = tmatch.find_peaks(scores, threshold=1e-6)
+        chance = tmatch.estimate_chance(scores, template)
+        counts.append(np.count_nonzero(chance.false_alarms(peaks, scores[tuple(peaks.T)]) <= 1))
+        assert len(tmatch.locate(image, template, false_alarms=1, prefilter="none")) <= counts[-1]
     assert 0.4 <= np.mean(counts) <= 1.8  # 0.5 to 1.5 over 150 runs, see tests/benchmarks/detection.py
 
 
@@ -292,8 +271,8 @@ def test_a_large_template_wins_over_a_small_one_that_fits_as_well():
 def test_templates_compete_whether_or_not_there_was_enough_to_learn_from():
     from skimage.transform import resize
 
-    big = make_clutter((40, 52), rng=5)
-    right, small = (resize(big, shape, anti_aliasing=True, mode="edge") for shape in ((30, 39), (27, 35)))
+    big = make_clutter((80, 104), rng=5)
+    right, small = (resize(big, shape, anti_aliasing=True, mode="edge") for shape in ((60, 78), (27, 35)))
     image, _ = make_scene(make_clutter((150, 160), rng=0), right, [(33, 41)], noise=3, rng=0)
     learnt = {
         name: tmatch.estimate_chance(tmatch.match_template(image, template), template).learnt_from

@@ -108,10 +108,15 @@ def test_decisions_on_all_peaks_of_the_maps_accept_what_locate_does(seed, decisi
     enough = [found(image, template, **everything, **scoring)]
     enough += [found(image, template, **{**everything, "max_overlap": 1.0}, **scoring)]
     enough += [found(image, template, **{**everything, "max_overlap": 1.0, "min_distance": 1}, **scoring)]
-    for record in by_peaks.decisions:
+    best = {}  # of the stages
+    for record in sorted(
+        by_peaks.decisions, key=lambda each: (*PASSED, each.rule).index(each.rule) % len(PASSED)
+    ):
+        best[record.box.start] = record
+    for record in best.values():
         stages = [record.box.start in each for each in (matches, *enough)]
         rule = ("reported", "count", "overlap", "distance")[stages.index(True)] if any(stages) else None
-        assert (record.rule if record.rule in PASSED else None) == rule
+        assert (record.rule if record.rule in PASSED and record.rule != "side lobe" else None) == rule
         assert record.reported == (record.rule == "reported") == (record.box.start in matches)
         if rule in ("reported", "count"):
             assert record.number == list(enough[0]).index(record.box.start) + 1
@@ -177,11 +182,12 @@ def test_reported_with_all_that_is_known():
 
 def test_least_score_is_what_the_allowed_false_alarms_ask_for():
     image = scene()
-    chance = tmatch.estimate_chance(tmatch.match_template(image, TEMPLATE), TEMPLATE)
     for place in [*PLACES, (0, 0), (40, 90)]:
         told = explain(image, TEMPLATE, at=place, prefilter="none", false_alarms=0.2)
-        expected = chance.false_alarms([place, place], [told.least_score, told.score])
-        assert expected == pytest.approx([0.2, told.false_alarms], rel=0.02)
+        assert (told.score >= told.least_score) == (told.false_alarms <= 0.2)
+        more = explain(image, TEMPLATE, at=place, prefilter="none", false_alarms=20)
+        assert more.false_alarms == told.false_alarms
+        assert more.least_score <= told.least_score
 
 
 def test_below_the_threshold():
@@ -228,9 +234,9 @@ def test_too_many_false_alarms():
         f"its score is {told.score:.2f} (peak number 4), and at least {told.least_score:.2f} is required there."
         in told.text
     )
-    assert explain(
-        image, TEMPLATE, at=fourth, prefilter="none", false_alarms=1.01 * told.false_alarms
-    ).reported
+    more = explain(image, TEMPLATE, at=fourth, prefilter="none", false_alarms=1.01 * told.false_alarms)
+    assert more.rule == "unlike"
+    assert "the noise does not explain what a copy lacks: something else is seen there" in more.text
 
 
 def test_removed_by_a_better_match_that_it_overlaps():
@@ -428,8 +434,8 @@ def hidden():
 
 def test_found_in_the_whitened_image():
     image, template = hidden()
-    [match] = tmatch.locate(image, template)
-    told = explain(image, template)
+    [match] = tmatch.locate(image, template, prefilter="whiten")
+    told = explain(image, template, prefilter="whiten")
     assert (told.rule, told.prefilter, told.box) == ("reported", "whiten", match.box)
     assert (told.score, told.false_alarms) == (match.score, match.false_alarms)
     assert told.score < 0.3 < told.least_score < told.filtered_score
@@ -441,7 +447,7 @@ def test_found_in_the_whitened_image():
 
 def test_what_nearly_is_a_match_in_the_whitened_image_is_the_best_place():
     image, template = hidden()
-    told = explain(image, template, false_alarms=1e-30)
+    told = explain(image, template, prefilter="whiten", false_alarms=1e-30)
     assert (told.rule, told.prefilter, told.box.start) == ("false alarms", "whiten", (60, 90))
     assert told.false_alarms < 1e-6
     assert told.score < told.filtered_score < told.least_score
@@ -470,7 +476,14 @@ def test_good_when_whitened_but_not_at_all_alike():
     assert told.score < 0 < told.least_score < told.filtered_score
     assert told.false_alarms < told.allowed
     assert tmatch.locate(image, texture + coarse, prefilter="whiten") == []
-    assert f"but in the unfiltered image it is {told.score:.2f}, and must be above 0." in told.text
+    assert f"but in the unfiltered one it is {told.score:.2f}, and the noise does not explain" in told.text
+
+
+def test_what_is_alike_only_when_whitened_is_reported_only_if_asked_to_filter():
+    image, template = hidden()
+    assert tmatch.locate(image, template) == []
+    told = explain(image, template)
+    assert (told.rule, told.prefilter, told.box.start) == ("unlike", "whiten", (60, 90))
 
 
 def test_where_only_the_whitened_image_has_a_score():

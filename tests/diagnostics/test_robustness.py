@@ -660,10 +660,6 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
             "`rng` is -1; it must be a whole number of at least 0, a numpy.random.Generator or None",
         ),
         (
-            {"threshold": 0.5, "false_alarms": 1},
-            "`false_alarms` is 1 and `threshold` is 0.5: two ways to decide, give one",
-        ),
-        (
             {"image": np.where(IMAGE > 40, FLOATS, np.nan)},
             "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
         ),

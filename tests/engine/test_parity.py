@@ -5,15 +5,19 @@ import inspect
 import numpy as np
 import pytest
 
+import tmatch
+
 pytest.importorskip("numba")
 
 from tmatch._arrays.padding import PaddedImage
+from tmatch._detection.null.residual import residuals
 from tmatch._engine.interface import DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.tiling import Tiling
+from tmatch._search.matcher import searches_of
 
 pytestmark = pytest.mark.numba_only
 
@@ -428,7 +432,7 @@ def test_summarise_returns_the_same(draw, dtype, shape, leads, share_valid):
     norms = (np.random.default_rng(3).random(shape) < share_valid).astype(dtype)
     expected, found = (engine.summarise(scores, norms, leads, (3, 5)) for engine in ENGINES)
     assert expected.dtype == found.dtype == np.float64
-    np.testing.assert_array_equal(found[[0, 1, 3]], expected[[0, 1, 3]])
+    np.testing.assert_array_equal(found[[0, 1, 3, 4, 5]], expected[[0, 1, 3, 4, 5]])
     np.testing.assert_allclose(found[2], expected[2], rtol=32 * np.finfo(dtype).eps)
     assert expected[3].sum() == norms.sum()
 
@@ -499,3 +503,53 @@ def test_direct_products_correlate_by_definition_where_there_are_any(draw, chann
 
 def test_max_mask_runs_is_a_count_in_both():
     assert all(isinstance(engine.max_mask_runs, int) and engine.max_mask_runs > 0 for engine in ENGINES)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_window_variances_are_the_same(draw, dtype, n_channels):
+    channels = tuple(draw((40, 50), dtype, seed) for seed in range(n_channels))
+    weights = np.random.default_rng(1).random((n_channels, 9, 14))
+    positions = np.random.default_rng(2).integers(0, [32, 37], (20, 2))
+    expected, found = (engine.window_variances(channels, positions, weights) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    windows = [c[y : y + 9, x : x + 14].astype(float) for c in channels for y, x in positions[:1]]
+    means = [np.average(window, weights=w) for window, w in zip(windows, weights, strict=True)]
+    squares = [(w * (x - m) ** 2).sum() for x, m, w in zip(windows, means, weights, strict=True)]
+    np.testing.assert_allclose(expected[0], sum(squares) / weights.sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(30, 41), (3, 5)], ids=str)
+def test_explained_by_stronger_is_the_same(shape):
+    rng = np.random.default_rng(4)
+    heights = rng.random((2, *shape)) ** 3
+    footprints = rng.random((3, 2, 11, 11)) * np.array([1, 0.8, 0.5])[:, None, None, None]
+    extrema = np.argwhere(heights > 0.1)
+    extrema = extrema[np.argsort(-heights[tuple(extrema.T)], kind="stable")]
+    copies = rng.random(len(extrema)) < 0.1
+    options = footprints, np.array([1, 0.8, 0.5]), (0.1, 1.1, 0.05), copies
+    expected, found = (engine.explained_by_stronger(heights, extrema, *options) for engine in ENGINES)
+    np.testing.assert_array_equal(found, expected)
+    assert not expected[copies].any()
+    assert 0 < expected.sum() < len(extrema)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_residual_sums_are_those_of_numpy(draw, dtype, n_channels, monkeypatch):
+    axis = None if n_channels == 1 else 2
+    shape = (40, 50) if axis is None else (40, 50, n_channels)
+    image = draw(shape, dtype)
+    mask = np.random.default_rng(5).random((9, 14))
+    [search] = searches_of(tmatch.Matcher(image[3:12, 7:21], masks=mask, channel_axis=axis), image, None)
+    positions = np.random.default_rng(2).integers(0, [32, 37], (20, 2))
+    monkeypatch.setenv("TMATCH_ENGINE", "numba")
+    found = residuals(search, positions)
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    expected = residuals(search, positions)
+    for name in ("variance", "left", "likeness", "pixels"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-7, atol=1e-9, err_msg=name
+        )
+    np.testing.assert_array_equal(found.white, expected.white)
+    np.testing.assert_array_equal(found.level, expected.level)

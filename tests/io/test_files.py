@@ -278,7 +278,7 @@ MATCHES = [
 
 def test_matches_as_text_hold_the_same_facts():
     about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
-    unknown = {"false_alarms": None, "second_best": None}
+    unknown = dict.fromkeys(["false_alarms", "second_best", "expected_score", "kind"])
     rows = [
         {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9, **unknown},
         {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8, **unknown},
@@ -288,9 +288,9 @@ def test_matches_as_text_hold_the_same_facts():
     lines = formats.format_matches(MATCHES, "jsonl", **about).splitlines()
     assert [json.loads(line) for line in lines] == [{"image": "photo.png", **row} for row in rows]
     assert formats.format_matches(MATCHES, "csv", **about).splitlines() == [
-        "image,label,x,y,width,height,score,false_alarms,second_best",
-        "photo.png,eye,4,3,6,5,0.9,,",
-        'photo.png,"a ""b"", c",1,0,6,5,0.8,,',
+        "image,label,x,y,width,height,score,false_alarms,second_best,expected_score,kind",
+        "photo.png,eye,4,3,6,5,0.9,,,,",
+        'photo.png,"a ""b"", c",1,0,6,5,0.8,,,,',
     ]
     coco = json.loads(formats.format_matches(MATCHES, "coco", **about))
     assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 30, "height": 20}]
@@ -307,6 +307,6 @@ def test_no_matches_are_still_valid_text():
     assert formats.format_matches([], "jsonl", **about) == ""
     assert (
         formats.format_matches([], "csv", **about)
-        == "image,label,x,y,width,height,score,false_alarms,second_best"
+        == "image,label,x,y,width,height,score,false_alarms,second_best,expected_score,kind"
     )
     assert json.loads(formats.format_matches([], "coco", **about))["annotations"] == []

@@ -141,6 +141,8 @@ def test_matches_are_json_as_they_stand():
         "offset": [0.25, 0.0],
         "false_alarms": None,
         "second_best": None,
+        "expected_score": None,
+        "kind": None,
     }
 
 

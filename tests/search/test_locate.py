@@ -251,12 +251,8 @@ IMAGE = np.arange(30).reshape(5, 6)
         (
             IMAGE[:2],
             {"metric": "ssd"},
-            '`metric` is "ssd", but false alarms can be estimated for zncc and orientation only; give a `threshold`',
-        ),
-        (
-            IMAGE[:2],
-            {"threshold": 0.5, "false_alarms": 1},
-            "`false_alarms` is 1 and `threshold` is 0.5: two ways to decide, give one",
+            '`metric` is "ssd", but false alarms can be estimated for zncc and orientation only; '
+            "give a `threshold` alone",
         ),
         (
             IMAGE[:2],
@@ -284,7 +280,6 @@ IMAGE = np.arange(30).reshape(5, 6)
         "max_count",
         "min_distance",
         "metric",
-        "two ways",
         "false_alarms",
         "prefilter",
         "filter",

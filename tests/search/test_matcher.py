@@ -32,7 +32,8 @@ THRESHOLDS = [-1, -0.2, 0, 0.3, 0.5, 0.8, 1]
 
 def bare(matches):
     """Leave out what is not told by the score alone."""
-    return [dataclasses.replace(match, false_alarms=None, second_best=None) for match in matches]
+    unknown = dict.fromkeys(["false_alarms", "second_best", "expected_score", "kind"])
+    return [dataclasses.replace(match, **unknown) for match in matches]
 
 
 def by_maps(image, template, threshold, max_overlap=0.3, **options):

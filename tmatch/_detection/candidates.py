@@ -11,8 +11,8 @@ from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.false_alarms import NullDistribution
+from tmatch._detection.null.summary import SummaryBuilder
 from tmatch._detection.peaks import LOWEST, settle
-from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Resources
@@ -78,8 +78,8 @@ def _find_in_bands(scorer: Scorer, search: Search, criterion: Criterion, resourc
     """Find peaks in scores of double precision."""
     builder = summary_builder(search)
     bands = _summarised(_bands(scorer, resources), builder)
-    if criterion.threshold is not None:
-        positions, scores = _peaks_in_bands(bands, scorer.tiling.positions, criterion.threshold)
+    if criterion.false_alarms is None:
+        positions, scores = _peaks_in_bands(bands, scorer.tiling.positions, criterion.floor(None))
         return Candidates(positions, scores, null_of(builder, search))
     keep_all = math.prod(scorer.tiling.positions) <= execution.current().kept_positions
     kept = [band for band in bands if keep_all]

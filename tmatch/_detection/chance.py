@@ -7,8 +7,10 @@ from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_numbers
-from tmatch._detection.false_alarms import NullDistribution, check_false_alarms, effective_pixels, fit_null
-from tmatch._detection.summary import SummaryBuilder
+from tmatch._detection.false_alarms import NullDistribution, check_false_alarms, effective_pixels
+from tmatch._detection.null.fit import Template, fit_null
+from tmatch._detection.null.footprint import Footprint
+from tmatch._detection.null.summary import SummaryBuilder
 
 
 class Chance:
@@ -216,7 +218,10 @@ def estimate_chance(
     weights = np.ones(channels[0].shape) if mask is None else _mask_weights(mask, pixels, channel_axis)
     summary = SummaryBuilder(values.shape, channels[0].shape)
     summary.add(tuple(slice(0, n) for n in values.shape), values, is_valid)
-    return Chance(fit_null(summary.merged(), lambda: effective_pixels(channels, weights)))
+    footprint = Footprint(channels, [weights] * len(channels))
+    return Chance(
+        fit_null(summary.merged(), Template(lambda: effective_pixels(channels, weights), lambda: footprint))
+    )
 
 
 def _mask_weights(mask: ArrayLike, template: Array, channel_axis: int | None) -> Array:

@@ -13,9 +13,21 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
-from tmatch._detection.false_alarms import NullDistribution, effective_pixels, fit_null
+from tmatch._detection.false_alarms import NullDistribution, effective_pixels
+from tmatch._detection.null.certificate import CERTIFIED_LIKENESS
+from tmatch._detection.null.fit import Picture, Template, fit_null
+from tmatch._detection.null.footprint import Footprint
+from tmatch._detection.null.noise import noise_levels
+from tmatch._detection.null.residual import (
+    comparable,
+    least_alike_score,
+    residuals,
+    rounding_of,
+    template_variance,
+    window_variances,
+)
+from tmatch._detection.null.summary import SummaryBuilder
 from tmatch._detection.peaks import settle
-from tmatch._detection.summary import SummaryBuilder
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Progress, Resources
@@ -51,12 +63,24 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
     """Fit the null distribution to a summary."""
     if builder is None:
         return None
-
-    def n_effective() -> float:
-        weights = np.broadcast_to(search.weights[0], search.template[0].shape)
-        return search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights))
-
-    return fit_null(builder.merged(), n_effective)
+    cells, shape, search = builder.merged(), search.window, comparable(search)
+    weights = [np.broadcast_to(w, shape) for w in search.weights]
+    template = Template(
+        lambda: search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights[0])),
+        lambda: search.cache.get("footprint", lambda: Footprint(search.template, weights)),
+    )
+    picture = Picture(
+        lambda: noise_levels(search),
+        lambda positions: window_variances(search, positions),
+        lambda positions: residuals(search, positions),
+        lambda: template_variance(search),
+        pixels=sum(float(w.sum()) for w in weights) ** 2
+        / sum(float(np.square(w, dtype=np.float64).sum()) for w in weights),
+        least_score=lambda: least_alike_score(search, CERTIFIED_LIKENESS),
+        certifies=not search.filtered and not search.metric.directions,
+        rounding=rounding_of(search),
+    )
+    return fit_null(cells, template, picture)
 
 
 class _Collector:
@@ -80,7 +104,7 @@ class _Collector:
         self.builder = SummaryBuilder(search.map_shape, template.window)
         self.null: NullDistribution | None = None
         # Minimum accepted score.
-        self.floor = math.inf if criterion.threshold is None else criterion.threshold
+        self.floor = math.inf if criterion.false_alarms is not None else criterion.floor(None)
         self._floors: Array | None = None  # of each cell
 
     def fit(self) -> None:
@@ -136,7 +160,7 @@ class _Collector:
 
 
 def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resources: Resources) -> None:
-    """Collect candidates: immediately if there is a threshold, otherwise once all scores are known."""
+    """Collect candidates: immediately if a threshold decides, otherwise once all scores are known."""
     floor = min(collector.floor for collector in collectors.values()) - SINGLE_MARGIN
     has_floor = floor < math.inf
     positions = sum(math.prod(batch.map_shape(template.window)) for _, template in batch.members)

@@ -43,10 +43,11 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Criterion:
-    """Which peaks are matches: by their false alarms or a threshold, then by distance, overlap and number.
+    """Which peaks are matches: by their false alarms, a threshold or both, then by distance, overlap and number.
 
-    Made and validated by `Criterion.of`. `false_alarms` is None if a threshold decides. Candidates whose score reaches
-    `copy_score` are kept whatever their false alarms: where templates compete, these are estimated once more.
+    Made and validated by `Criterion.of`. `false_alarms` is None if a threshold alone decides. Candidates
+    whose score reaches `copy_score` are kept whatever their false alarms: where templates compete, these are estimated
+    once more. With `must_be_alike`, noise must explain how far a score is below that of a copy.
     """
 
     false_alarms: float | None = None
@@ -55,6 +56,8 @@ class Criterion:
     max_overlap: float = 0.3
     min_distance: int = 1
     prefilter: Prefilter = "auto"
+    copies_only: bool = False
+    must_be_alike: bool = True
     copy_score: float = math.inf
 
     @classmethod
@@ -68,16 +71,20 @@ class Criterion:
         max_overlap: float = 0.3,
         min_distance: int = 1,
         prefilter: Prefilter = "auto",
+        copies_only: bool = False,
     ) -> "Criterion":
         """Validate the options of `locate` that decide; by default 0.01 false alarms are allowed."""
         _check_decision(false_alarms, threshold, metric)
-        _check_prefilter(prefilter, threshold, metric)
+        _check_prefilter(prefilter, threshold if false_alarms is None else None, metric)
         check_count("min_distance", min_distance)
         check_count("max_count", max_count)
         check_overlap(max_overlap)
         if threshold is None and false_alarms is None:
             false_alarms = DEFAULT_FALSE_ALARMS
-        return cls(false_alarms, threshold, max_count, max_overlap, min_distance, prefilter)
+        _check_copies(metric, copies_only)
+        return cls(
+            false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, bool(copies_only)
+        )
 
     def shared_by(self, n_tests: float, *, copy_score: float = math.inf) -> "Criterion":
         """Return the criterion of one of so many tests that share the false alarms allowed."""
@@ -87,8 +94,16 @@ class Criterion:
 
     def accepts(self, found: Candidates) -> Array:
         """Check which candidates have a score that is high enough."""
-        if self.threshold is not None:
-            return np.asarray(found.decision_scores >= self.threshold)
+        return self.reaches_threshold(found) & self.has_few_false_alarms(found)
+
+    def reaches_threshold(self, found: Candidates) -> Array:
+        """Check which candidates reach the threshold, in the arrays as they are."""
+        if self.threshold is None:
+            return np.ones(len(found.positions), bool)
+        return np.asarray(found.scores >= self.threshold)
+
+    def has_few_false_alarms(self, found: Candidates) -> Array:
+        """Check which candidates have no more false alarms than are allowed."""
         if self.false_alarms is None or found.null is None:
             return np.ones(len(found.positions), bool)
         scores = found.decision_scores
@@ -118,21 +133,24 @@ class Criterion:
 
 
 def _check_decision(false_alarms: float | None, threshold: float | None, metric: str) -> None:
-    """Check that there is one way to decide, and that it could find something."""
-    if threshold is not None and false_alarms is not None:
-        msg = f"`false_alarms` is {false_alarms!r} and `threshold` is {threshold!r}: two ways to decide, give one"
-        raise ValueError(msg)
+    """Check that it can be decided, and that something could be found."""
     if threshold is not None:
         _check_threshold(threshold, metric)
-        return
+        if false_alarms is None:
+            return
     if not METRICS[metric].has_null_model:
         known = " and ".join(name for name, info in METRICS.items() if info.has_null_model)
-        msg = (
-            f'`metric` is "{metric}", but false alarms can be estimated for {known} only; give a `threshold`'
-        )
+        msg = f'`metric` is "{metric}", but false alarms can be estimated for {known} only; give a `threshold` alone'
         raise ValueError(msg)
     if false_alarms is not None:
         check_false_alarms(false_alarms)
+
+
+def _check_copies(metric: str, copies_only: bool) -> None:  # noqa: FBT001
+    """Check that copies can be distinguished."""
+    if copies_only and METRICS[metric].directions:
+        msg = f'`copies_only` is {copies_only!r} and `metric` is "{metric}", which does not compare pixels; use "zncc"'
+        raise ValueError(msg)
 
 
 def _check_threshold(threshold: float, metric: str) -> None:

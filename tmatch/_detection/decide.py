@@ -1,7 +1,6 @@
 """Decide which candidates are matches, in stages, with a record for each candidate."""
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +10,17 @@ import numpy as np
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Candidates, Criterion
+from tmatch._detection.null.certificate import leaves_nothing
+from tmatch._detection.null.noise import noise_levels
+from tmatch._detection.null.residual import beyond_noise, comparable, residuals, rounding_of, window_variances
 from tmatch._detection.peaks import better_near
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision, Position, Reason
-from tmatch._results.matches import Match, better_overlapping
+from tmatch._results.matches import Kind, Match, better_overlapping
 from tmatch._scoring.search import Search
+
+_SAME_OVERLAP = 0.3  # of boxes of one template in two stages that are the same match, whatever may overlap
+LEAST_LIKENESS = 0.7  # beyond the noise: half of what is seen there is the template's
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,49 @@ class TemplateCandidates:
         """The windows of the candidates."""
         return [self.search.box_at(position) for position in self.peaks.positions.tolist()]
 
+    @cached_property
+    def comparable(self) -> Search:
+        """The search, for windows to be compared with the template."""
+        return comparable(self.search)
+
     def at(self, position: Position, score: float, decision_score: float) -> "TemplateCandidates":
         """Return the same with one position of the score map, candidate or not, instead of the candidates."""
         filtered = None if self.prefilter == "none" else np.array([decision_score])
         one = Candidates(np.array([position], np.intp), np.array([score]), self.peaks.null, filtered)
         return replace(self, peaks=one)
 
-    def alike(self) -> Array:
-        """Check which candidates have some similarity before filtering, too."""
-        unfiltered = self.peaks.filtered_scores is None
-        return np.ones(len(self.peaks.positions), bool) if unfiltered else self.peaks.scores > 0
+    def alike(self, which: Array | slice = slice(None), *, asked_to_filter: bool = False) -> Array:
+        """Check which candidates, of some, are similar to the template in the image as it is, beyond the noise.
+
+        Where it was asked for filtered arrays to decide, a positive score is enough.
+        """
+        null, scores = self.peaks.null, self.peaks.scores[which]
+        if null is None or not len(scores):
+            return np.ones(len(scores), bool)
+        if asked_to_filter:
+            return np.asarray(scores > 0)
+        if self.search.metric.directions:
+            return np.ones(len(scores), bool)
+        positions = self.peaks.positions[which]
+        noise = noise_levels(self.comparable).any
+        alike = beyond_noise(scores, window_variances(self.comparable, positions), noise) >= LEAST_LIKENESS
+        if self.peaks.filtered_scores is None:
+            alike |= null.as_copies(positions, scores) <= 1
+        return np.asarray(alike)
+
+    def compare(self, which: Sequence[int]) -> list[tuple[Kind | None, float | None]]:
+        """Compare some candidates with the template: what kind of match they are, and the score of a copy there."""
+        if self.search.metric.directions or not len(which):
+            return [(None, None)] * len(which)
+        left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)])
+        noise = noise_levels(self.comparable).white
+        exact, noisy = leaves_nothing(left, noise, rounding_of(self.comparable))
+        kinds: list[Kind | None] = ["copy" if copy else "alike" for copy in (exact | noisy).tolist()]
+        if self.search.metric.name != "zncc":
+            return [(kind, None) for kind in kinds]
+        there = np.where(exact | noisy, np.minimum(left.left, noise), noise)  # clipped noise is weaker
+        expected = np.sqrt(np.clip(1 - there / np.maximum(left.variance, 1e-300), 0, 1))
+        return [*zip(kinds, expected.tolist(), strict=True)]
 
     def evidence(self) -> Array:
         """Compute the evidence of candidates, comparable between templates; their scores if there is no null."""
@@ -82,21 +120,16 @@ class TemplateCandidates:
         ]
 
 
-def decide(
-    found: Sequence[TemplateCandidates], criterion: Criterion, *, first: float = 1.0
-) -> list[CandidateDecision]:
-    """Decide on the candidates of all templates, in the order given.
-
-    With `first` below 1, a later search stage follows: then one match at least must have no more than this share of
-    the false alarms allowed, or none is accepted.
-    """
+def decide(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[CandidateDecision]:
+    """Decide on the candidates of all templates, in the order given."""
     records = _Records(found, criterion)
     _check_scores(records)
     _check_similarity(records)
+    _check_kind(records)
     _check_distance(records)
+    _check_side_lobes(records)
     _check_overlap(records)
-    if first < 1 and criterion.false_alarms is not None:
-        _check_first_share(records, first)
+    _check_stages(records)
     _check_overlap_between(records)
     _check_count(records)
     return records.decisions()
@@ -127,12 +160,12 @@ class _Records:
         for i in which:
             self.rules[i] = rule
 
-    def best_first(self) -> list[int]:
+    def best_first(self, *, by_evidence: bool = True) -> list[int]:
         """Sort what remains: where templates compete, a score of many pixels is worth more than one of few."""
 
         def order(i: int) -> tuple[float | str | tuple[int, ...], ...]:
             box = self.boxes[i]
-            return -self.evidence[i], -self.scores[i], box.start, box.shape, self.labels[i]
+            return -self.evidence[i] * by_evidence, -self.scores[i], box.start, box.shape, self.labels[i]
 
         return sorted(self.remaining(), key=order)
 
@@ -142,15 +175,18 @@ class _Records:
         records = []
         for each, part in zip(self.found, self.parts, strict=True):
             filtered = each.peaks.filtered_scores
+            reported = self.remaining(part)
+            compared = dict(zip(reported, each.compare([i - part.start for i in reported]), strict=True))
             for k, i in enumerate(part):
+                kind, expected = compared.get(i, (None, None))
                 match, rule = matches[i], self.rules[i]
-                by = matches[self.better[i]] if rule in ("distance", "overlap") else None
+                by = matches[self.better[i]] if rule in ("distance", "overlap", "side lobe") else None
                 record = CandidateDecision(
                     box=match.box, reported=rule == "reported", rule=rule, score=match.score,
                     filtered_score=None if filtered is None else float(filtered[k]), prefilter=each.prefilter,
                     number=self.numbers.get(i), false_alarms=match.false_alarms, removed_by=by,
                     iou=iou(match.box, by.box) if by is not None and rule == "overlap" else None,
-                    label=match.label, second_best=match.second_best,
+                    label=match.label, second_best=match.second_best, kind=kind, expected_score=expected,
                 )  # fmt: skip
                 records.append(record)
         return records
@@ -164,17 +200,51 @@ class _Records:
 
 def _check_scores(records: _Records) -> None:
     """Remove candidates below the threshold, or with more false alarms than are allowed."""
-    rule: Reason = "false alarms" if records.criterion.threshold is None else "threshold"
     for each, part in zip(records.found, records.parts, strict=True):
-        accepted = records.criterion.shared_by(each.n_tests).accepts(each.peaks)
-        records.remove((part[i] for i in np.flatnonzero(~accepted).tolist()), rule)
+        criterion = records.criterion.shared_by(each.n_tests)
+        reached, few = criterion.reaches_threshold(each.peaks), criterion.has_few_false_alarms(each.peaks)
+        records.remove((part[i] for i in np.flatnonzero(~few).tolist()), "false alarms")
+        records.remove((part[i] for i in np.flatnonzero(~reached).tolist()), "threshold")
 
 
 def _check_similarity(records: _Records) -> None:
-    """Remove candidates that are only similar after filtering."""
+    """Remove candidates that noise does not explain: they are not alike, or only after filtering."""
+    if records.criterion.false_alarms is None or not records.criterion.must_be_alike:
+        return
+    asked = records.criterion.prefilter not in ("auto", "none")
     for each, part in zip(records.found, records.parts, strict=True):
-        only_filtered = {part[i] for i in np.flatnonzero(~each.alike()).tolist()}
-        records.remove(only_filtered.intersection(records.remaining(part)), "unlike")
+        remaining = np.array(records.remaining(part), np.intp)
+        alike = each.alike(remaining - part.start, asked_to_filter=asked)
+        records.remove(remaining[~alike].tolist(), "unlike")
+
+
+def _check_side_lobes(records: _Records) -> None:
+    """Remove candidates that are no higher than expected beside a better one of the same template."""
+    for each, part in zip(records.found, records.parts, strict=True):
+        null = each.peaks.null
+        allowed = records.criterion.shared_by(each.n_tests).false_alarms
+        if null is None or allowed is None:
+            continue
+        remaining = np.array(records.remaining(part), np.intp)
+        scores = each.peaks.decision_scores[remaining - part.start]
+        order = np.argsort(-scores, kind="stable")
+        remaining, scores = remaining[order], scores[order]
+        positions = each.peaks.positions[remaining - part.start]
+        better = null.side_lobes(positions, scores, allowed)
+        lobes = np.flatnonzero(better >= 0)
+        records.better |= {int(remaining[i]): int(remaining[better[i]]) for i in lobes.tolist()}
+        records.remove(remaining[lobes].tolist(), "side lobe")
+
+
+def _check_kind(records: _Records) -> None:
+    """Remove candidates that are no copies, if only copies are asked for."""
+    if not records.criterion.copies_only:
+        return
+    for each, part in zip(records.found, records.parts, strict=True):
+        remaining = records.remaining(part)
+        compared = each.compare([i - part.start for i in remaining])
+        alike = (i for i, (kind, _) in zip(remaining, compared, strict=True) if kind != "copy")
+        records.remove([*alike], "alike")
 
 
 def _check_distance(records: _Records) -> None:
@@ -197,6 +267,25 @@ def _check_overlap(records: _Records) -> None:
         )
 
 
+def _check_stages(records: _Records) -> None:
+    """Remove what another stage of the search has found for the same template, on better evidence."""
+    limit = min(records.criterion.max_overlap, _SAME_OVERLAP)
+    expected = [number for each in records.found for number in each.false_alarms() or [0.0] * len(each.boxes)]
+    for (one, first), (other, second) in itertools.combinations(
+        zip(records.found, records.parts, strict=True), 2
+    ):
+        if one.label != other.label:
+            continue
+        for i, j in itertools.product(records.remaining(first), records.remaining(second)):
+            if (
+                "reported" == records.rules[i] == records.rules[j]
+                and iou(records.boxes[i], records.boxes[j]) > limit
+            ):
+                better, worse = (i, j) if expected[i] <= expected[j] else (j, i)
+                records.better[worse] = better
+                records.remove([worse], "overlap")
+
+
 def _check_overlap_between(records: _Records) -> None:
     """Remove candidates that overlap a better one of another template."""
     if len(records.parts) > 1:
@@ -211,22 +300,9 @@ def _remove_overlapping(records: _Records, ordered: Sequence[int]) -> None:
     records.remove(overlapping, "overlap")
 
 
-def _check_first_share(records: _Records, first: float) -> None:
-    """Remove all unless one match has no more than a share of the false alarms allowed.
-
-    A later stage has the rest. If that is not run, its share falls to this stage, so that as many false alarms are
-    expected in all as are allowed. No match is reported with fewer than the best one, divided by its share.
-    """
-    expected = [number for each in records.found for number in each.false_alarms() or ()]
-    counted = records.remaining() or range(len(expected))
-    records.at_least = min((expected[i] for i in counted), default=math.inf) / first
-    if records.criterion.false_alarms is not None and records.at_least > records.criterion.false_alarms:
-        records.remove((i for i, rule in enumerate(records.rules) if rule != "unlike"), "false alarms")
-
-
 def _check_count(records: _Records) -> None:
     """Assign numbers to the matches, best first, and remove those after the first `max_count`."""
-    ordered = records.best_first()
+    ordered = records.best_first(by_evidence=len({*records.labels}) > 1)
     records.numbers = {i: number for number, i in enumerate(ordered, 1)}
     if records.criterion.max_count is not None:
         records.remove(ordered[records.criterion.max_count :], "count")

@@ -38,6 +38,7 @@ def explain(
     max_overlap: float = 0.3,
     min_distance: int = 1,
     prefilter: Prefilter = "auto",
+    copies_only: bool = False,
     mask: ArrayLike | None = None,
     **scoring: Unpack[Scoring],
 ) -> Explanation:
@@ -52,7 +53,7 @@ def explain(
     at : sequence of int, or None
         First pixel of the window to explain, (row, column) in 2-D. None: that of the best match or, if nothing is
         found, of the position that came nearest to acceptance.
-    false_alarms, threshold, max_count, max_overlap, min_distance, prefilter
+    false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
         Which positions are matches, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, see `match_template`.
@@ -104,7 +105,7 @@ def explain(
     asked = None if at is None else _checked(at, np.ndim(template) - (axis is not None))
     criterion = Criterion.of(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-        min_distance=min_distance, prefilter=prefilter,
+        min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
     resources = Resources.of(of_image.get("workers"), of_image.get("progress"))
     searching, hinting = resources.split(2)

@@ -31,9 +31,8 @@ class SearchRecords:
         self._matches = [match.box.start for match in result.matches]
 
     def about(self, start: Position, stages: Sequence["_StageRecords"] = ()) -> Decision:
-        """Look up a window in the stage in which it did best; matches in the last one, which decided."""
-        stages = self._stages[-1:] if start in self._matches else stages or self._stages
-        return max((stage.about(start) for stage in stages), key=success)
+        """Look up a window in the stage in which it did best."""
+        return max((stage.about(start) for stage in stages or self._stages), key=success)
 
     def best_start(self) -> Position:
         """Find the best match, or the position that came nearest to acceptance."""
@@ -82,17 +81,14 @@ class _StageRecords:
 
     def __init__(self, unfiltered: ScoreMap, result: StageResult, criterion: Criterion) -> None:
         [self._found], [decided_by] = result.found, result.maps
-        self._search, self._criterion, self._stage = unfiltered.search, criterion, result.stage
-        self._successful, self.how = result.successful, result.stage.how
+        self._search, self._criterion = unfiltered.search, criterion
+        self.how = result.stage.how
         self._unfiltered, self._scores = unfiltered.masked_scores, decided_by.masked_scores
         peaks = self._found.peaks
         self._order = np.argsort(-peaks.decision_scores, kind="stable")  # best first
         self._peaks = peaks.positions[self._order]
         ranked = enumerate((result.decisions[i] for i in self._order.tolist()), 1)
         self._records = {record.box.start: (rank, record) for rank, record in ranked}
-        numbers = (record.false_alarms or 0.0 for record in result.decisions)
-        # Nothing has fewer false alarms than the best match of a first stage.
-        self._at_least = min(numbers, default=0.0) if result.stage.first < 1 else 0.0
 
     def about(self, start: Position) -> Decision:
         """Return what was decided about a window."""
@@ -162,7 +158,7 @@ class _StageRecords:
     def _match(self, position: Position) -> Match:
         """Make a match of any position that has a score; where only the filtered image has one it is 0."""
         score = float(self._unfiltered[position]) if self._unfiltered[position] > -np.inf else 0.0
-        [match] = self._found.at(position, score, float(self._scores[position])).matches(self._at_least)
+        [match] = self._found.at(position, score, float(self._scores[position])).matches()
         return match
 
     def _least_score(self, position: Position) -> float | None:
@@ -170,9 +166,9 @@ class _StageRecords:
         null, allowed = self._found.peaks.null, self._criterion.false_alarms
         if null is None or allowed is None:
             return self._criterion.threshold
-        share = 1.0 if self._successful else self._stage.first
-        least = null.least_scores(allowed / self._found.n_tests * share)
-        return float(least[null.cells.of(np.array([position]))][0])
+        least = null.least_scores(allowed / self._found.n_tests)
+        here = float(least[null.cells.of(np.array([position]))][0])
+        return here if self.how != "none" else max(here, self._criterion.threshold or -1.0)
 
 
 def _seen(search: Search, position: Position) -> tuple[float, bool]:

@@ -96,6 +96,7 @@ class VariantSearch:
             self.preparing.get("metric", "zncc"), false_alarms=_REFINED_FALSE_ALARMS if reduced else None,
             max_overlap=1, prefilter="none",
         )  # fmt: skip
+        criterion = replace(criterion, must_be_alike=False)  # a changed template is only nearly the object
         image = self.image.reduced(self.reduction) if reduced else self.image
         result = search(searches_of(self.matcher, image.pixels, image.valid), criterion, resources)
         matches = self._refined(result, near) if reduced else result.matches

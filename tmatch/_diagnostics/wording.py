@@ -47,12 +47,30 @@ def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str
         return f"{at} is not reported: {_beaten(decision, by, name(by.box.start))}"
     if decision.rule in ("outside", "no score"):
         return f"{at} has no score: {_nothing(decision)}"
-    if decision.rule == "unlike":
-        return (
-            f"{at} is not reported: in the {_FILTERED[decision.prefilter]} image, which decides, its score is high "
-            f"enough, but in the unfiltered image it is {decision.score:.2f}, and must be above 0."
-        )
-    return f"{at} is not reported: {_too_little(decision, explanation)}"
+    reasons = {"unlike": _unlike, "alike": _alike}
+    reason = (
+        reasons[decision.rule](decision) if decision.rule in reasons else _too_little(decision, explanation)
+    )
+    return f"{at} is not reported: {reason}"
+
+
+def _alike(decision: Decision) -> str:
+    """Write why a position is no copy."""
+    return (
+        f"its score of {decision.score or 0:.2f} is high enough, but more than noise is left there without the "
+        "template, so that it is no copy. Search without copies_only to have what is similar, too."
+    )
+
+
+def _unlike(decision: Decision) -> str:
+    """Write why a position is too different from the template."""
+    where = "its score is rare in this image, but"
+    if decision.filtered_score is not None:
+        where = f"in the {_FILTERED[decision.prefilter]} image its score is high enough, but in the unfiltered one"
+    return (
+        f"{where} it is {decision.score or 0:.2f}, and the noise does not explain what a copy lacks: something else is "
+        "seen there. Decide by the score with a threshold to have it reported."
+    )
 
 
 def _enough(decision: Decision, explanation: Explanation) -> str:
@@ -110,6 +128,11 @@ def _beaten(decision: Decision, by: Match, there: str) -> str:
         return (
             f"{described} the better match at {there} (score {by.score:.2f}) is {away} pixels away, and min_distance "
             f"is more. Lower it to {away} to have both."
+        )
+    if decision.rule == "side lobe":
+        return (
+            f"its score of {score:.2f} is what the better match at {there} (score {by.score:.2f}) leads to around it, "
+            "a side lobe. Decide by the score with a threshold to have it reported."
         )
     overlap = decision.iou or 0.0
     return (

@@ -83,6 +83,10 @@ class Engine(Protocol):
         """Correlation without transforms; None if the engine has none."""
 
     @property
+    def residual_sums(self) -> Callable[..., Array | None] | None:
+        """Sum up what is left of windows without the template; None if the engine cannot."""
+
+    @property
     def max_mask_runs(self) -> int:
         """Maximum number of runs in the rows of a mask; with more, windows are summed by transforms."""
 
@@ -220,8 +224,36 @@ class Engine(Protocol):
     def summarise(self, scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
         """Summarise valid scores (norm above 0) in cells of a size; the first cells end after `leads`, if not 0.
 
-        Return the maximum, the negated minimum (both at least 0), the sum of squares, and the count of each cell.
+        Return the maximum and the negated minimum of each cell (both at least 0), the sum of squares, the count, and
+        the positions of both extrema: indices into the block in column-major order, 0 where an extremum is 0. Of equal
+        ones the first position counts.
         """
 
     def with_neighbours(self, values: Array, largest: bool) -> Array:  # noqa: FBT001
         """Return the sum or maximum of each value and its neighbours, in each of several arrays."""
+
+    # --- peaks ------------------------------------------------------------------------------------
+
+    def window_variances(self, channels: tuple[Array, ...], positions: Positions, weights: Array) -> Array:
+        """Compute the variance of windows, with the weights of their pixels, channel by channel.
+
+        Each channel has its own mean; the variances are averaged by the weights.
+        """
+
+    def explained_by_stronger(
+        self,
+        heights: Array,
+        extrema: Array,
+        footprints: Array,
+        levels: Array,
+        limits: tuple[float, float, float],
+        copies: Array,
+    ) -> Array:
+        """Find the extrema that are no higher than expected beside a stronger one, and no copies.
+
+        `heights` holds the maxima and the negated minima of cells. Each row of `extrema`, strongest first, is the index
+        of one in `heights`. `footprints` holds for each of the descending `levels` of height the expected scores around
+        a peak, and the negated ones, by differences of cells. `limits` are the lowest side lobe that counts, the factor
+        by which heights may be above the expected ones, and the slack added. A minimum has the footprint of a peak with
+        the signs exchanged.
+        """

@@ -5,13 +5,19 @@ from typing import Literal
 
 from tmatch._arrays.options import Prefilter
 from tmatch._results.boxes import Box
-from tmatch._results.matches import Match
+from tmatch._results.matches import Kind, Match
 
 Reason = Literal[
-    "reported", "outside", "no score", "not a peak", "threshold", "false alarms", "unlike", "distance", "overlap",
-    "count",
+    "reported", "outside", "no score", "not a peak", "threshold", "false alarms", "unlike", "alike", "distance",
+    "side lobe", "overlap", "count",
 ]  # fmt: skip
-PASSED = ("distance", "overlap", "count", "reported")  # the score of the position was high enough
+PASSED = (
+    "distance",
+    "side lobe",
+    "overlap",
+    "count",
+    "reported",
+)  # the score of the position was high enough
 MANY = 0.1  # false alarms: positions with as many are no evidence of a match
 Position = tuple[int, ...]
 
@@ -29,9 +35,11 @@ class Decision:
     rule : str
         The rule that decided: "reported", or the first that excluded the position. "outside": the template does not fit
         into the image there; "no score": nothing can be compared; "not a peak": a neighbour is better; "threshold":
-        the score is below it; "false alarms": more are expected than allowed; "unlike": accepted after filtering, but
-        the unfiltered score is not positive; "distance": nearer than `min_distance` to a better match; "overlap":
-        overlaps a better match by more than `max_overlap`; "count": comes after the first `max_count`.
+        the score is below it; "false alarms": more are expected than allowed; "unlike": noise does not explain by how
+        much its score in the unfiltered image is below that of a copy; "alike": no copy, and only copies are asked for;
+        "distance": nearer than `min_distance` to a better match; "side lobe": no higher than a better match makes the
+        scores around it; "overlap": overlaps a better match by more than `max_overlap`; "count": comes after the first
+        `max_count`.
     score : float or None
         How well the template fits there; None if there is no score.
     filtered_score : float or None
@@ -58,6 +66,8 @@ class Decision:
         The better match that is too near or overlaps too much.
     iou : float or None
         How much it overlaps: intersection over union.
+    kind, expected_score
+        As in `Match`, of what is reported.
 
     Examples
     --------
@@ -80,6 +90,8 @@ class Decision:
     higher: Match | None = None
     removed_by: Match | None = None
     iou: float | None = None
+    kind: Kind | None = None
+    expected_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,4 +118,6 @@ class CandidateDecision(Decision):
             self.label,
             false_alarms=self.false_alarms,
             second_best=self.second_best,
+            expected_score=self.expected_score,
+            kind=self.kind,
         )

@@ -41,7 +41,7 @@ class Explanation(Decision):
     ----------
     box, reported, rule, score, filtered_score, prefilter, rank, number
         What was decided about the position, as in `Decision`.
-    false_alarms, least_score, lacks, seen, higher, removed_by, iou
+    false_alarms, least_score, lacks, seen, higher, removed_by, iou, kind, expected_score
         As in `Decision`, too.
     asked : bool
         Whether this position was asked for with `at`; otherwise it is the best one.

@@ -10,7 +10,19 @@ from typing import Any, Literal
 from tmatch._results.matches import Match
 
 Format = Literal["table", "json", "jsonl", "csv", "coco"]
-_COLUMNS = ("image", "label", "x", "y", "width", "height", "score", "false_alarms", "second_best")
+_COLUMNS = (
+    "image",
+    "label",
+    "x",
+    "y",
+    "width",
+    "height",
+    "score",
+    "false_alarms",
+    "second_best",
+    "expected_score",
+    "kind",
+)
 
 
 def format_matches(
@@ -54,7 +66,8 @@ def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     x, y, width, height = (in_units(value, pixel_ratio) for value in match.box.xywh)
-    scores = {"score": match.score, "false_alarms": match.false_alarms, "second_best": match.second_best}
+    names = ("score", "false_alarms", "second_best", "expected_score", "kind")
+    scores = {name: getattr(match, name) for name in names}
     return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **scores}
 
 

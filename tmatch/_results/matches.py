@@ -5,9 +5,12 @@ import math
 import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tmatch._arrays.validation import check_count
 from tmatch._results.boxes import Box, unchecked_iou
+
+Kind = Literal["copy", "alike"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Match:
     second_best : float or None
         The best score elsewhere, half the template's side away or more, divided by this one: near 1 means that
         another position is about as good, above 1 that another one is better. None if not known.
+    expected_score : float or None
+        The score that a copy of the template would have there, in the white noise of the image. None if not known.
+    kind : {"copy", "alike"} or None
+        "copy": the template, with gain and offset, and white noise explain the window (or rounding does, or light that
+        slopes). "alike": something else is seen, as where another object is similar. None if not known.
 
     Examples
     --------
@@ -42,9 +50,16 @@ class Match:
     offset: tuple[float, ...] = ()
     false_alarms: float | None = None
     second_best: float | None = None
+    expected_score: float | None = None
+    kind: Kind | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score", "false_alarms", "second_best"):  # NumPy's floats are not JSON-serializable
+        for name in (
+            "score",
+            "false_alarms",
+            "second_best",
+            "expected_score",
+        ):  # NumPy's floats are not JSON-serializable
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else float(value))
 

@@ -1,6 +1,6 @@
 """An image, prepared once for any number of templates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from tmatch._arrays.channels import check_channels
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
+from tmatch._scoring.cache import Cache
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import image_directions
 
@@ -26,6 +27,7 @@ class PreparedImage:
     channels: list[Array]
     valid: Array | None
     n_channels: int
+    cache: Cache = field(default_factory=Cache)
 
     @property
     def shape(self) -> Shape:

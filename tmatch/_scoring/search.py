@@ -14,9 +14,10 @@ from tmatch._arrays.options import Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._results.boxes import Box
+from tmatch._scoring.cache import Cache
 from tmatch._scoring.image import PreparedImage, find_offset, without_offset
 from tmatch._scoring.metrics import MetricInfo
-from tmatch._scoring.template import PreparedTemplate, TemplateCache, check_contrast, without_unweighted
+from tmatch._scoring.template import PreparedTemplate, check_contrast, without_unweighted
 
 PASSES = 100  # approximate cost of the scores of a tile, in passes over it
 _MAX_EXPONENT_DIFFERENCE = 980  # powers of two; sums of squares of so different scales fit into float64
@@ -46,8 +47,12 @@ class Search:
         All channels have one mean.
     single : bool
         Products may be done in single precision where that is good enough.
-    cache : TemplateCache
+    cache : Cache
         What was made of the template alone.
+    image_cache : Cache
+        What was made of the image alone.
+    filtered : bool
+        Image and template were filtered, so that the noise of the image is not white.
     """
 
     label: str
@@ -61,7 +66,9 @@ class Search:
     min_weight: float
     joint: bool
     single: bool
-    cache: TemplateCache
+    cache: Cache
+    image_cache: Cache
+    filtered: bool = False
 
     @property
     def window(self) -> Shape:
@@ -138,6 +145,7 @@ def pair(image: PreparedImage, template: PreparedTemplate) -> Search:
         joint=template.joint,
         single=options.precision == "single",
         cache=template.cache,
+        image_cache=image.cache if channels is image.channels else Cache(),
     )
 
 
@@ -169,12 +177,12 @@ def _rescale_together(
     info, n = template.options.info, len(image.channels)
     if info.offset == "both" and (offset := find_offset([*image.channels, *template.counted()])):
         channels = without_unweighted(without_offset(template.channels, offset), template.weights)
-        shifted = replace(template, channels=channels, cache=TemplateCache())
+        shifted = replace(template, channels=channels, cache=Cache())
         return without_offset(image.channels, offset), shifted
     if info.gain == "both" and (exponent := _shared_exponent(image, template)):
         wide = [as_float(c) for c in (*image.channels, *template.channels)]
         both = [np.ldexp(c, -exponent).astype(np.float64, copy=False) for c in wide]
-        scaled = replace(template, channels=both[n:], cache=TemplateCache())
+        scaled = replace(template, channels=both[n:], cache=Cache())
         check_contrast(scaled)
         return both[:n], scaled
     return image.channels, template

@@ -1,9 +1,9 @@
 """A template, prepared once for any number of images."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,38 +12,12 @@ from tmatch._arrays.channels import check_channels, split_channels, with_channel
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
+from tmatch._scoring.cache import Cache
 from tmatch._scoring.image import find_offset, largest_value, without_offset
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import template_directions
 
-_MAX_CACHED = 4  # results for one template, each of which can be as large as a tile
 _ROUNDING = 1e-9  # an overlap this much below the minimum is still enough
-T = TypeVar("T")
-
-
-class TemplateCache:
-    """What was computed of one template, for further images. Threads may share it: a race only computes twice."""
-
-    def __init__(self) -> None:
-        self._made: dict[Hashable, Any] = {}
-
-    def __reduce__(self) -> tuple[type["TemplateCache"], tuple[()]]:
-        """Copy and pickle without what was computed, which is bound to the engine of this process."""
-        return TemplateCache, ()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was computed before under this key, or compute it.
-
-        The key names all that the result depends on besides the template.
-        """
-        try:
-            return cast("T", self._made[key])
-        except KeyError:
-            made = make()
-            if len(self._made) >= _MAX_CACHED:
-                self._made.clear()
-            self._made[key] = made
-            return made
 
 
 @dataclass(frozen=True)
@@ -58,7 +32,7 @@ class PreparedTemplate:
     weights: list[Array]
     n_channels: int
     label: str = ""
-    cache: TemplateCache = field(default_factory=TemplateCache)
+    cache: Cache = field(default_factory=Cache)
 
     @property
     def shape(self) -> Shape:

@@ -22,6 +22,7 @@ def locate(
     max_overlap: float = 0.3,
     min_distance: int = 1,
     prefilter: Prefilter = "auto",
+    copies_only: bool = False,
     masks: Labelled | None = None,
     **scoring: Unpack[Scoring],
 ) -> list[Match]:
@@ -35,9 +36,10 @@ def locate(
         The array to find, or several with a label each.
     false_alarms : float or None
         Expected number of false alarms that are allowed in the whole search, above 0. None: 0.01, one in a hundred
-        searches, unless a threshold is given. It is estimated from the scores in the image, see `estimate_chance`.
+        searches, unless a threshold is given. It is estimated from the image and the scores in it, see Notes.
     threshold : float or None
-        Minimum score of a match, to decide by the score instead. Metrics other than "zncc" and "orientation" need it.
+        Minimum score of a match, to decide by the score instead, or as well if `false_alarms` is given, too. Metrics
+        other than "zncc" and "orientation" need it.
     max_count : int or None
         Maximum number of matches, the best ones; None for no limit.
     max_overlap : float
@@ -48,9 +50,11 @@ def locate(
     prefilter : {"auto", "none", "whiten", "bandpass"}
         How image and templates are filtered before the search. "none": not at all. "whiten": so that all frequencies
         are equally strong in the image, its noise included, and rare details count. "bandpass": without the finest and
-        the coarsest details. "auto": not at all; if nothing is found with a quarter of the false alarms allowed,
-        whitened with the rest; with a threshold, or a metric other than "zncc", not at all. Scores of matches are
-        those of the unfiltered arrays.
+        the coarsest details. "auto": not at all and, if nothing is found or a peak stands apart that is not accepted,
+        whitened as well, each with half of the false alarms allowed; with a threshold alone, or a metric other than
+        "zncc", not at all. Scores of matches are those of the unfiltered arrays.
+    copies_only : bool
+        Report only matches of the kind "copy", see `Match`: not what is similar.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
     **scoring
@@ -83,7 +87,7 @@ def locate(
     matcher, image_options = make_matcher(templates, masks, scoring)
     return matcher.locate(
         image, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-        min_distance=min_distance, prefilter=prefilter, **image_options,
+        min_distance=min_distance, prefilter=prefilter, copies_only=copies_only, **image_options,
     )  # fmt: skip
 
 

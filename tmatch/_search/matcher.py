@@ -126,6 +126,7 @@ class Matcher:
         max_overlap: float = 0.3,
         min_distance: int = 1,
         prefilter: Prefilter = "auto",
+        copies_only: bool = False,
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
         progress: ProgressCallback | None = None,
@@ -134,8 +135,8 @@ class Matcher:
 
         Parameters
         ----------
-        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, image_mask,
-        workers, progress
+        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only,
+        image_mask, workers, progress
             As in `locate`.
 
         Returns
@@ -159,7 +160,7 @@ class Matcher:
         """
         criterion = Criterion.of(
             self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
-            max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter,
+            max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
         )  # fmt: skip
         searches = self._searches(image, image_mask)
         return search(searches, criterion, Resources.of(workers, progress)).matches

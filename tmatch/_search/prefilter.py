@@ -11,8 +11,8 @@ from tmatch._arrays.casting import as_float
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._filtering.filters import correlate
+from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
-from tmatch._scoring.template import TemplateCache
 
 _SIDE = 32  # of the parts whose spectra are averaged
 _PARTS = 16  # maximum number of them along an axis
@@ -39,9 +39,16 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
         kernels = [_whitening_kernel(image, min(_contrast(channels) for channels in templates))]
     else:
         kernels = _band_kernels([min(sides) for sides in zip(*(t[0].shape for t in templates), strict=True)])
-    planes = _apply(kernels, image)
+    planes, image_cache = _apply(kernels, image), Cache()
     return [
-        replace(search, image=planes, template=_apply(kernels, channels), cache=TemplateCache())
+        replace(
+            search,
+            image=planes,
+            template=_apply(kernels, channels),
+            cache=Cache(),
+            image_cache=image_cache,
+            filtered=True,
+        )
         for search, channels in zip(searches, templates, strict=True)
     ]
 

@@ -1,14 +1,16 @@
 """One search of one image, stage by stage: find candidates, let templates compete, decide."""
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tmatch._detection.candidates import best_in_map, find_best
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
-from tmatch._detection.false_alarms import COPY_SCORE
+from tmatch._detection.near_misses import is_open
+from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
@@ -30,8 +32,8 @@ class SearchResult:
 
     @property
     def decisions(self) -> list[CandidateDecision]:
-        """The decisions on the candidates of the last stage."""
-        return self.stages[-1].decisions
+        """The decisions on the candidates of all stages."""
+        return [decision for stage in self.stages for decision in stage.decisions]
 
     @property
     def matches(self) -> list[Match]:
@@ -58,6 +60,7 @@ def search(
     parts = resources.split(len(stages) + unscored)
     maps = [] if keep == "candidates" else score_all(searches, parts[0])
     results: list[StageResult] = []
+    found: list[TemplateCandidates] = []
     for stage, part in zip(stages, parts[unscored:], strict=True):
         n_tests = len(searches) * stage.n_tests
         shared = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
@@ -67,9 +70,15 @@ def search(
         else:
             peaks, decided_by = find_in_maps(maps, stage.how, None if keep == "peaks" else shared, part)
         pairs = zip(searches, peaks, strict=True)
-        found = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
-        results.append(StageResult(stage, found, decide(found, criterion, first=stage.first), decided_by))
-        if results[-1].successful:
+        new = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
+        found += new
+        results.append(StageResult(stage, new, [], decided_by))
+        decisions = iter(decide(found, criterion))
+        results = [
+            replace(each, decisions=[*itertools.islice(decisions, sum(len(f.boxes) for f in each.found))])
+            for each in results
+        ]
+        if not is_open(new, results[-1].decisions, criterion):
             break
     if len(results) < len(stages):
         resources.progress.finish()

@@ -15,20 +15,13 @@ from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.prefilter import filtered
 
-_FIRST = 1 / 4  # share of the false alarms allowed with which the first of two stages has to find something
-
 
 @dataclass(frozen=True)
 class Stage:
-    """How image and templates are filtered, and the share of the false alarms allowed.
-
-    False alarms are multiplied by `n_tests` where other stages have their share. If another stage follows, something
-    must be found with the share `first` of the false alarms allowed; then all of them are.
-    """
+    """How image and templates are filtered, and among how many stages the false alarms allowed are shared."""
 
     how: Prefilter
-    n_tests: float = 1.0
-    first: float = 1.0
+    n_tests: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,18 +33,13 @@ class StageResult:
     decisions: list[CandidateDecision]
     maps: list[ScoreMap]
 
-    @property
-    def successful(self) -> bool:
-        """Whether something was found."""
-        return any(decision.reported for decision in self.decisions)
-
 
 def stages_of(criterion: Criterion, metric: str) -> Sequence[Stage]:
-    """Return the stages of a search, of which each is needed only if those before have found nothing."""
+    """Return the stages of a search; the second one is needed if the first leaves a question open."""
     if criterion.prefilter != "auto":
         return (Stage(criterion.prefilter),)
-    if criterion.threshold is None and metric == "zncc":
-        return (Stage("none", first=_FIRST), Stage("whiten", n_tests=1 / (1 - _FIRST)))
+    if criterion.false_alarms is not None and metric == "zncc":
+        return (Stage("none", 2), Stage("whiten", 2))
     return (Stage("none"),)
 
 

@@ -3,6 +3,7 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
+from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
 from tmatch._engine.numba.summaries import candidates, summarise, with_neighbours
 from tmatch._engine.numba.taps import plan_taps, tap_passes
@@ -22,6 +23,7 @@ __all__ = [
     "add_masked_moments",
     "candidates",
     "direct_products",
+    "explained_by_stronger",
     "inverse_norms",
     "invert",
     "load",
@@ -29,6 +31,7 @@ __all__ = [
     "moments",
     "place",
     "plan_taps",
+    "residual_sums",
     "round_moments",
     "score",
     "score_alone",
@@ -37,6 +40,7 @@ __all__ = [
     "summarise",
     "tap_passes",
     "transforms",
+    "window_variances",
     "with_neighbours",
 ]
 

@@ -56,7 +56,7 @@ def _update_columns(
 
 
 def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
-    """Summarise scores in cells: maximum, negated minimum, sum of squares, count."""
+    """Summarise scores in cells: maximum, negated minimum, sum of squares, count, positions of both extrema."""
     return np.asarray(summarise_rows(full_rows(scores), full_rows(norms), scores.shape, leads, size))
 
 
@@ -67,22 +67,47 @@ def summarise_rows(
     """Summarise the scores in the corner of an array; `lowest` and `column_min` are negated."""
     height, width = shape
     first_y, first_x = -leads[0] % size[0], -leads[1] % size[1]  # rows and columns that the first cells lack
-    out = np.zeros((4, -(-(height + first_y) // size[0]), -(-(width + first_x) // size[1])))
+    out = np.zeros((6, -(-(height + first_y) // size[0]), -(-(width + first_x) // size[1])))
     column_max, column_min = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     column_squares, column_count = np.empty(width, scores.dtype), np.empty(width, scores.dtype)
     for i in range(out.shape[1]):
         column_max[:], column_min[:], column_squares[:], column_count[:] = 0, 0, 0, 0
-        for y in range(max(i * size[0] - first_y, 0), min((i + 1) * size[0] - first_y, height)):
+        top, bottom = max(i * size[0] - first_y, 0), min((i + 1) * size[0] - first_y, height)
+        for y in range(top, bottom):
             _update_columns(scores[y], norms[y], column_max, column_min, column_squares, column_count)
         for j in range(out.shape[2]):
             highest = lowest = scores.dtype.type(0)
             square = count = 0.0
-            for x in range(max(j * size[1] - first_x, 0), min((j + 1) * size[1] - first_x, width)):
+            left, right = max(j * size[1] - first_x, 0), min((j + 1) * size[1] - first_x, width)
+            for x in range(left, right):
                 highest, lowest = max(highest, column_max[x]), max(lowest, column_min[x])
                 square += column_squares[x]
                 count += column_count[x]
             out[0, i, j], out[1, i, j], out[2, i, j], out[3, i, j] = highest, lowest, square, count
+            if highest > 0:
+                out[4, i, j] = _find(column_max, scores, norms, highest, highest, (top, left), height)
+            if lowest > 0:
+                out[5, i, j] = _find(column_min, scores, norms, lowest, -lowest, (top, left), height)
     return out
+
+
+@inline
+def _find(
+    columns: Array,
+    scores: Array,
+    norms: Array,
+    extreme: float,
+    score: float,
+    corner: tuple[int, int],
+    height: int,
+) -> int:
+    """Find the first column with an extremum, and the first row with this score there; index them column by column."""
+    y, x = corner
+    while columns[x] != extreme:
+        x += 1
+    while scores[y, x] != score or not norms[y, x] > 0:
+        y += 1
+    return y + height * x
 
 
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001

@@ -2,6 +2,7 @@
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
+from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
 from tmatch._engine.numpy.scoring import (
     add_masked_moments,
     inverse_norms,
@@ -24,6 +25,7 @@ __all__ = [
     "add_masked_moments",
     "candidates",
     "direct_products",
+    "explained_by_stronger",
     "inverse_norms",
     "invert",
     "load",
@@ -31,6 +33,7 @@ __all__ = [
     "moments",
     "place",
     "plan_taps",
+    "residual_sums",
     "round_moments",
     "score",
     "score_alone",
@@ -39,10 +42,12 @@ __all__ = [
     "summarise",
     "tap_passes",
     "transforms",
+    "window_variances",
     "with_neighbours",
 ]
 
 direct_products = None
+residual_sums = None
 max_mask_runs = 24
 
 

@@ -14,34 +14,50 @@ def candidates(scores: Array, floor: float, slack: float) -> Positions:
 
 
 def summarise(scores: Array, norms: Array, leads: Shape, size: Shape) -> Array:
-    """Summarise scores in cells: maximum, negated minimum, sum of squares, count."""
+    """Summarise scores in cells: maximum, negated minimum, sum of squares, count, positions of both extrema."""
     valid = norms > 0
     valid_scores = scores if valid.all() else np.where(valid, scores, 0)
-    reductions = [
-        (np.maximum, valid_scores),
-        (np.maximum, -valid_scores),
-        (np.add, np.square(valid_scores)),
-        (np.add, valid.astype(np.float32)),
-    ]
-    out = np.stack(
-        [_reduce_cells(ufunc, values, leads, size).astype(np.float64) for ufunc, values in reductions]
-    )
+    highest, highest_at = _find_maxima(valid_scores, leads, size)
+    lowest, lowest_at = _find_maxima(-valid_scores, leads, size)
+    squares = _reduce_cells(np.add, np.square(valid_scores), leads, size)[-1]
+    count = _reduce_cells(np.add, valid.astype(np.float32), leads, size)[-1]
+    parts = (highest, lowest, squares, count, highest_at, lowest_at)
+    out = np.stack([part.astype(np.float64) for part in parts])
+    out[4:][~(out[:2] > 0)] = 0
     np.maximum(out[:2], 0, out=out[:2])
     return out
 
 
-def _reduce_cells(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> Array:
-    """Reduce the values of each cell, many times faster than `reduceat`."""
+def _find_maxima(values: Array, leads: Shape, size: Shape) -> tuple[Array, Array]:
+    """Find the maximum of each cell and its position, the first of equal ones column by column."""
+    stages = _reduce_cells(np.maximum, values, leads, size)
+    grids: list[Array] = [*np.indices(stages[-1].shape, sparse=True)]
+    cells = [grid[..., None] for grid in grids]
+    found: list[Array] = []  # the indices on the axes from this one on
+    for axis in reversed(range(values.ndim)):
+        n, side = values.shape[axis], size[axis]
+        starts = np.unique(np.append(0, np.arange(leads[axis], n, side)))
+        members = np.minimum(starts[:, None] + np.arange(side), np.append(starts[1:], n)[:, None] - 1)
+        here = members.reshape(*(-1 if a == axis else 1 for a in range(values.ndim)), side)
+        among = stages[axis][(*cells[:axis], here, *(axis_index[..., None] for axis_index in found))]
+        first = among.argmax(axis=-1)[..., None]
+        found.insert(0, np.take_along_axis(np.broadcast_to(here, among.shape), first, axis=-1)[..., 0])
+    return stages[-1], np.ravel_multi_index(tuple(found), values.shape, order="F")
+
+
+def _reduce_cells(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> list[Array]:
+    """Reduce the values of each cell axis by axis, many times faster than `reduceat`; return all stages."""
+    stages = [values]
     for axis, (lead, side) in enumerate(zip(leads, size, strict=True)):
-        moved = np.moveaxis(values, axis, 0)
+        moved = np.moveaxis(stages[-1], axis, 0)
         lead = min(lead, len(moved))  # noqa: PLW2901
         end = lead + (len(moved) - lead) // side * side
         pieces = [moved[lead:end].reshape(-1, side, *moved.shape[1:])]
         pieces += [moved[None, a:b] for a, b in ((0, lead), (end, len(moved))) if b > a]
         reduced = [functools.reduce(ufunc, np.moveaxis(piece, 1, 0)) for piece in pieces if len(piece)]
         order = [*reduced[1:2], reduced[0], *reduced[2:]] if lead and end > lead else reduced
-        values = np.moveaxis(np.concatenate(order), 0, axis)
-    return values
+        stages.append(np.moveaxis(np.concatenate(order), 0, axis))
+    return stages
 
 
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001

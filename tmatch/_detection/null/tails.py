@@ -35,8 +35,9 @@ class FittedTail:
     @classmethod
     def of(cls, evidence: Array) -> "FittedTail":
         """Fit the tail to the evidence of peaks and minima."""
-        k = min(max(MIN_TAIL, int(_TAIL * len(evidence))), len(evidence) - 1)
-        powers = np.partition(evidence, len(evidence) - k - 1)[-k - 1 :] ** POWER
+        n = len(evidence)
+        k = min(max(MIN_TAIL, int(_TAIL * n)), max(n // 2, 1), n - 1)
+        powers = np.partition(evidence, n - k - 1)[-k - 1 :] ** POWER
         start = float(powers[0])
         scale = float((powers[1:] - start).mean())
         return cls(k, start, max(scale, _MIN_SCALE * start, 1e-9))

@@ -17,12 +17,14 @@ _MAX_CELLS = 2**18
 class ScoreSummary:
     """A score map summarised in cells of `size` positions.
 
-    `extrema` are two maps, none below 0: maxima of each cell, and negated minima. `sums` are two: of squared scores,
-    and of their number.
+    `extrema` are two maps, none below 0: maxima of each cell, and negated minima; `places` are their positions, as
+    indices into the score map in column-major order. `sums` are two: of squared scores, and of their number.
     """
 
     size: Shape
+    map_shape: Shape
     extrema: Array
+    places: Array
     sums: Array
 
     @property
@@ -33,6 +35,10 @@ class ScoreSummary:
     def of(self, positions: Positions) -> tuple[Array, ...]:
         """Return the cell of each position."""
         return tuple((positions // self.size).T)
+
+    def positions(self, which: Array) -> Positions:
+        """Return the positions of some extrema: those marked in an array like `extrema`."""
+        return np.stack(np.unravel_index(self.places[which], self.map_shape, order="F"), axis=1)
 
     def mean_square(self) -> Array:
         """Average the squared scores of each cell and those around it."""
@@ -56,10 +62,11 @@ class SummaryBuilder:
     """Builds the summary of a score map whose blocks are scored in any order, by any thread."""
 
     def __init__(self, map_shape: Shape, window: Shape) -> None:
-        n_cells = math.prod(map_shape) / math.prod(map(_cell, window))
+        cell = cell_shape(window)
+        n_cells = math.prod(map_shape) / math.prod(cell)
         coarse = max(1.0, (n_cells / _MAX_CELLS) ** (1 / len(map_shape)))
-        self.map_shape, self.size = map_shape, tuple(math.ceil(_cell(n) * coarse) for n in window)
-        self._parts: dict[Shape, Array] = {}
+        self.map_shape, self.size = map_shape, tuple(math.ceil(n * coarse) for n in cell)
+        self._parts: dict[Shape, tuple[Shape, Array]] = {}
 
     def grid(self, part: Region) -> tuple[Shape, Shape, Shape]:
         """Return how a block is summarised: its shape, where its first cells end, and the size of cells."""
@@ -68,7 +75,7 @@ class SummaryBuilder:
 
     def store(self, part: Region, summary: Array) -> None:
         """Store the summary of a block."""
-        self._parts[tuple(s.start for s in part)] = summary
+        self._parts[tuple(s.start for s in part)] = tuple(s.stop - s.start for s in part), summary
 
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Summarise the scores of a block; those whose norm is not above 0 are not valid."""
@@ -79,16 +86,23 @@ class SummaryBuilder:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""
         shape = [-(-n // size) for n, size in zip(self.map_shape, self.size, strict=True)]
         extrema, sums = np.zeros((2, *shape), np.float32), np.zeros((2, *shape))
-        for start, parts in sorted(self._parts.items()):
-            ends = zip(start, self.size, parts.shape[1:], strict=True)
+        places = np.zeros((2, *shape), np.int64)
+        for start, (part, summary) in sorted(self._parts.items()):
+            ends = zip(start, self.size, summary.shape[1:], strict=True)
             at = slice(None), *(slice(s // n, s // n + k) for s, n, k in ends)
-            np.maximum(extrema[at], parts[:2], out=extrema[at])
-            sums[at] += parts[2:]
-        return ScoreSummary(self.size, extrema, sums)
+            sums[at] += summary[2:4]
+            high = summary[:2].astype(np.float32)
+            local = np.unravel_index(summary[4:].astype(np.int64), part, order="F")
+            indices = [index + first for index, first in zip(local, start, strict=True)]
+            place = np.ravel_multi_index(indices, self.map_shape, order="F")
+            better = (high > extrema[at]) | ((high == extrema[at]) & (place < places[at]))
+            extrema[at], places[at] = np.where(better, high, extrema[at]), np.where(better, place, places[at])
+        return ScoreSummary(self.size, self.map_shape, extrema, places, sums)
 
 
-def _cell(side: int) -> int:
-    return max(1, round(side / _CELLS))
+def cell_shape(window: Shape) -> Shape:
+    """Return the shape of a cell for a template's window, if there are not too many."""
+    return tuple(max(1, round(side / _CELLS)) for side in window)
 
 
 def with_neighbours(values: Array, *, largest: bool) -> Array:

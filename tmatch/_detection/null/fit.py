@@ -1,0 +1,370 @@
+"""Fit the null distribution of a score map, without copies and what they explain."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.typing import Array
+from tmatch._detection.false_alarms import CERTAIN, NullDistribution, Others
+from tmatch._detection.null.certificate import Noise, certify, least_score, may_be_exact, may_leave_noise
+from tmatch._detection.null.explained import STRONG, explained_by_stronger, footprints_of
+from tmatch._detection.null.footprint import Footprint
+from tmatch._detection.null.groups import find_group
+from tmatch._detection.null.noise import NoiseLevels
+from tmatch._detection.null.residual import Residuals, beyond_noise
+from tmatch._detection.null.summary import ScoreSummary, with_neighbours
+from tmatch._detection.null.tails import (
+    MAX_FITTED_SCORE,
+    POWER,
+    VARIANCE_BOUNDS,
+    AnalyticTail,
+    FittedTail,
+    evidence_of,
+)
+
+_LOCAL = 0.5  # weight of the surroundings in the local variance of scores, beside that of the whole map
+_RING = (
+    4,
+    8,
+)  # cells: its surroundings lie farther from a place than the first, and no farther than the second
+_SMOOTH = 0.1  # median variance of scores with fewer than ten degrees of freedom: of slopes
+_FOOTPRINT = 0.15, 1.5  # a cell is free if copies explain less there, or less than root mean squares
+_LEAST_FREE = 0.01  # share of the positions that must be free of copies
+_QUIET = 0.1  # share of the cells that are taken for free otherwise
+_LEAST_MEASURED = 0.02  # score
+_MEASURED = 1000  # of the highest peaks, and of the minima, are compared with the template
+# Peaks that can only be copies are not fitted.
+_MAX_COPY_FALSE_ALARMS = 1e-4
+COPY_SCORE = 0.7  # minimum likeness of such peaks: half of what is seen beyond the noise is the template's
+_FITTING_GROUP, FITTING = 0.85, 0.9  # likeness beyond white noise of copies, where others are certified
+_MOST = 0.5  # share of a group
+_MIN_GAP = 3.0  # minimum distance from all lower peaks, in scales of the tail
+_LEAST_OTHERS = 16  # peaks and minima to fit a tail to
+_EQUAL = 1.001  # in single precision it is not certain which of equal peaks is the highest
+_MORE_PIXELS = 4.0  # times the template's own, that few places may show
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the fit asks about a template; both are computed when they are needed."""
+
+    pixels: Callable[[], float]  # effective ones
+    footprint: Callable[[], Footprint]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the fit asks about an image: its noise, the variance of windows, and what is left without the template.
+
+    Windows that leave noise are copies if `certifies`; filtered images have no white noise.
+    """
+
+    noise: Callable[[], NoiseLevels]
+    variances: Callable[[Array], Array]
+    residuals: Callable[[Array], Residuals]
+    template_variance: Callable[[], float]
+    pixels: float  # independent ones of a window of white noise
+    least_score: Callable[[], float]  # of windows that are alike enough to be certified
+    certifies: bool
+    rounding: float  # variance of what rounding leaves of exact copies
+
+
+def fit_null(
+    cells: ScoreSummary,
+    template: Template,
+    picture: Picture | None = None,
+    excluded: NDArray[np.bool_] | None = None,
+) -> NullDistribution:
+    """Fit the null distribution to a score map summarised in cells.
+
+    Peaks in `excluded` cells are not fitted: another template explains them.
+    """
+    return _Fit(cells, template, picture, excluded).null()
+
+
+class _Fit:
+    """One fit; each step removes what does not belong to the null distribution."""
+
+    def __init__(
+        self,
+        cells: ScoreSummary,
+        template: Template,
+        picture: Picture | None,
+        excluded: NDArray[np.bool_] | None,
+    ) -> None:
+        self.cells, self.template, self.picture, self.excluded = cells, template, picture, excluded
+        self.heights = np.minimum(cells.extrema, MAX_FITTED_SCORE).astype(np.float64)
+        shape = self.heights.shape[1:]
+        self.copies, self.members = np.full(shape, np.inf), np.zeros(shape, bool)
+        self.free = np.ones(shape, bool)
+        self.variance = _variance_in_ring(cells, self.free)
+        whole = picture is None or picture.certifies
+        self.smooth = float(np.median(self.variance)) > _SMOOTH
+        self.in_ring = whole and not self.smooth
+        if not self.in_ring:
+            self.variance = _variance_nearby(cells)
+        self.root = math.sqrt(float(np.median(self.variance)))
+        self.likeness, self.sure_likeness = np.zeros(shape), np.zeros(shape)
+        self.own_variance, self.noise_share = math.inf, np.zeros(shape)
+        self.measured, self.windows = np.zeros(shape, bool), np.full(self.heights.shape, np.nan)
+        self.all_tops = _local_maxima(self.heights, self.variance)
+
+    def null(self) -> NullDistribution:
+        """Certify copies, find a group, and fit the tail to the rest."""
+        if self.picture is None:
+            self.likeness = self.sure_likeness = self.heights[0]
+        elif self.picture.certifies:
+            self.certify(self.picture)
+        certified = self.copies <= CERTAIN
+        if certified.any():
+            self.free = self.free_of(certified)
+            self.variance = (_variance_in_ring if self.in_ring else _variance_nearby)(self.cells, self.free)
+            self.all_tops = _local_maxima(self.heights, self.variance)
+        self.tops = self.unexplained()
+        if self.picture is not None:
+            self.measure(self.picture)
+        rest, minima = self.tops[0] & ~certified, self.tops[1]
+        if (
+            np.count_nonzero(minima) < _LEAST_OTHERS // 2
+            or np.count_nonzero(rest) + np.count_nonzero(minima) <= _LEAST_OTHERS
+        ):
+            return self.analytic(certified)
+        variance = np.broadcast_to(self.variance, self.heights.shape)
+        local = evidence_of(self.heights, variance)
+        if not self.smooth:
+            self.find_group(local, rest, minima)
+        peaks, lows = local[0][rest], local[1][minima]
+        if certified.any():  # others are copies only if they fit as well
+            n_copies = _count_copies(peaks, np.where(self.sure_likeness[rest] >= FITTING, 1.0, 0.0), lows, 0)
+        else:
+            n_copies = _count_copies(peaks, self.likeness[rest], lows, 1)
+        kept = np.sort(peaks)[: max(len(peaks) - n_copies, 0)]
+        both = np.concatenate([kept, lows])
+        if len(both) < _LEAST_OTHERS:
+            return self.analytic(certified)
+        squares, count = self.cells.sums.reshape(2, -1).sum(axis=1).tolist()
+        effective = max(count, 1) / max(squares, 1e-9 * max(count, 1))
+        return NullDistribution(
+            effective,
+            len(both),
+            self.cells,
+            self.variance,
+            FittedTail.of(both),
+            self.copies,
+            self.members,
+            self.others(),
+            self.template.footprint,
+            self.again,
+        )
+
+    def again(self, excluded: NDArray[np.bool_]) -> NullDistribution:
+        return fit_null(self.cells, self.template, self.picture, excluded)
+
+    def unexplained(self) -> NDArray[np.bool_]:
+        """Mark the extrema that no stronger one explains, and no other template."""
+        tops = self.all_tops & self.free
+        if (self.heights >= STRONG * self.root).any():
+            footprints = self.template.footprint().in_cells(self.cells.size)
+            tops &= ~explained_by_stronger(
+                self.heights, self.all_tops, self.root, footprints, self.copies <= CERTAIN
+            )
+        if self.excluded is not None:
+            tops[0] &= ~self.excluded
+        return tops
+
+    def others(self) -> Others:
+        """Return the peaks that nothing explains and that were compared with the template."""
+        marked = np.zeros(self.heights.shape, bool)
+        marked[0] = self.tops[0] & self.measured
+        scores = self.cells.high[marked[0]].astype(np.float64)
+        return Others(self.cells.positions(marked), scores, self.sure_likeness[marked[0]])
+
+    def certify(self, picture: Picture) -> None:
+        """Certify copies among the highest peaks."""
+        positions = max(float(self.cells.sums[1].sum()), 1.0)
+        least = max(least_score(positions, picture.pixels), picture.least_score())
+        noise = Noise(picture.noise().white, picture.rounding)
+
+        def compare(
+            tops: NDArray[np.bool_], sign: int, noise: Noise
+        ) -> tuple[NDArray[np.bool_], Residuals, Noise]:
+            marked = self.highest(tops, sign, least)
+            scores, variances = (
+                self.cells.extrema[marked].astype(np.float64),
+                self.window_variances(picture, marked),
+            )
+            exact = may_be_exact(scores, variances, noise.rounding) & (sign == 0)
+            if exact.any():
+                noise = replace(noise, template=picture.template_variance())
+            marked[marked] = exact | may_leave_noise(scores, variances, noise)
+            return marked[sign], picture.residuals(self.cells.positions(marked)), noise
+
+        peaks, left, noise = compare(self.all_tops, 0, noise)
+        self.own_variance = noise.template
+        self.copies[peaks] = certify(
+            left, lambda: compare(self.unexplained(), 1, noise)[1], positions=positions, pixels=self.template.pixels(),
+            noise=noise,
+        )  # fmt: skip
+
+    def window_variances(self, picture: Picture, marked: NDArray[np.bool_]) -> Array:
+        """Return the variance of the windows of some extrema; each is computed once."""
+        new = marked & np.isnan(self.windows)
+        self.windows[new] = picture.variances(self.cells.positions(new))
+        return np.asarray(self.windows[marked])
+
+    def measure(self, picture: Picture) -> None:
+        """Compute the likeness of the highest peaks beyond the noise."""
+        marked = self.highest(self.tops, 0)
+        peaks = marked[0]
+        variance = self.window_variances(picture, marked)
+        scores, noise = self.cells.high[peaks].astype(np.float64), picture.noise()
+        self.likeness[peaks] = beyond_noise(scores, variance, noise.any, self.own_variance)
+        self.sure_likeness[peaks] = beyond_noise(scores, variance, noise.white, self.own_variance)
+        self.noise_share[peaks] = noise.any / np.maximum(variance, 1e-300)
+        self.measured |= peaks
+
+    def highest(
+        self, tops: NDArray[np.bool_], sign: int, least: float = _LEAST_MEASURED
+    ) -> NDArray[np.bool_]:
+        """Mark the highest peaks, or the lowest minima."""
+        marked = np.zeros(self.heights.shape, bool)
+        chosen = tops[sign] & (self.heights[sign] >= least)
+        values = self.heights[sign][chosen]
+        if len(values) > _MEASURED:
+            chosen &= self.heights[sign] >= np.partition(values, -_MEASURED)[-_MEASURED]
+        marked[sign] = chosen
+        return marked
+
+    def free_of(self, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark the cells that copies do not explain; the quietest ones if these are hardly any."""
+        footprints = self.template.footprint().in_cells(self.cells.size)
+        expected = footprints_of(np.argwhere(copies), self.heights, footprints)
+        free = expected < max(_FOOTPRINT[0], _FOOTPRINT[1] * self.root)
+        squares, count = self.cells.sums
+        if (count * free).sum() >= _LEAST_FREE * count.sum():
+            return np.asarray(free)
+        mean = squares / np.maximum(count, 1)
+        return np.asarray(mean <= np.quantile(mean[count > 0], _QUIET))
+
+    def find_group(self, local: Array, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> None:
+        """Find a group of copies that leave structure."""
+        squares, count = (self.cells.sums * self.free).reshape(2, -1).sum(axis=1)
+        flat = evidence_of(self.heights, np.full(self.heights.shape, squares / max(count, 1)))
+        measures = [(each[0][rest], each[1][minima]) for each in (local, flat)]
+        group = find_group(measures, self.likeness[rest], self.sure_likeness[rest], self.noise_share[rest])
+        if group is None:
+            return
+        members = tuple(np.argwhere(rest)[group.members].T)
+        certified = np.count_nonzero(self.copies <= CERTAIN)
+        if certified and self.picture is not None:
+            marked = np.zeros(self.heights.shape, bool)
+            marked[(0, *members)] = True
+            fitting = self.picture.residuals(self.cells.positions(marked)).level
+            if certified == 1:  # the template may have been cut out there
+                fitting |= self.sure_likeness[marked[0]] >= _FITTING_GROUP
+            if fitting.mean() < _MOST:
+                return  # look-alikes of the copies
+        self.members[members] = True
+        self.members |= self.as_good_as(self.members, local[0])
+        self.copies[self.members] = np.minimum(self.copies[self.members], group.chance)
+
+    def as_good_as(self, members: NDArray[np.bool_], evidence: Array) -> NDArray[np.bool_]:
+        """Mark the peaks beside members of a group that are as good as they are: their footprint does not matter."""
+        beside = self.all_tops[0] & self.free & ~self.tops[0]
+        beside &= (self.heights[0] >= self.heights[0][members].min()) & (evidence >= evidence[members].min())
+        return np.asarray(beside)
+
+    def analytic(self, certified: NDArray[np.bool_]) -> NullDistribution:
+        """Return the null distribution of white noise, where there is too little to fit."""
+        high, (squares, count) = self.cells.high, self.cells.sums
+        free = self.free
+        if not certified.any():
+            best = (_EQUAL * high >= high.max()) | (self.tops[0] & (self.likeness >= COPY_SCORE))
+            there = self.free_of(best & (high > 0)) if high.any() else free
+            free = there if (count * there).sum() >= _LEAST_FREE * count.sum() else free
+        variance = float((squares * free).sum() / max((count * free).sum(), 1))
+        n_free = int(np.count_nonzero(free & (count > 0)))
+        own = self.template.pixels()
+        measured = max(1 - 2 / math.sqrt(max(n_free, 1)), 0) / max(variance, 1e-9)
+        effective = max(min(1 / max(variance, 1e-9), max(own, min(measured, _MORE_PIXELS * own))), 1.1)
+        tail = AnalyticTail(max(float(count.sum()), 1.0), effective)
+        return NullDistribution(
+            effective,
+            0,
+            self.cells,
+            np.full(high.shape, 0.5),
+            tail,
+            self.copies,
+            self.members,
+            self.others(),
+            self.template.footprint,
+            self.again,
+        )
+
+
+def _variance_in_ring(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
+    """Average the squared scores in a ring around each cell, of cells that are free of copies, and of the whole map.
+
+    The footprint of a place itself does not reach the ring. Where a part of it is missing, its weight is smaller.
+    """
+    sums = cells.sums * free
+    squares, count = sums.reshape(2, -1).sum(axis=1).tolist()
+    everywhere = squares / max(count, 1)
+    around, within = _box_sums(sums, _RING[1]), _box_sums(sums, _RING[0])
+    ring_squares, ring_count = np.maximum(around - within, 0)
+    full = ring_count
+    if not free.all():
+        [full] = _box_sums(cells.sums[1:], _RING[1]) - _box_sums(cells.sums[1:], _RING[0])
+    known = ring_count >= 0.5
+    local = np.where(known, ring_squares / np.maximum(ring_count, 1), everywhere)
+    weight = _LOCAL * np.where(known, np.clip(ring_count / np.maximum(full, 1), 0, 1), 0)
+    return np.asarray(weight * local + (1 - weight) * everywhere)
+
+
+def _variance_nearby(cells: ScoreSummary, free: NDArray[np.bool_] | None = None) -> Array:
+    """Average the squared scores of each cell and its neighbours, and of the whole map."""
+    sums = cells.sums if free is None else cells.sums * free
+    squares, count = sums.reshape(2, -1).sum(axis=1).tolist()
+    everywhere = squares / max(count, 1)
+    near_squares, near_count = with_neighbours(sums, largest=False)
+    near = np.divide(
+        near_squares, near_count, out=np.full(near_count.shape, everywhere), where=near_count > 0
+    )
+    return np.asarray(_LOCAL * near + (1 - _LOCAL) * everywhere)
+
+
+def _box_sums(values: Array, reach: int) -> Array:
+    """Sum all cells no farther than so many from each, in some arrays."""
+    for axis in range(1, values.ndim):
+        n = values.shape[axis]
+        total = np.concatenate([np.zeros_like(np.take(values, [0], axis)), np.cumsum(values, axis)], axis)
+        index = np.arange(n)
+        values = np.take(total, np.minimum(index + reach + 1, n), axis) - np.take(
+            total, np.maximum(index - reach, 0), axis
+        )
+    return values
+
+
+def _count_copies(peaks: Array, likeness: Array, minima: Array, at_least: int) -> int:
+    """Count the best peaks, by evidence, that are not to be fitted, as they can only be copies."""
+    if np.count_nonzero(likeness >= COPY_SCORE) <= at_least or len(minima) < 2:
+        return at_least
+    order = np.argsort(-peaks, kind="stable")
+    tail, powers = FittedTail.of(minima), peaks[order] ** POWER
+    expected = 2 * tail.expect(
+        peaks[order]
+    )  # half of what a tail is fitted to are peaks, but here all are minima
+    copies = (expected < _MAX_COPY_FALSE_ALARMS) & (likeness[order] >= COPY_SCORE)
+    apart = powers - np.append(powers[1:], 0) > _MIN_GAP * tail.scale
+    last = np.flatnonzero(np.logical_and.accumulate(copies) & apart)
+    return int(last[-1]) + 1 if len(last) else at_least
+
+
+def _local_maxima(heights: Array, variance: Array) -> NDArray[np.bool_]:
+    """Find the cells with no less evidence than their neighbours, among peaks and among minima."""
+    evidence = -np.log(1 - heights * heights) / np.maximum(variance, VARIANCE_BOUNDS[0])  # up to a factor
+    top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= with_neighbours(evidence, largest=True))
+    return top

@@ -1,0 +1,292 @@
+"""What is left of windows of an image without the template: a copy in white noise leaves white noise."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.casting import as_float
+from tmatch._arrays.typing import Array, Positions
+from tmatch._engine import select
+from tmatch._scoring.search import Search
+
+_BLOCKS = 36, 144  # parts of a window whose means are compared; the finer ones are for fine templates
+_STANDARD_ERRORS = 3.0  # that white noise may be off; one in a thousand is
+_LIKENESS_ERRORS = 2.0  # standard errors of the lower end of the likeness
+_LEAST_SIGNAL = 0.02  # share of the variance of windows that is not noise, at least
+_MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
+_ROUNDING = 0.5  # variance that rounding to integers may leave
+_RELATIVE_ROUNDING = 1e-6  # and of floats, in units of the template's
+_MAX_VALUES = 2_000_000  # pixels that are compared at a time
+
+
+def comparable(search: Search) -> Search:
+    """Return a search with images and templates whose squares fit into float64; scores do not depend on their scale."""
+    if all(channel.dtype.kind in "biu" for channel in (*search.image, *search.template)):
+        return search
+    image = search.image_cache.get("comparable", lambda: _rescaled(search.image))
+    template = search.cache.get("comparable", lambda: _rescaled(search.template))
+    return replace(search, image=image, template=template)
+
+
+def _rescaled(channels: list[Array]) -> list[Array]:
+    """Scale channels by one power of two if their squares would not fit."""
+    exponent = int(np.frexp(max(np.nanmax(np.abs(channel), initial=0) for channel in channels))[1])
+    if abs(exponent) < _MAX_EXPONENT:
+        return channels
+    return [np.ldexp(as_float(channel), -exponent).astype(np.float64, copy=False) for channel in channels]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What is left of some windows without gain, template and offset.
+
+    Parameters
+    ----------
+    variance, left : array
+        Variance of each window, and of what is left of it, in units of the squared pixels.
+    white : array of bool
+        Whether nothing of the picture is left: neighbours do not correlate, and means of blocks are no more spread than
+        those of white noise.
+    level : array of bool
+        The same once a plane is subtracted, too: light may slope.
+    likeness : array
+        The score that there would be without noise, at its lower end: structure left of the window may be noise, or
+        two standard errors more.
+    pixels : array
+        Independent pixels of the windows, if they are white noise.
+    """
+
+    variance: Array
+    left: Array
+    white: NDArray[np.bool_]
+    level: NDArray[np.bool_]
+    likeness: Array
+    pixels: Array
+
+    @property
+    def score(self) -> Array:
+        """The magnitude of the score of each window, in double precision."""
+        return np.sqrt(np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1))
+
+
+def residuals(search: Search, positions: Positions) -> Residuals:
+    """Compare the windows at some positions of the score map with the template."""
+    step = max(1, _MAX_VALUES // (math.prod(search.window) * len(search.image)))
+    template = _template_of(search)
+    parts = [
+        template.compare(search, positions[i : i + step]) for i in range(0, max(len(positions), 1), step)
+    ]
+    return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
+
+
+def window_variances(search: Search, positions: Positions) -> Array:
+    """Compute the variance of the windows at some positions of the score map."""
+    if _is_whole(search) and not search.joint:
+        weights = np.stack([np.broadcast_to(w, search.window) for w in search.weights]).astype(np.float64)
+        return select.choose().window_variances(tuple(search.image), positions, weights)
+    return residuals(search, positions).variance
+
+
+def _is_whole(search: Search) -> bool:
+    """Check whether all pixels of all windows are valid."""
+    return search.valid is None and not any(map(any, search.margins))
+
+
+def beyond_noise(scores: Array, variance: Array, noise: float, template: float = math.inf) -> Array:
+    """Compute what scores would be without noise of a variance in windows of a variance.
+
+    `template` is the variance of the template if it holds the same noise, as it was cut out of the image.
+    """
+    signal = np.maximum(1 - noise / np.maximum(variance, 1e-300), _LEAST_SIGNAL)
+    return np.asarray(scores / np.sqrt(signal * max(1 - noise / template, _LEAST_SIGNAL)))
+
+
+def rounding_of(search: Search) -> float:
+    """Return the variance of what rounding may leave of an exact copy: of integers half a grey level squared."""
+    if search.image[0].dtype.kind in "biu":
+        return _ROUNDING
+    weights = [np.broadcast_to(w, search.window) for w in search.weights]
+    parts = [w * (t - (w * t).sum() / w.sum()) ** 2 for t, w in zip(search.template, weights, strict=True)]
+    return _RELATIVE_ROUNDING * float(sum(part.sum() for part in parts) / sum(w.sum() for w in weights))
+
+
+def template_variance(search: Search) -> float:
+    """Compute the variance of a template."""
+    return _template_of(search).variance
+
+
+def least_alike_score(search: Search, likeness: float) -> float:
+    """Compute the score below which no window has a likeness, at its lower end, that is so high."""
+    return search.cache.get(("least score", likeness), lambda: _template_of(search).least_score(likeness))
+
+
+def _template_of(search: Search) -> "_Template":
+    """Prepare the template of a search once."""
+    return search.cache.get(
+        "residual", lambda: _Template(search.template, search.weights, joint=search.joint)
+    )
+
+
+class _Template:
+    """A template, and the weights of its pixels; both with the channels as the first axis.
+
+    Residuals are multiplied by the roots of their weights. Of each window these are summed: the squares of the window;
+    the gain; then twice, of the residuals and of the residuals without a plane, their squares, the products of
+    neighbours, and the squares of the sums of blocks of two sizes.
+    """
+
+    def __init__(self, channels: Sequence[Array], weights: Sequence[Array], *, joint: bool) -> None:
+        self._window, self._joint = channels[0].shape, joint
+        self.weights = np.stack([np.broadcast_to(w, self._window) for w in weights]).astype(np.float64)
+        self._axes = tuple(range(1, len(self._window) + 2))
+        values = np.stack([channel.astype(np.float64) for channel in channels])
+        self.values = self._centred(values[None], self.weights[None])[0]
+        self.blocks = [*self._blocks()]
+
+    def compare(self, search: Search, positions: Positions) -> Residuals:
+        """Compute the residuals of windows."""
+        weights, sums = self.weights[None], self._compiled_sums(search, positions)
+        template = np.sqrt(weights) * self.values
+        if sums is None:
+            windows, weights = self._windows(search, positions)
+            template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
+            sums = self._sums(self._centred(windows, weights), weights, template)
+            template = np.sqrt(weights) * template
+        squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2:6], sums[:, 6:]
+        total = self._sum(weights)
+        white, likeness = self._test(plain, gain, template, weights)
+        levelled = white | self._test(level, gain, template, weights)[0]
+        pixels = np.broadcast_to(total**2 / self._sum(weights * weights), squares.shape)
+        return Residuals(squares / total, plain[:, 0] / total, white, levelled, likeness, pixels)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the template."""
+        return float((self.weights * self.values * self.values).sum() / self.weights.sum())
+
+    def least_score(self, likeness: float) -> float:
+        """Compute the least score for a likeness: in white noise, what is left of blocks is its spread alone."""
+        weights, template = self.weights[None], (np.sqrt(self.weights) * self.values)[None]
+        white = np.zeros((1, 2 + len(self.blocks)))
+        white[0, 0] = self._sum(template * template)[
+            0
+        ]  # noise as strong as the template: its score is root(1/2)
+        reached = self._test(white, np.ones(1), template, weights)[1][0]
+        structure = reached**2 / max(1 - reached**2, 1e-12)
+        ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
+        return float(np.sqrt(ratio / (1 + ratio)))
+
+    def _compiled_sums(self, search: Search, positions: Positions) -> Array | None:
+        """Sum by compiled code; None if there is none for such a search."""
+        compute = select.choose().residual_sums
+        if compute is None or not _is_whole(search) or self._joint:
+            return None
+        return compute(tuple(search.image), positions, self.values, self.weights, self.blocks)
+
+    def _sums(self, windows: Array, weights: Array, template: Array) -> Array:
+        """Sum in NumPy operations."""
+        energy = self._sum(weights * template * template)
+        gain = self._sum(weights * windows * template) / np.maximum(energy, 1e-300)
+        left = windows - self._each(gain) * template
+        columns = [self._sum(weights * windows * windows), gain]
+        for each in (left, self._levelled(left, weights)):
+            scaled = np.sqrt(weights) * each
+            products = np.zeros(len(scaled))
+            for axis in range(2, scaled.ndim):
+                first, second = _ends(scaled, axis)
+                products += self._sum(first * second)
+            columns += [self._sum(scaled * scaled), products]
+            columns += [self._sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
+        return np.stack(columns, axis=1)
+
+    def _windows(self, search: Search, positions: Positions) -> tuple[Array, Array]:
+        """Read windows, and the weights of their pixels; 0 where a pixel is not valid."""
+        shape = self._window
+        if _is_whole(search):
+            at = tuple(positions.T)
+            views = (np.lib.stride_tricks.sliding_window_view(channel, shape) for channel in search.image)
+            windows = np.stack([view[at] for view in views], axis=1).astype(np.float64)
+            return windows, self.weights[None]
+        windows = np.zeros((len(positions), len(search.image), *shape))
+        weights = np.repeat(self.weights[None], len(positions), axis=0)
+        for i, position in enumerate(positions.tolist()):
+            region = tuple(slice(p, p + n) for p, n in zip(position, shape, strict=True))
+            tiles, valid = search.read(region)
+            windows[i] = tiles
+            if valid is not None:
+                weights[i] *= valid
+        return windows, weights
+
+    def _centred(self, values: Array, weights: Array) -> Array:
+        """Subtract the weighted mean of each channel, or that of all."""
+        axes = self._axes if self._joint else self._axes[1:]
+        means = (weights * values).sum(axis=axes, keepdims=True) / np.maximum(
+            weights.sum(axis=axes, keepdims=True), 1e-300
+        )
+        return np.asarray(values - means)
+
+    def _levelled(self, left: Array, weights: Array) -> Array:
+        """Subtract a plane; each axis alone, which is exact where weights are even."""
+        for axis, n in enumerate(left.shape[2:], 2):
+            line = np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(left.ndim)])
+            line = line - (weights * line).sum(axis=self._axes, keepdims=True) / weights.sum(
+                axis=self._axes, keepdims=True
+            )
+            slope = self._sum(weights * left * line) / np.maximum(self._sum(weights * line * line), 1e-300)
+            left = left - self._each(slope) * line
+        return left
+
+    def _test(
+        self, sums: Array, gain: Array, template: Array, weights: Array
+    ) -> tuple[NDArray[np.bool_], Array]:
+        """Test whether residuals are white, and bound the likeness."""
+        there = sums[:, 0] > 0
+        squares, total = np.where(there, sums[:, 0], np.inf), self._sum(weights)
+        pairs = np.zeros(len(weights))
+        for axis in range(2, weights.ndim):
+            first, second = _ends(weights, axis)
+            pairs += self._sum(first * second)
+        white = there & (np.abs(sums[:, 1] / squares) <= _STANDARD_ERRORS * np.sqrt(pairs) / total)
+        likeness = np.zeros(len(sums))
+        for block, block_squares in zip(self.blocks, sums[:, 2:].T, strict=True):
+            sizes = _block_sums(weights, block)
+            count = self._sum(sizes) ** 2 / self._sum(sizes * sizes)  # of blocks of equal weight
+            spread = np.sqrt(2 / np.maximum(count - 1, 1))
+            scale = count / np.maximum(count - 1, 1) * total / self._sum(sizes) / squares
+            ratio = block_squares * scale
+            white &= ratio <= 1 + _STANDARD_ERRORS * spread
+            structure = gain * gain * self._sum(_block_sums(template, block) ** 2) * scale
+            rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * spread
+            likeness = np.maximum(likeness, np.sqrt(structure / (structure + rest)))
+        return white, likeness
+
+    def _blocks(self) -> Iterator[tuple[int, ...]]:
+        """Choose the shapes of blocks."""
+        shape = self._window
+        for count in _BLOCKS:
+            side = max(2, round(count ** (1 / len(shape))))
+            yield tuple(max(1, n // side) for n in shape)
+
+    def _sum(self, values: Array) -> Array:
+        return np.asarray(values.sum(axis=tuple(range(1, values.ndim))))
+
+    def _each(self, values: Array) -> Array:
+        return values.reshape(-1, *(1 for _ in self._axes))
+
+
+def _ends(values: Array, axis: int) -> tuple[Array, Array]:
+    """Return all values but the last, and all but the first, along an axis."""
+    start = (slice(None),) * axis
+    return values[(*start, slice(None, -1))], values[(*start, slice(1, None))]
+
+
+def _block_sums(values: Array, cells: tuple[int, ...]) -> Array:
+    """Sum whole blocks of all axes but the first two."""
+    for axis, side in enumerate(cells, 2):
+        n = values.shape[axis] // side
+        whole = values[(*(slice(None),) * axis, slice(n * side))]
+        values = whole.reshape(*values.shape[:axis], n, side, *values.shape[axis + 1 :]).sum(axis=axis + 1)
+    return values
