@@ -724,3 +724,21 @@ def test_import_and_help_load_nothing_heavy():
             [sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == ""
+
+
+def test_what_is_found_is_summed_up_and_near_misses_are_told():
+    small, coins = ROOT / "datasets/coins/small.png", ROOT / "datasets/coins/image.png"
+    result = run("locate", coins, small)
+    assert result.exit_code == 0
+    assert "1 found (1 copy), score 1.00; the best position besides scores 0.91" in result.stderr
+    assert '"small" at x=313, y=102, score 0.91, 0.99 false alarms: too many false alarms' in result.stderr
+    told = json.loads(run("locate", coins, small, "--format", "json").stdout)
+    assert told["stages"] == [{"prefilter": how, "false_alarms": 0.005} for how in ("none", "whiten")]
+    assert (told["near_misses"][0]["x"], told["near_misses"][0]["rule"]) == (313, "false alarms")
+
+
+def test_only_copies_are_reported_on_request():
+    screen, icon = ROOT / "datasets/screenshot/image.png", ROOT / "datasets/screenshot/icon.png"
+    for options, kinds in (((), ["copy"] * 4 + ["alike"]), (("--copies-only",), ["copy"] * 4)):
+        result = run("locate", screen, icon, *options, "--format", "json")
+        assert [match["kind"] for match in json.loads(result.stdout)["matches"]] == kinds

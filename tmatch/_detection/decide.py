@@ -82,7 +82,11 @@ class TemplateCandidates:
         left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)])
         noise = noise_levels(self.comparable).white
         exact, noisy = leaves_nothing(left, noise, rounding_of(self.comparable))
-        kinds: list[Kind | None] = ["copy" if copy else "alike" for copy in (exact | noisy).tolist()]
+        known = (left.variance > left.left).tolist()  # a flat window has no kind
+        kinds: list[Kind | None] = [
+            ("copy" if copy else "alike") if there else None
+            for copy, there in zip((exact | noisy).tolist(), known, strict=True)
+        ]
         if self.search.metric.name != "zncc":
             return [(kind, None) for kind in kinds]
         there = np.where(exact | noisy, np.minimum(left.left, noise), noise)  # clipped noise is weaker

@@ -1,33 +1,82 @@
 """Positions that stand apart and are no matches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.fit import FITTING
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision
+from tmatch._results.matches import better_overlapping
 
-_NEAR = 100.0  # false alarms of what may be a match that another stage shows, at most
+_NEAR = 100.0  # false alarms of what may be a match, at most
+_LISTED = 10.0  # and of what is listed as a near miss
+_MOST = 5  # near misses that are listed
 
 
 def is_open(
     found: Sequence[TemplateCandidates], decisions: Sequence[CandidateDecision], criterion: Criterion
 ) -> bool:
-    """Check whether a stage leaves a question open: it found nothing, or what may be more."""
+    """Check whether a stage leaves a question open: it found nothing, or a peak that fits is not accepted."""
     reported = [decision.box for decision in decisions if decision.reported]
-    return not reported or any(_stands_apart(each, reported, criterion) for each in found)
+    return not reported or any(True for each in found for _ in _peaks_apart(each, reported, criterion))
 
 
-def _stands_apart(found: TemplateCandidates, reported: Sequence[Box], criterion: Criterion) -> bool:
-    """Check whether a peak that fits is neither reported nor overlaps what is."""
+def near_misses(
+    found: Sequence[TemplateCandidates], decisions: Sequence[CandidateDecision], criterion: Criterion
+) -> list[CandidateDecision]:
+    """Find up to five positions that nearly are matches, those with the fewest false alarms first."""
+    reported = [decision.box for decision in decisions if decision.reported]
+    near = [decision for decision in decisions if decision.rule in ("unlike", "alike")]
+    apart = [miss for each in found for miss in _peaks_apart(each, reported, criterion)]
+    near += [miss for miss in apart if (miss.false_alarms or 0.0) <= _LISTED]
+    near.sort(key=lambda miss: (miss.false_alarms or 0.0, miss.rule == "false alarms", miss.box.start))
+    near = [miss for miss in near if not _overlaps(miss.box, reported, criterion)]
+    better = better_overlapping([miss.box for miss in near], min(criterion.max_overlap, 0.3))
+    return [miss for miss, by in zip(near, better, strict=False) if by is None][:_MOST]
+
+
+def best_besides(found: Sequence[TemplateCandidates], decisions: Sequence[CandidateDecision]) -> float | None:
+    """Find the highest score of a peak that no match overlaps or explains; None if there is none."""
+    reported = [decision.box for decision in decisions if decision.reported]
+    for score, box in sorted(
+        ((score, box) for each in found if each.prefilter == "none" for score, box in _others(each)),
+        key=lambda pair: (-pair[0], pair[1].start),
+    ):
+        if not any(iou(box, other) > 0 for other in reported):
+            return score
+    return None
+
+
+def _others(found: TemplateCandidates) -> Iterator[tuple[float, Box]]:
     null = found.peaks.null
-    if null is None:
-        return False
+    if null is not None:
+        boxes = map(found.search.box_at, null.others.positions.tolist())
+        yield from zip(null.others.scores.tolist(), boxes, strict=True)
+
+
+def _peaks_apart(
+    found: TemplateCandidates, reported: Sequence[Box], criterion: Criterion
+) -> Iterator[CandidateDecision]:
+    """Find the peaks that fit, and are neither reported nor overlap what is."""
+    null, allowed = found.peaks.null, criterion.false_alarms
+    if null is None or allowed is None:
+        return
     others = null.others
-    near = others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS)
-    near[near] = (
-        null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests) <= _NEAR
-    )
-    boxes = [found.search.box_at(position) for position in others.positions[near].tolist()]
-    return any(all(iou(box, other) <= criterion.max_overlap for other in reported) for box in boxes)
+    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS))
+    expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
+    for i, number in zip(near.tolist(), expected.tolist(), strict=True):
+        box = found.search.box_at(others.positions[i].tolist())
+        if allowed < number <= _NEAR and not _overlaps(box, reported, criterion):
+            score, filtered = float(others.scores[i]), found.prefilter != "none"
+            yield CandidateDecision(
+                box=box, reported=False, rule="false alarms", score=None if filtered else score,
+                filtered_score=score if filtered else None, prefilter=found.prefilter, false_alarms=number,
+                label=found.label,
+            )  # fmt: skip
+
+
+def _overlaps(box: Box, others: Sequence[Box], criterion: Criterion) -> bool:
+    return any(iou(box, other) > criterion.max_overlap for other in others)

@@ -16,7 +16,7 @@ from tmatch._diagnostics.variants import prepare_variants
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
 from tmatch._filtering.noise import estimate_noise
-from tmatch._results.decisions import PASSED, Position
+from tmatch._results.decisions import PASSED, Decision, Position
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Scoring
 from tmatch._scoring.metrics import METRICS
@@ -121,6 +121,7 @@ def explain(
         threshold=None if threshold is None else float(threshold),
         nearest_peak=peak,
         matches=len(result.matches),
+        near_misses=tuple(Decision(**fields_of(miss)) for miss in result.near_misses),
         best=records.best(decision),
         noise=_noise_of(image, axis),
     )

@@ -20,7 +20,7 @@ def describe_explanation(explanation: Explanation, name: Naming | None = None) -
     lines = [_describe(explanation, explanation, name)]
     if peak is not None and not (explanation.removed_by and peak.box == explanation.removed_by.box):
         lines.append("A better peak is near. " + _describe(peak, explanation, name))
-    lines.append(_other(explanation, name))
+    lines += [_other(explanation, name), _near_misses(explanation, name)]
     if (peak or explanation).rule not in PASSED:
         lines += [_changes(explanation, name), _noise(explanation)]
     return "\n".join(line for line in lines if line)
@@ -194,6 +194,14 @@ def _other(explanation: Explanation, name: Naming) -> str:
     if other.filtered_score is not None:
         score, where = other.filtered_score, f" in the {_FILTERED[other.prefilter]} image"
     return f"The best position besides is {at}, with a score of {score:.2f}{where}{expected}."
+
+
+def _near_misses(explanation: Explanation, name: Naming) -> str:
+    """Write which other positions nearly are matches."""
+    near = (explanation, explanation.nearest_peak, *explanation.best[:2])
+    described = [each.box for each in near if each is not None]
+    others = [name(miss.box.start) for miss in explanation.near_misses if miss.box not in described]
+    return f"Near misses besides: {', '.join(others)}." if others else ""
 
 
 def _changes(explanation: Explanation, name: Naming) -> str:

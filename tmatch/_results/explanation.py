@@ -54,6 +54,8 @@ class Explanation(Decision):
     nearest_peak : Decision or None
         What was decided about the best peak within a quarter of the template's side, if this position was asked for
         and is not reported; None if no such peak has a higher score.
+    near_misses : tuple of Decision
+        Up to five positions that nearly are matches, with the rule that excluded them.
     best : tuple of Decision
         What was decided about up to five best positions, best first: peaks that do not overlap each other by more than
         `max_overlap`.
@@ -81,6 +83,7 @@ class Explanation(Decision):
     threshold: float | None
     matches: int
     nearest_peak: Decision | None = None
+    near_misses: tuple[Decision, ...] = ()
     best: tuple[Decision, ...] = ()
     scale_hint: Hint | None = None
     turn_hint: Hint | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
+from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match
 
 Format = Literal["table", "json", "jsonl", "csv", "coco"]
@@ -69,6 +70,17 @@ def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     names = ("score", "false_alarms", "second_best", "expected_score", "kind")
     scores = {name: getattr(match, name) for name in names}
     return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **scores}
+
+
+def near_miss_rows(misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0) -> list[dict[str, Any]]:
+    """Return near misses as rows: where they are, their scores, and the rule that excluded them."""
+    rows = []
+    for miss in misses:
+        x, y, width, height = (in_units(value, pixel_ratio) for value in miss.box.xywh)
+        names = ("score", "filtered_score", "false_alarms", "rule")
+        values = {name: getattr(miss, name) for name in names}
+        rows.append({"label": miss.label, "x": x, "y": y, "width": width, "height": height, **values})
+    return rows
 
 
 def in_units(pixels: int, pixel_ratio: float) -> int | float:

@@ -9,7 +9,7 @@ from typing import Literal
 from tmatch._detection.candidates import best_in_map, find_best
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
-from tmatch._detection.near_misses import is_open
+from tmatch._detection.near_misses import best_besides, is_open, near_misses
 from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
 from tmatch._results.decisions import CandidateDecision
@@ -29,6 +29,7 @@ class SearchResult:
     searches: list[Search]
     stages: list[StageResult]
     maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
+    criterion: Criterion
 
     @property
     def decisions(self) -> list[CandidateDecision]:
@@ -40,11 +41,25 @@ class SearchResult:
         """The matches, best first."""
         return sorted((each.match for each in self.decisions if each.reported), key=order_of)
 
+    @property
+    def near_misses(self) -> list[CandidateDecision]:
+        """Up to five positions that nearly are matches."""
+        return near_misses(self._found, self.decisions, self.criterion)
+
+    @property
+    def best_besides(self) -> float | None:
+        """The highest score of a peak that is no match and that none explains; None if there is none."""
+        return best_besides(self._found, self.decisions)
+
+    @property
+    def _found(self) -> list[TemplateCandidates]:
+        return [found for stage in self.stages for found in stage.found]
+
     def best(self, resources: Resources) -> Match:
         """Find the best position: in the maps if they were kept, otherwise by scoring once more."""
-        if self.maps:
-            return _best_of(self.searches, [best_in_map(made) for made in self.maps])
-        return best_of(self.searches, resources)
+        maps = [best_in_map(made) for made in self.maps]
+        peaks = maps or find_best(self.searches, resources)
+        return _best_of(self.searches, peaks, self.stages[0].stage.n_tests)
 
 
 def search(
@@ -82,14 +97,20 @@ def search(
             break
     if len(results) < len(stages):
         resources.progress.finish()
-    return SearchResult(searches, results, maps)
+    return SearchResult(searches, results, maps, criterion)
 
 
 def best_of(searches: Sequence[Search], resources: Resources) -> Match:
-    """Find the best position of all templates."""
-    return _best_of(searches, find_best(searches, resources))
+    """Find the best position of all templates, with its false alarms in a search by default."""
+    name = searches[0].metric.name
+    n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
+    return _best_of(searches, find_best(searches, resources), n_stages)
 
 
-def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates]) -> Match:
-    found = [TemplateCandidates(*each, n_tests=len(searches)) for each in zip(searches, peaks, strict=True)]
-    return min((match for each in found for match in each.matches()), key=order_of)
+def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates], n_stages: int) -> Match:
+    n_tests = len(searches) * n_stages
+    found = [TemplateCandidates(*each, n_tests) for each in zip(searches, peaks, strict=True)]
+    best = min((match for each in found for match in each.matches()), key=order_of)
+    one = next(each for each in found if best.label == each.label)
+    [(kind, expected)] = one.compare([one.boxes.index(best.box)])
+    return replace(best, kind=kind, expected_score=expected)

@@ -107,6 +107,7 @@ def explain(
     max_count: options.MaxCount = None,
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
     prefilter: options.PrefilterName = options.PREFILTER,
+    copies_only: options.CopiesOnly = False,
     gray: options.Gray = False,
     metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
@@ -127,9 +128,9 @@ def explain(
     with console.progress("looking for reasons") as progress:
         explanation = tmatch.explain(
             pair.image, sought, at=options.read_position(at), false_alarms=false_alarms, threshold=threshold,
-            max_count=max_count, max_overlap=max_overlap, prefilter=prefilter, metric=metric,
-            mask=pair.masks.get(label), image_mask=pair.image_mask, min_overlap=min_overlap, output=output,
-            channel_axis=pair.channel_axis, progress=progress,
+            max_count=max_count, max_overlap=max_overlap, prefilter=prefilter, copies_only=copies_only,
+            metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask, min_overlap=min_overlap,
+            output=output, channel_axis=pair.channel_axis, progress=progress,
         )  # fmt: skip
     console.print(_as_json(explanation) if form == "json" else explanation.text)
 

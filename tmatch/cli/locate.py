@@ -12,10 +12,12 @@ from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import Resources
 from tmatch._io import pairs, writing
 from tmatch._results import formats
+from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
-from tmatch._search.recipe import Keep, search
+from tmatch._search.recipe import Keep, SearchResult, search
+from tmatch._search.wording import describe_found, describe_near_miss
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of
 
@@ -31,6 +33,7 @@ def locate(
     max_count: options.MaxCount = None,
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
     prefilter: options.PrefilterName = options.PREFILTER,
+    copies_only: options.CopiesOnly = False,
     gray: options.Gray = False,
     metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
@@ -57,7 +60,7 @@ def locate(
     console = console_of(ctx)
     criterion = Criterion.of(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-        prefilter=prefilter,
+        prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
     files = _Files(overlay, heatmap, scores)
     files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
@@ -65,19 +68,28 @@ def locate(
     part = options.read_region(region, pixel_ratio, pixels[0].shape)
     pair = pairs.read_pair(pixels, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
-    matches, best, maps = search.locate(criterion, keep_maps=bool(heatmap or scores))
+    result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
+    misses = [replace(miss, box=search.box_in_image(miss.box)) for miss in result.near_misses]
     if form == "table":
         _print_table(console, matches, pixel_ratio)
     else:
-        rule = {"false_alarms": criterion.false_alarms} if threshold is None else {"threshold": threshold}
-        about = {"image": str(image), **rule}
+        about = {
+            "image": str(image),
+            **_about(result, criterion),
+            "near_misses": formats.near_miss_rows(misses, pixel_ratio),
+        }
         size = pair.image.shape[:2]
         text = formats.format_matches(matches, form, about=about, size=size, pixel_ratio=pixel_ratio)
         if text:
             console.print(text)
-    files.write(search, pixels[0], matches, best, maps)
+    files.write(search, pixels[0], matches, best, list(result.maps))
+    if best is None and form == "table":
+        console.say(describe_found(result))
     if best is not None:
         console.say(_explain_none(best, criterion, pixel_ratio))
+    if best is not None or form == "table":
+        _say_near_misses(console, misses, pixel_ratio)
+    if best is not None:
         raise typer.Exit(NONE_FOUND)
 
 
@@ -131,8 +143,8 @@ class _Search:
 
     def locate(
         self, criterion: Criterion, *, keep_maps: bool
-    ) -> tuple[list[tmatch.Match], tmatch.Match | None, list[ScoreMap]]:
-        """Search once: return the matches; if there are none, the best position; and the maps, if they are kept."""
+    ) -> tuple[SearchResult, list[tmatch.Match], tmatch.Match | None]:
+        """Search once: return the result, the matches and, if there are none, the best position."""
         keep: Keep = "maps" if keep_maps else "candidates"
         with self.console.progress("searching") as progress:
             result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep)
@@ -140,7 +152,7 @@ class _Search:
         if not result.matches:
             with self.console.progress("looking for the best position") as progress:
                 best = self.in_image(result.best(Resources.of(None, progress)))
-        return [self.in_image(match) for match in result.matches], best, list(result.maps)
+        return result, [self.in_image(match) for match in result.matches], best
 
     def _searches(self) -> list[Search]:
         return searches_of(self.matcher, self.image, self.image_mask)
@@ -151,8 +163,11 @@ class _Search:
 
     def in_image(self, match: tmatch.Match) -> tmatch.Match:
         """Return a match in the part as one in the whole image."""
-        start = tuple(s + p.start for s, p in zip(match.box.start, self.part, strict=True))
-        return replace(match, box=replace(match.box, start=start))
+        return replace(match, box=self.box_in_image(match.box))
+
+    def box_in_image(self, box: tmatch.Box) -> tmatch.Box:
+        """Return a box in the part as one in the whole image."""
+        return replace(box, start=tuple(s + p.start for s, p in zip(box.start, self.part, strict=True)))
 
     def draw(self, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
         first = {m.label: tuple(f + p.start for f, p in zip(m.first, self.part, strict=True)) for m in maps}
@@ -198,13 +213,38 @@ class _Files:
             search.console.say(f"written: {written}")
 
 
+def _about(result: SearchResult, criterion: Criterion) -> dict[str, Any]:
+    """Return how it was decided: what was allowed in all, and in each stage."""
+    about: dict[str, Any] = {}
+    if criterion.false_alarms is not None:
+        about["false_alarms"] = criterion.false_alarms
+    if criterion.threshold is not None:
+        about["threshold"] = criterion.threshold
+    if criterion.false_alarms is not None:
+        about["stages"] = [
+            {"prefilter": each.stage.how, "false_alarms": criterion.false_alarms / each.stage.n_tests}
+            for each in result.stages
+        ]
+    return about
+
+
+def _say_near_misses(console: Console, misses: list[CandidateDecision], pixel_ratio: float) -> None:
+    """Say which positions nearly are matches, and why they are none."""
+    if misses:
+        console.say("near misses:" if len(misses) > 1 else "a near miss:")
+    for miss in misses:
+        x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in miss.box.xywh)
+        label = f'"{miss.label}" ' if miss.label else ""
+        console.say(f"  {label}at x={x:g}, y={y:g}, {describe_near_miss(miss)}")
+
+
 def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: float) -> None:
     if not matches:
         return
     from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    names = ("x", "y", "width", "height", "score", "false alarms", "second best")
+    names = ("x", "y", "width", "height", "score", "false alarms", "second best", "kind")
     table = Table(
         Column("label", overflow="fold"), *(Column(name, justify="right", no_wrap=True) for name in names)
     )
@@ -213,7 +253,7 @@ def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: flo
         others = (
             "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
         )
-        table.add_row(Text(match.label), *box, f"{match.score:.3f}", *others)
+        table.add_row(Text(match.label), *box, f"{match.score:.3f}", *others, match.kind or "")
     console.print_table(table)
 
 

@@ -55,6 +55,14 @@ Threshold = Annotated[
         rich_help_panel=_DECISION,
     ),
 ]
+CopiesOnly = Annotated[
+    bool,
+    typer.Option(
+        "--copies-only",
+        help="Report only copies, where template and noise explain all that is seen; not what is similar.",
+        rich_help_panel=_DECISION,
+    ),
+]
 MaxCount = Annotated[
     int | None, typer.Option(metavar="N", help="Maximum number of matches.", rich_help_panel=_DECISION)
 ]
@@ -69,7 +77,8 @@ MaxOverlap = Annotated[
 PrefilterName = Annotated[
     Prefilter,
     typer.Option(
-        help="How image and templates are filtered first. auto: not at all, and if nothing is found, whitened.",
+        help="How image and templates are filtered first. auto: not at all, and whitened as well if that leaves "
+        "a question.",
         rich_help_panel=_DECISION,
     ),
 ]

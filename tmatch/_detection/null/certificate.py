@@ -12,6 +12,9 @@ from tmatch._detection.null.residual import Residuals, beyond_noise
 from tmatch._detection.null.tails import AnalyticTail, evidence_of
 
 CERTIFIED_LIKENESS = 0.8  # look-alikes half hidden by noise reach 0.7 to 0.8
+_EXACT = (
+    0.1  # share of the variance of a window that rounding may be: elsewhere it is the contrast that is faint
+)
 _MAX_EXCESS = 2.5  # what is left, in units of the white noise: clipped and rounded noise is not exact
 _RARE = 0.01  # false alarms of a score in white noise, at most
 _SCORE_ERROR = 2e-4  # of scores in single precision
@@ -25,7 +28,8 @@ def leaves_nothing(
     left: Residuals, white_noise: float, rounding: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Check which windows leave no more than rounding, and which white noise and a plane at most."""
-    return left.left <= rounding, left.level & (left.left <= _MAX_EXCESS * white_noise)
+    exact = (left.left <= rounding) & (left.left <= _EXACT * left.variance)
+    return exact, left.level & (left.left <= _MAX_EXCESS * white_noise)
 
 
 def least_score(positions: float, pixels: float) -> float:
@@ -48,7 +52,8 @@ class Noise:
 
 def may_be_exact(scores: Array, variance: Array, rounding: float) -> NDArray[np.bool_]:
     """Check by their score and variance which windows may leave no more than rounding; scores are not quite exact."""
-    return np.asarray(variance * (1 - np.minimum(scores + _SCORE_ERROR, 1) ** 2) <= rounding)
+    left = 1 - np.minimum(scores + _SCORE_ERROR, 1) ** 2
+    return np.asarray((variance * left <= rounding) & (left <= _EXACT))
 
 
 def may_leave_noise(scores: Array, variance: Array, noise: Noise) -> NDArray[np.bool_]:

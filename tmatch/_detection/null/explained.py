@@ -48,7 +48,9 @@ def footprints_of(cells: NDArray[np.intp], heights: Array, footprints: Array) ->
         there = tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)
         shape: Shape = expected.shape
         ends = [min(c + reach + 1, n) for c, n in zip(cell, shape, strict=True)]
-        part = tuple(slice(s.start - c + reach, e - c + reach) for c, s, e in zip(cell, there, ends, strict=True))
+        part = tuple(
+            slice(s.start - c + reach, e - c + reach) for c, s, e in zip(cell, there, ends, strict=True)
+        )
         target = expected[there]
         np.maximum(target, min(height / levels[number], 1.0) * both[number][part], out=target)
     return expected

@@ -1,0 +1,53 @@
+"""What a search has found, in a sentence or two."""
+
+from tmatch._detection.criterion import Criterion
+from tmatch._results.decisions import CandidateDecision
+from tmatch._search.recipe import SearchResult
+
+REASONS = {
+    "false alarms": "too many false alarms",
+    "unlike": "noise does not explain what a copy lacks",
+    "alike": "no copy",
+}
+
+
+def describe_found(result: SearchResult) -> str:
+    """Write how many matches were found, and how they stand apart; empty if there is nothing to say."""
+    matches = result.matches
+    if not matches:
+        return ""
+    scores = [match.score for match in matches]
+    kinds = [match.kind for match in matches if match.kind is not None]
+    parts = [f"{kinds.count(kind)} {name}" for kind, name in _kinds(len(kinds)) if kind in kinds]
+    low, high = f"{min(scores):.2f}", f"{max(scores):.2f}"
+    span = low if low == high else f"{low} to {high}"
+    counted = f"{len(matches)} found" + (f" ({', '.join(parts)})" if parts else "")
+    besides = result.best_besides
+    other = "" if besides is None else f"; the best position besides scores {besides:.2f}"
+    return f"{counted}, score {span}{other}"
+
+
+def describe_allowed(result: SearchResult, criterion: Criterion) -> str:
+    """Write which stages were searched, and how many false alarms each was allowed; empty for a single stage."""
+    if criterion.false_alarms is None or len(result.stages) == 1:
+        return ""
+    names = {
+        "none": "the image as it is",
+        "whiten": "the whitened image",
+        "bandpass": "the band-passed image",
+    }
+    stages = " and ".join(names[stage.stage.how] for stage in result.stages)
+    share = criterion.false_alarms / result.stages[0].stage.n_tests
+    return f"searched {stages}, with {share:g} false alarms allowed in each"
+
+
+def describe_near_miss(miss: CandidateDecision) -> str:
+    """Write where a near miss lies, without its position, and why it is none."""
+    score = miss.score if miss.filtered_score is None else miss.filtered_score
+    where = "" if miss.filtered_score is None else f" in the {miss.prefilter}ed image"
+    expected = "" if miss.false_alarms is None else f", {miss.false_alarms:.2g} false alarms"
+    return f"score {score or 0:.2f}{where}{expected}: {REASONS[miss.rule]}"
+
+
+def _kinds(count: int) -> list[tuple[str, str]]:
+    return [("copy", "copy" if count == 1 else "copies"), ("alike", "alike")]
