@@ -69,16 +69,18 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
         lambda: search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights[0])),
         lambda: search.cache.get("footprint", lambda: Footprint(search.template, weights)),
     )
+    seen = search if search.unfiltered is None else comparable(search.unfiltered)
     picture = Picture(
-        lambda: noise_levels(search),
-        lambda positions: window_variances(search, positions),
-        lambda positions: residuals(search, positions),
-        lambda: template_variance(search),
+        lambda: noise_levels(seen),
+        lambda positions: window_variances(seen, positions),
+        lambda positions: residuals(seen, positions),
+        None if seen is search else lambda positions: residuals(seen, positions).score,
+        lambda: template_variance(seen),
         pixels=sum(float(w.sum()) for w in weights) ** 2
         / sum(float(np.square(w, dtype=np.float64).sum()) for w in weights),
         least_score=lambda: least_alike_score(search, CERTIFIED_LIKENESS),
-        certifies=not search.filtered and not search.metric.directions,
-        rounding=rounding_of(search),
+        certifies=seen is search and not search.metric.directions,
+        rounding=rounding_of(seen),
     )
     return fit_null(cells, template, picture)
 

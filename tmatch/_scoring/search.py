@@ -51,8 +51,8 @@ class Search:
         What was made of the template alone.
     image_cache : Cache
         What was made of the image alone.
-    filtered : bool
-        Image and template were filtered, so that the noise of the image is not white.
+    unfiltered : Search or None
+        The search before image and template were filtered; None if they were not.
     """
 
     label: str
@@ -68,7 +68,7 @@ class Search:
     single: bool
     cache: Cache
     image_cache: Cache
-    filtered: bool = False
+    unfiltered: "Search | None" = None
 
     @property
     def window(self) -> Shape:

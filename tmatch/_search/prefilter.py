@@ -47,7 +47,7 @@ def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
             template=_apply(kernels, channels),
             cache=Cache(),
             image_cache=image_cache,
-            filtered=True,
+            unfiltered=search,
         )
         for search, channels in zip(searches, templates, strict=True)
     ]

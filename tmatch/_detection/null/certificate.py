@@ -106,10 +106,11 @@ def certify(
 
 def _in_noise(left: Residuals, positions: float, noise: Noise) -> tuple[NDArray[np.bool_], Array]:
     """Check which windows may be the template in white noise; compute the false alarms of their scores as such."""
-    expected = _law(positions, left.pixels, left.score)
+    scores = np.abs(left.score)
+    expected = _law(positions, left.pixels, scores)
     white = left.white & (left.left <= _MAX_EXCESS * noise.white)
     alike = (left.likeness >= CERTIFIED_LIKENESS) & (
-        beyond_noise(left.score, left.variance, noise.white, noise.template) >= CERTIFIED_LIKENESS
+        beyond_noise(scores, left.variance, noise.white, noise.template) >= CERTIFIED_LIKENESS
     )
     return white & alike & (expected <= _RARE), expected
 

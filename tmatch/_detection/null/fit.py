@@ -59,12 +59,14 @@ class Template:
 class Picture:
     """What the fit asks about an image: its noise, the variance of windows, and what is left without the template.
 
-    Windows that leave noise are copies if `certifies`; filtered images have no white noise.
+    Windows that leave noise are copies if `certifies`. Where filtered arrays decide, it is the image as it is, `scores`
+    computes its scores, and nothing is certified: filtered noise is not white.
     """
 
     noise: Callable[[], NoiseLevels]
     variances: Callable[[Array], Array]
     residuals: Callable[[Array], Residuals]
+    scores: Callable[[Array], Array] | None
     template_variance: Callable[[], float]
     pixels: float  # independent ones of a window of white noise
     least_score: Callable[[], float]  # of windows that are alike enough to be certified
@@ -219,8 +221,10 @@ class _Fit:
         """Compute the likeness of the highest peaks beyond the noise."""
         marked = self.highest(self.tops, 0)
         peaks = marked[0]
-        variance = self.window_variances(picture, marked)
-        scores, noise = self.cells.high[peaks].astype(np.float64), picture.noise()
+        variance, noise = self.window_variances(picture, marked), picture.noise()
+        scores = self.cells.high[peaks].astype(np.float64)
+        if picture.scores is not None:
+            scores = picture.scores(self.cells.positions(marked))
         self.likeness[peaks] = beyond_noise(scores, variance, noise.any, self.own_variance)
         self.sure_likeness[peaks] = beyond_noise(scores, variance, noise.white, self.own_variance)
         self.noise_share[peaks] = noise.any / np.maximum(variance, 1e-300)

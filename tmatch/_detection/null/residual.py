@@ -47,9 +47,11 @@ class Residuals:
     ----------
     variance, left : array
         Variance of each window, and of what is left of it, in units of the squared pixels.
+    gain : array
+        By what the template is multiplied.
     white : array of bool
-        Whether nothing of the picture is left: neighbours do not correlate, and means of blocks are no more spread than
-        those of white noise.
+        Whether nothing of the picture is left: neighbours do not correlate, no pixel stands out, and means of blocks
+        are no more spread than those of white noise.
     level : array of bool
         The same once a plane is subtracted, too: light may slope.
     likeness : array
@@ -61,6 +63,7 @@ class Residuals:
 
     variance: Array
     left: Array
+    gain: Array
     white: NDArray[np.bool_]
     level: NDArray[np.bool_]
     likeness: Array
@@ -68,8 +71,9 @@ class Residuals:
 
     @property
     def score(self) -> Array:
-        """The magnitude of the score of each window, in double precision."""
-        return np.sqrt(np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1))
+        """The score of each window, in double precision."""
+        share = np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1)
+        return np.asarray(np.copysign(np.sqrt(share), self.gain))
 
 
 def residuals(search: Search, positions: Positions) -> Residuals:
@@ -135,7 +139,7 @@ class _Template:
 
     Residuals are multiplied by the roots of their weights. Of each window these are summed: the squares of the window;
     the gain; then twice, of the residuals and of the residuals without a plane, their squares, the products of
-    neighbours, and the squares of the sums of blocks of two sizes.
+    neighbours, the largest square, and the squares of the sums of blocks of two sizes.
     """
 
     def __init__(self, channels: Sequence[Array], weights: Sequence[Array], *, joint: bool) -> None:
@@ -155,12 +159,13 @@ class _Template:
             template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
             sums = self._sums(self._centred(windows, weights), weights, template)
             template = np.sqrt(weights) * template
-        squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2:6], sums[:, 6:]
+        n = 3 + len(self.blocks)
+        squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + n], sums[:, 2 + n :]
         total = self._sum(weights)
         white, likeness = self._test(plain, gain, template, weights)
         levelled = white | self._test(level, gain, template, weights)[0]
         pixels = np.broadcast_to(total**2 / self._sum(weights * weights), squares.shape)
-        return Residuals(squares / total, plain[:, 0] / total, white, levelled, likeness, pixels)
+        return Residuals(squares / total, plain[:, 0] / total, gain, white, levelled, likeness, pixels)
 
     @property
     def variance(self) -> float:
@@ -170,10 +175,10 @@ class _Template:
     def least_score(self, likeness: float) -> float:
         """Compute the least score for a likeness: in white noise, what is left of blocks is its spread alone."""
         weights, template = self.weights[None], (np.sqrt(self.weights) * self.values)[None]
-        white = np.zeros((1, 2 + len(self.blocks)))
-        white[0, 0] = self._sum(template * template)[
-            0
-        ]  # noise as strong as the template: its score is root(1/2)
+        white = np.zeros((1, 3 + len(self.blocks)))
+        [white[0, 0]] = self._sum(
+            template * template
+        )  # noise as strong as the template: its score is root(1/2)
         reached = self._test(white, np.ones(1), template, weights)[1][0]
         structure = reached**2 / max(1 - reached**2, 1e-12)
         ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
@@ -198,7 +203,8 @@ class _Template:
             for axis in range(2, scaled.ndim):
                 first, second = _ends(scaled, axis)
                 products += self._sum(first * second)
-            columns += [self._sum(scaled * scaled), products]
+            squares = scaled * scaled
+            columns += [self._sum(squares), products, squares.max(axis=self._axes)]
             columns += [self._sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
         return np.stack(columns, axis=1)
 
@@ -250,8 +256,11 @@ class _Template:
             first, second = _ends(weights, axis)
             pairs += self._sum(first * second)
         white = there & (np.abs(sums[:, 1] / squares) <= _STANDARD_ERRORS * np.sqrt(pairs) / total)
+        pixels = total**2 / self._sum(weights * weights)
+        outlier = np.sqrt(2 * np.log(pixels)) + _STANDARD_ERRORS
+        white &= sums[:, 2] * pixels <= outlier**2 * squares
         likeness = np.zeros(len(sums))
-        for block, block_squares in zip(self.blocks, sums[:, 2:].T, strict=True):
+        for block, block_squares in zip(self.blocks, sums[:, 3:].T, strict=True):
             sizes = _block_sums(weights, block)
             count = self._sum(sizes) ** 2 / self._sum(sizes * sizes)  # of blocks of equal weight
             spread = np.sqrt(2 / np.maximum(count - 1, 1))

@@ -54,7 +54,7 @@ def residual_sums(
     native = tuple(channel.astype(channel.dtype.newbyteorder("="), copy=False) for channel in channels)
     lines = np.stack([np.broadcast_to(_line(weights, axis), weights.shape) for axis in (1, 2)])
     fixed = *map(np.ascontiguousarray, (template, weights, np.sqrt(weights), lines)), np.array(blocks)
-    out = np.empty((len(positions), 2 + 2 * (2 + len(blocks))))
+    out = np.empty((len(positions), 2 + 2 * (3 + len(blocks))))
     for i in range(0, len(positions), _MAX_WINDOWS):
         part = positions[i : i + _MAX_WINDOWS]
         windows = np.empty((len(part), *weights.shape))
@@ -94,7 +94,7 @@ def _residual_sums(
         lines[0].reshape(flat),
         lines[1].reshape(flat),
     )
-    energy, n, pixels = _dot(w, t, t), 2 + len(blocks), template[0].size
+    energy, n, pixels = _dot(w, t, t), 3 + len(blocks), template[0].size
     squares0, squares1, cross = max(_dot(w, l0, l0), 1e-300), max(_dot(w, l1, l1), 1e-300), _dot(w, l0, l1)
     ones = np.ones(pixels)
     left = np.empty(template.shape)
@@ -129,15 +129,17 @@ def _dot(weights: Array, first: Array, second: Array) -> float:
 
 @compiled_reassociating
 def _test_sums(left: Array, blocks: Array, out: Array) -> None:  # noqa: C901
-    """Sum the squares, the products of neighbours, and the squares of sums of blocks."""
-    squares = products = 0.0
+    """Sum the squares and the products of neighbours, find the largest square, sum the squares of sums of blocks."""
+    squares = products = largest = 0.0
     columns = np.empty(left.shape[2])
-    out[2:] = 0
+    out[3:] = 0
     for c in range(len(left)):
         for y in range(left.shape[1]):
             row = left[c, y]
             for x in range(row.size):
-                squares += row[x] * row[x]
+                square = row[x] * row[x]
+                squares += square
+                largest = max(largest, square)
             for x in range(row.size - 1):
                 products += row[x] * row[x + 1]
             if y > 0:
@@ -154,8 +156,8 @@ def _test_sums(left: Array, blocks: Array, out: Array) -> None:  # noqa: C901
                         columns[x] += row[x]
                 for first in range(0, columns.size // width * width, width):
                     total = columns[first : first + width].sum()
-                    out[2 + k] += total * total
-    out[0], out[1] = squares, products
+                    out[3 + k] += total * total
+    out[0], out[1], out[2] = squares, products, largest
 
 
 def explained_by_stronger(
