@@ -10,8 +10,8 @@ from tmatch._arrays.typing import Array, Shape
 from tmatch._detection.null.summary import cell_shape
 from tmatch._scoring.search import Search
 
-_PIXELS = 2**14  # are enough to estimate white noise from, about
-_BLOCKS = 2**8  # are enough to find quiet ones among, about
+_PIXELS = 2**13  # are enough to estimate white noise from, about
+_BLOCKS = 2**7  # are enough to find quiet ones among, about
 _QUIET = 0.1  # share of the blocks of an image that show its noise alone
 _NORMAL_MEDIAN = 0.6745  # of the magnitude of normal noise, in standard deviations
 

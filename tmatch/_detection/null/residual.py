@@ -1,5 +1,6 @@
 """What is left of windows of an image without the template: a copy in white noise leaves white noise."""
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -152,20 +153,25 @@ class _Template:
 
     def compare(self, search: Search, positions: Positions) -> Residuals:
         """Compute the residuals of windows."""
-        weights, sums = self.weights[None], self._compiled_sums(search, positions)
-        template = np.sqrt(weights) * self.values
+        sums, law = self._compiled_sums(search, positions), self._law
         if sums is None:
             windows, weights = self._windows(search, positions)
             template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
             sums = self._sums(self._centred(windows, weights), weights, template)
-            template = np.sqrt(weights) * template
+            law = law if len(weights) == 1 else _law_of(weights, template, self.blocks)
         n = 3 + len(self.blocks)
         squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + n], sums[:, 2 + n :]
-        total = self._sum(weights)
-        white, likeness = self._test(plain, gain, template, weights)
-        levelled = white | self._test(level, gain, template, weights)[0]
-        pixels = np.broadcast_to(total**2 / self._sum(weights * weights), squares.shape)
-        return Residuals(squares / total, plain[:, 0] / total, gain, white, levelled, likeness, pixels)
+        white, likeness = _test(plain, gain, law)
+        levelled = white | _test(level, gain, law)[0]
+        pixels = np.broadcast_to(law.pixels, squares.shape)
+        return Residuals(
+            squares / law.total, plain[:, 0] / law.total, gain, white, levelled, likeness, pixels
+        )
+
+    @functools.cached_property
+    def _law(self) -> "_Law":
+        """What is expected where all pixels of a window are valid."""
+        return _law_of(self.weights[None], self.values[None], self.blocks)
 
     @property
     def variance(self) -> float:
@@ -174,12 +180,11 @@ class _Template:
 
     def least_score(self, likeness: float) -> float:
         """Compute the least score for a likeness: in white noise, what is left of blocks is its spread alone."""
-        weights, template = self.weights[None], (np.sqrt(self.weights) * self.values)[None]
         white = np.zeros((1, 3 + len(self.blocks)))
-        [white[0, 0]] = self._sum(
-            template * template
+        white[0, 0] = (
+            self.variance * self._law.total[0]
         )  # noise as strong as the template: its score is root(1/2)
-        reached = self._test(white, np.ones(1), template, weights)[1][0]
+        reached = _test(white, np.ones(1), self._law)[1][0]
         structure = reached**2 / max(1 - reached**2, 1e-12)
         ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
         return float(np.sqrt(ratio / (1 + ratio)))
@@ -193,19 +198,19 @@ class _Template:
 
     def _sums(self, windows: Array, weights: Array, template: Array) -> Array:
         """Sum in NumPy operations."""
-        energy = self._sum(weights * template * template)
-        gain = self._sum(weights * windows * template) / np.maximum(energy, 1e-300)
+        energy = _sum(weights * template * template)
+        gain = _sum(weights * windows * template) / np.maximum(energy, 1e-300)
         left = windows - self._each(gain) * template
-        columns = [self._sum(weights * windows * windows), gain]
+        columns = [_sum(weights * windows * windows), gain]
         for each in (left, self._levelled(left, weights)):
             scaled = np.sqrt(weights) * each
             products = np.zeros(len(scaled))
             for axis in range(2, scaled.ndim):
                 first, second = _ends(scaled, axis)
-                products += self._sum(first * second)
+                products += _sum(first * second)
             squares = scaled * scaled
-            columns += [self._sum(squares), products, squares.max(axis=self._axes)]
-            columns += [self._sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
+            columns += [_sum(squares), products, squares.max(axis=self._axes)]
+            columns += [_sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
         return np.stack(columns, axis=1)
 
     def _windows(self, search: Search, positions: Positions) -> tuple[Array, Array]:
@@ -241,36 +246,9 @@ class _Template:
             line = line - (weights * line).sum(axis=self._axes, keepdims=True) / weights.sum(
                 axis=self._axes, keepdims=True
             )
-            slope = self._sum(weights * left * line) / np.maximum(self._sum(weights * line * line), 1e-300)
+            slope = _sum(weights * left * line) / np.maximum(_sum(weights * line * line), 1e-300)
             left = left - self._each(slope) * line
         return left
-
-    def _test(
-        self, sums: Array, gain: Array, template: Array, weights: Array
-    ) -> tuple[NDArray[np.bool_], Array]:
-        """Test whether residuals are white, and bound the likeness."""
-        there = sums[:, 0] > 0
-        squares, total = np.where(there, sums[:, 0], np.inf), self._sum(weights)
-        pairs = np.zeros(len(weights))
-        for axis in range(2, weights.ndim):
-            first, second = _ends(weights, axis)
-            pairs += self._sum(first * second)
-        white = there & (np.abs(sums[:, 1] / squares) <= _STANDARD_ERRORS * np.sqrt(pairs) / total)
-        pixels = total**2 / self._sum(weights * weights)
-        outlier = np.sqrt(2 * np.log(pixels)) + _STANDARD_ERRORS
-        white &= sums[:, 2] * pixels <= outlier**2 * squares
-        likeness = np.zeros(len(sums))
-        for block, block_squares in zip(self.blocks, sums[:, 3:].T, strict=True):
-            sizes = _block_sums(weights, block)
-            count = self._sum(sizes) ** 2 / self._sum(sizes * sizes)  # of blocks of equal weight
-            spread = np.sqrt(2 / np.maximum(count - 1, 1))
-            scale = count / np.maximum(count - 1, 1) * total / self._sum(sizes) / squares
-            ratio = block_squares * scale
-            white &= ratio <= 1 + _STANDARD_ERRORS * spread
-            structure = gain * gain * self._sum(_block_sums(template, block) ** 2) * scale
-            rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * spread
-            likeness = np.maximum(likeness, np.sqrt(structure / (structure + rest)))
-        return white, likeness
 
     def _blocks(self) -> Iterator[tuple[int, ...]]:
         """Choose the shapes of blocks."""
@@ -278,9 +256,6 @@ class _Template:
         for count in _BLOCKS:
             side = max(2, round(count ** (1 / len(shape))))
             yield tuple(max(1, n // side) for n in shape)
-
-    def _sum(self, values: Array) -> Array:
-        return np.asarray(values.sum(axis=tuple(range(1, values.ndim))))
 
     def _each(self, values: Array) -> Array:
         return values.reshape(-1, *(1 for _ in self._axes))
@@ -299,3 +274,55 @@ def _block_sums(values: Array, cells: tuple[int, ...]) -> Array:
         whole = values[(*(slice(None),) * axis, slice(n * side))]
         values = whole.reshape(*values.shape[:axis], n, side, *values.shape[axis + 1 :]).sum(axis=axis + 1)
     return values
+
+
+@dataclass(frozen=True)
+class _Law:
+    """What is expected of the sums of windows of white noise; one value for each window, or for all.
+
+    `blocks` holds for each size the standard error of the variance of block means, the factor from squared sums of
+    blocks to that variance, and that of the template for a gain of 1.
+    """
+
+    total: Array
+    pixels: Array
+    correlation: Array  # of neighbours, at most
+    outlier: Array  # square of a pixel, in units of the mean square, at most
+    blocks: list[tuple[Array, Array, Array]]
+
+
+def _law_of(weights: Array, template: Array, blocks: Sequence[tuple[int, ...]]) -> _Law:
+    """Compute what is expected of windows whose pixels have weights."""
+    total, pairs = _sum(weights), np.zeros(len(weights))
+    for axis in range(2, weights.ndim):
+        first, second = _ends(weights, axis)
+        pairs += _sum(first * second)
+    pixels = total**2 / _sum(weights * weights)
+    outlier = (np.sqrt(2 * np.log(pixels)) + _STANDARD_ERRORS) ** 2
+    parts = []
+    for block in blocks:
+        sizes = _block_sums(weights, block)
+        count = _sum(sizes) ** 2 / _sum(sizes * sizes)  # of blocks of equal weight
+        factor = count / np.maximum(count - 1, 1) * total / _sum(sizes)
+        structure = factor * _sum(_block_sums(np.sqrt(weights) * template, block) ** 2)
+        parts.append((np.sqrt(2 / np.maximum(count - 1, 1)), factor, structure))
+    return _Law(total, pixels, _STANDARD_ERRORS * np.sqrt(pairs) / total, outlier, parts)
+
+
+def _test(sums: Array, gain: Array, law: _Law) -> tuple[NDArray[np.bool_], Array]:
+    """Test whether residuals are white, and bound the likeness."""
+    there = sums[:, 0] > 0
+    squares = np.where(there, sums[:, 0], np.inf)
+    white = there & (np.abs(sums[:, 1]) <= law.correlation * squares)
+    white &= sums[:, 2] * law.pixels <= law.outlier * squares
+    likeness = np.zeros(len(sums))
+    for block_squares, (spread, factor, template) in zip(sums[:, 3:].T, law.blocks, strict=True):
+        ratio, structure = block_squares * factor / squares, gain * gain * template / squares
+        white &= ratio <= 1 + _STANDARD_ERRORS * spread
+        rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * spread
+        likeness = np.maximum(likeness, np.sqrt(structure / (structure + rest)))
+    return white, likeness
+
+
+def _sum(values: Array) -> Array:
+    return np.asarray(values.sum(axis=tuple(range(1, values.ndim))))
