@@ -310,53 +310,299 @@ def suppress(matches, max_overlap):
 
 # --- false alarms ---------------------------------------------------------------------------------
 
+NEARLY_1 = 1 - 2**-12  # higher scores count as this one
+COPY_SCORES = 1.0, 0.95, 0.85, 0.7, 0.5, 0.35  # of the copies that side lobes are computed for
+REACH = 5  # cells
 
-def evidence(score, usual):
+
+class _Map:
+    """A score map in cells, each a tuple of indices; `height` has the peaks (0) and the negated minima (1) of them."""
+
+    def __init__(self, scores, valid, window):
+        self.size = [max(1, round(n / 4)) for n in window]
+        members = {}
+        for place in np.ndindex(scores.shape):
+            cell = members.setdefault(self.cell(place), [])
+            if valid[place]:
+                cell.append(float(np.float32(scores[place])))
+        self.cells = [*members]
+        self.high = {c: max([0, *members[c]]) for c in members}
+        self.height = [
+            {c: min(max([0, *(sign * s for s in members[c])]), NEARLY_1) for c in members} for sign in (1, -1)
+        ]
+        shape = np.add(self.cells[-1], 1)
+        self.squares, self.count = np.zeros(shape), np.zeros(shape)
+        for c, each in members.items():
+            self.squares[c], self.count[c] = sum(s**2 for s in each), len(each)
+        self.everywhere = self.squares.sum() / max(self.count.sum(), 1)
+        self.variance = self._variances()
+
+    def cell(self, place):
+        return tuple(int(p) // n for p, n in zip(place, self.size, strict=True))
+
+    def neighbours(self, cell):
+        near = (tuple(map(int, np.add(cell, step) - 1)) for step in np.ndindex((3,) * len(cell)))
+        return [c for c in near if c in self.high]
+
+    def tops(self, sign):
+        """The cells whose extremum is as good as any next to it."""
+        good = {c: -np.log(1 - self.height[sign][c] ** 2) / self.variance[c] for c in self.cells}
+        return [
+            c for c in self.cells if good[c] > 0 and 1.001 * good[c] >= max(map(good.get, self.neighbours(c)))
+        ]
+
+    def _variances(self):
+        """Half the mean square of the whole map, half that of a ring, or of the cells about it if scores are smooth."""
+        in_ring = {}
+        for c in self.cells:
+            (squares, n), (inner, n_inner) = (self._within(c, reach) for reach in (8, 4))
+            here = (squares - inner) / (n - n_inner) if n > n_inner else self.everywhere
+            in_ring[c] = (here + self.everywhere) / 2
+        self.smooth = np.median([*in_ring.values()]) > 0.1
+        if not self.smooth:
+            return in_ring
+        about = {c: self._within(c, 1) for c in self.cells}
+        return {c: ((s / n if n else self.everywhere) + self.everywhere) / 2 for c, (s, n) in about.items()}
+
+    def _within(self, cell, reach):
+        part = tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)
+        return self.squares[part].sum(), self.count[part].sum()
+
+
+def evidence(score, variance):
     """How unlikely a score is where scores have this mean square."""
     score = min(max(score, 0), 1 - 1e-9)
-    return -(1 - usual) / (2 * usual) * np.log(1 - score**2)
+    return -(1 - variance) / (2 * variance) * np.log(1 - score**2)
 
 
-def chance(scores, valid, window):
-    """A function of place and score that gives the false alarms; the map must have enough peaks to learn from."""
-    size = [max(1, round(n / 4)) for n in window]
-    cells = {}
-    for place in np.ndindex(scores.shape):
-        cell = tuple(p // n for p, n in zip(place, size, strict=True))
-        cells.setdefault(cell, [])
-        if valid[place]:
-            cells[cell].append(float(scores[place]))
-    around = {
-        cell: [
-            near
-            for step in np.ndindex((3,) * scores.ndim)
-            if (near := tuple(np.add(cell, step) - 1)) in cells
+def around_copy(template):
+    """For each shift, the scores expected there around copies of the scores above: highest and negated lowest ones.
+
+    The ground around the copy is as high as its mean, as the median of its rim, or more of the template.
+    """
+    content = template - template.mean()
+    content = content / np.sqrt(np.sum(content**2))
+    last = [n - 1 for n in content.shape]
+    on_rim = [any(i in (0, n) for i, n in zip(p, last, strict=True)) for p in np.ndindex(content.shape)]
+    grounds = []
+    for ground in (0, np.median(content[np.reshape(on_rim, content.shape)])):
+        canvas = np.full([3 * n - 2 for n in content.shape], ground, np.float64)
+        canvas[tuple(slice(n, 2 * n + 1) for n in last)] = content
+        grounds.append(
+            {place: (np.sum(content * w), w.size * np.var(w)) for place, w in windows(canvas, content.shape)}
+        )
+    out = np.zeros((len(COPY_SCORES), 2, *(2 * n - 1 for n in content.shape)))
+    for place in grounds[0]:
+        for level, score in enumerate(COPY_SCORES):
+            noise = max(1 / score**2 - 1, 2e-3)
+            expected = [each[place][0] / np.sqrt(each[place][1] + noise) for each in grounds]
+            expected.append(score * grounds[0][place][0])
+            out[(level, 0, *place)] = min(max(*expected, 0), 1)
+            out[(level, 1, *place)] = min(max(*(-e for e in expected), 0), 1)
+    return out
+
+
+def around_in_cells(template, size):
+    """The highest of those for each difference of cells: of all shifts from one cell to another, ends and all."""
+    beside, found = around_copy(template), {}
+    middle = [n // 2 for n in beside.shape[2:]]
+    for step in itertools.product(range(-REACH, REACH + 1), repeat=len(size)):
+        bounds = [(m + (d - 1) * n, m + (d + 1) * n) for d, n, m in zip(step, size, middle, strict=True)]
+        part = beside[(..., *(slice(max(a, 0), max(b + 1, 0)) for a, b in bounds))]
+        found[step] = (
+            part.max(axis=tuple(range(2, part.ndim))) if part.size else np.zeros((len(COPY_SCORES), 2))
+        )
+    return found
+
+
+def lobe(lobes, height, step, sign=0):
+    """The score expected so many cells from a copy; of the other sign from a minimum."""
+    if max(map(abs, step)) > REACH:
+        return 0
+    level = max(i for i, score in enumerate(COPY_SCORES) if score >= height)
+    return lobes[step][level][sign] * height / COPY_SCORES[level]
+
+
+def _side_lobes(grid, tops, lobes):
+    """The extrema that are no higher than expected beside a higher one that is none itself."""
+    root = np.sqrt(np.median([*grid.variance.values()]))
+    strong = [(grid.height[s][c], s, c) for s in (0, 1) for c in tops[s] if grid.height[s][c] >= 2.5 * root]
+    strong.sort(key=lambda each: (-each[0] * (0.9 if each[1] else 1), *each[1:]))
+    found, others = set(), []
+    for height, sign, cell in strong:
+        steps = [tuple(map(int, np.subtract(cell, c))) for _, _, c in others]
+        beside = [lobe(lobes, h, d, s ^ sign) for (h, s, _), d in zip(others, steps, strict=True)]
+        expected = max(beside, default=0)
+        if expected >= 2 * root and height <= 1.1 * expected + 2.5 * root:
+            found.add((sign, cell))
+        else:
+            others.append((height, sign, cell))
+    return found
+
+
+class _Pareto:
+    """The tail of the largest values, each to the power of 0.8."""
+
+    def __init__(self, values):
+        powers = sorted((q**0.8 for q in values), reverse=True)
+        n = len(powers)
+        self.k = min(max(20, int(0.03 * n)), max(n // 2, 1), n - 1)
+        self.start = powers[self.k]
+        self.scale = max(np.mean(powers[: self.k]) - self.start, 0.02 * self.start, 1e-9)
+
+    def __call__(self, value):
+        beyond = (value**0.8 - self.start) / self.scale
+        return self.k / 2 * ((1 + beyond / self.k) ** -self.k if beyond > 0 else np.exp(min(-beyond, 50)))
+
+
+def _group(peaks, minima, scores):
+    """How many of the best peaks are above the widest gap that the tail below it hardly has, and the gap's chance."""
+    order = sorted(range(len(peaks)), key=lambda i: -peaks[i])
+    powers, lows = [peaks[i] ** 0.8 for i in order], sorted((q**0.8 for q in minima), reverse=True)
+    widths = []
+    for m in range(1, len(order) + 1):
+        below = powers[m] if m < len(order) else 0
+        widths.append(powers[m - 1] - max(below, lows[min(m // 10, len(lows) - 1)]))
+    possible = [
+        m
+        for m in range(2, len(order) + 1)
+        if min(scores[i] for i in order[:m]) >= 0.6 and widths[m - 1] > 0 and len(order) + len(lows) - m >= 8
+    ]
+    possible.sort(key=lambda m: -m * widths[m - 1])
+    gaps = []
+    for m in possible[:40]:
+        rest = [peaks[i] for i in order[m:]] + minima
+        if len(rest) < 16:
+            continue
+        tail = _Pareto(rest)
+        chance = m * (1 + m * widths[m - 1] / (tail.k * tail.scale)) ** -tail.k
+        allowed = 1e-6 if min(scores[i] for i in order[:m]) >= 0.7 else 1e-10
+        if widths[m - 1] >= 0.7 * tail.scale and chance <= allowed:
+            gaps.append((widths[m - 1], m, chance))
+    if not gaps:
+        return [], 1
+    widest, m, chance = max(gaps)
+    if widths[0] >= 0.6 * widest and scores[order[0]] - scores[order[1]] >= 0.05:
+        return [], 1
+    return order[:m], chance
+
+
+def _group_by_both(near, flat, scores):
+    """The larger of the groups by two kinds of evidence, of peaks and minima, that is nearly one by the other, too."""
+    best = [], 1
+    for (peaks, minima), (others, other_minima) in ((near, flat), (flat, near)):
+        members, chance = _group(peaks, minima, scores)
+        if len(members) <= len(best[0]):
+            continue
+        least = np.quantile([others[i] for i in members], 0.1)
+        intruders = [q for i, q in enumerate(others) if i not in members and q >= least]
+        intruders += [q for q in other_minima if q >= least]
+        alike = np.quantile([scores[i] for i in members], 0.1) >= 0.7
+        if alike and len(intruders) <= 0.2 * len(members):
+            best = members, chance
+    return best
+
+
+def _left_out(peaks, scores, minima):
+    """How many of the best peaks are not fitted: the best, and further ones that can only be copies."""
+    if sum(score >= 0.7 for score in scores) <= 1 or len(minima) < 2:
+        return 1
+    tail, count = _Pareto(minima), 1
+    order = sorted(range(len(peaks)), key=lambda i: -peaks[i])
+    for m, i in enumerate(order, 1):
+        if scores[i] < 0.7 or 2 * tail(peaks[i]) >= 1e-4:
+            break
+        below = peaks[order[m]] ** 0.8 if m < len(order) else 0
+        if peaks[i] ** 0.8 - below > 3 * tail.scale:
+            count = m
+    return count
+
+
+def own_pixels(template):
+    """Independent pixels of a template: as many as there are over the sum of its squared autocorrelation."""
+    content = template - template.mean()
+    canvas = np.pad(content, [(n - 1, n - 1) for n in content.shape])
+    products = correlate_valid(canvas, content)
+    return max(1, template.size / np.sum((products / products.max()) ** 2))
+
+
+def reached_by_noise(score, pixels):
+    """How often a correlation of white noise with so many pixels is above a score: the integral of its density."""
+
+    def integral(low):
+        angles = low + (np.pi / 2 - low) * (np.arange(4000) + 0.5) / 4000
+        return np.sum(np.cos(angles) ** (pixels - 2)) * (np.pi / 2 - low)
+
+    return integral(np.arcsin(min(score, 1 - 1e-9))) / (2 * integral(0))
+
+
+def _white_noise(grid, peaks, lobes, template):
+    """False alarms where there is too little to fit: of white noise, as in the cells that copies do not reach."""
+    highest = max(grid.high.values())
+    best = [c for c in grid.cells if grid.high[c] > 0 and 1.001 * grid.high[c] >= highest]
+    best += [c for c in peaks if grid.height[0][c] >= 0.7]
+    root = np.sqrt(np.median([*grid.variance.values()]))
+    free = []
+    for cell in grid.cells:
+        steps = [tuple(map(int, np.subtract(cell, c))) for c in best]
+        beside = [
+            lobe(lobes, grid.height[0][c], d, s) for c, d in zip(best, steps, strict=True) for s in (0, 1)
         ]
-        for cell in cells
-    }
-    squares = {cell: [score**2 for near in around[cell] for score in cells[near]] for cell in cells}
-    everywhere = np.mean([score**2 for cell in cells.values() for score in cell])
-    usual = {cell: (np.mean(squares[cell] or [0]) + everywhere) / 2 for cell in cells}
+        if max(beside, default=0) < max(0.15, 1.5 * root):
+            free.append(cell)
+    total = grid.count.sum()
+    if sum(grid.count[c] for c in free) < 0.01 * total:
+        mean = {c: grid.squares[c] / grid.count[c] for c in grid.cells if grid.count[c]}
+        free = [c for c in mean if mean[c] <= np.quantile([*mean.values()], 0.1)]
+    variance = sum(grid.squares[c] for c in free) / sum(grid.count[c] for c in free)
+    n_free = sum(grid.count[c] > 0 for c in free)
+    own = own_pixels(template)
+    measured = min(max(1 - 2 / np.sqrt(n_free), 0) / variance, 4 * own)
+    pixels = max(min(1 / variance, max(own, measured)), 1.1)
+    return lambda _place, score: total * reached_by_noise(score, pixels)
 
-    def tops(sign):
-        found = {
-            c: evidence(min(max([0, *(sign * s for s in cells[c])]), 1 - 2**-12), usual[c]) for c in cells
-        }
+
+def chance(scores, valid, template):
+    """A function of place and score that gives the false alarms, and how many extrema its tail is fitted to."""
+    template = np.asarray(template, np.float64)
+    grid = _Map(scores, valid, template.shape)
+    lobes = around_in_cells(template, grid.size)
+    tops = [grid.tops(sign) for sign in (0, 1)]
+    explained = _side_lobes(grid, tops, lobes)
+    peaks, minima = ([c for c in tops[s] if (s, c) not in explained] for s in (0, 1))
+    if len(minima) < 8 or len(peaks) + len(minima) <= 16:
+        return _white_noise(grid, peaks, lobes, template), 0
+
+    def all_evidence(variance):
         return [
-            c for c in cells if found[c] > 0 and all(1.001 * found[c] >= found[near] for near in around[c])
-        ], found
+            [evidence(grid.height[s][c], variance[c]) for c in part] for s, part in enumerate((peaks, minima))
+        ]
 
-    (peaks, height), (hollows, depth) = tops(1), tops(-1)
-    peaks, hollows = sorted((height[c] for c in peaks), reverse=True), [depth[c] for c in hollows]
-    pool = sorted([q**0.8 for q in [*peaks[1:], *hollows]], reverse=True)
-    k = max(20, int(0.03 * len(pool)))
-    u, b = pool[k], max(np.mean(pool[:k]) - pool[k], 0.02 * pool[k])
+    heights = [grid.height[0][c] for c in peaks]
+    near, copies, chance_of_copies = all_evidence(grid.variance), set(), 1
+    if not grid.smooth:
+        members, chance_of_copies = _group_by_both(
+            near, all_evidence(dict.fromkeys(grid.cells, grid.everywhere)), heights
+        )
+        copies = {peaks[i] for i in members}
+        least = min((heights[i] for i in members), default=2), min((near[0][i] for i in members), default=0)
+        copies |= {  # as good as one, if beside another
+            c
+            for s, c in explained
+            if s == 0
+            and grid.height[0][c] >= least[0]
+            and evidence(grid.height[0][c], grid.variance[c]) >= least[1]
+        }
+    fitted = sorted(near[0], reverse=True)[_left_out(near[0], heights, near[1]) :] + near[1]
+    if len(fitted) < 16:
+        return _white_noise(grid, peaks, lobes, template), 0
+    tail = _Pareto(fitted)
 
     def false_alarms(place, score):
-        score = min(score, 1 - 2**-12)
-        beyond = (
-            evidence(score, usual[tuple(p // n for p, n in zip(place, size, strict=True))]) ** 0.8 - u
-        ) / b
-        return k / 2 * (1 + beyond / k) ** -k if beyond > 0 else k / 2 * np.exp(min(-beyond, 50))
+        cell = grid.cell(place)
+        expected = tail(evidence(min(score, NEARLY_1), grid.variance[cell]))
+        if cell in copies and score >= grid.high[cell] - 2e-4:
+            return min(expected, chance_of_copies)
+        return expected
 
-    return false_alarms
+    return false_alarms, len(fitted)

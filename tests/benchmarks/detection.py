@@ -2,8 +2,8 @@
 
     python tests/benchmarks/detection.py --study absent
 
-Five studies, all through `tmatch.locate`; with --pictures in the pictures of a folder instead of those that are at
-hand. Every trial has a seed of its own, so that results do not depend on --workers. The last line is the whole in JSON.
+All studies search by `tmatch.locate`; with --pictures in the images of a folder instead of those that are at hand.
+Every trial has a seed of its own, so that results do not depend on --workers. The last line is the whole in JSON.
 """
 
 import argparse
@@ -12,68 +12,70 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import multiprocessing
 import os
 import platform
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import DATASETS, rounded
+from detection_cases import cases
+from detection_copies import many, twins
+from detection_scenes import (
+    SIGNAL_LENGTH,
+    SIGNALS,
+    Scene,
+    draw,
+    files_of,
+    noisy_photo,
+    other_photo,
+    photos_of,
+    scan,
+    screen,
+    signal,
+    small_photo,
+)
+from detection_trials import (
+    LEVEL,
+    MIRRORED,
+    PREFILTERS,
+    PROTOTYPE,
+    STUDIES,
+    THRESHOLD,
+    One,
+    Pixels,
+    Rule,
+    Trial,
+    Tried,
+    beside_thresholds,
+    by,
+    count_of,
+    print_head,
+    print_row,
+    run,
+    run_trials,
+    share_of,
+    standard_error,
+    times_of,
+    trials_of,
+    try_rules,
+    verdict,
+)
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 import tmatch
 
-Picture = NDArray[Any]
-One = tuple[
-    str, list[tuple[int, ...]], list[float]
-]  # what was sought; of each rule: what it came to, milliseconds
-Rule = Callable[[Picture, Picture, float], list[tmatch.Match]]  # image, template, false alarms allowed
-
-BUNDLED = {
-    "astronaut", "brick", "camera", "cell", "chelsea", "clock_motion", "coffee", "coins", "grass", "gravel",
-    "hubble_deep_field", "ihc", "moon", "motorcycle_left", "page", "retina", "rocket", "text",
-}  # fmt: skip
-SIDES, LEAST_CONTRAST = (16, 64), 8  # of templates: pixels, and grey levels
-LEVELS = (0.1, 0.05, 0.01)  # false alarms allowed where the template is absent
-LEVEL = 0.01  # and where it is present
-LEEWAY = 1.5  # how many times what was asked for is still right
-PREFILTERS = ("none", "whiten", "bandpass", "auto")
-THRESHOLD, PROTOTYPE, MIRRORED = "score >= 0.8", "prototype", "prototype, mirrored"
 OTHERS = (THRESHOLD, PROTOTYPE, MIRRORED)
+LEVELS = (0.1, 0.05, 0.01)  # false alarms allowed where the template is absent
+ALIKE = 0.7  # score of objects that share half of what is seen
+LEEWAY = 1.5  # how many times what was asked for is still right
 PRESENT_STATED = {25: 0.52, 50: 0.49, 80: 0.32}  # share found, by sigma of the noise in grey levels
 SMOOTH_BARS = {10: 0.42, 25: 0.19, 50: 0.09, 80: 0.08}
 NOISE_SIDE, NOISE_BLURS, NOISE_TEMPLATES, NOISE_BAR = 256, (0, 1, 2), (7, 15, 31), (0.5, 1.5)
 NOISE_BITS = {64: "floats", 8: "8 bits"}
-STUDIES = ("absent", "noise", "present", "smooth", "datasets")
-TRIALS = {"absent": 2000, "noise": 150, "present": 500, "smooth": 500}
-
-
-class Trial(NamedTuple):
-    """One search, by several rules."""
-
-    study: str
-    number: int
-    rules: tuple[str, ...]
-    seed: int
-    folder: Path | None = None
-    setting: tuple[int, ...] = ()
-
-    def rng(self, *more: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, STUDIES.index(self.study), self.number, *more])
-
-
-class Tried(NamedTuple):
-    """What came of some trials."""
-
-    about: list[str]
-    values: NDArray[np.float64]  # (trials, rules, what is counted)
-    ms: NDArray[np.float64]  # (trials, rules)
 
 
 def main() -> None:
@@ -82,39 +84,45 @@ def main() -> None:
     os.environ.setdefault("TMATCH_ENGINE", "numba" if importlib.util.find_spec("numba") else "numpy")
     found = describe(options)
     print(", ".join(f"{name} {value}" for name, value in found.items()))
-    chosen = [options.study] if options.study != "all" else list(STUDIES)
-    if options.study == "all" and options.pictures is None:
-        chosen.remove("smooth")
-        print("smooth is left out: it needs --pictures, a folder of smooth photographs")
-    for study in chosen:
+    for study in chosen_of(options):
         begin = time.perf_counter()
         found[study] = RUNS[study](options)
         print(f"{time.perf_counter() - begin:.0f} s", flush=True)
     print(f"\n{json.dumps(rounded(found))}")
 
 
+def chosen_of(options: argparse.Namespace) -> list[str]:
+    """Return the studies that were asked for."""
+    if "all" not in options.study:
+        return list(dict.fromkeys(options.study))
+    if options.pictures is not None:
+        return list(STUDIES)
+    print("smooth is left out: it needs --pictures, a folder of smooth photographs")
+    return [study for study in STUDIES if study != "smooth"]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", choices=[*STUDIES, "all"], default="all")
+    parser.add_argument("--study", choices=[*STUDIES, "all"], nargs="+", default=["all"])
     parser.add_argument("--trials", type=int, help="of each study, or of each of its settings")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="search its pictures instead")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="search its images instead")
     parser.add_argument("--prefilter", choices=PREFILTERS, nargs="+", help="only these")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, metavar="PROCESSES")
     options = parser.parse_args()
     if options.workers < 1 or options.seed < 0 or (options.trials is not None and options.trials < 1):
         parser.error("--trials and --workers are at least 1, --seed at least 0")
-    if options.study == "smooth" and options.pictures is None:
+    if "smooth" in options.study and options.pictures is None:
         parser.error("--study smooth needs --pictures, a folder of smooth photographs")
     if options.pictures is not None and not options.pictures.is_dir():
         parser.error(f"--pictures {options.pictures} is no folder")
-    if options.study != "datasets" and len(files_of(options.pictures)) < 2:
-        parser.error(f"--pictures {options.pictures} holds fewer than two pictures")
+    if options.study != ["datasets"] and len(files_of(options.pictures)) < 2:
+        parser.error(f"--pictures {options.pictures} holds fewer than two images")
     return options
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return what the numbers depend on."""
     packages = ("tmatch", "numpy", "scipy", "scikit-image", "pillow")
     return {
         "Python": platform.python_version(),
@@ -125,174 +133,34 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-# --- pictures -------------------------------------------------------------------------------------
-
-
-def files_of(folder: Path | None) -> list[Path]:
-    """The pictures of a folder; without one those that come with scikit-image, and the raccoon."""
-    if folder is not None:
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in Image.registered_extensions())
-    spec = importlib.util.find_spec("skimage")
-    bundled = sorted((Path(spec.origin).parent / "data").iterdir())
-    return [p for p in bundled if p.stem in BUNDLED] + [DATASETS / "raccoon" / "face_gray.png"]
-
-
-@functools.lru_cache(maxsize=1)
-def pictures_of(folder: Path | None) -> dict[str, Picture]:
-    """Grey pictures of 8 bits by name, none too large, none too small for a template."""
-    most = 900 if folder is None else 800
-    pictures = {p.parent.name if p.stem == "face_gray" else p.stem: grey(p, most) for p in files_of(folder)}
-    return {name: pixels for name, pixels in pictures.items() if min(pixels.shape) >= 2 * SIDES[1]}
-
-
-def grey(path: Path, most: int) -> Picture:
-    with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file).convert("L")
-    picture.thumbnail((most, most), Image.Resampling.LANCZOS)
-    return np.asarray(picture)
-
-
-def cut(picture: Picture, rng: np.random.Generator) -> tmatch.Box | None:
-    """Choose a piece that shows something."""
-    for _ in range(1000):
-        shape = tuple(rng.integers(SIDES[0], SIDES[1] + 1, 2).tolist())
-        start = tuple(int(rng.integers(n - k + 1)) for n, k in zip(picture.shape, shape, strict=True))
-        box = tmatch.Box(start, shape)
-        if picture[box.slices].std() >= LEAST_CONTRAST:
-            return box
-    return None
-
-
-def draw(pictures: dict[str, Picture], rng: np.random.Generator, count: int) -> tuple[list[str], tmatch.Box]:
-    """Choose so many pictures, and a piece of the last."""
-    for _ in range(1000):
-        names = [str(name) for name in rng.choice(list(pictures), count, replace=False)]
-        box = cut(pictures[names[-1]], rng)
-        if box:
-            return names, box
-    msg = f"no picture has a piece with a standard deviation of {LEAST_CONTRAST} grey levels"
-    raise ValueError(msg)
-
-
-# --- rules ----------------------------------------------------------------------------------------
-
-
-def rule_of(name: str) -> Rule:
-    if name == THRESHOLD:
-        return lambda image, template, _: tmatch.locate(image, template, threshold=0.8, workers=1)
-    if name in (PROTOTYPE, MIRRORED):
-        return functools.partial(by_prototype, mirrored=name == MIRRORED)
-    return lambda image, template, level: tmatch.locate(
-        image, template, false_alarms=level, prefilter=name, workers=1
-    )
-
-
-def by_prototype(image: Picture, template: Picture, level: float, *, mirrored: bool) -> list[tmatch.Match]:
-    """The rule that tmatch was designed after: the tail of all local maxima but the best one is exponential.
-
-    Those of the template's mirror images, which are not there, may be put to the others.
-    """
-    places, scores, heights = peaks_of(image, template)
-    others = mirror_images(template) if mirrored else []
-    pools = [np.delete(heights, heights.argmax()), *(peaks_of(image, other)[2] for other in others)]
-    pool = np.sort(np.concatenate(pools))
-    if len(pool) < 2:
-        return []
-    k = max(len(pool) // 10, 1)
-    least, tail = pool[-k - 1], pool[-k:]
-    expected = k / len(pools) * np.exp(-(heights - least) / max((tail - least).mean(), 1e-9))
-    matches = [
-        tmatch.Match(tmatch.Box(tuple(places[i].tolist()), template.shape), scores[i])
-        for i in np.flatnonzero(expected <= level)
-    ]
-    return tmatch.non_max_suppression(matches)
-
-
-def peaks_of(image: Picture, template: Picture) -> tuple[NDArray[Any], ...]:
-    """All local maxima of the score map: where they are, their scores, and these on a scale without an end."""
-    scores = tmatch.match_template(image, template, workers=1)
-    places = tmatch.find_peaks(scores, threshold=-1)
-    found = scores[tuple(places.T)]
-    return places, found, np.arctanh(np.clip(found, -1 + 1e-9, 1 - 1e-9))
-
-
-def mirror_images(template: Picture) -> list[Picture]:
-    """The template mirrored and turned as far as its shape allows: 3 ways, or 7 if it is square."""
-    ways = [template, template.T] if template.shape[0] == template.shape[1] else [template]
-    return [np.flip(way, axes) for way in ways for axes in ((), 0, 1, (0, 1))][1:]
-
-
 # --- trials ---------------------------------------------------------------------------------------
 
 
-def run_trials(function: Callable[..., Any], trials: Sequence[Trial], options: argparse.Namespace) -> Tried:
-    about, values, ms = zip(*run(function, trials, options, trials[0].study), strict=True)
-    return Tried(list(about), np.array(values, float), np.array(ms))
-
-
-def run(
-    function: Callable[..., Any], jobs: Sequence[Any], options: argparse.Namespace, title: str
-) -> list[Any]:
-    """Do jobs in processes beside this one, and give what comes of them in their order."""
-    with multiprocessing.get_context("spawn").Pool(min(options.workers, len(jobs)), warm_up) as pool:
-        return list(shown(pool.imap(function, jobs, chunksize=4), len(jobs), title))
-
-
-def warm_up() -> None:
-    """Load what is loaded once, so that it is not in the time of the first trial."""
-    noise = np.random.default_rng(0).normal(128, 30, (99, 99))
-    for image in (noise, tmatch.to_range(noise)):
-        tmatch.locate(image, image[:16, 16:].T, workers=1)
-
-
-def shown(results: Iterable[Any], count: int, title: str) -> Iterable[Any]:
-    """Show a progress bar, if somebody looks."""
-    if not sys.stderr.isatty():
-        return results
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(results, title, total=count, console=Console(stderr=True), transient=True)
-
-
-def try_rules(trial: Trial, about: str, judge: Callable[[Rule], tuple[int, ...]]) -> One:
-    """Judge all rules by the same search."""
-    values, ms = [], []
-    for name in trial.rules:
-        begin = time.perf_counter()
-        try:
-            values.append(judge(rule_of(name)))
-        except Exception as error:
-            error.add_note(f"{name} in {trial}, {about}")
-            raise
-        ms.append(1000 * (time.perf_counter() - begin))
-    return about, values, ms
-
-
 def try_absent(trial: Trial) -> One:
-    """Count what is reported at each level where a template of another picture is sought."""
-    pictures, rng = pictures_of(trial.folder), trial.rng()
-    (where, what), box = draw(pictures, rng, 2)
-    image, template = pictures[where], pictures[what][box.slices]
+    """Count what is reported at each level where the template is absent; copies, and unlike boxes, at the last."""
+    scene = ABSENCES[trial.study].scene(trial)
 
     def judge(rule: Rule) -> tuple[int, ...]:
         # What is not reported where more is allowed is not reported where less is. Otherwise it is searched
-        # again: "auto" ends with the first way that finds something, so that the least of its figures may be missed.
-        most = len(rule(image, template, LEVELS[0]))
-        return (most, *(len(rule(image, template, level)) if most else 0 for level in LEVELS[1:]))
+        # again: "auto" ends with the first way that finds something, so that the least of its numbers may be missed.
+        counts, matches = [], rule(scene.image, scene.template, LEVELS[0])
+        for level in LEVELS:
+            matches = rule(scene.image, scene.template, level) if matches and counts else matches
+            counts.append(len(matches))
+        return (*counts, sum(m.kind == "copy" for m in matches), sum(m.score < ALIKE for m in matches))
 
-    return try_rules(trial, f"{what} in {where}", judge)
+    return try_rules(trial, scene.about, judge)
 
 
 def try_present(trial: Trial) -> One:
-    """Tell whether a clean template is found in its noisy picture, and count what else is."""
-    pictures, [sigma] = pictures_of(trial.folder), trial.setting
-    [name], box = draw(pictures, trial.rng(), 1)
-    picture = pictures[name]
-    noisy = tmatch.to_range(picture + trial.rng(sigma).normal(0, sigma, picture.shape))
+    """Check whether a clean template is found in its image with noise, and count what else is."""
+    photos, [sigma] = photos_of(trial.folder), trial.setting
+    [name], box = draw(photos, trial.rng(), 1)
+    photo = photos[name]
+    noisy = tmatch.to_range(photo + trial.rng(sigma).normal(0, sigma, photo.shape))
 
     def judge(rule: Rule) -> tuple[int, int]:
-        matches = rule(noisy, picture[box.slices], LEVEL)
+        matches = rule(noisy, photo[box.slices], LEVEL)
         right = sum(max(map(abs, np.subtract(m.box.start, box.start))) <= 1 for m in matches)
         return min(right, 1), len(matches) - right
 
@@ -307,8 +175,8 @@ def try_noise(trial: Trial) -> One:
     return try_rules(trial, "", lambda rule: (len(rule(image, other[:side, :side], 1.0)),))
 
 
-def stationary(rng: np.random.Generator, blur: int, bits: int) -> Picture:
-    """Gaussian noise, as correlated everywhere as a blur makes it."""
+def stationary(rng: np.random.Generator, blur: int, bits: int) -> Pixels:
+    """Return Gaussian noise, as correlated everywhere as a blur makes it."""
     from scipy.ndimage import gaussian_filter
 
     noise = gaussian_filter(rng.normal(size=(NOISE_SIDE, NOISE_SIDE)), blur, mode="wrap")
@@ -319,12 +187,12 @@ def stationary(rng: np.random.Generator, blur: int, bits: int) -> Picture:
 def try_dataset(job: tuple[str, dict[str, Any], str]) -> tuple[int, int, float]:
     """Count true boxes found and false matches in one search of the datasets, with no options."""
     scene, search, prefilter = job
-    pictures = [tmatch.read_image(DATASETS / scene / search[what]) for what in ("image", "template")]
-    in_colour = all(p.ndim == 3 for p in pictures)
+    arrays = [tmatch.read_image(DATASETS / scene / search[what]) for what in ("image", "template")]
+    in_colour = all(p.ndim == 3 for p in arrays)
     if not in_colour:
-        pictures = [p @ np.array([0.2125, 0.7154, 0.0721]) if p.ndim == 3 else p for p in pictures]
+        arrays = [p @ np.array([0.2125, 0.7154, 0.0721]) if p.ndim == 3 else p for p in arrays]
     begin = time.perf_counter()
-    matches = tmatch.locate(*pictures, prefilter=prefilter, channel_axis=2 if in_colour else None, workers=1)
+    matches = tmatch.locate(*arrays, prefilter=prefilter, channel_axis=2 if in_colour else None, workers=1)
     ms = 1000 * (time.perf_counter() - begin)
     right = count_right(matches, search["boxes"])
     return right, len(matches) - right, ms
@@ -343,46 +211,84 @@ def count_right(matches: Sequence[tmatch.Match], boxes: Sequence[dict[str, int]]
 # --- studies --------------------------------------------------------------------------------------
 
 
-def absent(options: argparse.Namespace) -> dict[str, Any]:
+class Absence(NamedTuple):
+    """A study of absent templates: how scenes are made, what they are, settings by name."""
+
+    scene: Callable[[Trial], Scene]
+    what: str
+    settings: dict[str, tuple[int, ...]]
+
+
+ABSENCES = {
+    "absent": Absence(other_photo, "photographs for a piece of another one", {"": ()}),
+    "screens": Absence(screen, "drawn screens for a piece of another one with other text", {"": ()}),
+    "scans": Absence(scan, "scanned pages for a piece of another one with other text", {"": ()}),
+    "signals": Absence(
+        signal,
+        f"signals of {SIGNAL_LENGTH} samples for a piece of another one of its kind",
+        {f"{kind}, {n}": (i, n) for i, kind in enumerate(SIGNALS) for n in (60, 200, 500)},
+    ),
+    "small": Absence(
+        small_photo,
+        "small pieces of photographs for a piece of another one",
+        {f"{k} in {side} px": (side, k) for side, k in ((100, 24), (128, 32), (128, 48), (200, 64))},
+    ),
+    "noisy": Absence(
+        noisy_photo,
+        "photographs with noise for a clean piece of another one",
+        {f"sigma {sigma}": (sigma,) for sigma in (10, 25, 50, 80)},
+    ),
+}
+
+
+def absent(study: str, options: argparse.Namespace) -> dict[str, Any]:
     """How often something is reported where a template is not."""
-    count, rules = options.trials or TRIALS["absent"], (*(options.prefilter or PREFILTERS), *OTHERS)
-    tried = run_trials(
-        try_absent, [Trial("absent", i, rules, options.seed, options.pictures) for i in range(count)], options
-    )
-    shares, means = (tried.values > 0).mean(axis=0), tried.values.mean(axis=0)
+    (_, what, settings), count = ABSENCES[study], count_of(study, options)
+    rules = (*(options.prefilter or PREFILTERS), *OTHERS) if study == "absent" else beside_thresholds(options)
+    tried = run_trials(try_absent, trials_of(study, [*settings.values()], rules, options), options)
+    values = tried.by_setting(len(settings))
+    shares, means = (values > 0).mean(axis=1), values.mean(axis=1)
     bars = [LEEWAY * level + 2 * standard_error(LEEWAY * level, count) for level in LEVELS]
     print(
-        f"\nabsent: {count} searches for a template of another picture; the share that reported anything, with two\n"
-        f"standard errors. Bar: {LEEWAY:g} times what was asked for, and two standard errors of that."
+        f"\n{study}: {count} searches of {what};\nthe share that reported anything, with two standard errors. Bar: "
+        f"{LEEWAY:g} times what was asked for, and two standard errors of that.\n"
+        f"Last column, at {LEVELS[-1]:.0%}: boxes in a search; those called copies; those that score below {ALIKE}."
     )
-    print_head([*(f"asked {level:.0%}" for level in LEVELS), f"matches at {LEVELS[-1]:.0%}"])
-    for name, share, mean, ms in zip(rules, shares, means, tried.ms.T, strict=True):
-        cells = [
-            share_of(s, count) + (verdict(s <= bar) if name in PREFILTERS else "")
-            for s, bar in zip(share, bars, strict=True)
-        ]
-        print_row(name, [*cells, f"{mean[-1]:.3f}"], ms)
+    print_head([*(f"asked {level:.0%}" for level in LEVELS), "boxes; copies; unlike"])
+    found = {}
+    for i, setting in enumerate(settings):
+        for k, rule in enumerate(rules):
+            texts = [
+                share_of(share, count) + (verdict(share <= bar) if rule in PREFILTERS else "")
+                for share, bar in zip(shares[i, k], bars, strict=False)
+            ]
+            name = f"{setting}: {rule}" if setting else rule
+            ms = tried.ms[i * count : (i + 1) * count, k]
+            print_row(name, [*texts, "; ".join(f"{mean:.3f}" for mean in means[i, k, -3:])], ms)
+            found[name] = {
+                "share": by(LEVELS, shares[i, k, : len(LEVELS)]),
+                "matches": by(LEVELS, means[i, k, : len(LEVELS)]),
+                "copies": means[i, k, -2],
+                "unlike": means[i, k, -1],
+                **times_of(ms),
+            }
     print_row("bar", [f"{100 * bar:.1f} %" for bar in bars])
     print_most(tried, rules)
-    of_rules = {
-        name: {"share": by(LEVELS, shares[i]), "matches": by(LEVELS, means[i]), **times_of(tried.ms[:, i])}
-        for i, name in enumerate(rules)
-    }
-    return {"trials": count, "bars": by(LEVELS, bars), "rules": of_rules}
+    return {"trials": count, "bars": by(LEVELS, bars), "rules": found}
 
 
 def print_most(tried: Tried, rules: Sequence[str]) -> None:
-    """Name the pairs of pictures in which most was reported at the lowest level."""
+    """Name the pairs of images in which most was reported at the lowest level."""
     for i, name in enumerate(rules):
-        reported = np.flatnonzero(tried.values[:, i, -1])
+        reported = np.flatnonzero(tried.values[:, i, len(LEVELS) - 1])
         often = Counter(tried.about[number] for number in reported).most_common(5)
-        if name in PREFILTERS and often:
+        if name in PREFILTERS and often and any(tried.about):
             print(f"{name} at {LEVELS[-1]:.0%}: " + ", ".join(f"{pair} ({times})" for pair, times in often))
 
 
 def noise(options: argparse.Namespace) -> dict[str, Any]:
     """How many matches are reported in noise, if one is allowed."""
-    count, rules = options.trials or TRIALS["noise"], tuple(options.prefilter or ("none", "auto"))
+    count, rules = count_of("noise", options), tuple(options.prefilter or ("none", "auto"))
     settings = [(blur, side, bits) for blur in NOISE_BLURS for side in NOISE_TEMPLATES for bits in NOISE_BITS]
     trials = [Trial("noise", i, rules, options.seed, None, s) for s in settings for i in range(count)]
     tried = run_trials(try_noise, trials, options)
@@ -409,18 +315,18 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def present(options: argparse.Namespace) -> dict[str, Any]:
-    """How often a template is found in its picture with noise, beside what is known of the prototype."""
+    """How often a template is found in its image with noise, beside what is known of the prototype."""
     return in_noise("present", PRESENT_STATED, f"{PROTOTYPE}, stated", options)
 
 
 def smooth(options: argparse.Namespace) -> dict[str, Any]:
-    """The same in pictures of slopes and skies, beside what was asked for."""
+    """How often it is in images of slopes and skies, beside what was asked for."""
     return in_noise("smooth", SMOOTH_BARS, "bar", options)
 
 
 def in_noise(study: str, known: dict[int, float], whose: str, options: argparse.Namespace) -> dict[str, Any]:
-    """How often a template is found in its picture with noise."""
-    count, rules = options.trials or TRIALS[study], (*(options.prefilter or PREFILTERS), *OTHERS)
+    """How often a template is found in its image with noise."""
+    count, rules = count_of(study, options), (*(options.prefilter or PREFILTERS), *OTHERS)
     trials = [
         Trial(study, i, rules, options.seed, options.pictures, (sigma,))
         for sigma in known
@@ -429,7 +335,7 @@ def in_noise(study: str, known: dict[int, float], whose: str, options: argparse.
     tried = run_trials(try_present, trials, options)
     means = tried.values.reshape(len(known), count, len(rules), 2).mean(axis=1)
     print(
-        f"\n{study}: {count} searches for a piece of a picture to which noise was added; the share that found it,\n"
+        f"\n{study}: {count} searches for a piece of an image to which noise was added; the share that found it,\n"
         f"with two standard errors, and false matches in a search. {LEVEL:.0%} is allowed. ok: at least the last line."
     )
     print_head([f"sigma {sigma}" for sigma in known])
@@ -483,40 +389,10 @@ def total(true: NDArray[np.intp], results: NDArray[np.float64]) -> dict[str, Any
 
 
 RUNS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "absent": absent, "noise": noise, "present": present, "smooth": smooth, "datasets": datasets,
+    **{study: functools.partial(absent, study) for study in ABSENCES},
+    "noise": noise, "present": present, "smooth": smooth, "datasets": datasets, "many": many, "twins": twins,
+    "cases": cases,
 }  # fmt: skip
-
-
-# --- what is shown --------------------------------------------------------------------------------
-
-
-def by(keys: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in zip(keys, values, strict=True)}
-
-
-def times_of(ms: NDArray[np.float64]) -> dict[str, float]:
-    return {"ms": float(np.median(ms)), "slowest ms": float(ms.max())}
-
-
-def standard_error(share: float, count: int) -> float:
-    return math.sqrt(share * (1 - share) / count)
-
-
-def share_of(share: float, count: int) -> str:
-    return f"{100 * share:.1f} +- {200 * standard_error(share, count):.1f} %"
-
-
-def verdict(fits: bool) -> str:
-    return " ok" if fits else " NO"
-
-
-def print_head(columns: Sequence[str]) -> None:
-    print(f"{'':32}" + "".join(f"{column:>26}" for column in columns))
-
-
-def print_row(name: str, cells: Sequence[str], ms: NDArray[np.float64] | None = None) -> None:
-    times = "" if ms is None else f"   {np.median(ms):.0f} ms, at most {ms.max():.0f}"
-    print(f"{name:32}" + "".join(f"{cell:>26}" for cell in cells) + times, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import numpy as np
@@ -34,25 +35,68 @@ def noisy_map(engine):  # noqa: ARG001 - made anew for each
 # --- equals the oracle ----------------------------------------------------------------------------
 
 
+@functools.cache  # whichever engine is first scores; the others estimate from the same scores
+def planted_map(shape, window, kind):
+    """The template, the scores of an image with copies of it, which are valid, the copies, and what the oracle says."""
+    rng = np.random.default_rng([1, *shape])
+    image, template = rng.normal(size=shape), rng.normal(size=window)
+    if kind == "stripes":
+        template = np.sin(np.arange(window[-1]) * 2 * np.pi / 5) + 0.2 * template
+        template[tuple(slice(1, -1) for _ in window)] += 1  # the rim is darker
+    if kind == "slopes":
+        image, template = (ndimage.gaussian_filter(each, 6) for each in (image, template))
+    many = {"copies": 8, "stripes": 8, "one copy": 1}.get(kind, 0)
+    places = [
+        tuple(n // 11 + (n - k) // 9 * i for n, k in zip(shape, window, strict=True)) for i in range(many)
+    ]
+    for place in places:
+        part = tuple(slice(p, p + n) for p, n in zip(place, window, strict=True))
+        image[part] = template + rng.uniform(0, 0.5) * rng.normal(size=window)
+    scores = tmatch.match_template(image, template)
+    valid = rng.random(scores.shape) < 0.9
+    valid[tuple(np.transpose(places))] = True
+    return template, scores, valid, places, *oracle.chance(scores, valid, template)
+
+
 @pytest.mark.parametrize(
     ("shape", "window"),
     [((90, 100), (9, 14)), ((60, 61), (3, 5)), ((1500,), (20,)), ((30, 26, 28), (6, 5, 9))],
     ids=str,
 )
-def test_false_alarms_equal_the_oracle(draw, shape, window):
-    image, template = draw(shape, "u1", 1), draw(window, "u1", 2)
-    scores = tmatch.match_template(image, template)
-    valid = np.random.default_rng(3).random(scores.shape) < 0.9
+@pytest.mark.parametrize("kind", ["absent", "copies", "stripes"])
+def test_false_alarms_equal_the_oracle(shape, window, kind):
+    wanted, n_fitted = assert_equal_to_the_oracle(shape, window, kind)
+    assert n_fitted >= 40
+    assert max(wanted) > 1
+    assert min(wanted) < (1e-3 if kind == "absent" else 0.2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "kind"),
+    [
+        ((30, 34), (15, 17), "one copy"),
+        ((30, 34), (15, 17), "absent"),
+        ((70,), (24,), "one copy"),
+        ((12, 11, 10), (7, 6, 6), "one copy"),
+        ((140, 150), (12, 15), "slopes"),
+    ],
+    ids=str,
+)
+def test_false_alarms_of_tiny_and_of_smooth_images_equal_the_oracle(shape, window, kind):
+    _, n_fitted = assert_equal_to_the_oracle(shape, window, kind)
+    assert (n_fitted > 0) == (kind == "slopes")
+
+
+def assert_equal_to_the_oracle(shape, window, kind):
+    template, scores, valid, planted, expected, n_fitted = planted_map(shape, window, kind)
     chance = tmatch.estimate_chance(np.where(valid, scores, 0), template, valid=valid)
-    expected = oracle.chance(scores, valid, window)
-    assert chance.learnt_from >= 40
+    assert chance.learnt_from == n_fitted
     rng = np.random.default_rng(4)
-    places = rng.integers(0, scores.shape, (50, len(shape)))
-    heights = rng.random(50)
+    places = [*map(tuple, rng.integers(0, scores.shape, (50, len(shape)))), *planted]
+    heights = [*rng.random(50), *(scores[place] for place in planted)]
     wanted = [expected(place, height) for place, height in zip(places, heights, strict=True)]
     np.testing.assert_allclose(chance.false_alarms(places, heights), wanted, rtol=6e-3)
-    assert min(wanted) < 1e-3
-    assert max(wanted) > 1
+    return wanted, n_fitted
 
 
 @pytest.mark.parametrize("cut_to", [(16, 15), (40, 150), (500, 500)])

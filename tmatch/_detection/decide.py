@@ -91,7 +91,7 @@ class TemplateCandidates:
             return [(kind, None) for kind in kinds]
         there = np.where(exact | noisy, np.minimum(left.left, noise), noise)  # clipped noise is weaker
         expected = np.sqrt(np.clip(1 - there / np.maximum(left.variance, 1e-300), 0, 1))
-        return [*zip(kinds, expected.tolist(), strict=True)]
+        return [*zip(kinds, expected.round(4).tolist(), strict=True)]
 
     def evidence(self) -> Array:
         """Compute the evidence of candidates, comparable between templates; their scores if there is no null."""
