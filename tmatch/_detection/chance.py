@@ -27,7 +27,7 @@ class Chance:
     ----------
     effective_pixels : float
         Independent pixels whose scores have the same variance: 1 over the mean square of all scores. With too few
-        peaks, 1 over that of the scores away from the best, but no more than the template has by its autocorrelation.
+        peaks, 1 over that of the scores away from the best ones, limited by the template's autocorrelation.
     learnt_from : int
         Number of peaks and minima that the tail was fitted to; 0 if there were too few, see `estimate_chance`.
     cell_shape : tuple of int
@@ -168,24 +168,31 @@ def estimate_chance(
 
     Notes
     -----
+    Only the scores and the template are known here. `locate` knows the image besides: it certifies copies by what is
+    left of their windows without the template, and compares peaks with the noise. Its false alarms may be far fewer.
+
     The evidence of a score r is ``q = -(1 - v) / (2 v) log(1 - r^2)``, where v is the local variance: the mean square
-    of the scores around it, averaged with that of the whole map. 1 / v independent pixels have scores of this variance,
-    and q is the negative logarithm of how rarely they reach r. Where scores are high in general, as on slopes and other
-    smooth surfaces, the same score thus counts less.
+    of the scores in a ring of cells 5 to 8 away, averaged with that of the whole map. A cell is a quarter of the
+    template's side, and the scores that a copy leaves around itself do not reach the ring. 1 / v independent pixels
+    have scores of this variance, and q is the negative logarithm of how rarely they reach r. Where v is above 0.1 in
+    most cells, as on slopes, it is measured in each cell and its neighbours instead.
 
-    The tail of the null distribution is fitted to the peaks of the map (at most one per cell, a quarter of the
-    template's side) and to its minima, which are the peaks of the negated template: it is absent from the image, so
-    that no match contaminates them. Of all the k largest q (3 %, at least 20), with u the next one below them, the
-    mean of ``q^0.8 - u^0.8`` is the scale b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false alarms.
+    The tail of the null distribution is fitted to the peaks of the map (at most one per cell) and to its minima,
+    which are the peaks of the negated template: it is absent from the image, so that no match contaminates them.
+    Those that a stronger one explains are left out: they are no higher than expected around a copy of its score. Of
+    all the k largest q (3 %, at least 20), with u the next one below them, the mean of ``q^0.8 - u^0.8`` is the scale
+    b of the tail: ``k / 2 (1 + (q^0.8 - u^0.8) / (k b))^-k`` false alarms, a generalised Pareto distribution.
 
-    The best peak is left out of the fit, as it may be a match. Further peaks, from the best on down, are left out only
-    if they can be nothing else, that is if each of them has a score of at least 0.7 and fewer than 1e-4 false alarms by
-    the tail of the minima alone, and they stand apart from all lower peaks, by more than three scales b of that tail.
+    The best peak is left out of the fit, as it may be a match. Further peaks, from the best on down, are left out
+    only if they can be nothing else, that is if each of them has a score of at least 0.7 and fewer than 1e-4 false
+    alarms by the tail of the minima alone, and they stand apart from all lower peaks, by more than three scales b of
+    that tail. Peaks above a gap that the tail of all others hardly has are a group: its false alarms are the chance
+    of the gap, at most 1e-6. All of them have a score of at least 0.6, and nearly all of 0.7.
 
-    With fewer than 20 minima, or 40 peaks and minima, scores are taken for those of independent pixels, as many as the
-    template has by its autocorrelation (M. S. Bartlett, 1935), but no more than 1 over the mean square of the scores
-    away from the best one. The false alarms are then ``N P(R > r)`` for N positions, and R^2 has the beta distribution
-    of correlations of white noise.
+    With fewer than 17 peaks and minima, or fewer than 8 minima, scores are taken for those of independent pixels: as
+    many as the template has by its autocorrelation (M. S. Bartlett, 1935), or up to four times as many if the scores
+    away from the best peaks show them, but no more than 1 over the mean square of these. The false alarms are then
+    ``N P(R > r)`` for N positions, and R^2 has the beta distribution of correlations of white noise.
 
     Examples
     --------

@@ -75,6 +75,19 @@ def locate(
     TypeError
         If an array does not hold real numbers.
 
+    Notes
+    -----
+    The false alarms of a peak are expected from a generalised Pareto tail, fitted to the evidence of the other peaks
+    and of the minima of the score map; with fewer than 17 of them, from the law of correlations of white noise. Not
+    fitted are side lobes, which stronger peaks explain by the scores that a copy of the template leaves around
+    itself; copies, of which nothing but white noise or rounding is left without gain, offset and template; and
+    groups, which stand above a gap that the tail hardly has.
+
+    A peak is a match if it has no more false alarms than are allowed, by the tail, as a copy or in a group; if it is
+    no side lobe of a better match; and, unless it is a copy or in a group, if its score in the unfiltered image would
+    be at least 0.7 without the noise. What really looks like the template is no false alarm in this sense: see
+    `Match.kind` and `copies_only`. docs/explanation/decision.md has the reasons, and what the number does not say.
+
     Examples
     --------
     >>> import numpy as np
