@@ -80,8 +80,8 @@ def locate(
     The false alarms of a peak are expected from a generalised Pareto tail, fitted to the evidence of the other peaks
     and of the minima of the score map; with fewer than 17 of them, from the law of correlations of white noise. Not
     fitted are side lobes, which stronger peaks explain by the scores that a copy of the template leaves around
-    itself; copies, of which nothing but white noise or rounding is left without gain, offset and template; and
-    groups, which stand above a gap that the tail hardly has.
+    itself; and copies, of which nothing but white noise or rounding is left without gain, offset and template. Peaks
+    above a gap that the tail of all lower ones hardly has are a group.
 
     A peak is a match if it has no more false alarms than are allowed, by the tail, as a copy or in a group; if it is
     no side lobe of a better match; and, unless it is a copy or in a group, if its score in the unfiltered image would
