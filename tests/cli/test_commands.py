@@ -730,11 +730,16 @@ def test_what_is_found_is_summed_up_and_near_misses_are_told():
     small, coins = ROOT / "datasets/coins/small.png", ROOT / "datasets/coins/image.png"
     result = run("locate", coins, small)
     assert result.exit_code == 0
-    assert "1 found (1 copy), score 1.00; the best position besides scores 0.91" in result.stderr
-    assert '"small" at x=313, y=102, score 0.91, 0.99 false alarms: too many false alarms' in result.stderr
+    assert (
+        "3 found (1 copy, 2 alike), score 0.89 to 1.00; the best position besides scores 0.89"
+        in result.stderr
+    )
+    assert 'near misses:\n  "small" at x=' in result.stderr
+    assert "false alarms: too many false alarms" in result.stderr
     told = json.loads(run("locate", coins, small, "--format", "json").stdout)
     assert told["stages"] == [{"prefilter": how, "false_alarms": 0.005} for how in ("none", "whiten")]
-    assert (told["near_misses"][0]["x"], told["near_misses"][0]["rule"]) == (313, "false alarms")
+    assert {miss["rule"] for miss in told["near_misses"]} == {"false alarms"}
+    assert 1 <= len(told["near_misses"]) <= 5
 
 
 def test_only_copies_are_reported_on_request():

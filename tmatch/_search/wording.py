@@ -18,7 +18,8 @@ def describe_found(result: SearchResult) -> str:
         return ""
     scores = [match.score for match in matches]
     kinds = [match.kind for match in matches if match.kind is not None]
-    parts = [f"{kinds.count(kind)} {name}" for kind, name in _kinds(len(kinds)) if kind in kinds]
+    copies, alike = kinds.count("copy"), kinds.count("alike")
+    parts = [f"{copies} cop{'y' if copies == 1 else 'ies'}"] * bool(copies) + [f"{alike} alike"] * bool(alike)
     low, high = f"{min(scores):.2f}", f"{max(scores):.2f}"
     span = low if low == high else f"{low} to {high}"
     counted = f"{len(matches)} found" + (f" ({', '.join(parts)})" if parts else "")
@@ -47,7 +48,3 @@ def describe_near_miss(miss: CandidateDecision) -> str:
     where = "" if miss.filtered_score is None else f" in the {miss.prefilter}ed image"
     expected = "" if miss.false_alarms is None else f", {miss.false_alarms:.2g} false alarms"
     return f"score {score or 0:.2f}{where}{expected}: {REASONS[miss.rule]}"
-
-
-def _kinds(count: int) -> list[tuple[str, str]]:
-    return [("copy", "copy" if count == 1 else "copies"), ("alike", "alike")]

@@ -54,7 +54,7 @@ class Residuals:
         Whether nothing of the picture is left: neighbours do not correlate, no pixel stands out, and means of blocks
         are no more spread than those of white noise.
     level : array of bool
-        The same once a plane is subtracted, too: light may slope.
+        The same once a plane is subtracted, too: light may slope. Also where exactly nothing is left.
     likeness : array
         The score that there would be without noise, at its lower end: structure left of the window may be noise, or
         two standard errors more.
@@ -162,7 +162,7 @@ class _Template:
         n = 3 + len(self.blocks)
         squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + n], sums[:, 2 + n :]
         white, likeness = _test(plain, gain, law)
-        levelled = white | _test(level, gain, law)[0]
+        levelled = white | _test(level, gain, law)[0] | (plain[:, 0] <= 0)
         pixels = np.broadcast_to(law.pixels, squares.shape)
         return Residuals(
             squares / law.total, plain[:, 0] / law.total, gain, white, levelled, likeness, pixels
@@ -312,7 +312,7 @@ def _law_of(weights: Array, template: Array, blocks: Sequence[tuple[int, ...]]) 
 def _test(sums: Array, gain: Array, law: _Law) -> tuple[NDArray[np.bool_], Array]:
     """Test whether residuals are white, and bound the likeness."""
     there = sums[:, 0] > 0
-    squares = np.where(there, sums[:, 0], np.inf)
+    squares = np.where(there, sums[:, 0], 1.0)
     white = there & (np.abs(sums[:, 1]) <= law.correlation * squares)
     white &= sums[:, 2] * law.pixels <= law.outlier * squares
     likeness = np.zeros(len(sums))
