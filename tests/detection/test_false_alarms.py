@@ -12,8 +12,6 @@ import tmatch
 from tmatch import Box
 from tmatch.synthetic import make_clutter, make_scene
 
-pytestmark = pytest.mark.also_by_transforms
-
 
 def noise_of(rng, shape, blur):
     """Noise of one kind everywhere, as 8-bit pixels."""

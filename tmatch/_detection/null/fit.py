@@ -278,6 +278,8 @@ class _Fit:
     def as_good_as(self, members: NDArray[np.bool_], evidence: Array) -> NDArray[np.bool_]:
         """Mark the peaks beside members of a group that are as good as they are: their footprint does not matter."""
         beside = self.all_tops[0] & self.free & ~self.tops[0]
+        if self.excluded is not None:
+            beside &= ~self.excluded
         beside &= (self.heights[0] >= self.heights[0][members].min()) & (evidence >= evidence[members].min())
         return np.asarray(beside)
 
