@@ -320,3 +320,10 @@ def test_scenes_keep_their_copies_whatever_their_contrast():
         found = tmatch.locate(image, template)
         assert [*sorted(m.box.start for m in found)] == [box.start for box in boxes]
         assert {m.kind for m in found} == {"copy"}
+
+
+def test_templates_of_one_direction_have_no_footprint():
+    image = np.cumsum(np.random.default_rng(0).normal(size=30)).astype("f4")
+    for start in range(14):
+        template = image[start : start + 16]
+        assert tmatch.locate(image, template, metric="orientation") is not None

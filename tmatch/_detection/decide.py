@@ -90,7 +90,7 @@ class TemplateCandidates:
         if self.search.metric.name != "zncc":
             return [(kind, None) for kind in kinds]
         there = np.where(exact | noisy, np.minimum(left.left, noise), noise)  # clipped noise is weaker
-        expected = np.sqrt(np.clip(1 - there / np.maximum(left.variance, 1e-300), 0, 1))
+        expected = np.sqrt(np.clip(1 - there / np.maximum(np.maximum(left.variance, there), 1e-300), 0, 1))
         return [*zip(kinds, expected.round(4).tolist(), strict=True)]
 
     def evidence(self) -> Array:

@@ -227,7 +227,7 @@ class _Fit:
             scores = picture.scores(self.cells.positions(marked))
         self.likeness[peaks] = beyond_noise(scores, variance, noise.any, self.own_variance)
         self.sure_likeness[peaks] = beyond_noise(scores, variance, noise.white, self.own_variance)
-        self.noise_share[peaks] = noise.any / np.maximum(variance, 1e-300)
+        self.noise_share[peaks] = noise.any / np.maximum(variance, max(noise.any, 1e-300))
         self.measured |= peaks
 
     def highest(

@@ -95,6 +95,7 @@ def _correlations(
             sum_of_squares = second - 2 * ground * first + ground * ground * mass
             deviation = first - ground * mass
             variances[i] = variances[i] + np.maximum(sum_of_squares - deviation * deviation / weight.sum(), 0)
+    energy = energy or 1.0  # directions may all be the same: then nothing is expected beside a copy
     grounds = [
         (np.asarray(n) / energy, np.asarray(v) / energy) for n, v in zip(numerators, variances, strict=True)
     ]

@@ -105,7 +105,7 @@ def beyond_noise(scores: Array, variance: Array, noise: float, template: float =
 
     `template` is the variance of the template if it holds the same noise, as it was cut out of the image.
     """
-    signal = np.maximum(1 - noise / np.maximum(variance, 1e-300), _LEAST_SIGNAL)
+    signal = np.maximum(1 - noise / np.maximum(variance, max(noise, 1e-300)), _LEAST_SIGNAL)
     return np.asarray(scores / np.sqrt(signal * max(1 - noise / template, _LEAST_SIGNAL)))
 
 
