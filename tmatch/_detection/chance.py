@@ -8,7 +8,7 @@ from tmatch._arrays.channels import split_channels
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_numbers
 from tmatch._detection.false_alarms import NullDistribution, check_false_alarms, effective_pixels
-from tmatch._detection.null.fit import Template, fit_null
+from tmatch._detection.null.fit import TemplateFacts, fit_null
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.summary import SummaryBuilder
 
@@ -227,7 +227,9 @@ def estimate_chance(
     summary.add(tuple(slice(0, n) for n in values.shape), values, is_valid)
     footprint = Footprint(channels, [weights] * len(channels))
     return Chance(
-        fit_null(summary.merged(), Template(lambda: effective_pixels(channels, weights), lambda: footprint))
+        fit_null(
+            summary.merged(), TemplateFacts(lambda: effective_pixels(channels, weights), lambda: footprint)
+        )
     )
 
 

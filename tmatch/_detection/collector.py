@@ -15,11 +15,12 @@ from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
 from tmatch._detection.false_alarms import NullDistribution, effective_pixels
 from tmatch._detection.null.certificate import CERTIFIED_LIKENESS
-from tmatch._detection.null.fit import Picture, Template, fit_null
+from tmatch._detection.null.fit import ImageFacts, TemplateFacts, fit_null
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import (
     comparable,
+    independent_pixels,
     least_alike_score,
     residuals,
     rounding_of,
@@ -65,24 +66,23 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
         return None
     cells, shape, search = builder.merged(), search.window, comparable(search)
     weights = [np.broadcast_to(w, shape) for w in search.weights]
-    template = Template(
+    template = TemplateFacts(
         lambda: search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights[0])),
         lambda: search.cache.get("footprint", lambda: Footprint(search.template, weights)),
     )
     seen = search if search.unfiltered is None else comparable(search.unfiltered)
-    picture = Picture(
+    image = ImageFacts(
         lambda: noise_levels(seen),
         lambda positions: window_variances(seen, positions),
         lambda positions: residuals(seen, positions),
         None if seen is search else lambda positions: residuals(seen, positions).score,
         lambda: template_variance(seen),
-        pixels=sum(float(w.sum()) for w in weights) ** 2
-        / sum(float(np.square(w, dtype=np.float64).sum()) for w in weights),
+        pixels=independent_pixels(seen),
         least_score=lambda: least_alike_score(search, CERTIFIED_LIKENESS),
         certifies=seen is search and not search.metric.directions,
         rounding=rounding_of(seen),
     )
-    return fit_null(cells, template, picture)
+    return fit_null(cells, template, image)
 
 
 class _Collector:

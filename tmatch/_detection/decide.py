@@ -100,18 +100,18 @@ class TemplateCandidates:
             return peaks.scores
         return peaks.null.evidence(peaks.positions, peaks.decision_scores)
 
-    def false_alarms(self, at_least: float = 0.0) -> list[float] | None:
+    def false_alarms(self) -> list[float] | None:
         """Compute the expected number of false alarms of candidates; None if there is no null distribution."""
         null, positions, scores = self.peaks.null, self.peaks.positions, self.peaks.decision_scores
         if null is None:
             return None
-        expected = null.false_alarms(positions, scores, n_tests=self.n_tests, at_least=at_least)
+        expected = null.false_alarms(positions, scores, n_tests=self.n_tests)
         return [*map(float, expected)]
 
-    def matches(self, at_least: float = 0.0) -> list[Match]:
-        """Make a match of each candidate, with no fewer false alarms than `at_least`."""
+    def matches(self) -> list[Match]:
+        """Make a match of each candidate."""
         boxes, scores = self.boxes, self.peaks.scores.tolist()
-        expected = self.false_alarms(at_least)
+        expected = self.false_alarms()
         if expected is None or self.peaks.null is None:
             return [Match(box, score, self.label) for box, score in zip(boxes, scores, strict=True)]
         elsewhere = self.peaks.null.cells.best_elsewhere(self.peaks.positions).tolist()
@@ -150,7 +150,6 @@ class _Records:
         self.rules: list[Reason] = ["reported"] * len(self.boxes)
         self.better: dict[int, int] = {}
         self.numbers: dict[int, int] = {}
-        self.at_least = 0.0
         ends = np.cumsum([0, *(len(each.peaks.positions) for each in found)]).tolist()
         self.parts = [range(*bounds) for bounds in itertools.pairwise(ends)]
         self.evidence = self._evidence()
@@ -175,7 +174,7 @@ class _Records:
 
     def decisions(self) -> list[CandidateDecision]:
         """Make the records."""
-        matches = [match for each in self.found for match in each.matches(self.at_least)]
+        matches = [match for each in self.found for match in each.matches()]
         records = []
         for each, part in zip(self.found, self.parts, strict=True):
             filtered = each.peaks.filtered_scores

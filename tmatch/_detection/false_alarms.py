@@ -70,7 +70,7 @@ class NullDistribution:
     fit_without: Callable[[NDArray[np.bool_]], "NullDistribution"]
 
     def false_alarms(
-        self, positions: Positions, scores: Array, *, n_tests: float = 1.0, at_least: float = 0.0
+        self, positions: Positions, scores: Array, *, n_tests: float = 1.0
     ) -> NDArray[np.float64]:
         """Compute the expected number of false alarms at these scores, in this map or in so many tests like it.
 
@@ -80,9 +80,9 @@ class NullDistribution:
         expected = self.tail.expect(self._evidence(positions, scores))
         expected = np.minimum(expected, self.as_copies(positions, scores))
         rounded = _round(np.maximum(expected, _MIN_FALSE_ALARMS))
-        if n_tests == 1 and at_least == 0:
+        if n_tests == 1:
             return rounded
-        return _round(np.maximum(rounded * n_tests, at_least))
+        return _round(rounded * n_tests)
 
     @property
     def has_copies(self) -> bool:

@@ -1,6 +1,5 @@
 """What a search has found, in a sentence or two."""
 
-from tmatch._detection.criterion import Criterion
 from tmatch._results.decisions import CandidateDecision
 from tmatch._search.recipe import SearchResult
 
@@ -26,20 +25,6 @@ def describe_found(result: SearchResult) -> str:
     besides = result.best_besides
     other = "" if besides is None else f"; the best position besides scores {besides:.2f}"
     return f"{counted}, score {span}{other}"
-
-
-def describe_allowed(result: SearchResult, criterion: Criterion) -> str:
-    """Write which stages were searched, and how many false alarms each was allowed; empty for a single stage."""
-    if criterion.false_alarms is None or len(result.stages) == 1:
-        return ""
-    names = {
-        "none": "the image as it is",
-        "whiten": "the whitened image",
-        "bandpass": "the band-passed image",
-    }
-    stages = " and ".join(names[stage.stage.how] for stage in result.stages)
-    share = criterion.false_alarms / result.stages[0].stage.n_tests
-    return f"searched {stages}, with {share:g} false alarms allowed in each"
 
 
 def describe_near_miss(miss: CandidateDecision) -> str:

@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array
 from tmatch._detection.null.footprint import HEIGHTS
 from tmatch._engine import select
+from tmatch._engine.numpy.peaks import raise_to_footprint
 
 STRONG = 2.5  # root mean squares of the scores: what is higher explains, and is explained
 _SLACK = 2.5  # root mean squares by which a side lobe may be higher than expected
@@ -38,19 +39,8 @@ def explained_by_stronger(
 
 def footprints_of(cells: NDArray[np.intp], heights: Array, footprints: Array) -> Array:
     """Compute the highest scores expected around some peaks, of either sign."""
-    expected = np.zeros(heights.shape[1:])
-    reach, levels = footprints.shape[-1] // 2, np.array(HEIGHTS)
-    both = footprints.max(axis=1)
+    expected, both = np.zeros(heights.shape[1:]), footprints.max(axis=1)
     rows: list[list[int]] = cells.tolist()
     for cell in rows:
-        height = float(heights[0][tuple(cell)])
-        number = max(int(np.count_nonzero(levels >= height)) - 1, 0)
-        there = tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)
-        shape: Shape = expected.shape
-        ends = [min(c + reach + 1, n) for c, n in zip(cell, shape, strict=True)]
-        part = tuple(
-            slice(s.start - c + reach, e - c + reach) for c, s, e in zip(cell, there, ends, strict=True)
-        )
-        target = expected[there]
-        np.maximum(target, min(height / levels[number], 1.0) * both[number][part], out=target)
+        raise_to_footprint(expected, cell, float(heights[0][tuple(cell)]), both, np.array(HEIGHTS))
     return expected

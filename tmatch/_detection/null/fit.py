@@ -12,7 +12,7 @@ from tmatch._detection.false_alarms import CERTAIN, NullDistribution, Others
 from tmatch._detection.null.certificate import Noise, certify, least_score, may_be_exact, may_leave_noise
 from tmatch._detection.null.explained import STRONG, explained_by_stronger, footprints_of
 from tmatch._detection.null.footprint import Footprint
-from tmatch._detection.null.groups import find_group
+from tmatch._detection.null.groups import LEAST_OTHERS, find_group
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, beyond_noise
 from tmatch._detection.null.summary import ScoreSummary, with_neighbours
@@ -26,10 +26,7 @@ from tmatch._detection.null.tails import (
 )
 
 _LOCAL = 0.5  # weight of the surroundings in the local variance of scores, beside that of the whole map
-_RING = (
-    4,
-    8,
-)  # cells: its surroundings lie farther from a place than the first, and no farther than the second
+_RING = 4, 8  # cells: surroundings lie farther away than the first, and no farther than the second
 _SMOOTH = 0.1  # median variance of scores with fewer than ten degrees of freedom: of slopes
 _FOOTPRINT = 0.15, 1.5  # a cell is free if copies explain less there, or less than root mean squares
 _LEAST_FREE = 0.01  # share of the positions that must be free of copies
@@ -42,13 +39,12 @@ COPY_SCORE = 0.7  # minimum likeness of such peaks: half of what is seen beyond 
 _FITTING_GROUP, FITTING = 0.85, 0.9  # likeness beyond white noise of copies, where others are certified
 _MOST = 0.5  # share of a group
 _MIN_GAP = 3.0  # minimum distance from all lower peaks, in scales of the tail
-_LEAST_OTHERS = 16  # peaks and minima to fit a tail to
 _EQUAL = 1.001  # in single precision it is not certain which of equal peaks is the highest
 _MORE_PIXELS = 4.0  # times the template's own, that few places may show
 
 
 @dataclass(frozen=True)
-class Template:
+class TemplateFacts:
     """What the fit asks about a template; both are computed when they are needed."""
 
     pixels: Callable[[], float]  # effective ones
@@ -56,7 +52,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFacts:
     """What the fit asks about an image: its noise, the variance of windows, and what is left without the template.
 
     Windows that leave noise are copies if `certifies`. Where filtered arrays decide, it is the image as it is, `scores`
@@ -76,15 +72,15 @@ class Picture:
 
 def fit_null(
     cells: ScoreSummary,
-    template: Template,
-    picture: Picture | None = None,
+    template: TemplateFacts,
+    image: ImageFacts | None = None,
     excluded: NDArray[np.bool_] | None = None,
 ) -> NullDistribution:
     """Fit the null distribution to a score map summarised in cells.
 
     Peaks in `excluded` cells are not fitted: another template explains them.
     """
-    return _Fit(cells, template, picture, excluded).null()
+    return _Fit(cells, template, image, excluded).null()
 
 
 class _Fit:
@@ -93,21 +89,21 @@ class _Fit:
     def __init__(
         self,
         cells: ScoreSummary,
-        template: Template,
-        picture: Picture | None,
+        template: TemplateFacts,
+        image: ImageFacts | None,
         excluded: NDArray[np.bool_] | None,
     ) -> None:
-        self.cells, self.template, self.picture, self.excluded = cells, template, picture, excluded
+        self.cells, self.template, self.image, self.excluded = cells, template, image, excluded
         self.heights = np.minimum(cells.extrema, MAX_FITTED_SCORE).astype(np.float64)
         shape = self.heights.shape[1:]
         self.copies, self.members = np.full(shape, np.inf), np.zeros(shape, bool)
         self.free = np.ones(shape, bool)
         self.variance = _variance_in_ring(cells, self.free)
-        whole = picture is None or picture.certifies
+        whole = image is None or image.certifies
         self.smooth = float(np.median(self.variance)) > _SMOOTH
         self.in_ring = whole and not self.smooth
         if not self.in_ring:
-            self.variance = _variance_nearby(cells)
+            self.variance = self.local_variance()
         self.root = math.sqrt(float(np.median(self.variance)))
         self.likeness, self.sure_likeness = np.zeros(shape), np.zeros(shape)
         self.own_variance, self.noise_share = math.inf, np.zeros(shape)
@@ -116,22 +112,22 @@ class _Fit:
 
     def null(self) -> NullDistribution:
         """Certify copies, find a group, and fit the tail to the rest."""
-        if self.picture is None:
+        if self.image is None:
             self.likeness = self.sure_likeness = self.heights[0]
-        elif self.picture.certifies:
-            self.certify(self.picture)
+        elif self.image.certifies:
+            self.certify(self.image)
         certified = self.copies <= CERTAIN
         if certified.any():
             self.free = self.free_of(certified)
-            self.variance = (_variance_in_ring if self.in_ring else _variance_nearby)(self.cells, self.free)
+            self.variance = self.local_variance()
             self.all_tops = _local_maxima(self.heights, self.variance)
         self.tops = self.unexplained()
-        if self.picture is not None:
-            self.measure(self.picture)
+        if self.image is not None:
+            self.measure(self.image)
         rest, minima = self.tops[0] & ~certified, self.tops[1]
         if (
-            np.count_nonzero(minima) < _LEAST_OTHERS // 2
-            or np.count_nonzero(rest) + np.count_nonzero(minima) <= _LEAST_OTHERS
+            np.count_nonzero(minima) < LEAST_OTHERS // 2
+            or np.count_nonzero(rest) + np.count_nonzero(minima) <= LEAST_OTHERS
         ):
             return self.analytic(certified)
         variance = np.broadcast_to(self.variance, self.heights.shape)
@@ -145,25 +141,24 @@ class _Fit:
             n_copies = _count_copies(peaks, self.likeness[rest], lows, 1)
         kept = np.sort(peaks)[: max(len(peaks) - n_copies, 0)]
         both = np.concatenate([kept, lows])
-        if len(both) < _LEAST_OTHERS:
+        if len(both) < LEAST_OTHERS:
             return self.analytic(certified)
         squares, count = self.cells.sums.reshape(2, -1).sum(axis=1).tolist()
         effective = max(count, 1) / max(squares, 1e-9 * max(count, 1))
-        return NullDistribution(
-            effective,
-            len(both),
-            self.cells,
-            self.variance,
-            FittedTail.of(both),
-            self.copies,
-            self.members,
-            self.others(),
-            self.template.footprint,
-            self.again,
-        )
+        return self.distribution(effective, len(both), self.variance, FittedTail.of(both))
 
-    def again(self, excluded: NDArray[np.bool_]) -> NullDistribution:
-        return fit_null(self.cells, self.template, self.picture, excluded)
+    def distribution(
+        self, effective: float, n_fitted: int, variance: Array, tail: FittedTail | AnalyticTail
+    ) -> NullDistribution:
+        """Return the distribution with what else was found."""
+        return NullDistribution(
+            effective, n_fitted, self.cells, variance, tail, self.copies, self.members, self.others(),
+            self.template.footprint, lambda excluded: fit_null(self.cells, self.template, self.image, excluded),
+        )  # fmt: skip
+
+    def local_variance(self) -> Array:
+        """Estimate the local variance of scores from the cells that are free of copies."""
+        return (_variance_in_ring if self.in_ring else _variance_nearby)(self.cells, self.free)
 
     def unexplained(self) -> NDArray[np.bool_]:
         """Mark the extrema that no stronger one explains, and no other template."""
@@ -184,25 +179,23 @@ class _Fit:
         scores = self.cells.high[marked[0]].astype(np.float64)
         return Others(self.cells.positions(marked), scores, self.sure_likeness[marked[0]])
 
-    def certify(self, picture: Picture) -> None:
+    def certify(self, image: ImageFacts) -> None:
         """Certify copies among the highest peaks."""
         positions = max(float(self.cells.sums[1].sum()), 1.0)
-        least = max(least_score(positions, picture.pixels), picture.least_score())
-        noise = Noise(picture.noise().white, picture.rounding)
+        least = max(least_score(positions, image.pixels), image.least_score())
+        noise = Noise(image.noise().white, image.rounding)
 
         def compare(
             tops: NDArray[np.bool_], sign: int, noise: Noise
         ) -> tuple[NDArray[np.bool_], Residuals, Noise]:
             marked = self.highest(tops, sign, least)
-            scores, variances = (
-                self.cells.extrema[marked].astype(np.float64),
-                self.window_variances(picture, marked),
-            )
+            scores = self.cells.extrema[marked].astype(np.float64)
+            variances = self.window_variances(image, marked)
             exact = may_be_exact(scores, variances, noise.rounding) & (sign == 0)
             if exact.any():
-                noise = replace(noise, template=picture.template_variance())
+                noise = replace(noise, template=image.template_variance())
             marked[marked] = exact | may_leave_noise(scores, variances, noise)
-            return marked[sign], picture.residuals(self.cells.positions(marked)), noise
+            return marked[sign], image.residuals(self.cells.positions(marked)), noise
 
         peaks, left, noise = compare(self.all_tops, 0, noise)
         self.own_variance = noise.template
@@ -211,20 +204,20 @@ class _Fit:
             noise=noise,
         )  # fmt: skip
 
-    def window_variances(self, picture: Picture, marked: NDArray[np.bool_]) -> Array:
+    def window_variances(self, image: ImageFacts, marked: NDArray[np.bool_]) -> Array:
         """Return the variance of the windows of some extrema; each is computed once."""
         new = marked & np.isnan(self.windows)
-        self.windows[new] = picture.variances(self.cells.positions(new))
+        self.windows[new] = image.variances(self.cells.positions(new))
         return np.asarray(self.windows[marked])
 
-    def measure(self, picture: Picture) -> None:
+    def measure(self, image: ImageFacts) -> None:
         """Compute the likeness of the highest peaks beyond the noise."""
         marked = self.highest(self.tops, 0)
         peaks = marked[0]
-        variance, noise = self.window_variances(picture, marked), picture.noise()
+        variance, noise = self.window_variances(image, marked), image.noise()
         scores = self.cells.high[peaks].astype(np.float64)
-        if picture.scores is not None:
-            scores = picture.scores(self.cells.positions(marked))
+        if image.scores is not None:
+            scores = image.scores(self.cells.positions(marked))
         self.likeness[peaks] = beyond_noise(scores, variance, noise.any, self.own_variance)
         self.sure_likeness[peaks] = beyond_noise(scores, variance, noise.white, self.own_variance)
         self.noise_share[peaks] = noise.any / np.maximum(variance, max(noise.any, 1e-300))
@@ -263,10 +256,10 @@ class _Fit:
             return
         members = tuple(np.argwhere(rest)[group.members].T)
         certified = np.count_nonzero(self.copies <= CERTAIN)
-        if certified and self.picture is not None:
+        if certified and self.image is not None:
             marked = np.zeros(self.heights.shape, bool)
             marked[(0, *members)] = True
-            fitting = self.picture.residuals(self.cells.positions(marked)).level
+            fitting = self.image.residuals(self.cells.positions(marked)).level
             if certified == 1:  # the template may have been cut out there
                 fitting |= self.sure_likeness[marked[0]] >= _FITTING_GROUP
             if fitting.mean() < _MOST:
@@ -297,18 +290,7 @@ class _Fit:
         measured = max(1 - 2 / math.sqrt(max(n_free, 1)), 0) / max(variance, 1e-9)
         effective = max(min(1 / max(variance, 1e-9), max(own, min(measured, _MORE_PIXELS * own))), 1.1)
         tail = AnalyticTail(max(float(count.sum()), 1.0), effective)
-        return NullDistribution(
-            effective,
-            0,
-            self.cells,
-            np.full(high.shape, 0.5),
-            tail,
-            self.copies,
-            self.members,
-            self.others(),
-            self.template.footprint,
-            self.again,
-        )
+        return self.distribution(effective, 0, np.full(high.shape, 0.5), tail)
 
 
 def _variance_in_ring(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
@@ -330,9 +312,9 @@ def _variance_in_ring(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
     return np.asarray(weight * local + (1 - weight) * everywhere)
 
 
-def _variance_nearby(cells: ScoreSummary, free: NDArray[np.bool_] | None = None) -> Array:
+def _variance_nearby(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
     """Average the squared scores of each cell and its neighbours, and of the whole map."""
-    sums = cells.sums if free is None else cells.sums * free
+    sums = cells.sums * free
     squares, count = sums.reshape(2, -1).sum(axis=1).tolist()
     everywhere = squares / max(count, 1)
     near_squares, near_count = with_neighbours(sums, largest=False)

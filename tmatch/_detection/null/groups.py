@@ -16,7 +16,7 @@ _RARE, _RARER = 1e-6, 1e-10  # chance of a gap below a group
 _WIDE = 0.7  # least width of a gap, in scales of the tail below it
 _MINIMA = 0.1  # minima that may stand above a gap, as a share of the group
 _INTRUDERS = 0.2  # others that may stand as high by the other measure, as a share of the group
-_LEAST_OTHERS = 16  # peaks and minima to fit a tail to
+LEAST_OTHERS = 16  # peaks and minima to fit a tail to
 _MOST_GAPS = 40  # that are tested
 
 
@@ -76,13 +76,13 @@ def _above_widest_gap(
     all_alike = np.logical_and.accumulate(alike[order])
     sure = np.minimum.accumulate(sure_likeness[order]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
-        all_alike & (widths > 0) & (ranks >= 2) & (ranks + _LEAST_OTHERS // 2 <= len(powers) + len(lows))
+        all_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
     )
     possible = possible[np.argsort(-(ranks * widths)[possible], kind="stable")][:_MOST_GAPS]
     gaps = []
     for i in possible.tolist():
         others = np.concatenate([peaks[order[i + 1 :]], minima])
-        if len(others) < _LEAST_OTHERS:
+        if len(others) < LEAST_OTHERS:
             continue
         tail, m = FittedTail.of(others), i + 1
         chance = m * (1 + m * widths[i] / (tail.k * tail.scale)) ** -tail.k

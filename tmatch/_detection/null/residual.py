@@ -51,7 +51,7 @@ class Residuals:
     gain : array
         By what the template is multiplied.
     white : array of bool
-        Whether nothing of the picture is left: neighbours do not correlate, no pixel stands out, and means of blocks
+        Whether nothing of the image is left: neighbours do not correlate, no pixel stands out, and means of blocks
         are no more spread than those of white noise.
     level : array of bool
         The same once a plane is subtracted, too: light may slope. Also where exactly nothing is left.
@@ -90,7 +90,7 @@ def residuals(search: Search, positions: Positions) -> Residuals:
 def window_variances(search: Search, positions: Positions) -> Array:
     """Compute the variance of the windows at some positions of the score map."""
     if _is_whole(search) and not search.joint:
-        weights = np.stack([np.broadcast_to(w, search.window) for w in search.weights]).astype(np.float64)
+        weights = _template_of(search).weights
         return select.choose().window_variances(tuple(search.image), positions, weights)
     return residuals(search, positions).variance
 
@@ -123,6 +123,11 @@ def template_variance(search: Search) -> float:
     return _template_of(search).variance
 
 
+def independent_pixels(search: Search) -> float:
+    """Count the independent pixels of a window of white noise, all valid, by the template's weights."""
+    return float(_template_of(search).law.pixels[0])
+
+
 def least_alike_score(search: Search, likeness: float) -> float:
     """Compute the score below which no window has a likeness, at its lower end, that is so high."""
     return search.cache.get(("least score", likeness), lambda: _template_of(search).least_score(likeness))
@@ -153,7 +158,7 @@ class _Template:
 
     def compare(self, search: Search, positions: Positions) -> Residuals:
         """Compute the residuals of windows."""
-        sums, law = self._compiled_sums(search, positions), self._law
+        sums, law = self._compiled_sums(search, positions), self.law
         if sums is None:
             windows, weights = self._windows(search, positions)
             template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
@@ -169,7 +174,7 @@ class _Template:
         )
 
     @functools.cached_property
-    def _law(self) -> "_Law":
+    def law(self) -> "_Law":
         """What is expected where all pixels of a window are valid."""
         return _law_of(self.weights[None], self.values[None], self.blocks)
 
@@ -182,9 +187,9 @@ class _Template:
         """Compute the least score for a likeness: in white noise, what is left of blocks is its spread alone."""
         white = np.zeros((1, 3 + len(self.blocks)))
         white[0, 0] = (
-            self.variance * self._law.total[0]
+            self.variance * self.law.total[0]
         )  # noise as strong as the template: its score is root(1/2)
-        reached = _test(white, np.ones(1), self._law)[1][0]
+        reached = _test(white, np.ones(1), self.law)[1][0]
         structure = reached**2 / max(1 - reached**2, 1e-12)
         ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
         return float(np.sqrt(ratio / (1 + ratio)))

@@ -40,11 +40,6 @@ class ScoreSummary:
         """Return the positions of some extrema: those marked in an array like `extrema`."""
         return np.stack(np.unravel_index(self.places[which], self.map_shape, order="F"), axis=1)
 
-    def mean_square(self) -> Array:
-        """Average the squared scores of each cell and those around it."""
-        squares, count = with_neighbours(self.sums, largest=False)
-        return np.asarray(np.divide(squares, count, out=np.zeros_like(squares), where=count > 0))
-
     def best_elsewhere(self, positions: Positions) -> Array:
         """Find the highest score half a template's side away from each position, or more; 0 if none is above 0."""
         high, reach, cells = self.high, _CELLS // 2, positions // self.size

@@ -9,9 +9,15 @@ from tmatch._engine.numba.compiler import compiled, compiled_reassociating
 from tmatch._engine.numpy import peaks
 
 
+def _is_compiled_for(channels: tuple[Array, ...], weights: Array) -> bool:
+    """Check that windows have two axes, and pixels of a type that compiled code knows."""
+    dtype = channels[0].dtype
+    return weights.ndim == 3 and dtype.kind in "iuf" and dtype.itemsize <= 8
+
+
 def window_variances(channels: tuple[Array, ...], positions: Positions, weights: Array) -> Array:
     """Compute the weighted variance of windows; channels are averaged by their weights."""
-    if weights.ndim != 3 or channels[0].dtype.kind not in "iuf" or channels[0].dtype.itemsize > 8:
+    if not _is_compiled_for(channels, weights):
         return peaks.window_variances(channels, positions, weights)
     result = np.zeros(len(positions))
     for channel, weight in zip(channels, weights, strict=True):
@@ -49,7 +55,7 @@ def residual_sums(
     blocks: Sequence[Shape],
 ) -> Array | None:
     """Sum up what is left of windows without the template; None if it is not compiled for them."""
-    if weights.ndim != 3 or channels[0].dtype.kind not in "iuf" or channels[0].dtype.itemsize > 8:
+    if not _is_compiled_for(channels, weights):
         return None
     native = tuple(channel.astype(channel.dtype.newbyteorder("="), copy=False) for channel in channels)
     lines = np.stack([np.broadcast_to(_line(weights, axis), weights.shape) for axis in (1, 2)])

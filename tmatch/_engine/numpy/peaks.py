@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Positions
+from tmatch._arrays.typing import Array, Positions, Shape
 
 _MAX_PIXELS = 1_000_000  # at a time
 
@@ -39,8 +39,6 @@ def explained_by_stronger(
     copies: Array,
 ) -> Array:
     """Find the extrema, strongest first, that are no higher than expected beside a stronger one."""
-    reach = footprints.shape[-1] // 2
-    shape = heights.shape[1:]
     expected = np.zeros(heights.shape)
     explained = np.zeros(len(extrema), bool)
     least, factor, slack = limits
@@ -50,13 +48,20 @@ def explained_by_stronger(
         if not copies[i] and lobe >= least and height <= factor * lobe + slack:
             explained[i] = True
             continue
-        number = max(int(np.count_nonzero(levels >= height)) - 1, 0)
-        scale = min(height / levels[number], 1.0)
-        there = tuple(
-            slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(cell, shape, strict=True)
-        )
-        part = tuple(slice(s.start - c + reach, s.stop - c + reach) for c, s in zip(cell, there, strict=True))
         for which in range(2):
-            target: Array = expected[which][there]
-            np.maximum(target, scale * footprints[number, which ^ sign][part], out=target)
+            raise_to_footprint(expected[which], cell, height, footprints[:, which ^ sign], levels)
     return explained
+
+
+def raise_to_footprint(
+    expected: Array, cell: list[int], height: float, footprints: Array, levels: Array
+) -> None:
+    """Raise the expected scores around a peak, in place, to those of the footprint of its level."""
+    reach = footprints.shape[-1] // 2
+    number = max(int(np.count_nonzero(levels >= height)) - 1, 0)
+    shape: Shape = expected.shape
+    there = tuple(slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(cell, shape, strict=True))
+    part = tuple(slice(s.start - c + reach, s.stop - c + reach) for c, s in zip(cell, there, strict=True))
+    np.maximum(
+        expected[there], min(height / levels[number], 1.0) * footprints[number][part], out=expected[there]
+    )
