@@ -112,7 +112,7 @@ def test_a_slope_of_light_is_level_but_not_white_and_another_letter_is_neither()
     left = {}
     for name, clean in kinds.items():
         image, positions = row_of([clean + rng.normal(0, 10, clean.shape) for _ in range(100)])
-        left[name] = residuals(search_of(image, o), positions)
+        left[name] = residuals(search_of(image, o), positions, slopes=True)
     assert left["copy"].white.mean() >= 0.95
     assert not left["slope"].white.any()
     assert left["slope"].level.mean() >= 0.95

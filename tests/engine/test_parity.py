@@ -505,11 +505,25 @@ def test_max_mask_runs_is_a_count_in_both():
     assert all(isinstance(engine.max_mask_runs, int) and engine.max_mask_runs > 0 for engine in ENGINES)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("shape", [(2, 30, 41), (3, 2, 5), (2, 17), (2, 6, 7, 8)], ids=str)
+def test_ring_sums_returns_the_same_bits(draw, shape):
+    values = np.abs(draw(shape))
+    expected, found = (engine.ring_sums(values, 1, 3) for engine in ENGINES)
+    np.testing.assert_array_equal(found, expected)
+    cell = tuple(n // 2 for n in shape[1:])
+    distances = np.abs(np.indices(shape[1:]) - np.reshape(cell, (-1, *(1 for _ in cell)))).max(axis=0)
+    in_ring = (distances > 1) & (distances <= 3)
+    np.testing.assert_allclose(expected[(0, *cell)], values[0][in_ring].sum(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8", ">f8"])
 @pytest.mark.parametrize("n_channels", [1, 3])
-def test_window_variances_are_the_same(draw, dtype, n_channels):
+@pytest.mark.parametrize("even", [True, False], ids=["even", "weighted"])
+def test_window_variances_are_the_same(draw, dtype, n_channels, even):
     channels = tuple(draw((40, 50), dtype, seed) for seed in range(n_channels))
-    weights = np.random.default_rng(1).random((n_channels, 9, 14))
+    weights = (
+        np.full((n_channels, 9, 14), 0.5) if even else np.random.default_rng(1).random((n_channels, 9, 14))
+    )
     positions = np.random.default_rng(2).integers(0, [32, 37], (20, 2))
     expected, found = (engine.window_variances(channels, positions, weights) for engine in ENGINES)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
@@ -517,6 +531,28 @@ def test_window_variances_are_the_same(draw, dtype, n_channels):
     means = [np.average(window, weights=w) for window, w in zip(windows, weights, strict=True)]
     squares = [(w * (x - m) ** 2).sum() for x, m, w in zip(windows, means, weights, strict=True)]
     np.testing.assert_allclose(expected[0], sum(squares) / weights.sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f8"])
+def test_window_variances_ignore_pixels_that_do_not_count(draw, dtype):
+    image, weights = draw((40, 50), dtype), np.ones((1, 9, 14))
+    weights[0, 0, 0] = 0
+    changed = image.copy()
+    changed[3, 4] = 60_000 if dtype == "u2" else 1e14
+    for engine in ENGINES:
+        expected, found = (
+            engine.window_variances((each,), np.array([[3, 4]]), weights) for each in (image, changed)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_window_variances_of_extreme_integers_do_not_overflow():
+    image = np.zeros((600, 600), np.uint16)
+    image[::2] = 65535
+    weights = np.ones((1, 500, 500))
+    for engine in ENGINES:
+        [found] = engine.window_variances((image,), np.array([[0, 0]]), weights)
+        np.testing.assert_allclose(found, (65535 / 2) ** 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(30, 41), (3, 5)], ids=str)
@@ -544,9 +580,9 @@ def test_residual_sums_are_those_of_numpy(draw, dtype, n_channels, monkeypatch):
     [search] = searches_of(tmatch.Matcher(image[3:12, 7:21], masks=mask, channel_axis=axis), image, None)
     positions = np.random.default_rng(2).integers(0, [32, 37], (20, 2))
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
-    found = residuals(search, positions)
+    found = residuals(search, positions, slopes=True)
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")
-    expected = residuals(search, positions)
+    expected = residuals(search, positions, slopes=True)
     for name in ("variance", "left", "likeness", "pixels"):
         np.testing.assert_allclose(
             getattr(found, name), getattr(expected, name), rtol=1e-7, atol=1e-9, err_msg=name

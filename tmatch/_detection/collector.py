@@ -4,6 +4,7 @@ The scores of candidates and of their neighbours are then computed by definition
 precision.
 """
 
+import functools
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
     image = ImageFacts(
         lambda: noise_levels(seen),
         lambda positions: window_variances(seen, positions),
-        lambda positions: residuals(seen, positions),
+        functools.partial(residuals, seen),
         None if seen is search else lambda positions: residuals(seen, positions).score,
         lambda: template_variance(seen),
         pixels=independent_pixels(seen),

@@ -10,7 +10,7 @@ import numpy as np
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._detection.null.certificate import leaves_nothing
+from tmatch._detection.null.certificate import leaves_noise, leaves_rounding
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise, comparable, residuals, rounding_of, window_variances
 from tmatch._detection.peaks import better_near
@@ -79,17 +79,17 @@ class TemplateCandidates:
         """Compare some candidates with the template: what kind of match they are, and the score of a copy there."""
         if self.search.metric.directions or not len(which):
             return [(None, None)] * len(which)
-        left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)])
+        left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)], slopes=True)
         noise = noise_levels(self.comparable).white
-        exact, noisy = leaves_nothing(left, noise, rounding_of(self.comparable))
+        copies = leaves_rounding(left, rounding_of(self.comparable)) | leaves_noise(left, noise)
         known = (left.variance > left.left).tolist()  # a flat window has no kind
         kinds: list[Kind | None] = [
             ("copy" if copy else "alike") if there else None
-            for copy, there in zip((exact | noisy).tolist(), known, strict=True)
+            for copy, there in zip(copies.tolist(), known, strict=True)
         ]
         if self.search.metric.name != "zncc":
             return [(kind, None) for kind in kinds]
-        there = np.where(exact | noisy, np.minimum(left.left, noise), noise)  # clipped noise is weaker
+        there = np.where(copies, np.minimum(left.left, noise), noise)  # clipped noise is weaker
         expected = np.sqrt(np.clip(1 - there / np.maximum(np.maximum(left.variance, there), 1e-300), 0, 1))
         return [*zip(kinds, expected.round(4).tolist(), strict=True)]
 

@@ -6,7 +6,7 @@ no other code asks which one it uses.
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -71,6 +71,21 @@ class TapPlan:
     fused: bool = False  # a block is summed in one call, without a copy of the tile
 
 
+class ResidualTemplate(NamedTuple):
+    """A template that is subtracted from windows; channels are the first axis of all its arrays but `products`.
+
+    `lines` are the index along each axis less its weighted mean. `products` are the weighted sums of the squares of the
+    template and of each line, and of the product of both lines.
+    """
+
+    values: Array
+    weights: Array
+    roots: Array  # of the weights
+    lines: Array
+    products: Array
+    blocks: Array  # shapes of blocks
+
+
 class Engine(Protocol):
     """The numerical loops of filters and score maps.
 
@@ -83,7 +98,9 @@ class Engine(Protocol):
         """Correlation without transforms; None if the engine has none."""
 
     @property
-    def residual_sums(self) -> Callable[..., Array | None] | None:
+    def residual_sums(
+        self,
+    ) -> Callable[[tuple[Array, ...], Positions, ResidualTemplate, bool], Array | None] | None:
         """Sum up what is left of windows without the template; None if the engine cannot."""
 
     @property
@@ -233,6 +250,9 @@ class Engine(Protocol):
         """Return the sum or maximum of each value and its neighbours, in each of several arrays."""
 
     # --- peaks ------------------------------------------------------------------------------------
+
+    def ring_sums(self, values: Array, inner: int, outer: int) -> Array:
+        """Sum the values farther than `inner` from each, and no farther than `outer`, along any axis but the first."""
 
     def window_variances(self, channels: tuple[Array, ...], positions: Positions, weights: Array) -> Array:
         """Compute the variance of windows, with the weights of their pixels, channel by channel.

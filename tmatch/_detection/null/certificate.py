@@ -24,12 +24,14 @@ _GROUP_FACTOR = 100  # by which the chance of so few minima is multiplied
 _FAR = 10  # factor by which the best minimum must have more false alarms
 
 
-def leaves_nothing(
-    left: Residuals, white_noise: float, rounding: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Check which windows leave no more than rounding, and which white noise and a plane at most."""
-    exact = (left.left <= rounding) & (left.left <= _EXACT * left.variance)
-    return exact, left.level & (left.left <= _MAX_EXCESS * white_noise)
+def leaves_rounding(left: Residuals, rounding: float) -> NDArray[np.bool_]:
+    """Check which windows leave no more than rounding."""
+    return np.asarray((left.left <= rounding) & (left.left <= _EXACT * left.variance))
+
+
+def leaves_noise(left: Residuals, white_noise: float) -> NDArray[np.bool_]:
+    """Check which windows leave white noise at most, and a plane if slopes were allowed."""
+    return np.asarray(left.level & (left.left <= _MAX_EXCESS * white_noise))
 
 
 def least_score(positions: float, pixels: float) -> float:
@@ -89,7 +91,7 @@ def certify(
     noise : Noise
         Of the image and the template.
     """
-    exact, _ = leaves_nothing(peaks, noise.white, noise.rounding)
+    exact = leaves_rounding(peaks, noise.rounding)
     result = np.where(exact, _law(positions, pixels, peaks.score), np.inf)
     eligible, in_noise = _in_noise(peaks, positions, noise)
     if not eligible.any():

@@ -15,14 +15,15 @@ from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.groups import LEAST_OTHERS, find_group
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, beyond_noise
-from tmatch._detection.null.summary import ScoreSummary, with_neighbours
+from tmatch._detection.null.summary import ScoreSummary, ring_sums, with_neighbours
 from tmatch._detection.null.tails import (
     MAX_FITTED_SCORE,
     POWER,
     VARIANCE_BOUNDS,
     AnalyticTail,
     FittedTail,
-    evidence_of,
+    logs_of,
+    weight_of,
 )
 
 _LOCAL = 0.5  # weight of the surroundings in the local variance of scores, beside that of the whole map
@@ -61,7 +62,7 @@ class ImageFacts:
 
     noise: Callable[[], NoiseLevels]
     variances: Callable[[Array], Array]
-    residuals: Callable[[Array], Residuals]
+    residuals: Callable[..., Residuals]
     scores: Callable[[Array], Array] | None
     template_variance: Callable[[], float]
     pixels: float  # independent ones of a window of white noise
@@ -95,6 +96,7 @@ class _Fit:
     ) -> None:
         self.cells, self.template, self.image, self.excluded = cells, template, image, excluded
         self.heights = np.minimum(cells.extrema, MAX_FITTED_SCORE).astype(np.float64)
+        self.logs = logs_of(self.heights)
         shape = self.heights.shape[1:]
         self.copies, self.members = np.full(shape, np.inf), np.zeros(shape, bool)
         self.free = np.ones(shape, bool)
@@ -108,7 +110,7 @@ class _Fit:
         self.likeness, self.sure_likeness = np.zeros(shape), np.zeros(shape)
         self.own_variance, self.noise_share = math.inf, np.zeros(shape)
         self.measured, self.windows = np.zeros(shape, bool), np.full(self.heights.shape, np.nan)
-        self.all_tops = _local_maxima(self.heights, self.variance)
+        self.all_tops = _local_maxima(self.logs, self.variance)
 
     def null(self) -> NullDistribution:
         """Certify copies, find a group, and fit the tail to the rest."""
@@ -120,7 +122,7 @@ class _Fit:
         if certified.any():
             self.free = self.free_of(certified)
             self.variance = self.local_variance()
-            self.all_tops = _local_maxima(self.heights, self.variance)
+            self.all_tops = _local_maxima(self.logs, self.variance)
         self.tops = self.unexplained()
         if self.image is not None:
             self.measure(self.image)
@@ -130,8 +132,7 @@ class _Fit:
             or np.count_nonzero(rest) + np.count_nonzero(minima) <= LEAST_OTHERS
         ):
             return self.analytic(certified)
-        variance = np.broadcast_to(self.variance, self.heights.shape)
-        local = evidence_of(self.heights, variance)
+        local = self.logs * weight_of(self.variance)
         if not self.smooth:
             self.find_group(local, rest, minima)
         peaks, lows = local[0][rest], local[1][minima]
@@ -249,8 +250,11 @@ class _Fit:
     def find_group(self, local: Array, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> None:
         """Find a group of copies that leave structure."""
         squares, count = (self.cells.sums * self.free).reshape(2, -1).sum(axis=1)
-        flat = evidence_of(self.heights, np.full(self.heights.shape, squares / max(count, 1)))
-        measures = [(each[0][rest], each[1][minima]) for each in (local, flat)]
+        flat = weight_of(squares / max(count, 1))
+        measures = [
+            (local[0][rest], local[1][minima]),
+            (self.logs[0][rest] * flat, self.logs[1][minima] * flat),
+        ]
         group = find_group(measures, self.likeness[rest], self.sure_likeness[rest], self.noise_share[rest])
         if group is None:
             return
@@ -259,7 +263,7 @@ class _Fit:
         if certified and self.image is not None:
             marked = np.zeros(self.heights.shape, bool)
             marked[(0, *members)] = True
-            fitting = self.image.residuals(self.cells.positions(marked)).level
+            fitting = self.image.residuals(self.cells.positions(marked), slopes=True).level
             if certified == 1:  # the template may have been cut out there
                 fitting |= self.sure_likeness[marked[0]] >= _FITTING_GROUP
             if fitting.mean() < _MOST:
@@ -301,11 +305,8 @@ def _variance_in_ring(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
     sums = cells.sums * free
     squares, count = sums.reshape(2, -1).sum(axis=1).tolist()
     everywhere = squares / max(count, 1)
-    around, within = _box_sums(sums, _RING[1]), _box_sums(sums, _RING[0])
-    ring_squares, ring_count = np.maximum(around - within, 0)
-    full = ring_count
-    if not free.all():
-        [full] = _box_sums(cells.sums[1:], _RING[1]) - _box_sums(cells.sums[1:], _RING[0])
+    rings = ring_sums(sums if free.all() else np.concatenate([sums, cells.sums[1:]]), *_RING)
+    ring_squares, ring_count, full = rings[0], rings[1], rings[-1]
     known = ring_count >= 0.5
     local = np.where(known, ring_squares / np.maximum(ring_count, 1), everywhere)
     weight = _LOCAL * np.where(known, np.clip(ring_count / np.maximum(full, 1), 0, 1), 0)
@@ -324,18 +325,6 @@ def _variance_nearby(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
     return np.asarray(_LOCAL * near + (1 - _LOCAL) * everywhere)
 
 
-def _box_sums(values: Array, reach: int) -> Array:
-    """Sum all cells no farther than so many from each, in some arrays."""
-    for axis in range(1, values.ndim):
-        n = values.shape[axis]
-        total = np.concatenate([np.zeros_like(np.take(values, [0], axis)), np.cumsum(values, axis)], axis)
-        index = np.arange(n)
-        values = np.take(total, np.minimum(index + reach + 1, n), axis) - np.take(
-            total, np.maximum(index - reach, 0), axis
-        )
-    return values
-
-
 def _count_copies(peaks: Array, likeness: Array, minima: Array, at_least: int) -> int:
     """Count the best peaks, by evidence, that are not to be fitted, as they can only be copies."""
     if np.count_nonzero(likeness >= COPY_SCORE) <= at_least or len(minima) < 2:
@@ -351,8 +340,8 @@ def _count_copies(peaks: Array, likeness: Array, minima: Array, at_least: int) -
     return int(last[-1]) + 1 if len(last) else at_least
 
 
-def _local_maxima(heights: Array, variance: Array) -> NDArray[np.bool_]:
+def _local_maxima(logs: Array, variance: Array) -> NDArray[np.bool_]:
     """Find the cells with no less evidence than their neighbours, among peaks and among minima."""
-    evidence = -np.log(1 - heights * heights) / np.maximum(variance, VARIANCE_BOUNDS[0])  # up to a factor
+    evidence = logs / np.maximum(variance, VARIANCE_BOUNDS[0])  # up to a factor
     top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= with_neighbours(evidence, largest=True))
     return top

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tmatch._arrays.casting import as_float
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine import select
+from tmatch._engine.interface import ResidualTemplate
 from tmatch._scoring.search import Search
 
 _BLOCKS = 36, 144  # parts of a window whose means are compared; the finer ones are for fine templates
@@ -54,7 +55,7 @@ class Residuals:
         Whether nothing of the image is left: neighbours do not correlate, no pixel stands out, and means of blocks
         are no more spread than those of white noise.
     level : array of bool
-        The same once a plane is subtracted, too: light may slope. Also where exactly nothing is left.
+        The same once a plane is subtracted, too, if slopes of light are allowed. Also where exactly nothing is left.
     likeness : array
         The score that there would be without noise, at its lower end: structure left of the window may be noise, or
         two standard errors more.
@@ -77,12 +78,13 @@ class Residuals:
         return np.asarray(np.copysign(np.sqrt(share), self.gain))
 
 
-def residuals(search: Search, positions: Positions) -> Residuals:
-    """Compare the windows at some positions of the score map with the template."""
+def residuals(search: Search, positions: Positions, *, slopes: bool = False) -> Residuals:
+    """Compare the windows at some positions of the score map with the template; with `slopes`, light may slope."""
     step = max(1, _MAX_VALUES // (math.prod(search.window) * len(search.image)))
     template = _template_of(search)
     parts = [
-        template.compare(search, positions[i : i + step]) for i in range(0, max(len(positions), 1), step)
+        template.compare(search, positions[i : i + step], slopes)
+        for i in range(0, max(len(positions), 1), step)
     ]
     return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
 
@@ -144,8 +146,8 @@ class _Template:
     """A template, and the weights of its pixels; both with the channels as the first axis.
 
     Residuals are multiplied by the roots of their weights. Of each window these are summed: the squares of the window;
-    the gain; then twice, of the residuals and of the residuals without a plane, their squares, the products of
-    neighbours, the largest square, and the squares of the sums of blocks of two sizes.
+    the gain; then, of the residuals with or without a plane, their squares, the products of neighbours, the largest
+    square, and the squares of the sums of blocks of two sizes.
     """
 
     def __init__(self, channels: Sequence[Array], weights: Sequence[Array], *, joint: bool) -> None:
@@ -156,22 +158,28 @@ class _Template:
         self.values = self._centred(values[None], self.weights[None])[0]
         self.blocks = [*self._blocks()]
 
-    def compare(self, search: Search, positions: Positions) -> Residuals:
+    def compare(self, search: Search, positions: Positions, slopes: bool) -> Residuals:  # noqa: FBT001
         """Compute the residuals of windows."""
-        sums, law = self._compiled_sums(search, positions), self.law
-        if sums is None:
-            windows, weights = self._windows(search, positions)
-            template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
-            sums = self._sums(self._centred(windows, weights), weights, template)
-            law = law if len(weights) == 1 else _law_of(weights, template, self.blocks)
-        n = 3 + len(self.blocks)
-        squares, gain, plain, level = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + n], sums[:, 2 + n :]
-        white, likeness = _test(plain, gain, law)
-        levelled = white | _test(level, gain, law)[0] | (plain[:, 0] <= 0)
+        sums, law = self._sums(search, positions, planes=False)
+        squares, gain, left = sums[:, 0], sums[:, 1], sums[:, 2]
+        white, likeness = _test(sums[:, 2:], gain, law)
+        level = white | (left <= 0)
+        rest = np.flatnonzero(~level)
+        if slopes and len(rest):
+            sums, law_of_rest = self._sums(search, positions[rest], planes=True)
+            level[rest] = _test(sums[:, 2:], sums[:, 1], law_of_rest)[0]
         pixels = np.broadcast_to(law.pixels, squares.shape)
-        return Residuals(
-            squares / law.total, plain[:, 0] / law.total, gain, white, levelled, likeness, pixels
-        )
+        return Residuals(squares / law.total, left / law.total, gain, white, level, likeness, pixels)
+
+    def _sums(self, search: Search, positions: Positions, *, planes: bool) -> "tuple[Array, _Law]":
+        """Sum up the residuals of windows, with planes subtracted if asked; return what is expected of them, too."""
+        sums = self._compiled_sums(search, positions, planes)
+        if sums is not None:
+            return sums, self.law
+        windows, weights = self._windows(search, positions)
+        template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
+        sums = self._numpy_sums(self._centred(windows, weights), weights, template, planes)
+        return sums, self.law if len(weights) == 1 else _law_of(weights, template, self.blocks)
 
     @functools.cached_property
     def law(self) -> "_Law":
@@ -194,28 +202,42 @@ class _Template:
         ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
         return float(np.sqrt(ratio / (1 + ratio)))
 
-    def _compiled_sums(self, search: Search, positions: Positions) -> Array | None:
+    def _compiled_sums(self, search: Search, positions: Positions, planes: bool) -> Array | None:  # noqa: FBT001
         """Sum by compiled code; None if there is none for such a search."""
         compute = select.choose().residual_sums
         if compute is None or not _is_whole(search) or self._joint:
             return None
-        return compute(tuple(search.image), positions, self.values, self.weights, self.blocks)
+        return compute(tuple(search.image), positions, self._prepared, planes)
 
-    def _sums(self, windows: Array, weights: Array, template: Array) -> Array:
+    @functools.cached_property
+    def _prepared(self) -> ResidualTemplate:
+        """What compiled code needs."""
+        t, w = np.ascontiguousarray(self.values), np.ascontiguousarray(self.weights)
+        lines = [np.broadcast_to(self._line(axis, w[None])[0], w.shape) for axis in self._axes[1:]]
+        pairs = (t, t), (lines[0], lines[0]), (lines[-1], lines[-1]), (lines[0], lines[-1])
+        products = np.array([float((w * first * second).sum()) for first, second in pairs])
+        products[:3] = np.maximum(products[:3], 1e-300)
+        return ResidualTemplate(t, w, np.sqrt(w), np.stack(lines), products, np.array(self.blocks))
+
+    def _numpy_sums(self, windows: Array, weights: Array, template: Array, planes: bool) -> Array:  # noqa: FBT001
         """Sum in NumPy operations."""
         energy = _sum(weights * template * template)
         gain = _sum(weights * windows * template) / np.maximum(energy, 1e-300)
         left = windows - self._each(gain) * template
-        columns = [_sum(weights * windows * windows), gain]
-        for each in (left, self._levelled(left, weights)):
-            scaled = np.sqrt(weights) * each
-            products = np.zeros(len(scaled))
-            for axis in range(2, scaled.ndim):
-                first, second = _ends(scaled, axis)
-                products += _sum(first * second)
-            squares = scaled * scaled
-            columns += [_sum(squares), products, squares.max(axis=self._axes)]
-            columns += [_sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
+        scaled = np.sqrt(weights) * (self._levelled(left, weights) if planes else left)
+        products = np.zeros(len(scaled))
+        for axis in range(2, scaled.ndim):
+            first, second = _ends(scaled, axis)
+            products += _sum(first * second)
+        squares = scaled * scaled
+        columns = [
+            _sum(weights * windows * windows),
+            gain,
+            _sum(squares),
+            products,
+            squares.max(axis=self._axes),
+        ]
+        columns += [_sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
         return np.stack(columns, axis=1)
 
     def _windows(self, search: Search, positions: Positions) -> tuple[Array, Array]:
@@ -246,14 +268,21 @@ class _Template:
 
     def _levelled(self, left: Array, weights: Array) -> Array:
         """Subtract a plane; each axis alone, which is exact where weights are even."""
-        for axis, n in enumerate(left.shape[2:], 2):
-            line = np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(left.ndim)])
-            line = line - (weights * line).sum(axis=self._axes, keepdims=True) / weights.sum(
-                axis=self._axes, keepdims=True
-            )
+        for axis in self._axes[1:]:
+            line = self._line(axis, weights)
             slope = _sum(weights * left * line) / np.maximum(_sum(weights * line * line), 1e-300)
             left = left - self._each(slope) * line
         return left
+
+    def _line(self, axis: int, weights: Array) -> Array:
+        """Return the index along an axis less its weighted mean."""
+        line = np.arange(float(weights.shape[axis])).reshape(
+            [-1 if a == axis else 1 for a in range(weights.ndim)]
+        )
+        means = (weights * line).sum(axis=self._axes, keepdims=True) / weights.sum(
+            axis=self._axes, keepdims=True
+        )
+        return np.asarray(line - means)
 
     def _blocks(self) -> Iterator[tuple[int, ...]]:
         """Choose the shapes of blocks."""

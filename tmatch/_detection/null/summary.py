@@ -86,18 +86,32 @@ class SummaryBuilder:
             ends = zip(start, self.size, summary.shape[1:], strict=True)
             at = slice(None), *(slice(s // n, s // n + k) for s, n, k in ends)
             sums[at] += summary[2:4]
-            high = summary[:2].astype(np.float32)
-            local = np.unravel_index(summary[4:].astype(np.int64), part, order="F")
-            indices = [index + first for index, first in zip(local, start, strict=True)]
-            place = np.ravel_multi_index(indices, self.map_shape, order="F")
-            better = (high > extrema[at]) | ((high == extrema[at]) & (place < places[at]))
-            extrema[at], places[at] = np.where(better, high, extrema[at]), np.where(better, place, places[at])
+            high, place = summary[:2].astype(np.float32), _places(summary[4:], start, part, self.map_shape)
+            old_high, old_place = extrema[at], places[at]
+            better = (high > old_high) | ((high == old_high) & (place < old_place))
+            np.copyto(old_high, high, where=better)
+            np.copyto(old_place, place, where=better, casting="unsafe")
         return ScoreSummary(self.size, self.map_shape, extrema, places, sums)
+
+
+def _places(local: Array, start: Shape, part: Shape, whole: Shape) -> Array:
+    """Convert indices into a part of an array to indices into the whole; both column-major, in float64."""
+    places, stride, whole_stride = local + start[0], 1, 1
+    for n, n_of_all, first in zip(part, whole, start[1:], strict=False):
+        stride *= n  # of the next axis
+        places += np.floor(local / stride) * (n_of_all - n) * whole_stride + first * n_of_all * whole_stride
+        whole_stride *= n_of_all
+    return places
 
 
 def cell_shape(window: Shape) -> Shape:
     """Return the shape of a cell for a template's window, if there are not too many."""
     return tuple(max(1, round(side / _CELLS)) for side in window)
+
+
+def ring_sums(values: Array, inner: int, outer: int) -> Array:
+    """Sum the cells in a ring around each, farther away than `inner`, and no farther than `outer`; of some arrays."""
+    return select.choose().ring_sums(values, inner, outer)
 
 
 def with_neighbours(values: Array, *, largest: bool) -> Array:

@@ -89,10 +89,20 @@ class AnalyticTail:
 
 def evidence_of(scores: Array, variance: Array) -> Array:
     """Compute the negative logarithm of how rarely scores are reached; 0 if they are not above 0."""
-    score = clip(scores.astype(np.float64, copy=False), 0, _NEARLY_1)
-    bounded = clip(variance, *VARIANCE_BOUNDS)
-    result: Array = -(1 - bounded) / (2 * bounded) * np.log1p(-score * score)
-    return result
+    return np.asarray(
+        logs_of(clip(scores.astype(np.float64, copy=False), 0, _NEARLY_1)) * weight_of(variance)
+    )
+
+
+def logs_of(scores: Array) -> Array:
+    """Compute ``-log(1 - r^2)``: what evidence is proportional to at one place."""
+    return np.asarray(-np.log1p(-scores * scores))
+
+
+def weight_of(variance: Array | float) -> Array:
+    """Compute the evidence of a unit of these logarithms among scores of some variance."""
+    bounded = clip(np.asarray(variance), *VARIANCE_BOUNDS)
+    return np.asarray((1 - bounded) / (2 * bounded))
 
 
 def clip(values: Array, low: float, high: float) -> Array:

@@ -5,7 +5,7 @@ from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
 from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
-from tmatch._engine.numba.summaries import candidates, summarise, with_neighbours
+from tmatch._engine.numba.summaries import candidates, ring_sums, summarise, with_neighbours
 from tmatch._engine.numba.taps import plan_taps, tap_passes
 from tmatch._engine.numba.transforms import STEP, CompiledTransforms
 from tmatch._engine.numba.window_sums import (
@@ -32,6 +32,7 @@ __all__ = [
     "place",
     "plan_taps",
     "residual_sums",
+    "ring_sums",
     "round_moments",
     "score",
     "score_alone",

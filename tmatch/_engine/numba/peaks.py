@@ -1,10 +1,12 @@
 """Peaks of score maps and their windows. Compiled for two axes."""
 
-from collections.abc import Sequence
+import math
+from typing import Any
 
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
+from tmatch._engine.interface import ResidualTemplate
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating
 from tmatch._engine.numpy import peaks
 
@@ -20,22 +22,62 @@ def window_variances(channels: tuple[Array, ...], positions: Positions, weights:
     if not _is_compiled_for(channels, weights):
         return peaks.window_variances(channels, positions, weights)
     result = np.zeros(len(positions))
+    even = (weights == weights.flat[0]).all()
     for channel, weight in zip(channels, weights, strict=True):
         native = channel.astype(channel.dtype.newbyteorder("="), copy=False)
-        _add_variances(native, positions, weight, max(float(weight.sum()), 1e-300), result)
+        if even and channel.dtype.kind in "iu" and _fit_into(weight.shape, channel.dtype):
+            dtype = np.int32 if channel.dtype.itemsize == 1 else np.int64
+            work = np.empty((2, weight.shape[1]), dtype)
+            _add_even_variances(native, positions, len(weight), weight.flat[0], work, result)
+            continue
+        origin = np.unravel_index(weight.argmax(), weight.shape)
+        _add_variances(native, positions, weight, origin, max(float(weight.sum()), 1e-300), result)
     return np.asarray(result / weights.sum())
 
 
-_MAX_WINDOWS = 64  # that are read at a time
+def _fit_into(window: Shape, dtype: np.dtype[Any]) -> bool:
+    """Check that sums of squared integers fit into the accumulators of columns and of windows."""
+    largest = 2 ** (16 * dtype.itemsize)
+    return (
+        dtype.itemsize <= 2
+        and (dtype.itemsize > 1 or window[0] * largest < 2**31)
+        and math.prod(window) * largest < 2**62
+    )
+
+
+@compiled
+def _add_even_variances(
+    image: Array, positions: Array, height: int, weight: float, work: Array, out: Array
+) -> None:
+    sums, squares, width = work[0], work[1], work.shape[1]
+    for i in range(len(positions)):
+        top, left = positions[i, 0], positions[i, 1]
+        work[:] = 0
+        for y in range(height):
+            row = image[top + y, left : left + width]
+            for x in range(width):
+                value = np.int64(row[x])
+                sums[x] += value
+                squares[x] += value * value
+        total = square = np.int64(0)
+        for x in range(width):
+            total += sums[x]
+            square += squares[x]
+        out[i] += weight * max(square - np.float64(total) * total / (height * width), 0.0)
+
+
+_MAX_PIXELS = 2**17  # of the windows that are read at a time
 
 
 @compiled_reassociating
-def _add_variances(image: Array, positions: Array, weights: Array, total: float, out: Array) -> None:
+def _add_variances(
+    image: Array, positions: Array, weights: Array, origin: tuple[int, int], total: float, out: Array
+) -> None:
     height, width = weights.shape
     sums, squares = np.empty(width), np.empty(width)
     for i in range(len(positions)):
         top, left = positions[i, 0], positions[i, 1]
-        first = np.float64(image[top, left])
+        first = np.float64(image[top + origin[0], left + origin[1]])
         sums[:], squares[:] = 0, 0
         for y in range(height):
             row, weight = image[top + y, left : left + width], weights[y]
@@ -50,79 +92,93 @@ def _add_variances(image: Array, positions: Array, weights: Array, total: float,
 def residual_sums(
     channels: tuple[Array, ...],
     positions: Positions,
-    template: Array,
-    weights: Array,
-    blocks: Sequence[Shape],
+    template: ResidualTemplate,
+    planes: bool,  # noqa: FBT001
 ) -> Array | None:
-    """Sum up what is left of windows without the template; None if it is not compiled for them."""
-    if not _is_compiled_for(channels, weights):
+    """Sum up what is left of windows without the template and planes; None if it is not compiled for them."""
+    if not _is_compiled_for(channels, template.weights):
         return None
-    native = tuple(channel.astype(channel.dtype.newbyteorder("="), copy=False) for channel in channels)
-    lines = np.stack([np.broadcast_to(_line(weights, axis), weights.shape) for axis in (1, 2)])
-    fixed = *map(np.ascontiguousarray, (template, weights, np.sqrt(weights), lines)), np.array(blocks)
-    out = np.empty((len(positions), 2 + 2 * (3 + len(blocks))))
-    for i in range(0, len(positions), _MAX_WINDOWS):
-        part = positions[i : i + _MAX_WINDOWS]
-        windows = np.empty((len(part), *weights.shape))
-        for number, channel in enumerate(native):
-            _read(channel, part, windows[:, number])
-        _residual_sums(windows, *fixed, out[i : i + len(part)])
+    heaviest = np.unravel_index(template.weights.argmax(), template.weights.shape)[1:]
+    out = np.empty((len(positions), 2 + 3 + len(template.blocks)))
+    step = min(max(1, _MAX_PIXELS // template.weights.size), max(len(positions), 1))
+    windows, left = np.empty((step, *template.weights.shape)), np.empty(template.weights.shape)
+    for i in range(0, len(positions), step):
+        part = positions[i : i + step]
+        for number, channel in enumerate(channels):
+            native = channel.astype(channel.dtype.newbyteorder("="), copy=False)
+            _read(native, part, heaviest, windows[:, number])
+        _residual_sums(windows, template, planes, left, out[i : i + len(part)])
     return out
 
 
-def _line(weights: Array, axis: int) -> Array:
-    """Return the index along an axis less its weighted mean, as the weights' shape without channels."""
-    index = np.arange(float(weights.shape[axis])).reshape([-1 if a == axis else 1 for a in range(3)])
-    centred = index - (weights * index).sum() / weights.sum()
-    return np.asarray(np.broadcast_to(centred, (1, *weights.shape[1:]))[0])
-
-
 @compiled
-def _read(image: Array, positions: Array, out: Array) -> None:
+def _read(image: Array, positions: Array, origin: tuple[int, int], out: Array) -> None:
+    """Read windows less one of their pixels, so that the sums of their squares lose no digits."""
     for i in range(len(positions)):
         top, left = positions[i, 0], positions[i, 1]
+        offset = np.float64(image[top + origin[0], left + origin[1]])
         for y in range(out.shape[1]):
             row = image[top + y, left : left + out.shape[2]]
             for x in range(row.size):
-                out[i, y, x] = row[x]
+                out[i, y, x] = np.float64(row[x]) - offset
 
 
 @compiled_reassociating
 def _residual_sums(
-    windows: Array, template: Array, weights: Array, roots: Array, lines: Array, blocks: Array, out: Array
+    windows: Array,
+    template: ResidualTemplate,
+    planes: bool,  # noqa: FBT001
+    left: Array,
+    out: Array,
 ) -> None:
     """Sum up windows, which are overwritten."""
-    flat = template.size
-    t, w, r, l0, l1 = (
-        template.reshape(flat),
-        weights.reshape(flat),
-        roots.reshape(flat),
-        lines[0].reshape(flat),
-        lines[1].reshape(flat),
-    )
-    energy, n, pixels = _dot(w, t, t), 3 + len(blocks), template[0].size
-    squares0, squares1, cross = max(_dot(w, l0, l0), 1e-300), max(_dot(w, l1, l1), 1e-300), _dot(w, l0, l1)
-    ones = np.ones(pixels)
-    left = np.empty(template.shape)
+    n_channels, flat = len(template.values), template.values.size
+    t, w, r = template.values.reshape(flat), template.weights.reshape(flat), template.roots.reshape(flat)
+    l0, l1 = template.lines[0].reshape(flat), template.lines[1].reshape(flat)
+    energy, squares0, squares1, cross = template.products
+    pixels = flat // n_channels
+    means, totals = np.empty(n_channels), np.empty(n_channels)
+    for c in range(n_channels):
+        totals[c] = max(template.weights[c].sum(), 1e-300)
     e = left.reshape(flat)
-    for i in range(len(windows)):
+    for i in range(len(out)):
         window = windows[i].reshape(flat)
-        for c in range(len(template)):
-            part, weight = window[c * pixels : (c + 1) * pixels], w[c * pixels : (c + 1) * pixels]
-            mean = _dot(weight, part, ones) / max(weight.sum(), 1e-300)
-            for x in range(pixels):
-                part[x] -= mean
-        gain = _dot(w, window, t) / max(energy, 1e-300)
-        out[i, 0], out[i, 1] = _dot(w, window, window), gain
-        for x in range(flat):
-            window[x] -= gain * t[x]
-            e[x] = r[x] * window[x]
-        _test_sums(left, blocks, out[i, 2 : 2 + n])
-        down = _dot(w, window, l0) / squares0
-        across = (_dot(w, window, l1) - down * cross) / squares1
-        for x in range(flat):
-            e[x] = r[x] * (window[x] - down * l0[x] - across * l1[x])
-        _test_sums(left, blocks, out[i, 2 + n :])
+        squares = gain = 0.0
+        for c in range(n_channels):
+            part = slice(c * pixels, (c + 1) * pixels)
+            total, square, product = _moments(window[part], w[part], t[part])
+            means[c] = total / totals[c]
+            squares += max(square - means[c] * total, 0.0)
+            gain += product  # the template has mean 0
+        gain /= energy
+        out[i, 0], out[i, 1] = squares, gain
+        for c in range(n_channels):
+            part = slice(c * pixels, (c + 1) * pixels)
+            _subtract(window[part], means[c], gain, t[part], r[part], e[part])
+        if planes:
+            down = _dot(w, window, l0) / squares0
+            across = (_dot(w, window, l1) - down * cross) / squares1
+            for x in range(flat):
+                e[x] = r[x] * (window[x] - down * l0[x] - across * l1[x])
+        _test_sums(left, template.blocks, out[i, 2:])
+
+
+@compiled_reassociating
+def _moments(values: Array, weights: Array, template: Array) -> tuple[float, float, float]:
+    total = square = product = 0.0
+    for x in range(values.size):
+        value = weights[x] * values[x]
+        total += value
+        square += value * values[x]
+        product += value * template[x]
+    return total, square, product
+
+
+@compiled_reassociating
+def _subtract(values: Array, mean: float, gain: float, template: Array, roots: Array, out: Array) -> None:
+    for x in range(values.size):
+        values[x] -= mean + gain * template[x]
+        out[x] = roots[x] * values[x]
 
 
 @compiled_reassociating
@@ -136,8 +192,8 @@ def _dot(weights: Array, first: Array, second: Array) -> float:
 @compiled_reassociating
 def _test_sums(left: Array, blocks: Array, out: Array) -> None:  # noqa: C901
     """Sum the squares and the products of neighbours, find the largest square, sum the squares of sums of blocks."""
-    squares = products = largest = 0.0
-    columns = np.empty(left.shape[2])
+    squares = products = 0.0
+    columns, largest = np.empty(left.shape[2]), np.zeros(left.shape[2])
     out[3:] = 0
     for c in range(len(left)):
         for y in range(left.shape[1]):
@@ -145,7 +201,7 @@ def _test_sums(left: Array, blocks: Array, out: Array) -> None:  # noqa: C901
             for x in range(row.size):
                 square = row[x] * row[x]
                 squares += square
-                largest = max(largest, square)
+                largest[x] = square if square > largest[x] else largest[x]
             for x in range(row.size - 1):
                 products += row[x] * row[x + 1]
             if y > 0:
@@ -163,7 +219,7 @@ def _test_sums(left: Array, blocks: Array, out: Array) -> None:  # noqa: C901
                 for first in range(0, columns.size // width * width, width):
                     total = columns[first : first + width].sum()
                     out[3 + k] += total * total
-    out[0], out[1], out[2] = squares, products, largest
+    out[0], out[1], out[2] = squares, products, largest.max()
 
 
 def explained_by_stronger(

@@ -16,7 +16,7 @@ from tmatch._engine.numpy.scoring import (
     score_exactly,
     score_windows,
 )
-from tmatch._engine.numpy.summaries import candidates, summarise, with_neighbours
+from tmatch._engine.numpy.summaries import candidates, ring_sums, summarise, with_neighbours
 from tmatch._engine.numpy.taps import plan_taps, tap_passes
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.tiling import plan_tiles
@@ -34,6 +34,7 @@ __all__ = [
     "place",
     "plan_taps",
     "residual_sums",
+    "ring_sums",
     "round_moments",
     "score",
     "score_alone",

@@ -16,10 +16,11 @@ def window_variances(channels: tuple[Array, ...], positions: Positions, weights:
     result = np.zeros(len(positions))
     step = max(1, _MAX_PIXELS // math.prod(window))
     for channel, weight in zip(channels, weights, strict=True):
+        origin = np.unravel_index(weight.argmax(), window)  # a pixel that counts
         views = np.lib.stride_tricks.sliding_window_view(channel, window)
         for i in range(0, len(positions), step):
             windows = views[tuple(positions[i : i + step].T)].astype(np.float64)
-            windows -= windows[(slice(None), *(slice(1) for _ in axes))]
+            windows -= windows[(slice(None), *origin)].reshape(-1, *(1 for _ in axes))
             weighted = weight * windows
             squares, sums = np.vecdot(_flat(weighted), _flat(windows)), weighted.sum(axis=axes)
             result[i : i + step] += np.maximum(squares - sums * sums / max(weight.sum(), 1e-300), 0)

@@ -60,6 +60,20 @@ def _reduce_cells(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> 
     return stages
 
 
+def ring_sums(values: Array, inner: int, outer: int) -> Array:
+    """Sum the values in a ring around each; none is below 0."""
+    return np.asarray(np.maximum(_box_sums(values, outer) - _box_sums(values, inner), 0))
+
+
+def _box_sums(values: Array, reach: int) -> Array:
+    for axis in range(1, values.ndim):
+        n = values.shape[axis]
+        total = np.concatenate([np.zeros_like(np.take(values, [0], axis)), np.cumsum(values, axis)], axis)
+        ends = np.minimum(np.arange(n) + reach + 1, n), np.maximum(np.arange(n) - reach, 0)
+        values = np.take(total, ends[0], axis) - np.take(total, ends[1], axis)
+    return values
+
+
 def with_neighbours(values: Array, largest: bool) -> Array:  # noqa: FBT001
     """Return the sum or maximum of each value and its neighbours, in arrays of any dimension."""
     ufunc = np.maximum if largest else np.add
