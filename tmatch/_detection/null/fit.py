@@ -12,7 +12,7 @@ from tmatch._detection.false_alarms import CERTAIN, NullDistribution, Others
 from tmatch._detection.null.certificate import Noise, certify, least_score, may_be_exact, may_leave_noise
 from tmatch._detection.null.explained import STRONG, explained_by_stronger, footprints_of
 from tmatch._detection.null.footprint import Footprint
-from tmatch._detection.null.groups import LEAST_OTHERS, find_group
+from tmatch._detection.null.groups import LEAST_OTHERS, find_group, others_of_a_kind
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, beyond_noise
 from tmatch._detection.null.summary import ScoreSummary, ring_sums, with_neighbours
@@ -63,6 +63,7 @@ class ImageFacts:
     noise: Callable[[], NoiseLevels]
     variances: Callable[[Array], Array]
     residuals: Callable[..., Residuals]
+    patterns: Callable[[Array], Array]
     scores: Callable[[Array], Array] | None
     template_variance: Callable[[], float]
     pixels: float  # independent ones of a window of white noise
@@ -134,14 +135,15 @@ class _Fit:
             return self.analytic(certified)
         local = self.logs * weight_of(self.variance)
         if not self.smooth:
-            self.find_group(local, rest, minima)
+            while self.find_group(local, rest & ~self.members, minima):
+                pass
+            rest &= ~self.members
         peaks, lows = local[0][rest], local[1][minima]
         if certified.any():  # others are copies only if they fit as well
             n_copies = _count_copies(peaks, np.where(self.sure_likeness[rest] >= FITTING, 1.0, 0.0), lows, 0)
         else:
             n_copies = _count_copies(peaks, self.likeness[rest], lows, 1)
-        kept = np.sort(peaks)[: max(len(peaks) - n_copies, 0)]
-        both = np.concatenate([kept, lows])
+        both = np.concatenate([peaks[~self.best_of(peaks, rest, n_copies)], lows])
         if len(both) < LEAST_OTHERS:
             return self.analytic(certified)
         squares, count = self.cells.sums.reshape(2, -1).sum(axis=1).tolist()
@@ -247,8 +249,8 @@ class _Fit:
         mean = squares / np.maximum(count, 1)
         return np.asarray(mean <= np.quantile(mean[count > 0], _QUIET))
 
-    def find_group(self, local: Array, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> None:
-        """Find a group of copies that leave structure."""
+    def find_group(self, local: Array, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> bool:
+        """Find a group of copies that leave structure, beside those found before; return whether there is one."""
         squares, count = (self.cells.sums * self.free).reshape(2, -1).sum(axis=1)
         flat = weight_of(squares / max(count, 1))
         measures = [
@@ -257,20 +259,44 @@ class _Fit:
         ]
         group = find_group(measures, self.likeness[rest], self.sure_likeness[rest], self.noise_share[rest])
         if group is None:
-            return
-        members = tuple(np.argwhere(rest)[group.members].T)
+            return False
+        marked = np.zeros(self.heights.shape, bool)
+        marked[(0, *np.argwhere(rest)[group.members].T)] = True
         certified = np.count_nonzero(self.copies <= CERTAIN)
+        marked[0] &= ~self.of_another_kind(marked)
+        if not marked.any():
+            return False
         if certified and self.image is not None:
-            marked = np.zeros(self.heights.shape, bool)
-            marked[(0, *members)] = True
             fitting = self.image.residuals(self.cells.positions(marked), slopes=True).level
             if certified == 1:  # the template may have been cut out there
                 fitting |= self.sure_likeness[marked[0]] >= _FITTING_GROUP
             if fitting.mean() < _MOST:
-                return  # look-alikes of the copies
-        self.members[members] = True
+                return False  # look-alikes of the copies
+        self.members |= marked[0]
         self.members |= self.as_good_as(self.members, local[0])
         self.copies[self.members] = np.minimum(self.copies[self.members], group.chance)
+        return True
+
+    def of_another_kind(self, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark the cells of some peaks that are copies of something else."""
+        others = marked[0] | self.members
+        if self.image is None or not (self.image.certifies or self.image.scores):
+            others[:] = False
+        else:
+            together = np.stack([others, np.zeros_like(others)])
+            left = self.image.patterns(self.cells.positions(together))
+            others[others] = others_of_a_kind(left, self.likeness[others])
+        return np.asarray(others & marked[0])
+
+    def best_of(self, peaks: Array, rest: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+        """Choose the best of some peaks by evidence, but those of another kind."""
+        chosen = np.zeros(len(peaks), bool)
+        chosen[np.argsort(-peaks, kind="stable")[:count]] = True
+        if count > 1:
+            marked = np.zeros(self.heights.shape, bool)
+            marked[0][rest] = chosen
+            chosen &= ~self.of_another_kind(marked)[rest]
+        return chosen
 
     def as_good_as(self, members: NDArray[np.bool_], evidence: Array) -> NDArray[np.bool_]:
         """Mark the peaks beside members of a group that are as good as they are: their footprint does not matter."""

@@ -17,6 +17,11 @@ _WIDE = 0.7  # least width of a gap, in scales of the tail below it
 _MINIMA = 0.1  # minima that may stand above a gap, as a share of the group
 _INTRUDERS = 0.2  # others that may stand as high by the other measure, as a share of the group
 LEAST_OTHERS = 16  # peaks and minima to fit a tail to
+_SAME, _SHARING = (
+    0.9,
+    2,
+)  # correlation of what is left of members that differ in the same way, and how many others do
+_LESS_ALIKE = 0.1  # likeness by which look-alikes are below members that differ in their own way
 _MOST_GAPS = 40  # that are tested
 
 
@@ -51,6 +56,19 @@ def find_group(
         if np.quantile(likeness[found.members], 0.1) >= _least_likeness(share):
             best = found
     return best
+
+
+def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
+    """Find the members that are copies of something else.
+
+    Copies that are not exact differ from the template each in its own way; look-alikes all in the same way. `patterns`
+    are what is left of each member without the template, as unit vectors. If all share theirs, nothing is known.
+    """
+    same = np.count_nonzero(patterns @ patterns.T >= _SAME, axis=1) > _SHARING  # it is the same as itself
+    if same.all() or not same.any():
+        return np.zeros(len(same), bool)
+    least = float(np.median(likeness[~same])) - _LESS_ALIKE
+    return np.asarray(same & (likeness < least))
 
 
 def _least_likeness(noise_share: float) -> float:

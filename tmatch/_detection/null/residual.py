@@ -89,6 +89,15 @@ def residuals(search: Search, positions: Positions, *, slopes: bool = False) -> 
     return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
 
 
+def patterns(search: Search, positions: Positions) -> Array:
+    """Compute what is left of the windows at some positions without template and planes: unit vectors."""
+    template = _template_of(search)
+    step = max(1, _MAX_VALUES // template.values.size)
+    parts = [template.patterns(search, positions[i : i + step]) for i in range(0, len(positions), step)]
+    values = np.concatenate(parts)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-300))
+
+
 def window_variances(search: Search, positions: Positions) -> Array:
     """Compute the variance of the windows at some positions of the score map."""
     if _is_whole(search) and not search.joint:
@@ -176,10 +185,16 @@ class _Template:
         sums = self._compiled_sums(search, positions, planes)
         if sums is not None:
             return sums, self.law
-        windows, weights = self._windows(search, positions)
-        template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
-        sums = self._numpy_sums(self._centred(windows, weights), weights, template, planes)
+        windows, weights, template = self._centred_windows(search, positions)
+        sums = self._numpy_sums(windows, weights, template, planes)
         return sums, self.law if len(weights) == 1 else _law_of(weights, template, self.blocks)
+
+    def patterns(self, search: Search, positions: Positions) -> Array:
+        """Sum the blocks of what is left of windows; the finer blocks."""
+        windows, weights, template = self._centred_windows(search, positions)
+        left = windows - self._each(_gain(windows, weights, template)) * template
+        left = np.sqrt(weights) * self._levelled(left, weights)
+        return _block_sums(left, self.blocks[-1]).reshape(len(positions), -1)
 
     @functools.cached_property
     def law(self) -> "_Law":
@@ -221,8 +236,7 @@ class _Template:
 
     def _numpy_sums(self, windows: Array, weights: Array, template: Array, planes: bool) -> Array:  # noqa: FBT001
         """Sum in NumPy operations."""
-        energy = _sum(weights * template * template)
-        gain = _sum(weights * windows * template) / np.maximum(energy, 1e-300)
+        gain = _gain(windows, weights, template)
         left = windows - self._each(gain) * template
         scaled = np.sqrt(weights) * (self._levelled(left, weights) if planes else left)
         products = np.zeros(len(scaled))
@@ -239,6 +253,12 @@ class _Template:
         ]
         columns += [_sum(_block_sums(scaled, block) ** 2) for block in self.blocks]
         return np.stack(columns, axis=1)
+
+    def _centred_windows(self, search: Search, positions: Positions) -> tuple[Array, Array, Array]:
+        """Return windows, their weights and the template; windows and template without their means."""
+        windows, weights = self._windows(search, positions)
+        template = self._centred(np.broadcast_to(self.values, weights.shape), weights)
+        return self._centred(windows, weights), weights, template
 
     def _windows(self, search: Search, positions: Positions) -> tuple[Array, Array]:
         """Read windows, and the weights of their pixels; 0 where a pixel is not valid."""
@@ -356,6 +376,11 @@ def _test(sums: Array, gain: Array, law: _Law) -> tuple[NDArray[np.bool_], Array
         rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * spread
         likeness = np.maximum(likeness, np.sqrt(structure / (structure + rest)))
     return white, likeness
+
+
+def _gain(windows: Array, weights: Array, template: Array) -> Array:
+    energy = _sum(weights * template * template)
+    return np.asarray(_sum(weights * windows * template) / np.maximum(energy, 1e-300))
 
 
 def _sum(values: Array) -> Array:
