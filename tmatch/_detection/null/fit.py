@@ -19,7 +19,6 @@ from tmatch._detection.null.summary import ScoreSummary, ring_sums, with_neighbo
 from tmatch._detection.null.tails import (
     MAX_FITTED_SCORE,
     POWER,
-    VARIANCE_BOUNDS,
     AnalyticTail,
     FittedTail,
     logs_of,
@@ -111,7 +110,7 @@ class _Fit:
         self.likeness, self.sure_likeness = np.zeros(shape), np.zeros(shape)
         self.own_variance, self.noise_share = math.inf, np.zeros(shape)
         self.measured, self.windows = np.zeros(shape, bool), np.full(self.heights.shape, np.nan)
-        self.all_tops = _local_maxima(self.logs, self.variance)
+        self.all_tops = _local_maxima(self.heights)
 
     def null(self) -> NullDistribution:
         """Certify copies, find a group, and fit the tail to the rest."""
@@ -123,7 +122,6 @@ class _Fit:
         if certified.any():
             self.free = self.free_of(certified)
             self.variance = self.local_variance()
-            self.all_tops = _local_maxima(self.logs, self.variance)
         self.tops = self.unexplained()
         if self.image is not None:
             self.measure(self.image)
@@ -366,8 +364,6 @@ def _count_copies(peaks: Array, likeness: Array, minima: Array, at_least: int) -
     return int(last[-1]) + 1 if len(last) else at_least
 
 
-def _local_maxima(logs: Array, variance: Array) -> NDArray[np.bool_]:
-    """Find the cells with no less evidence than their neighbours, among peaks and among minima."""
-    evidence = logs / np.maximum(variance, VARIANCE_BOUNDS[0])  # up to a factor
-    top: NDArray[np.bool_] = (evidence > 0) & (_EQUAL * evidence >= with_neighbours(evidence, largest=True))
-    return top
+def _local_maxima(heights: Array) -> NDArray[np.bool_]:
+    """Find the cells that are no lower than their neighbours, among peaks and among minima."""
+    return np.asarray((heights > 0) & (_EQUAL * heights >= with_neighbours(heights, largest=True)))

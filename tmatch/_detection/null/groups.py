@@ -17,10 +17,11 @@ _WIDE = 0.7  # least width of a gap, in scales of the tail below it
 _MINIMA = 0.1  # minima that may stand above a gap, as a share of the group
 _INTRUDERS = 0.2  # others that may stand as high by the other measure, as a share of the group
 LEAST_OTHERS = 16  # peaks and minima to fit a tail to
-_SAME, _SHARING = (
-    0.9,
-    2,
-)  # correlation of what is left of members that differ in the same way, and how many others do
+_ALIKE = 0.95  # share of a group that must reach the first
+# Correlation of what is left of members that differ in the same way, and in a similar one.
+_SAME, _SIMILAR = 0.9, 0.7
+# Others that differ in the same way, at least, and their share of the similar ones: there is no continuum.
+_SHARING, _MOST_SAME = 2, 1 / 3
 _LESS_ALIKE = 0.1  # likeness by which look-alikes are below members that differ in their own way
 _MOST_GAPS = 40  # that are tested
 
@@ -64,11 +65,13 @@ def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
     Copies that are not exact differ from the template each in its own way; look-alikes all in the same way. `patterns`
     are what is left of each member without the template, as unit vectors. If all share theirs, nothing is known.
     """
-    same = np.count_nonzero(patterns @ patterns.T >= _SAME, axis=1) > _SHARING  # it is the same as itself
-    if same.all() or not same.any():
-        return np.zeros(len(same), bool)
-    least = float(np.median(likeness[~same])) - _LESS_ALIKE
-    return np.asarray(same & (likeness < least))
+    correlations = patterns @ patterns.T
+    same, similar = (np.count_nonzero(correlations >= least, axis=1) for least in (_SAME, _SIMILAR))
+    shares = (same > _SHARING) & (same > _MOST_SAME * similar)  # it is the same as itself
+    if shares.all() or not shares.any():
+        return np.zeros(len(shares), bool)
+    least = float(np.median(likeness[~shares])) - _LESS_ALIKE
+    return np.asarray(shares & (likeness < least))
 
 
 def _least_likeness(noise_share: float) -> float:
@@ -91,7 +94,7 @@ def _above_widest_gap(
     if len(lows):
         below = np.maximum(below, lows[np.minimum((ranks * _MINIMA).astype(np.intp), len(lows) - 1)])
     widths = powers - below
-    all_alike = np.logical_and.accumulate(alike[order])
+    all_alike = np.cumsum(alike[order]) >= _ALIKE * ranks
     sure = np.minimum.accumulate(sure_likeness[order]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
         all_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
