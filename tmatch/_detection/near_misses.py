@@ -11,8 +11,7 @@ from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import better_overlapping
 
-_NEAR = 100.0  # false alarms of what may be a match, at most
-_LISTED = 10.0  # and of what is listed as a near miss
+_NEAR = 10.0  # false alarms of what may be a match, at most
 _MOST = 5  # near misses that are listed
 
 
@@ -31,7 +30,7 @@ def near_misses(
     reported = [decision.box for decision in decisions if decision.reported]
     near = [decision for decision in decisions if decision.rule in ("unlike", "alike")]
     apart = [miss for each in found for miss in _peaks_apart(each, reported, criterion)]
-    near += [miss for miss in apart if (miss.false_alarms or 0.0) <= _LISTED]
+    near += apart
     near.sort(key=lambda miss: (miss.false_alarms or 0.0, miss.rule == "false alarms", miss.box.start))
     near = [miss for miss in near if not _overlaps(miss.box, reported, criterion)]
     better = better_overlapping([miss.box for miss in near], min(criterion.max_overlap, 0.3))
@@ -65,7 +64,7 @@ def _peaks_apart(
     if null is None or allowed is None:
         return
     others = null.others
-    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS))
+    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies or reported else LEAST_LIKENESS))
     expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
     for i, number in zip(near.tolist(), expected.tolist(), strict=True):
         box = found.search.box_at(others.positions[i].tolist())
