@@ -345,10 +345,10 @@ class _Map:
         return [c for c in near if c in self.high]
 
     def tops(self, sign):
-        """The cells whose extremum is as good as any next to it."""
-        good = {c: -np.log(1 - self.height[sign][c] ** 2) / self.variance[c] for c in self.cells}
+        """The cells whose extremum is as high as any next to it."""
+        high = self.height[sign]
         return [
-            c for c in self.cells if good[c] > 0 and 1.001 * good[c] >= max(map(good.get, self.neighbours(c)))
+            c for c in self.cells if high[c] > 0 and 1.001 * high[c] >= max(map(high.get, self.neighbours(c)))
         ]
 
     def _variances(self):
@@ -466,7 +466,9 @@ def _group(peaks, minima, scores):
     possible = [
         m
         for m in range(2, len(order) + 1)
-        if min(scores[i] for i in order[:m]) >= 0.6 and widths[m - 1] > 0 and len(order) + len(lows) - m >= 8
+        if sum(scores[i] >= 0.6 for i in order[:m]) >= 0.95 * m
+        and widths[m - 1] > 0
+        and len(order) + len(lows) - m >= 8
     ]
     possible.sort(key=lambda m: -m * widths[m - 1])
     gaps = []
@@ -578,13 +580,14 @@ def chance(scores, valid, template):
             [evidence(grid.height[s][c], variance[c]) for c in part] for s, part in enumerate((peaks, minima))
         ]
 
-    heights = [grid.height[0][c] for c in peaks]
-    near, copies, chance_of_copies = all_evidence(grid.variance), set(), 1
-    if not grid.smooth:
-        members, chance_of_copies = _group_by_both(
+    copies, chance_of_copies, members = set(), 1, True
+    while members and not grid.smooth:  # once more without the members found before
+        heights, near = [grid.height[0][c] for c in peaks], all_evidence(grid.variance)
+        members, chance_of_group = _group_by_both(
             near, all_evidence(dict.fromkeys(grid.cells, grid.everywhere)), heights
         )
-        copies = {peaks[i] for i in members}
+        chance_of_copies = min(chance_of_copies, chance_of_group)
+        copies |= {peaks[i] for i in members}
         least = min((heights[i] for i in members), default=2), min((near[0][i] for i in members), default=0)
         copies |= {  # as good as one, if beside another
             c
@@ -593,6 +596,8 @@ def chance(scores, valid, template):
             and grid.height[0][c] >= least[0]
             and evidence(grid.height[0][c], grid.variance[c]) >= least[1]
         }
+        peaks = [c for i, c in enumerate(peaks) if i not in members]
+    heights, near = [grid.height[0][c] for c in peaks], all_evidence(grid.variance)
     fitted = sorted(near[0], reverse=True)[_left_out(near[0], heights, near[1]) :] + near[1]
     if len(fitted) < 16:
         return _white_noise(grid, peaks, lobes, template), 0

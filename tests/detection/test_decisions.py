@@ -5,9 +5,11 @@ import functools
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 import tmatch
 from tmatch import Box
+from tmatch._search import stages
 from tmatch.synthetic import make_clutter, make_scene
 
 
@@ -214,6 +216,59 @@ def test_many_copies_are_found_as_few_are(many, noise):
     found = tmatch.locate(image + rng.normal(0, noise, image.shape), template)
     assert starts(found) == places
     assert sum(m.kind == "copy" for m in found) >= 0.9 * many
+
+
+@pytest.mark.parametrize("many", [2, 8, 25])
+@pytest.mark.parametrize("seed", range(2))
+def test_look_alikes_are_told_from_copies_that_differ(many, seed):
+    """Copies differ from the template each in its own way, look-alikes all in the same way."""
+    rng = np.random.default_rng([many, seed])
+
+    def pattern():
+        part = ndimage.gaussian_filter(rng.normal(size=(24, 28)), 1.5)
+        return (part - part.mean()) / part.std()
+
+    template, twist = pattern(), pattern()
+    cells = [(y, x) for y in range(4, 320, 34) for x in range(4, 320, 38)]
+    order = rng.permutation(len(cells))
+    image = ndimage.gaussian_filter(rng.normal(size=(350, 350)), 1) * 2
+    for i in order[:many]:
+        image = plant(image, template + rng.uniform(0.3, 0.6) * pattern(), [cells[i]])
+    image = plant(image, 0.75 * template + 0.66 * twist, [cells[i] for i in order[many : many + 30]])
+    found = tmatch.locate(128 + 30 * image, 128 + 30 * template)
+    assert starts(found) == {cells[i] for i in order[:many]}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_of_a_group_are_found_wherever_cells_begin(seed):
+    """A peak beside the border of a cell belongs to the group as well as others do."""
+    rng = np.random.default_rng(seed)
+    template = make_clutter((17, 19), rng=rng)
+    places = [
+        (y + int(rng.integers(5)), x + int(rng.integers(5)))
+        for y in range(4, 270, 26)
+        for x in range(4, 270, 29)
+    ]
+    image = make_clutter((300, 310), rng=rng)
+    for place in places:
+        differing = template + rng.uniform(0.3, 0.6) * make_clutter(template.shape, rng=rng)
+        image = plant(image, differing, [place])
+    assert starts(tmatch.locate(image, template)) == {*places}
+
+
+@pytest.mark.one_engine
+def test_faint_peaks_beside_a_copy_do_not_start_the_second_stage(monkeypatch):
+    rng = np.random.default_rng(3)
+    template = make_clutter((24, 28), rng=rng)
+    image = plant(np.full((240, 250), 128.0), template, [(60, 70)])
+    image[150:] = make_clutter((90, 250), rng=rng)
+    image += rng.normal(0, 8, image.shape)
+
+    def no_filter(*_args):
+        pytest.fail("the second stage was searched")
+
+    monkeypatch.setattr(stages, "filtered", no_filter)
+    assert starts(tmatch.locate(image, template)) == {(60, 70)}
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.5])

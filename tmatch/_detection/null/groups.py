@@ -94,10 +94,10 @@ def _above_widest_gap(
     if len(lows):
         below = np.maximum(below, lows[np.minimum((ranks * _MINIMA).astype(np.intp), len(lows) - 1)])
     widths = powers - below
-    all_alike = np.cumsum(alike[order]) >= _ALIKE * ranks
+    are_alike = np.cumsum(alike[order]) >= _ALIKE * ranks
     sure = np.minimum.accumulate(sure_likeness[order]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
-        all_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
+        are_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
     )
     possible = possible[np.argsort(-(ranks * widths)[possible], kind="stable")][:_MOST_GAPS]
     gaps = []
