@@ -53,6 +53,8 @@ class Search:
         What was made of the image alone.
     unfiltered : Search or None
         The search before image and template were filtered; None if they were not.
+    limit : int or None
+        The largest magnitude of the pixels, of filtered ones; None if only their dtype is known.
     """
 
     label: str
@@ -69,6 +71,7 @@ class Search:
     cache: Cache
     image_cache: Cache
     unfiltered: "Search | None" = None
+    limit: int | None = None
 
     @property
     def window(self) -> Shape:

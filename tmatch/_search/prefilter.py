@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tmatch._arrays.casting import as_float
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array
-from tmatch._filtering.filters import correlate
+from tmatch._filtering.bands import BandFilter
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
@@ -18,81 +19,102 @@ _SIDE = 32  # of the parts whose spectra are averaged
 _PARTS = 16  # maximum number of them along an axis
 _REACH = 8  # of the filter
 _MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
-_STEPS = 2**12  # filtered pixels are integers up to this: precise enough, and fast to score
 _MAX_EXPONENT = 400  # of the power of two above the pixels, for sums of their squares to be finite
 _FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
 _COARSE = 1 / 6
 
 
-def filtered(searches: Sequence[Search], how: Prefilter) -> list[Search]:
+def filtered(searches: Sequence[Search], how: Prefilter, workers: int | None = None) -> list[Search]:
     """Filter the image and the templates of searches in the same way.
 
     Borders are extended symmetrically; masked and missing pixels are filled with the mean of the others. Filtered
     pixels are rounded to integers, which are scored fast and exactly.
     """
-    image = _scaled([_filled(channel, searches[0].valid) for channel in searches[0].image])
-    templates = [
-        _scaled([_filled(t, w > 0) for t, w in zip(search.template, search.weights, strict=True)])
-        for search in searches
-    ]
+    image = _Source(searches[0].image, [searches[0].valid] * len(searches[0].image))
+    templates = [_Source(search.template, [weight > 0 for weight in search.weights]) for search in searches]
     if how == "whiten":
-        kernels = [_whitening_kernel(image, min(_contrast(channels) for channels in templates))]
+        kernels = [_whitening_kernel(image, min(template.contrast for template in templates))]
     else:
-        kernels = _band_kernels([min(sides) for sides in zip(*(t[0].shape for t in templates), strict=True)])
-    planes, image_cache = _apply(kernels, image), Cache()
+        kernels = _band_kernels([min(sides) for sides in zip(*(t.shape for t in templates), strict=True)])
+    by_band, image_cache = BandFilter(kernels, workers), Cache()
+    planes, limit = image.filter(by_band)
+    filtered_templates = [template.filter(by_band) for template in templates]
+    limit = max(limit, *(template_limit for _, template_limit in filtered_templates))
     return [
         replace(
             search,
             image=planes,
-            template=_apply(kernels, channels),
+            template=template,
+            limit=limit,
             cache=Cache(),
             image_cache=image_cache,
             unfiltered=search,
         )
-        for search, channels in zip(searches, templates, strict=True)
+        for search, (template, _) in zip(searches, filtered_templates, strict=True)
     ]
 
 
-def _apply(kernels: Sequence[NDArray[np.float64]], channels: Sequence[Array]) -> list[Array]:
-    """Filter channels, subtract the result of a second kernel, and round to integers."""
-    results = [correlate(channel, kernels[0], border="symmetric") for channel in channels]
-    for kernel in kernels[1:]:
-        results = [
-            r - correlate(c, kernel, border="symmetric") for r, c in zip(results, channels, strict=True)
+class _Source:
+    """Channels as they are filtered: filled with the mean of their valid pixels, and scaled if need be."""
+
+    def __init__(self, channels: Sequence[Array], valid: Sequence[NDArray[np.bool_] | None]) -> None:
+        self.channels, self.shape = channels, channels[0].shape
+        self.valid = [None if v is None or v.all() else np.broadcast_to(v, self.shape) for v in valid]
+        self._exponent = max(map(_exponent_of, channels))
+        self._fills = [
+            self._mean(channel, valid) for channel, valid in zip(channels, self.valid, strict=True)
         ]
-    largest = max(float(np.abs(result).max()) for result in results) or 1.0
-    return [np.rint(result * (_STEPS / largest)).astype(np.int16) for result in results]
+
+    def read(self, number: int, rows: slice) -> Array:
+        """Return some rows of a channel."""
+        valid = self.valid[number]
+        return self.prepared(number, self.channels[number][rows], None if valid is None else valid[rows])
+
+    def prepared(self, number: int, pixels: Array, valid: NDArray[np.bool_] | None) -> Array:
+        """Return pixels of a channel, filled and scaled by a power of two if squares could overflow."""
+        pixels = self._scaled(pixels)
+        return pixels if valid is None else np.where(valid, pixels, self._fills[number])
+
+    def _scaled(self, pixels: Array) -> Array:
+        if self._exponent < _MAX_EXPONENT:  # filtered pixels have no scale of their own
+            return pixels
+        return np.ldexp(as_float(pixels), -self._exponent).astype(np.float64, copy=False)
+
+    def _mean(self, channel: Array, valid: NDArray[np.bool_] | None) -> float:
+        """Return the mean of the valid pixels; 0 if there are none, or all are valid."""
+        if valid is None or not valid.any():
+            return 0.0
+        return float(np.mean(self._scaled(channel), dtype=np.float64, where=valid))
+
+    def filter(self, by_band: BandFilter) -> tuple[list[Array], int]:
+        """Filter all channels; return their largest magnitude, too."""
+        return by_band.apply(self.read, len(self.channels), self.shape)
+
+    @property
+    def contrast(self) -> float:
+        """The standard deviation, of all channels together; of arrays as small as templates."""
+        variances = [float(np.var(self.read(i, slice(None)))) for i in range(len(self.channels))]
+        return math.sqrt(sum(variances) / len(variances))
 
 
-def _filled(channel: Array, valid: NDArray[np.bool_] | None) -> Array:
-    """Fill invalid pixels with the mean of the valid ones."""
-    if valid is None or valid.all():
-        return channel
-    return np.where(valid, channel, channel[valid].mean() if valid.any() else 0)
+def _exponent_of(channel: Array) -> int:
+    """Return the exponent of the power of two above all pixels; integers never need a scale."""
+    if channel.dtype.kind in "biu":
+        return 0
+    largest = max(np.fmax.reduce(channel, None), -np.fmin.reduce(channel, None))  # some may be missing
+    return int(np.frexp(largest)[1])
 
 
-def _scaled(channels: list[Array]) -> list[Array]:
-    """Scale by a power of two if squares could overflow; filtered pixels have no scale of their own."""
-    exponent = int(np.frexp(max(np.abs(channel).max() for channel in channels))[1])
-    if exponent < _MAX_EXPONENT:
-        return channels
-    return [np.ldexp(as_float(c), -exponent).astype(np.float64, copy=False) for c in channels]
-
-
-def _contrast(channels: Sequence[Array]) -> float:
-    return math.sqrt(sum(float(np.var(channel)) for channel in channels) / len(channels))
-
-
-def _whitening_kernel(channels: Sequence[Array], contrast: float) -> NDArray[np.float64]:
+def _whitening_kernel(image: _Source, contrast: float) -> NDArray[np.float64]:
     """Compute a filter after which all frequencies are about equally strong in the image."""
     from scipy import fft  # noqa: PLC0415
 
-    side = tuple(min(_SIDE, n) for n in channels[0].shape)
+    side = tuple(min(_SIDE, n) for n in image.shape)
     window = _hann(side)
     axes = tuple(range(-len(side), 0))
     power, count = np.zeros((*side[:-1], side[-1] // 2 + 1)), 0
-    for channel in channels:
-        for parts in _parts(channel, side):
+    for number in range(len(image.channels)):
+        for parts in _parts(image, number, side):
             around = parts - (parts * window).sum(axes, keepdims=True) / window.sum()
             power += (np.abs(fft.rfftn(around * window, axes=axes)) ** 2).sum(axis=0)
             count += len(parts)
@@ -130,15 +152,18 @@ def _band_kernels(side: Sequence[int]) -> list[NDArray[np.float64]]:
     return kernels
 
 
-def _parts(channel: Array, side: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
-    """Cut out overlapping parts, evenly spread, some at a time."""
+def _parts(image: _Source, number: int, side: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
+    """Cut out overlapping parts of a channel, evenly spread, some at a time."""
     starts = []
-    for n, k in zip(channel.shape, side, strict=True):
+    for n, k in zip(image.shape, side, strict=True):
         count = min(_PARTS, 1 + math.ceil((n - k) / max(k // 2, 1)))
         starts.append(np.unique(np.linspace(0, n - k, count).astype(int)))
-    windows = np.lib.stride_tricks.sliding_window_view(channel, side)
+    valid = image.valid[number]
     for first in starts[0]:
-        yield windows[np.ix_([first], *starts[1:])].reshape(-1, *side).astype(np.float64)
+        at = np.ix_([first], *starts[1:])
+        pixels = sliding_window_view(image.channels[number], side)[at]
+        known = None if valid is None else sliding_window_view(valid, side)[at]
+        yield image.prepared(number, pixels, known).reshape(-1, *side).astype(np.float64)
 
 
 def _hann(shape: Sequence[int]) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ def find_candidates(
     """Find candidates in filtered arrays; their scores are those of the arrays as they are."""
     if how == "none":
         return find(searches, criterion, resources)
-    prepared = _filter(searches, how)
+    prepared = _filter(searches, how, resources.workers)
     results = [_nothing(search) for search in searches]
     for i, peaks in zip(prepared, find([*prepared.values()], criterion, resources), strict=True):
         scores = score_at(searches[i], peaks.positions)
@@ -64,7 +64,7 @@ def find_in_maps(
     if how == "none":
         return [candidates_in_map(made, criterion) for made in maps], [*maps]
     searches = [made.search for made in maps]
-    prepared = _filter(searches, how)
+    prepared = _filter(searches, how, resources.workers)
     results, filtered_maps = (
         [_nothing(search) for search in searches],
         [_without_scores(made) for made in maps],
@@ -86,9 +86,9 @@ def _without_scores(made: ScoreMap) -> ScoreMap:
     return replace(made, scores=np.zeros_like(made.scores), valid=np.zeros_like(made.valid))
 
 
-def _filter(searches: Sequence[Search], how: Prefilter) -> dict[int, Search]:
+def _filter(searches: Sequence[Search], how: Prefilter, workers: int | None) -> dict[int, Search]:
     """Filter searches; those whose template is constant then are left out."""
-    prepared = enumerate(filtered(searches, how))
+    prepared = enumerate(filtered(searches, how, workers))
     return {i: search for i, search in prepared if any(np.ptp(channel) for channel in search.template)}
 
 

@@ -36,9 +36,11 @@ class IntegerRange:
         if any(c.dtype.kind not in "biu" for c in (*search.image, *search.template)):
             return None
         separate = search.metric.centred and not search.joint  # otherwise all channels need one offset
-        offsets, spreads = zip(*(_offset_of(c, centred=separate) for c in search.image), strict=True)
+        offsets, spreads = zip(
+            *(_offset_of(c, search.limit, centred=separate) for c in search.image), strict=True
+        )
         template_offsets, template_spreads = zip(
-            *(_offset_of(c, centred=separate) for c in search.template), strict=True
+            *(_offset_of(c, search.limit, centred=separate) for c in search.template), strict=True
         )
         if search.single and separate:
             template_offsets = tuple(round(float(t.mean())) for t in search.template)
@@ -115,8 +117,10 @@ def prepare_exact(search: Search, transforms: Transforms) -> SumBlock | None:
     return sum_block
 
 
-def _offset_of(channel: Array, *, centred: bool) -> tuple[int, int]:
+def _offset_of(channel: Array, limit: int | None, *, centred: bool) -> tuple[int, int]:
     """Return the middle of a channel's range, or 0, and the maximum distance from it, which keeps squares small."""
+    if limit is not None:
+        return 0, limit
     if channel.dtype.kind == "b":
         return 0, 1
     if channel.dtype.itemsize <= 2:
