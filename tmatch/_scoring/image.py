@@ -45,7 +45,7 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
     channels = check_channels("image", image, options.channel_axis)
     n_channels = len(channels)
     if options.info.offset == "each":
-        channels = without_offset(channels, find_offset(channels))
+        channels = held_by_floats(channels)
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")
@@ -80,6 +80,18 @@ def find_offset(channels: list[Array]) -> int:
 def without_offset(channels: list[Array], offset: int) -> list[Array]:
     """Subtract what `find_offset` found; the channels themselves if that is 0."""
     return [subtract_offset(channel, offset) for channel in channels] if offset else channels
+
+
+def held_by_floats(channels: list[Array]) -> list[Array]:
+    """Subtract what `find_offset` finds; 64-bit integers that float64 cannot hold even so become long doubles."""
+    channels = without_offset(channels, find_offset(channels))
+    if any(c.dtype.kind in "iu" and c.dtype.itemsize == 8 and not _is_below(c, 2**53) for c in channels):
+        return [channel.astype(np.longdouble) for channel in channels]
+    return channels
+
+
+def _is_below(channel: Array, limit: int) -> bool:
+    return -limit < int(channel.min()) and int(channel.max()) < limit
 
 
 def largest_value(channels: list[Array]) -> Any:

@@ -13,7 +13,7 @@ from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
 from tmatch._scoring.cache import Cache
-from tmatch._scoring.image import find_offset, largest_value, without_offset
+from tmatch._scoring.image import held_by_floats, largest_value
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.orientation import template_directions
 
@@ -74,7 +74,7 @@ def prepare_template(
     n_channels = len(channels)
     weights = _template_weights(mask, channels, options.channel_axis, options.channel_weights)
     if info.offset == "each":
-        channels = without_offset(channels, find_offset(channels))
+        channels = held_by_floats(channels)
     channels = without_unweighted(channels, weights)
     check_finite("template", channels)
     if info.directions:
