@@ -16,6 +16,7 @@ from tmatch._filtering.filters import correlate
 STEPS = 2**12  # filtered pixels are integers of about this size: precise enough, and fast to score
 _LARGEST = 2**15 - 1
 _PIXELS = 2**21  # of a band
+_ROUNDING = 1e-13  # of sums, in units of their largest term
 _MAX_BYTES = 2**26  # of a result in memory; larger ones lie in a temporary file
 
 # Return some rows of a channel.
@@ -63,7 +64,11 @@ class BandFilter:
         results = [
             correlate(rows, kernel, border="symmetric", workers=self.workers)[own] for kernel in self.kernels
         ]
-        return np.asarray(results[0] if len(results) == 1 else results[0] - results[1])
+        values = np.asarray(results[0] if len(results) == 1 else results[0] - results[1])
+        weight = sum(float(np.abs(kernel).sum()) for kernel in self.kernels)
+        if _peak(values) <= _ROUNDING * weight * _peak(rows):
+            values[:] = 0  # constant rows leave rounding errors, which would be amplified
+        return values
 
     def _bands(self, shape: Shape) -> Iterator[slice]:
         rows = max(1, _PIXELS * shape[0] // int(np.prod(shape, dtype=float)), 2 * self._reach)
@@ -76,7 +81,7 @@ class BandFilter:
 
 
 def _peak(values: Array) -> float:
-    return float(max(values.max(), -values.min()))
+    return max(float(values.max()), -float(values.min()))
 
 
 def _empty(shape: Shape) -> Array:
