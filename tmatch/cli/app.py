@@ -25,7 +25,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         ctx.obj = ctx.obj or Console.of_process()
         try:
-            return super().invoke(ctx)
+            with ctx.obj.notes():
+                return super().invoke(ctx)
         except BrokenPipeError:  # the reader has had enough, as with `| head`
             ctx.obj.discard_output()
             raise typer.Exit(PIPE_CLOSED) from None
