@@ -92,8 +92,9 @@ def filter_image(
     output: Annotated[
         Output,
         typer.Option(
+            "--places",
             help="Pixels of the result: those of IMAGE (same), those where the kernel lies inside IMAGE (valid), "
-            "or all where the two overlap (full)."
+            "or all where the two overlap (full).",
         ),
     ] = default_of(tmatch.convolve, "output"),
     stride: Annotated[
