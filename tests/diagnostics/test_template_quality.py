@@ -494,8 +494,8 @@ TWICE[30, 30] += 1
         (
             np.hstack([NOISE, NOISE]),
             None,
-            "repeats itself: it scores 1.00 with itself shifted by 20 pixels across and 0 down, and may be found that far "
-            "off; use a part without repetition",
+            "repeats itself: it scores 1.00 with itself shifted by 20 pixels across and 0 down, and may be found that "
+            "far off; use a part without repetition",
         ),
         (
             np.add.outer(np.arange(9), np.arange(9)),
