@@ -5,10 +5,11 @@ from typing import Any, Unpack, cast
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
+from tmatch._arrays.validation import check_options
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Scoring
 from tmatch._search.matcher import Matcher
-from tmatch._search.options import Labelled, check_options
+from tmatch._search.options import Labelled
 
 
 def locate(
@@ -122,7 +123,8 @@ def best_match(
     Returns
     -------
     Match
-        The best position; of equal ones the first in row-major order.
+        The best position; of equal ones the first in row-major order. Its false alarms are those of a search that
+        filters nothing, as one of the two stages of `locate`: where that whitens as well, it may tell fewer.
 
     Raises
     ------
