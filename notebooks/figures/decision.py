@@ -26,9 +26,9 @@ def evidence_of_extrema(scores, chance):
     cells = padded.reshape(variance.shape[0], size[0], variance.shape[1], size[1])
     result = []
     for heights in (cells.max(axis=(1, 3)), -cells.min(axis=(1, 3))):
-        evidence = evidence_of(heights.clip(0, 1 - 2**-12), variance)
-        found = evidence[(evidence > 0) & (evidence == maximum_filter(evidence, 3))]
-        result.append(np.sort(found)[::-1] ** POWER)
+        tops = (heights > 0) & (heights == maximum_filter(heights, 3))
+        evidence = evidence_of(heights.clip(0, 1 - 2**-12), variance)[tops]
+        result.append(np.sort(evidence)[::-1] ** POWER)
     return result
 
 
@@ -63,7 +63,7 @@ def draw_null():
     beyond = limit**POWER > tail.start
     right.semilogy((limit**POWER)[beyond], expected[beyond], color="tab:blue", label="fitted tail")
     right.semilogy(peaks[0], chance.false_alarms([position], [scores.max()])[0], "*", ms=13, color="crimson")
-    right.annotate("the eye", (peaks[0], 0.01), (peaks[0] - 1.2, 0.0025), color="crimson")
+    right.annotate("the eye", (peaks[0], 0.01), (peaks[0] - 1.2, 0.0045), color="crimson")
     right.axvline(tail.start, color="0.7", lw=1, ls=":")
     right.set(xlim=(0, 16), ylim=(1e-3, 200), xlabel="evidence$^{0.8}$")
     right.set(ylabel="false alarms", title="the tail of the null distribution")
