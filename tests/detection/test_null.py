@@ -408,6 +408,42 @@ def test_one_peak_that_stands_alone_is_no_group():
 
 
 @pytest.mark.engine_free
+@pytest.mark.parametrize(
+    ("own_ways", "classes", "likeness", "left_out"),
+    [
+        (6, [8], 0.74, 8),  # copies that differ, and look-alikes
+        (6, [8, 5], 0.74, 13),
+        (6, [8], 0.85, 0),  # not much less alike than the copies
+        (6, [2], 0.74, 0),  # two may be alike by chance
+        (0, [8, 5], 0.74, 0),  # nothing is known of how copies differ
+    ],
+)
+def test_look_alikes_differ_in_one_way_and_copies_each_in_its_own(own_ways, classes, likeness, left_out):
+    rng = np.random.default_rng(0)
+    ways = [rng.normal(size=144) for _ in range(own_ways)]
+    for count in classes:
+        way = rng.normal(size=144)
+        ways += [way + rng.normal(0, 0.1, 144) for _ in range(count)]
+    patterns = np.array([way / np.linalg.norm(way) for way in ways])
+    alike = np.array([0.9] * own_ways + [likeness] * sum(classes))
+    if not own_ways:
+        alike[: classes[0]] = 0.9
+    found = groups.others_of_a_kind(patterns, alike)
+    assert found.sum() == left_out
+    assert not found[:own_ways].any()
+
+
+@pytest.mark.engine_free
+def test_a_continuum_of_members_is_one_group():
+    rng = np.random.default_rng(1)
+    shares = np.linspace(0.3, 1, 60)
+    own = rng.normal(size=(60, 144))
+    patterns = np.concatenate([rng.normal(size=144) + shares[:, None] * own, rng.normal(size=(1, 144))])
+    patterns /= np.linalg.norm(patterns, axis=1, keepdims=True)
+    assert not groups.others_of_a_kind(patterns, np.append(np.linspace(0.7, 0.9, 60), 0.95)).any()
+
+
+@pytest.mark.engine_free
 def test_a_group_is_alike_above_the_minima_and_apart_by_both_measures():
     rng = np.random.default_rng(1)
     noise, minima = rng.exponential(size=200), rng.exponential(size=200)

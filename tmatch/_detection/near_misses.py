@@ -20,9 +20,7 @@ def is_open(
 ) -> bool:
     """Check whether a stage leaves a question open: it found nothing, or a peak that fits is not accepted."""
     reported = [decision.box for decision in decisions if decision.reported]
-    return not reported or any(
-        True for each in found for _ in _peaks_apart(each, reported, criterion, likeness=FITTING)
-    )
+    return not reported or any(True for each in found for _ in _peaks_apart(each, reported, criterion))
 
 
 def near_misses(
@@ -59,18 +57,14 @@ def _others(found: TemplateCandidates) -> Iterator[tuple[float, Box]]:
 
 
 def _peaks_apart(
-    found: TemplateCandidates,
-    reported: Sequence[Box],
-    criterion: Criterion,
-    *,
-    likeness: float = LEAST_LIKENESS,
+    found: TemplateCandidates, reported: Sequence[Box], criterion: Criterion
 ) -> Iterator[CandidateDecision]:
     """Find the peaks that fit, and are neither reported nor overlap what is."""
     null, allowed = found.peaks.null, criterion.false_alarms
     if null is None or allowed is None:
         return
     others = null.others
-    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else likeness))
+    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS))
     expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
     for i, number in zip(near.tolist(), expected.tolist(), strict=True):
         box = found.search.box_at(others.positions[i].tolist())

@@ -67,11 +67,13 @@ def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
     """
     correlations = patterns @ patterns.T
     same, similar = (np.count_nonzero(correlations >= least, axis=1) for least in (_SAME, _SIMILAR))
-    shares = (same > _SHARING) & (same > _MOST_SAME * similar)  # it is the same as itself
-    if shares.all() or not shares.any():
-        return np.zeros(len(shares), bool)
-    least = float(np.median(likeness[~shares])) - _LESS_ALIKE
-    return np.asarray(shares & (likeness < least))
+    shares, differ = (
+        (same > _SHARING) & (same > _MOST_SAME * similar),
+        same == 1,
+    )  # all are the same as themselves
+    if not differ.any():
+        return np.zeros(len(same), bool)
+    return np.asarray(shares & (likeness < np.median(likeness[differ]) - _LESS_ALIKE))
 
 
 def _least_likeness(noise_share: float) -> float:
