@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         ctx.obj = ctx.obj or Console.of_process()
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: ctx.obj.say(f"warning: {message}")
+                return super().invoke(ctx)
         except BrokenPipeError:  # the reader has had enough, as with `| head`
             ctx.obj.discard_output()
             raise typer.Exit(PIPE_CLOSED) from None
