@@ -681,6 +681,43 @@ def test_float_pictures_have_no_range_to_clip_to(tmp_path):
     )
 
 
+def test_results_that_are_clipped_are_told(tmp_path):
+    bar = np.zeros((60, 60), np.uint8)
+    bar[20:40] = 200
+    Image.fromarray(bar).save(tmp_path / "bar.png")
+    command = ("filter", tmp_path / "bar.png", "--border", "edge", "-o", tmp_path / "f.png")
+    result = run(*command, "-k", "sobel_y")
+    assert result.stderr.splitlines() == [
+        f"written: {tmp_path / 'f.png'}",
+        "note: 240 of 3,600 results were clipped to 0 to 255: 120 were negative, 120 too large; --range rescale or a "
+        ".npy file keeps all, --range abs the magnitudes",
+    ]
+    for options in (
+        ["--range", "abs"],
+        ["--range", "rescale"],
+        ["--range", "wrap"],
+        ["-o", tmp_path / "f.npy"],
+    ):
+        assert "note:" not in run(*command, "-k", "sobel_y", *options).stderr
+    assert "note:" not in run(*command, "-k", "box").stderr
+    compared = run(*command, "--bank", "box,sobel_y", "--compare").stderr
+    assert "note: 240 of 3,600 results of sobel_y were clipped" in compared
+    Image.fromarray(bar.astype(np.uint16) * 300).save(tmp_path / "bar.png")
+    assert "results were clipped to 0 to 65535: 120 were negative" in run(*command, "-k", "sobel_y").stderr
+
+
+@pytest.mark.parametrize("command", ["locate", "explain", "heatmap", "inspect", "filter"])
+def test_images_of_a_file_that_are_left_out_are_told_in_one_line(pair, tmp_path, command):
+    first = Image.open(pair[0])
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=[first] * 11)
+    rest = [] if command in ("inspect", "filter") else [pair[1]]
+    options = {"heatmap": ["-o", tmp_path / "h.png"], "filter": ["-k", "box", "-o", tmp_path / "f.png"]}
+    result = run(command, tmp_path / "stack.tif", *rest, *options.get(command, []))
+    assert result.exit_code == 0
+    told = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert told == [f'note: "{tmp_path / "stack.tif"}" has 12 pages; only the first is read']
+
+
 # --- as a process -------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 import functools
+import pickle
 import re
 
 import numpy as np
@@ -405,3 +406,15 @@ def test_no_score_is_high_enough_for_no_false_alarms():
     chance = tmatch.estimate_chance([0.5, 0.1, -0.3], [1, 2])
     with pytest.raises(ValueError, match="^`false_alarms` is 0; it must be a number above 0"):
         chance.least_scores(0)
+
+
+@pytest.mark.engine_free
+def test_chances_are_pickled():
+    image = np.random.default_rng(0).normal(size=(120, 120))
+    scores = tmatch.match_template(image, image[:12, :12])
+    chance = tmatch.estimate_chance(scores, image[:12, :12])
+    copy = pickle.loads(pickle.dumps(chance))  # noqa: S301
+    assert repr(copy) == repr(chance)
+    places = [[0, 0], [50, 50]]
+    assert copy.false_alarms(places, [0.4, 1.0]).tolist() == chance.false_alarms(places, [0.4, 1.0]).tolist()
+    assert copy.least_scores(0.01).tolist() == chance.least_scores(0.01).tolist()

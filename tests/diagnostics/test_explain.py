@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
 import tmatch
 from profiles import examples
@@ -738,6 +738,51 @@ def test_no_hints_where_chance_is_not_known():
     told = explain(scene(), TEMPLATE, metric="ssd", threshold=0)
     assert (told.rule, told.tried, told.false_alarms) == ("threshold", 0, None)
     assert "If the position is right, lower the threshold." in told.text
+
+
+def buttons(factor):
+    """Nine buttons that differ by their sign alone, drawn so many times as large."""
+    frame = gaussian_filter(make_clutter((30, 60), rng=1), 0.7)
+    image = np.full((200 * factor, 300 * factor), 230.0)
+    for number in range(9):
+        button = frame.copy()
+        button[8:22, 20:44] = gaussian_filter(make_clutter((14, 24), rng=10 + number), 0.7)
+        y, x = factor * (15 + 60 * (number // 3)), factor * (20 + 90 * (number % 3))
+        drawn = zoom(button, factor, order=1, grid_mode=True, mode="nearest")
+        image[y : y + 30 * factor, x : x + 60 * factor] = drawn
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_look_alikes_hide_no_factor_of_two(factor):
+    small, large = Box((75, 110), (30, 60)), Box((150, 220), (60, 120))
+    sought, there = (large, small) if factor < 1 else (small, large)
+    image, other = (buttons(1), buttons(2)) if factor < 1 else (buttons(2), buttons(1))
+    told = explain(image, other[tuple(map(slice, sought.start, sought.stop))])
+    assert not told.reported
+    assert (told.scale_hint.factor, told.scale_hint.match.box) == (factor, there)
+    assert f"The template fits much better at {factor:g} times its size" in told.text
+
+
+def test_other_sizes_are_tried_where_what_is_found_is_only_alike():
+    image, small = buttons(2), buttons(1)
+    image[10:40, 10:70] = small[15:45, 20:80]  # another button, at the size of the template
+    told = explain(image, small[75:105, 110:170])
+    assert (told.reported, told.kind, told.box.start) == (True, "alike", (10, 10))
+    assert (told.scale_hint.factor, told.scale_hint.match.box.start) == (2.0, (150, 220))
+    assert told.text.endswith("Search with it changed like that.")
+
+
+@pytest.mark.parametrize("limits", [{"output": "same"}, {"output": "full"}, {"image_mask": True}])
+def test_changes_that_have_no_score_anywhere_are_not_tried(limits):
+    rng = np.random.default_rng(0)
+    image, template = rng.normal(size=(40, 7)), rng.normal(size=(12, 12))
+    if "image_mask" in limits:
+        image, valid = rng.normal(size=(40, 60)), np.zeros((40, 60), bool)
+        valid[5:20, 5:20] = True
+        limits = {"image_mask": valid}
+    told = explain(image, template, threshold=1.0, **limits)
+    assert 0 < told.tried < 15
 
 
 # --- other dimensions, options --------------------------------------------------------------------

@@ -662,7 +662,8 @@ def test_nothing_is_cut_off_and_no_labels_overlap(rows):
         ),
         (
             {"image": np.where(IMAGE > 40, FLOATS, np.nan)},
-            "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+            f"`image` has NaN or infinite values, the first at {np.argwhere(IMAGE <= 40)[0].tolist()}; replace them "
+            "first, for instance with np.nan_to_num",
         ),
     ],
 )

@@ -398,7 +398,7 @@ def test_a_pixel_that_is_not_finite_is_refused_whatever_its_weight(draw, execute
 ONES = np.ones((4, 5))
 STRIDE = "it must be a whole number of at least 1, or 2 of them, one for each axis"
 NAMES = '"constant", "edge", "reflect", "symmetric", "wrap"'
-NAN = "has NaN or infinite values; replace them first, for instance with np.nan_to_num"
+NAN = "has NaN or infinite values, the first at [0, 0]; replace them first, for instance with np.nan_to_num"
 
 
 @pytest.mark.engine_free

@@ -398,14 +398,16 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
             [[1]],
             {},
             ValueError,
-            "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+            "`image` has NaN or infinite values, the first at [0, 1]; replace them first, for "
+            "instance with np.nan_to_num",
         ),
         (
             ONES,
             [[np.inf]],
             {},
             ValueError,
-            "`kernel` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+            "`kernel` has NaN or infinite values, the first at [0, 0]; replace them first, for "
+            "instance with np.nan_to_num",
         ),
         (
             ONES[:0],
@@ -448,7 +450,8 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
             [[1]],
             {},
             ValueError,
-            "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+            "`image` has NaN or infinite values, the first at [0, 1]; replace them first, for "
+            "instance with np.nan_to_num",
         ),
         (
             np.ma.masked_less(ONES, 3),
@@ -558,7 +561,8 @@ def test_filters_refuse_what_they_cannot_do(name, image, kernel, options, error,
             [np.nan],
             {},
             ValueError,
-            "`values` has NaN or infinite values; replace them first, for instance with np.nan_to_num",
+            "`values` has NaN or infinite values, the first at [0]; replace them first, for "
+            "instance with np.nan_to_num",
         ),
         (
             [1j],

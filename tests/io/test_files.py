@@ -70,7 +70,52 @@ def test_gif_and_palettes_become_colour(tmp_path):
 def test_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.fromarray(np.full((5, 6), v, np.uint8)) for v in (10, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert tmatch.read_image(tmp_path / "a.gif").max() == 10
+    with pytest.warns(UserWarning, match=r'a\.gif" has 2 frames; only the first is read$'):
+        assert tmatch.read_image(tmp_path / "a.gif").max() == 10
+
+
+@pytest.mark.parametrize(
+    "name", ["a.gif", "a.png", "a.webp", "a.tif", "deep.tif", "imagej.tif", "colour.tif"]
+)
+def test_images_that_are_left_out_are_told(tmp_path, name):
+    path, frames = tmp_path / name, RNG.integers(0, 256, (5, 20, 30), dtype=np.uint8)
+    if name.startswith("a."):
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others)
+    elif name == "colour.tif":
+        tifffile.imwrite(path, np.stack([frames] * 3, axis=-1), photometric="rgb")
+    else:
+        tifffile.imwrite(path, frames.astype("u2"), imagej=name == "imagej.tif")
+    unit = "pages" if name.endswith(".tif") else "frames"
+    with pytest.warns(UserWarning, match=rf'" has 5 {unit}; only the first is read$') as told:
+        tmatch.read_image(path)
+    assert [each.filename for each in told] == [__file__]
+
+
+def test_smaller_versions_of_an_image_are_no_images_of_their_own(tmp_path):
+    deep = GREY16.repeat(8, axis=0).repeat(8, axis=1)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(deep, subifds=1)
+        file.write(deep[::2, ::2], subfiletype=1)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        file.write(deep)
+        file.write(deep[::2, ::2], subfiletype=1)
+    several = Image.fromarray(RGB)
+    several.save(tmp_path / "c.jpg", format="MPO", save_all=True, append_images=[several])
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_array_equal(tmatch.read_image(tmp_path / name), deep)
+    assert tmatch.read_image(tmp_path / "c.jpg").shape == RGB.shape
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("options", [{}, {"planarconfig": "contig"}])
+def test_two_channels_are_no_image(tmp_path, dtype, options):
+    values = GREY16.repeat(2).reshape(12, 17, 2).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", **options)
+    with pytest.raises(
+        OSError, match=r'a\.tif" holds an array of shape \(12, 17, 2\).*; an image is grey, or'
+    ):
+        tmatch.read_image(tmp_path / "a.tif")
 
 
 def test_one_bit_pictures_are_black_and_white(tmp_path):

@@ -300,7 +300,7 @@ def broken(value, place=(3, 4), dtype=float):
             TEMPLATE,
             {},
             ValueError,
-            "`template` has shape (2, 3) and `image` (5,); they must have as many axes: "
+            "`template` has shape (2, 3) and `image` (5,); they must have as many dimensions: "
             "make both grey, or both colour with channel_axis",
         ),
         (
@@ -308,15 +308,32 @@ def broken(value, place=(3, 4), dtype=float):
             TEMPLATE,
             {},
             ValueError,
-            "`template` has shape (2, 3) and `image` (5, 6, 3); they must have as many axes: "
+            "`template` has shape (2, 3) and `image` (5, 6, 3); they must have as many dimensions: "
             "make both grey, or both colour with channel_axis",
+        ),
+        (
+            np.ones((7, 50, 60)),
+            TEMPLATE,
+            {},
+            ValueError,
+            "`template` has shape (2, 3) and `image` (7, 50, 60); they must have as many dimensions: search the parts "
+            "of a stack one by one, with one `Matcher`, or give the template an axis of length 1, as in "
+            "template[None]; name an axis of channels with channel_axis",
+        ),
+        (
+            IMAGE,
+            np.arange(70).reshape(7, 2, 5),
+            {},
+            ValueError,
+            f"`template` has shape (7, 2, 5) and `image` {IMAGE.shape}; they must have as many dimensions: search "
+            "for the parts of the template one by one, or name its axis of channels with channel_axis",
         ),
         (
             np.ones((5, 6, 3)),
             TEMPLATE,
             {"channel_axis": -1},
             ValueError,
-            "`template` has shape (2,) and `image` (5, 6); they must have as many axes: "
+            "`template` has shape (2,) and `image` (5, 6); they must have as many dimensions: "
             "make both grey, or both colour with channel_axis",
         ),
         (
@@ -366,14 +383,16 @@ def broken(value, place=(3, 4), dtype=float):
             TEMPLATE,
             {},
             TypeError,
-            "`image` is a masked array; fill it first, for instance with `image.filled(0)`",
+            "`image` is a masked array; pass `image.filled(0)`, and which pixels count as `image_mask`: "
+            "`~np.ma.getmaskarray(image)`",
         ),
         (
             IMAGE,
             np.ma.masked_less(TEMPLATE, 3),
             {},
             TypeError,
-            "`template` is a masked array; fill it first, for instance with `template.filled(0)`",
+            "`template` is a masked array; pass `template.filled(0)`, and which pixels count as `mask` (`masks` of "
+            "`locate` and `Matcher`): `~np.ma.getmaskarray(template)`",
         ),
         (
             IMAGE,
@@ -405,3 +424,19 @@ def test_inputs_are_not_written_to(draw, dtype):
     tmatch.match_template(image, template, channel_axis=2)
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(template, before[1])
+
+
+@pytest.mark.engine_free
+def test_unknown_options_of_validity_are_refused_as_those_of_locate():
+    with pytest.raises(TypeError, match=r"^there is no option metrics here; those of scoring are metric, "):
+        tmatch.score_validity(IMAGE, TEMPLATE, metrics="zncc")
+
+
+@pytest.mark.engine_free
+def test_what_masked_arrays_are_told_to_pass_is_accepted():
+    image, template = np.ma.masked_greater(IMAGE, 28), np.ma.masked_less(TEMPLATE, TEMPLATE.min() + 1)
+    scores = tmatch.match_template(
+        image.filled(0), template.filled(0), image_mask=~np.ma.getmaskarray(image),
+        mask=~np.ma.getmaskarray(template),
+    )  # fmt: skip
+    assert scores.shape == (4, 4)

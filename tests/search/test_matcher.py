@@ -632,6 +632,7 @@ def test_a_template_larger_than_an_image_is_refused_by_its_label(draw):
         ("progress", 5, "`progress` is 5; it must be a function of one number, as `bar.update`, or None"),
         ("workers", 0, "`workers` is 0; it must be a whole number of at least 1"),
         ("min_distance", 0, "`min_distance` is 0; it must be a whole number of at least 1"),
+        ("min_distance", None, "`min_distance` is None; it must be a whole number of at least 1"),
         ("max_overlap", 2, "`max_overlap` is 2; it must be from 0 (boxes may touch) to 1 (no suppression)"),
         (
             "threshold",
@@ -688,6 +689,9 @@ def test_a_search_in_a_large_file_keeps_no_map_of_it(tmp_path, draw):
 def test_a_matcher_tells_what_it_seeks(draw):
     told = repr(tmatch.Matcher({"eye": draw((3, 4)), "nose": draw((5, 6))}, metric="ncc"))
     assert told == "Matcher(eye (3, 4), nose (5, 6); ncc)"
+    assert repr(tmatch.Matcher(draw((3, 4, 5)), channel_axis=2)) == (
+        "Matcher(template (3, 4) with 5 channels; zncc)"
+    )
 
 
 @pytest.mark.engine_free

@@ -11,6 +11,7 @@ from tmatch._arrays.finite import is_finite, largest_magnitude
 from tmatch._arrays.geometry import Margins, start_of
 from tmatch._arrays.options import Border
 from tmatch._arrays.typing import Array, Region
+from tmatch._arrays.validation import describe_not_finite
 
 
 class PaddedImage:
@@ -69,9 +70,9 @@ class PaddedImage:
     def check(self, tile: Array) -> None:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
-            msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-            if np.isfinite(self.image).all():
-                msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
+            msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
+            if not np.isfinite(self.image).all():
+                msg = describe_not_finite("image", self.image)
             raise ValueError(msg)
 
     def _extent(self, region: Region) -> tuple[tuple[int, ...], list[int]]:

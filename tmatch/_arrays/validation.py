@@ -1,6 +1,7 @@
 """Check arrays and options; refuse bad ones in one sentence."""
 
 import numbers
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -9,10 +10,20 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.typing import Array
 
 
-def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True) -> Array:
-    """Check that an array holds numbers of these kinds, and finite ones if `finite`."""
+def check_numbers(
+    name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True, mask: str | None = None
+) -> Array:
+    """Check that an array holds numbers of these kinds, and finite ones if `finite`.
+
+    `mask` names the option that says which of its pixels count, if there is one.
+    """
     if np.ma.isMaskedArray(values):
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
+        if mask is not None:
+            msg = (
+                f"`{name}` is a masked array; pass `{name}.filled(0)`, and which pixels count as {mask}: "
+                f"`~np.ma.getmaskarray({name})`"
+            )
         raise TypeError(msg)
     try:
         array = np.asarray(values)
@@ -25,9 +36,26 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
         msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
         raise TypeError(msg)
     if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
-        msg = f"`{name}` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
-        raise ValueError(msg)
+        raise ValueError(describe_not_finite(name, array))
     return array
+
+
+def describe_not_finite(name: str, array: Array) -> str:
+    """Write where the first value is that is not finite, and what to do."""
+    position = np.argwhere(~np.isfinite(array))[0].tolist()
+    return (
+        f"`{name}` has NaN or infinite values, the first at {position}; replace them first, for instance with "
+        "np.nan_to_num"
+    )
+
+
+def check_options(given: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise TypeError for unknown options."""
+    unknown = set(given).difference(names)
+    if unknown:
+        hint = "; a template's mask goes into `masks`" if "mask" in unknown else ""
+        msg = f"there is no option {', '.join(sorted(unknown))} here; those of scoring are {', '.join(names)}{hint}"
+        raise TypeError(msg)
 
 
 def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:
@@ -53,9 +81,11 @@ def check_name(option: str, value: object, known: Any) -> None:
         raise ValueError(msg)
 
 
-def check_count(name: str, count: int | None) -> None:
-    """Check that a count is a whole number of at least 1, or None."""
-    if count is not None and (not isinstance(count, numbers.Integral) or count < 1):
+def check_count(name: str, count: int | None, *, or_none: bool = False) -> None:
+    """Check that a count is a whole number of at least 1, or None if that is a value of the option."""
+    if count is None and or_none:
+        return
+    if not isinstance(count, numbers.Integral) or count < 1:
         no_limit = ", or None for no limit" if name == "max_count" else ""
         msg = f"`{name}` is {count!r}; it must be a whole number of at least 1{no_limit}"
         raise ValueError(msg)

@@ -1,5 +1,7 @@
 """The null distribution of a score map for callers outside the package: `estimate_chance`."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -228,9 +230,14 @@ def estimate_chance(
     footprint = Footprint(channels, [weights] * len(channels))
     return Chance(
         fit_null(
-            summary.merged(), TemplateFacts(lambda: effective_pixels(channels, weights), lambda: footprint)
+            summary.merged(),
+            TemplateFacts(partial(effective_pixels, channels, weights), partial(_same, footprint)),
         )
     )
+
+
+def _same(footprint: Footprint) -> Footprint:
+    return footprint
 
 
 def _mask_weights(mask: ArrayLike, template: Array, channel_axis: int | None) -> Array:

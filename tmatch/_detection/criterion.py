@@ -77,7 +77,7 @@ class Criterion:
         _check_decision(false_alarms, threshold, metric)
         _check_prefilter(prefilter, threshold if false_alarms is None else None, metric)
         check_count("min_distance", min_distance)
-        check_count("max_count", max_count)
+        check_count("max_count", max_count, or_none=True)
         check_overlap(max_overlap)
         if threshold is None and false_alarms is None:
             false_alarms = DEFAULT_FALSE_ALARMS

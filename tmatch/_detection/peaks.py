@@ -68,7 +68,7 @@ def find_peaks(
         raise TypeError(msg)
     array = np.asarray(scores)
     _check(array, threshold)
-    check_count("max_count", max_count)
+    check_count("max_count", max_count, or_none=True)
     check_count("min_distance", min_distance)
     floats, floor = _as_floats(array, threshold)
     positions, tops, around = candidates(floats, floor)

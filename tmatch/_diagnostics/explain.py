@@ -65,7 +65,8 @@ def explain(
     -------
     Explanation
         What was decided about the position, and about a better peak near it; the best positions; and, if the position
-        is not accepted, whether the template fits in another size, rotated or flipped. `text` says it in words.
+        is not accepted, or only alike, whether the template fits in another size, rotated or flipped. `text` says it in
+        words.
 
     Raises
     ------
@@ -84,9 +85,11 @@ def explain(
     For `scale_hint` and `turn_hint` the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and
     2 times its size, rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large
     templates and the image are first reduced by block means, by 2 or 4 such that 12 pixels are left of the smallest
-    side; the best positions are then scored at full resolution. A hint is what `locate` would find of all these
-    together, if it has a higher score than the position, and at most a tenth of its false alarms. The image must have
-    two axes besides that of channels, and false alarms must be known for the metric.
+    side; the best positions are then scored at full resolution. A hint leaves at most a quarter of the variance
+    unexplained, ``1 - score**2``, that the position leaves, and has at most one false alarm: look-alikes may hide more.
+    If there is none, and the position is not accepted, it is what `locate` would find of all these together, if it has
+    a higher score than the position, and at most a tenth of its false alarms. The image must have two axes besides that
+    of channels, and false alarms must be known for the metric. Changes that have no score anywhere are left out.
 
     Examples
     --------
@@ -125,7 +128,7 @@ def explain(
         best=records.best(decision),
         noise=_noise_of(image, axis),
     )
-    wanted = (peak or decision).rule not in PASSED and METRICS[metric].has_null_model
+    wanted = _leaves_a_question(peak or decision) and METRICS[metric].has_null_model
     variants = prepare_variants(image, template, mask, scoring) if wanted else None
     if variants is None:
         resources.progress.finish()
@@ -134,6 +137,11 @@ def explain(
         scale, turn = variants.find_hints(peak or decision, near, hinting)
         explanation = replace(explanation, scale_hint=scale, turn_hint=turn, tried=len(variants.variants))
     return replace(explanation, text=describe_explanation(explanation))
+
+
+def _leaves_a_question(decision: Decision) -> bool:
+    """Check whether the object may be there in another size or pose: nothing was found, or only what is alike."""
+    return decision.rule not in PASSED or (decision.reported and decision.kind == "alike")
 
 
 def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:

@@ -1,5 +1,6 @@
 """Resized, rotated and flipped variants of a template that match better than it."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -11,11 +12,13 @@ from tmatch._arrays.channels import channels_last
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
 from tmatch._engine.progress import Resources
+from tmatch._filtering.filters import correlate
 from tmatch._results.boxes import Box
-from tmatch._results.decisions import Decision
+from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Preparing, Scoring
+from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.poses import Pose, resample, transform
 from tmatch._search.recipe import SearchResult, search
@@ -31,10 +34,13 @@ TURNS = {
 _FEW = 64  # pixels of a masked template: of fewer, hardly any are left at half the size
 _MIN_SIDE = 3  # smaller templates match nearly everywhere
 _BETTER = 10  # times fewer false alarms
+_LEFT = 1 / 4  # share of the variance that a position does not explain, left by a variant that stands out
+_MAX_FALSE_ALARMS = 1.0  # of a variant that stands out; look-alikes near it make them many
 _REDUCTIONS = (4, 2)  # of the resolution
 _MIN_REDUCED_SIDE = 12  # pixels of the smallest variant
 _REFINED = 3  # positions of each variant that are scored at full resolution
 _REFINED_FALSE_ALARMS = 10  # at reduced resolution, where fine details may be lost
+_ROUNDING = 1e-10  # of sums of weights
 _MIN_OVERLAP = 1e-3  # the position found at reduced resolution has enough
 
 
@@ -80,7 +86,7 @@ class VariantSearch:
     image: MaskedImage
     variants: Mapping[str, Variant]
     reduction: int
-    matcher: Matcher
+    searches: list[Search]
     preparing: Preparing
 
     def find_hints(
@@ -88,17 +94,16 @@ class VariantSearch:
     ) -> tuple[Hint | None, Hint | None]:
         """Find the best change of size, and the best rotation or flip.
 
-        Their matches are accepted among those of all variants, and have a higher score and at most a tenth of the
-        false alarms of the position that was decided on. Their centres lie in the box `near`, if there is one.
+        Their matches are clearly better than the position that was decided on, see `choose`. Their centres lie in the
+        box `near`, if there is one.
         """
         reduced = self.reduction > 1
         criterion = Criterion.of(
-            self.preparing.get("metric", "zncc"), false_alarms=_REFINED_FALSE_ALARMS if reduced else None,
-            max_overlap=1, prefilter="none",
+            self.preparing.get("metric", "zncc"), max_overlap=1, prefilter="none",
+            false_alarms=_REFINED_FALSE_ALARMS if reduced else _MAX_FALSE_ALARMS,
         )  # fmt: skip
         criterion = replace(criterion, must_be_alike=False)  # a changed template is only nearly the object
-        image = self.image.reduced(self.reduction) if reduced else self.image
-        result = search(searches_of(self.matcher, image.pixels, image.valid), criterion, resources)
+        result = search(self.searches, criterion, resources)
         matches = self._refined(result, near) if reduced else result.matches
         return choose(matches, self.variants, decision, near)
 
@@ -110,13 +115,15 @@ class VariantSearch:
             shape, own = variant.template.shape[:2], [m for m in result.matches if m.label == found.label]
             boxes = [(m, Box(tuple(s * self.reduction for s in m.box.start), shape)) for m in own]
             best = [(match, box) for match, box in boxes if _is_near(box, near)][:_REFINED]
-            matcher = self._matcher_at_full_resolution(variant) if best else self.matcher
+            if not best:
+                continue
+            matcher = self._matcher_at_full_resolution(variant)
             for match, box in best:
                 exact, score = self._refine(matcher, box)
                 position = found.search.position_of(match.box.start)
                 [decided] = found.at(position, score, score).matches()
                 refined.append(replace(decided, box=exact))
-        return [each for each in refined if (each.false_alarms or 0.0) <= DEFAULT_FALSE_ALARMS]
+        return refined
 
     @property
     def _whole(self) -> bool:
@@ -171,27 +178,58 @@ def prepare_variants(
         if smallest // factor >= _MIN_REDUCED_SIDE:
             reduced = {label: each.reduced(factor) for label, each in variants.items()}
             try:
-                return VariantSearch(masked, variants, factor, _matcher_of(reduced, preparing), preparing)
+                searches = _searches_of(reduced, masked.reduced(factor), preparing)
             except ValueError:  # fine details cancel out
                 continue
+            return _search_of(masked, variants, factor, searches, preparing)
     variants = {label: each for label, each in variants.items() if _can_be_compared(each, preparing)}
-    return (
-        VariantSearch(masked, variants, 1, _matcher_of(variants, preparing), preparing) if variants else None
-    )
+    searches = _searches_of(variants, masked, preparing) if variants else []
+    return _search_of(masked, variants, 1, searches, preparing)
 
 
-def _matcher_of(variants: Mapping[str, Variant], preparing: Preparing) -> Matcher:
+def _search_of(
+    image: MaskedImage,
+    variants: Mapping[str, Variant],
+    reduction: int,
+    searches: list[Search],
+    preparing: Preparing,
+) -> VariantSearch | None:
+    """Make a search of the variants that have a score anywhere; None if there are none."""
+    scorable = [each for each in searches if _has_overlap(each)]
+    kept = {each.label: variants[each.label] for each in scorable}
+    return VariantSearch(image, kept, reduction, scorable, preparing) if kept else None
+
+
+def _has_overlap(search: Search) -> bool:
+    """Check that enough of a template lies on valid pixels at some position."""
+    shape = search.image[0].shape
+    if search.valid is None and all(map(operator.le, search.window, shape)):
+        return True
+    valid = np.ones(shape) if search.valid is None else search.valid.astype(np.float64)
+    weights = np.sum(search.weights, axis=0, dtype=np.float64)
+    seen = correlate(np.pad(valid, search.margins), weights, output="valid")
+    return bool(seen.max() >= search.min_weight * (1 + _ROUNDING))
+
+
+def _searches_of(variants: Mapping[str, Variant], image: MaskedImage, preparing: Preparing) -> list[Search]:
     masks = {label: each.mask for label, each in variants.items() if each.mask is not None}
-    return Matcher({label: each.template for label, each in variants.items()}, masks=masks, **preparing)
+    templates = {label: each.template for label, each in variants.items()}
+    return searches_of(Matcher(templates, masks=masks, **preparing), image.pixels, image.valid)
 
 
 def choose(
     matches: Sequence[Match], variants: Mapping[str, Variant], decision: Decision, near: Box | None
 ) -> tuple[Hint | None, Hint | None]:
-    """Choose the matches that are clearly better than a position; of these, those with the fewest false alarms."""
-    better = [match for match in matches if _is_better(match, decision) and _is_near(match.box, near)]
-    better.sort(key=lambda match: match.false_alarms or 0.0)
-    chosen = [(match, variants[match.label]) for match in better]
+    """Choose the matches that are clearly better than a position; of these, those with the fewest false alarms.
+
+    They stand out, or, if the position was not accepted, are rarer. Those that stand out come first.
+    """
+    close = [match for match in matches if _is_near(match.box, near)]
+    ranked = [(not _stands_out(match, decision), match.false_alarms or 0.0, match) for match in close]
+    missed = decision.rule not in PASSED
+    better = [each for each in ranked if not each[0] or (missed and _is_rarer(each[2], decision))]
+    better.sort(key=operator.itemgetter(0, 1))
+    chosen = [(match, variants[match.label]) for _, _, match in better]
     hints = [Hint(replace(match, label=""), variant.factor, variant.turn) for match, variant in chosen]
     scale = next((hint for hint in hints if not hint.turn), None)
     return scale, next((hint for hint in hints if hint.turn), None)
@@ -235,11 +273,18 @@ def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
     return True
 
 
-def _is_better(match: Match, decision: Decision) -> bool:
-    """Check that a match has a higher score than a position, and clearly fewer false alarms."""
-    if decision.score is None or decision.false_alarms is None:
-        return True
-    return match.score > decision.score and (match.false_alarms or 0.0) * _BETTER <= decision.false_alarms
+def _stands_out(match: Match, decision: Decision) -> bool:
+    """Check that a match leaves much less of the variance unexplained than a position: look-alikes may hide it."""
+    left = 1 - max(decision.score or 0.0, 0.0) ** 2
+    return 1 - match.score**2 <= _LEFT * left and (match.false_alarms or 0.0) <= _MAX_FALSE_ALARMS
+
+
+def _is_rarer(match: Match, decision: Decision) -> bool:
+    """Check that a match is accepted, has a higher score than a position, and clearly fewer false alarms."""
+    expected = match.false_alarms or 0.0
+    if expected > DEFAULT_FALSE_ALARMS or decision.score is None or decision.false_alarms is None:
+        return expected <= DEFAULT_FALSE_ALARMS
+    return match.score > decision.score and expected * _BETTER <= decision.false_alarms
 
 
 def _is_near(box: Box, near: Box | None) -> bool:

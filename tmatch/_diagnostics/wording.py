@@ -23,6 +23,8 @@ def describe_explanation(explanation: Explanation, name: Naming | None = None) -
     lines += [_other(explanation, name), _near_misses(explanation, name)]
     if (peak or explanation).rule not in PASSED:
         lines += [_changes(explanation, name), _noise(explanation)]
+    else:
+        lines += [_change(hint, name) for hint in _hints(explanation)]
     return "\n".join(line for line in lines if line)
 
 
@@ -206,7 +208,7 @@ def _near_misses(explanation: Explanation, name: Naming) -> str:
 
 def _changes(explanation: Explanation, name: Naming) -> str:
     """Write which change of the template fits better."""
-    hints = [hint for hint in (explanation.scale_hint, explanation.turn_hint) if hint is not None]
+    hints = _hints(explanation)
     main = explanation.nearest_peak or explanation
     if hints:
         return "\n".join(_change(hint, name) for hint in hints)
@@ -217,6 +219,10 @@ def _changes(explanation: Explanation, name: Naming) -> str:
         "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better"
         f"{there}. If the object is {where}, it looks different: try a template cut from this image."
     )
+
+
+def _hints(explanation: Explanation) -> list[Hint]:
+    return [hint for hint in (explanation.scale_hint, explanation.turn_hint) if hint is not None]
 
 
 def _change(hint: Hint, name: Naming) -> str:

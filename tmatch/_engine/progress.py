@@ -80,7 +80,7 @@ class Resources:
     @classmethod
     def of(cls, workers: int | None, callback: ProgressCallback | None) -> "Resources":
         """Check what a caller has passed as `workers` and `progress`."""
-        check_count("workers", workers)
+        check_count("workers", workers, or_none=True)
         return cls(workers, Progress.of(callback))
 
     def split(self, count: int) -> list["Resources"]:

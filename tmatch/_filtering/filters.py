@@ -183,7 +183,7 @@ def _filter(
     kernels = split_channels(weights, axis if weights.ndim == pixels.ndim else None)
     _check_shapes(pixels, planes, kernels, output)
     _check_fill(fill_value, border)
-    check_count("workers", workers)
+    check_count("workers", workers, or_none=True)
     steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
     target = _result_dtype(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)

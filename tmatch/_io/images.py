@@ -1,12 +1,18 @@
 """Read images."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._io.decoders import MAX_PIXELS, TooLargeError, decode
+from tmatch._io.decoders import MAX_PIXELS, Decoded, NoImageError, TooLargeError, decode
+
+
+class SeveralImagesWarning(UserWarning):
+    """A file has several images, of which only the first is read."""
+
 
 _GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
 
@@ -17,7 +23,8 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     Parameters
     ----------
     path : path of a PNG, JPEG, TIFF, BMP, GIF or WebP file
-        Or of any other format that Pillow reads. Of several images in one file the first is read.
+        Or of any other format that Pillow reads. Of several images in one file, as pages of a TIFF or frames of an
+        animation, the first is read.
 
     Returns
     -------
@@ -32,6 +39,11 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
         If the file is missing, empty, broken or no image, or announces more than 178,956,970 pixels.
     ValueError
         If the image has transparent pixels.
+
+    Warns
+    -----
+    UserWarning
+        If the file has several images, of which only the first is read.
 
     Examples
     --------
@@ -52,14 +64,17 @@ def to_gray(pixels: Array) -> Array:
 
 
 def read_pixels(path: Path) -> tuple[Array, Array | None]:
-    """Read pixels, and alpha if there is any."""
-    pixels = _decode(path, _read_bytes(path))
+    """Read pixels, and alpha if there is any; warn if the file has more images."""
+    decoded = _decode(path, _read_bytes(path))
+    pixels = decoded.pixels
+    if decoded.count > 1:
+        msg = f'"{path}" has {decoded.count:,} {decoded.unit}; only the first is read'
+        warnings.warn(msg, SeveralImagesWarning, stacklevel=3)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         return (pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]), pixels[..., -1]
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
         return pixels, None
-    msg = f'"{path}" holds an array of shape {pixels.shape}; an image is grey, or has 3 colours, with or without alpha'
-    raise OSError(msg)
+    raise OSError(_describe_array(path, f"an array of shape {pixels.shape}"))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -74,17 +89,23 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(path: Path, data: bytes) -> Array:
+def _decode(path: Path, data: bytes) -> Decoded:
     try:
         return decode(data)
     except TooLargeError as error:
         msg = f'"{path}" announces more than {MAX_PIXELS:,} pixels; crop it or shrink it first'
         raise OSError(msg) from error
+    except NoImageError as error:
+        raise OSError(_describe_array(path, str(error))) from error
     except MemoryError:
         raise
     except Exception as error:  # decoders of broken files raise almost anything
         msg = f'cannot read "{path}": not an image, or a broken one ({reason_of(error)})'
         raise OSError(msg) from error
+
+
+def _describe_array(path: Path, what: str) -> str:
+    return f'"{path}" holds {what}; an image is grey, or has 3 colours, with or without alpha'
 
 
 def reason_of(error: Exception) -> str:

@@ -60,9 +60,9 @@ class Explanation(Decision):
         What was decided about up to five best positions, best first: peaks that do not overlap each other by more than
         `max_overlap`.
     scale_hint, turn_hint : Hint or None
-        If neither the position nor its nearest peak is accepted: a change of the template's size, or a rotation or
-        flip, that fits clearly better; if the position was asked for, only one whose centre lies in its box.
-        Otherwise None.
+        If neither the position nor its nearest peak is accepted, or the best of them is only alike: a change of the
+        template's size, or a rotation or flip, that fits clearly better; if the position was asked for, only one whose
+        centre lies in its box. Otherwise None.
     tried : int
         Number of changes of the template that were tried.
     noise : float or None

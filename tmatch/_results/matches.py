@@ -102,7 +102,7 @@ def non_max_suppression(
     >>> [match.score for match in non_max_suppression([near, here])]
     [0.9]
     """
-    check_count("max_count", max_count)
+    check_count("max_count", max_count, or_none=True)
     check_overlap(max_overlap)
     if any(math.isnan(m.score) for m in matches) or len({len(m.box.start) for m in matches}) > 1:
         msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
+from tmatch._arrays.validation import check_options
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
 from tmatch._scoring.general.scorer import GeneralScorer
@@ -211,6 +212,7 @@ def score_validity(
     >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
     array([False, False,  True,  True])
     """
+    check_options(scoring, _AllOptions.__annotations__)
     return score_map(image, template, mask=mask, **scoring).valid
 
 

@@ -21,6 +21,7 @@ from tmatch._scoring.template import PreparedTemplate, check_contrast, without_u
 
 PASSES = 100  # approximate cost of the scores of a tile, in passes over it
 _MAX_EXPONENT_DIFFERENCE = 980  # powers of two; sums of squares of so different scales fit into float64
+_MAX_COLOURS = 4  # with alpha
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may have a larger error are computed in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
 
@@ -153,8 +154,8 @@ def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output
     outer, inner = image.shape, template.shape
     if len(outer) != len(inner):
         msg = (
-            f"`template` has shape {inner} and `image` {outer}; they must have as many axes: make both grey, or both "
-            "colour with channel_axis"
+            f"`template` has shape {inner} and `image` {outer}; they must have as many dimensions: "
+            f"{_how_to_agree(outer, inner, template.options.channel_axis)}"
         )
         raise ValueError(msg)
     if image.n_channels != template.n_channels:
@@ -168,6 +169,21 @@ def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output
             "crop or shrink it, or swap the two if they are in the wrong order"
         )
         raise ValueError(msg)
+
+
+def _how_to_agree(outer: Shape, inner: Shape, channel_axis: int | None) -> str:
+    """Write how to make arrays agree whose dimensions, besides that of channels, are not as many."""
+    grey = channel_axis is not None and min(len(outer), len(inner)) == 1
+    if grey or max(outer, inner, key=len)[-1] <= _MAX_COLOURS:
+        return "make both grey, or both colour with channel_axis"
+    if len(outer) < len(inner):
+        return (
+            "search for the parts of the template one by one, or name its axis of channels with channel_axis"
+        )
+    return (
+        "search the parts of a stack one by one, with one `Matcher`, or give the template an axis of length 1, as in "
+        "template[None]; name an axis of channels with channel_axis"
+    )
 
 
 def _rescale_together(

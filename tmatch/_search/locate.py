@@ -5,10 +5,11 @@ from typing import Any, Unpack, cast
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
+from tmatch._arrays.validation import check_options
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Scoring
 from tmatch._search.matcher import Matcher
-from tmatch._search.options import Labelled, check_options
+from tmatch._search.options import Labelled
 
 
 def locate(

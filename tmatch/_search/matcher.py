@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Prefilter
+from tmatch._arrays.validation import check_options
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
@@ -15,7 +16,7 @@ from tmatch._scoring.maps import Preparing, Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate, prepare_template
-from tmatch._search.options import Labelled, by_label, call_with_label, check_options, checked_copy
+from tmatch._search.options import Labelled, by_label, call_with_label, checked_copy
 from tmatch._search.recipe import best_of, search
 
 
@@ -74,8 +75,7 @@ class Matcher:
         ]
 
     def __repr__(self) -> str:
-        shapes = (f"{each.label or 'template'} {each.shape}" for each in self._prepared)
-        return f"Matcher({', '.join(shapes)}; {self._metric})"
+        return f"Matcher({', '.join(map(_describe, self._prepared))}; {self._metric})"
 
     @own_errstate
     def score(
@@ -209,6 +209,11 @@ class Matcher:
 def searches_of(matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
     """Pair an image with each template of a matcher, for callers that want more than matches."""
     return matcher._searches(image, image_mask)  # noqa: SLF001
+
+
+def _describe(template: PreparedTemplate) -> str:
+    channels = "" if template.options.channel_axis is None else f" with {template.n_channels} channels"
+    return f"{template.label or 'template'} {template.shape}{channels}"
 
 
 def _prepare(

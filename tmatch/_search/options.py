@@ -1,11 +1,12 @@
 """Options and labels of a search."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tmatch._arrays.channels import mask_of
 from tmatch._arrays.validation import check_numbers
 
 Labelled = ArrayLike | Mapping[str, ArrayLike]
@@ -13,7 +14,7 @@ Labelled = ArrayLike | Mapping[str, ArrayLike]
 
 def checked_copy(name: str, values: ArrayLike) -> NDArray[Any]:
     """Check that an array holds real numbers, and copy it."""
-    return np.array(check_numbers(name, values, finite=False))
+    return np.array(check_numbers(name, values, finite=False, mask=mask_of(name)))
 
 
 def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
@@ -29,15 +30,6 @@ def call_with_label(label: str, function: Callable[..., Any], *arrays: Any, **op
             .replace("`mask`", f'the mask of "{label}"')
         )
         raise type(error)(text) from error
-
-
-def check_options(given: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise TypeError for unknown options."""
-    unknown = set(given).difference(names)
-    if unknown:
-        hint = "; a template's mask goes into `masks`" if "mask" in unknown else ""
-        msg = f"there is no option {', '.join(sorted(unknown))} here; those of scoring are {', '.join(names)}{hint}"
-        raise TypeError(msg)
 
 
 def by_label(

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +25,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         ctx.obj = ctx.obj or Console.of_process()
         try:
-            with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_, **__: ctx.obj.say(f"warning: {message}")
+            with ctx.obj.notes():
                 return super().invoke(ctx)
         except BrokenPipeError:  # the reader has had enough, as with `| head`
             ctx.obj.discard_output()

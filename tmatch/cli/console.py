@@ -5,8 +5,11 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
+
+from tmatch._io.images import SeveralImagesWarning
 
 if TYPE_CHECKING:
     import typer
@@ -46,6 +49,22 @@ class Console:
     def say(self, text: str) -> None:
         """Write a message to stderr."""
         print(text, file=self.err)
+
+    @contextlib.contextmanager
+    def notes(self) -> Iterator[None]:
+        """Write each warning as a line to stderr, once."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SeveralImagesWarning)
+            shown = set()
+
+            def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+                if str(message) not in shown:
+                    shown.add(str(message))
+                    kind = "note" if issubclass(category, SeveralImagesWarning) else "warning"
+                    self.say(f"{kind}: {message}")
+
+            warnings.showwarning = say
+            yield
 
     def discard_output(self) -> None:
         """Send what is left of stdout nowhere, as its reader has gone."""

@@ -143,6 +143,8 @@ def filter_image(
         else:
             _write_result(out, next(iter(results.values())), how, depth)
     console.say(f"written: {out}")
+    if how == "clip" and (compare or out.suffix.lower() != ".npy"):
+        _say_clipped(console, results, 255 if compare or depth != "uint16" else 65535)
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,20 @@ def _write_result(out: Path, result: Array, how: RangeRule, depth: np.dtype[Any]
     else:
         dtype: Any = "uint16" if depth == "uint16" else "uint8"
         writing.write_image(out, tmatch.to_range(result, how=how, dtype=dtype))
+
+
+def _say_clipped(console: Console, results: Mapping[str, Array], highest: int) -> None:
+    """Say how many results were outside the range of pixels, and how to keep them."""
+    for name, result in results.items():
+        rounded = np.rint(result)
+        below, above = int((rounded < 0).sum()), int((rounded > highest).sum())
+        if below or above:
+            of_one = f" of {name}" if len(results) > 1 else ""
+            console.say(
+                f"note: {below + above:,} of {result.size:,} results{of_one} were clipped to 0 to {highest}: {below:,} "
+                f"were negative, {above:,} too large; --range rescale or a .npy file keeps all, --range abs the "
+                "magnitudes"
+            )
 
 
 def _list_kernels(console: Console) -> None:

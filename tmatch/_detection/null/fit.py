@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,7 @@ class _Fit:
         """Return the distribution with what else was found."""
         return NullDistribution(
             effective, n_fitted, self.cells, variance, tail, self.copies, self.members, self.others(),
-            self.template.footprint, lambda excluded: fit_null(self.cells, self.template, self.image, excluded),
+            self.template.footprint, partial(fit_null, self.cells, self.template, self.image),
         )  # fmt: skip
 
     def local_variance(self) -> Array:
