@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -293,6 +294,23 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         writing._write(path, broken)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_not_in_the_way(tmp_path):
+    left = tmp_path / f".a.npy.{os.getpid()}.part"
+    left.write_text("of another process with this number")
+    writing.write_array(tmp_path / "a.npy", GREY)
+    assert left.exists()
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), GREY)
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.npy").symlink_to(Path("folder") / "a.npy")
+    for values in (GREY, RGB):
+        writing.write_array(tmp_path / "link.npy", values)
+        np.testing.assert_array_equal(np.load(tmp_path / "folder" / "a.npy"), values)
+    assert (tmp_path / "link.npy").is_symlink()
 
 
 def test_unknown_endings_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import typer
     from rich.table import Table
 
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MIN_WIDTH, _FILE_WIDTH = 60, 120  # columns of a table on a narrow terminal, and in a file
 
 
@@ -47,8 +49,11 @@ class Console:
         RichConsole(file=self.out, width=self.width).print(table)
 
     def say(self, text: str) -> None:
-        """Write a message to stderr."""
-        print(text, file=self.err)
+        """Write a message to stderr, if that can be: the exit code tells without it."""
+        try:
+            print(printable(text), file=self.err, flush=True)
+        except OSError:
+            discard(self.err)
 
     @contextlib.contextmanager
     def notes(self) -> Iterator[None]:
@@ -66,9 +71,17 @@ class Console:
             warnings.showwarning = say
             yield
 
-    def discard_output(self) -> None:
-        """Send what is left of stdout nowhere, as its reader has gone."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+    @contextlib.contextmanager
+    def flushed(self) -> Iterator[None]:
+        """Write out in the end what is buffered; where that fails, it is not tried again."""
+        try:
+            yield
+        finally:
+            try:
+                self.out.flush()
+            except OSError:
+                discard(self.out)
+                raise
 
     @contextlib.contextmanager
     def status(self, task: str) -> Iterator[None]:
@@ -110,6 +123,17 @@ class Console:
         bar.add_task(task, total=1.0)
         bar.start()
         return bar
+
+
+def printable(text: str) -> str:
+    """Escape characters of names that would control a terminal; lines stay lines."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def discard(stream: TextIO) -> None:
+    """Send what is left of a stream nowhere, as it cannot be written."""
+    with contextlib.suppress(OSError):  # a stream of no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def console_of(ctx: "typer.Context") -> Console:

@@ -17,9 +17,9 @@ from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
-from tmatch._search.wording import describe_found, describe_near_miss
+from tmatch._search.wording import describe_allowed, describe_expected, describe_found, describe_near_miss
 from tmatch.cli import options
-from tmatch.cli.console import Console, console_of
+from tmatch.cli.console import Console, console_of, printable
 
 NONE_FOUND = 1
 
@@ -253,7 +253,7 @@ def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: flo
         others = (
             "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
         )
-        table.add_row(Text(match.label), *box, f"{match.score:.3f}", *others, match.kind or "")
+        table.add_row(Text(printable(match.label)), *box, f"{match.score:.3f}", *others, match.kind or "")
     console.print_table(table)
 
 
@@ -269,8 +269,7 @@ def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) 
     else:
         reason = (
             f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
-            f"{best.false_alarms:.2g} false alarms are expected at this score and at most "
-            f"{criterion.false_alarms:g} are allowed."
+            f"{describe_expected(f'{best.false_alarms:.2g}')} and {describe_allowed(criterion.false_alarms or 0)}."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
     return (

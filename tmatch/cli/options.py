@@ -194,8 +194,8 @@ def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) ->
         raise ValueError(msg) from None
     if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
         msg = (
-            f"--region {text} is {width} x {height} pixels at x={x}, y={y}, which is not inside the image of "
-            f"{shape[1]} x {shape[0]} pixels"
+            f"--region {text} is {width:.9g} x {height:.9g} pixels at x={x:.9g}, y={y:.9g}, which is not inside the "
+            f"image of {shape[1]} x {shape[0]} pixels"
         )
         raise ValueError(msg)
     return slice(y, y + height), slice(x, x + width)
