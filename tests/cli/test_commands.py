@@ -196,14 +196,14 @@ def test_version_and_help():
         (["locate", "missing.png", EYE], 'error: cannot read "missing.png": no such file or directory'),
         (
             ["locate", EYE, NOISY],
-            'error: template "noisy" has shape (768, 1024), larger than `image` (65, 80) on axes 0, 1',
+            'error: template "noisy" has shape (768, 1024), larger than IMAGE (65, 80) on axes 0, 1',
         ),
         (
             ["locate", NOISY, EYE, "--threshold", "80"],
-            "error: `threshold` is 80.0; zncc scores are from -1 to 1",
+            "error: --threshold is 80.0; zncc scores are from -1 to 1",
         ),
-        (["locate", NOISY, EYE, "--max-count", "0"], "error: `max_count` is 0; it must be a whole number"),
-        (["locate", NOISY, EYE, "--max-overlap", "3"], "error: `max_overlap` is 3.0; it must be from 0"),
+        (["locate", NOISY, EYE, "--max-count", "0"], "error: --max-count is 0; it must be a whole number"),
+        (["locate", NOISY, EYE, "--max-overlap", "3"], "error: --max-overlap is 3.0; it must be from 0"),
         (
             ["locate", NOISY, EYE, NOISY, "--scores", "s.npy"],
             "error: --scores writes one score map, but 2 templates",
@@ -404,17 +404,17 @@ def test_a_template_that_hangs_over_the_border_is_found_on_request(badge):
     Image.fromarray(picture[:, 17:]).save(badge / "cut.png")
     pair = badge / "cut.png", badge / "hard.png"
     assert len(places(run("locate", *pair, "--format", "json"))) == 1
-    found = places(run("locate", *pair, "--output", "full", "--format", "json", "--heatmap", badge / "h.png"))
+    found = places(run("locate", *pair, "--places", "full", "--format", "json", "--heatmap", badge / "h.png"))
     assert (-5, 8, 1.0) in found
     assert (43, 40, 1.0) in found
-    none = run("locate", *pair, "--output", "full", "--min-overlap", 0.9, "--format", "json")
+    none = run("locate", *pair, "--places", "full", "--min-overlap", 0.9, "--format", "json")
     assert (-5, 8, 1.0) not in places(none)
 
 
 def test_other_metrics_need_thresholds_of_their_own(pair):
     result = run("locate", *pair, "--metric", "ssd")
     assert result.exit_code == 2
-    assert "can be estimated for zncc and orientation only; give a `threshold`" in result.stderr
+    assert "can be estimated for zncc and orientation only; give a --threshold alone" in result.stderr
     found = places(run("locate", *pair, "--metric", "ssd", "--threshold", 0, "--format", "json"))
     assert found == [(8, 5, 0.0), (50, 30, 0.0)]
     assert (
@@ -430,11 +430,11 @@ def test_other_metrics_need_thresholds_of_their_own(pair):
     [
         (["--region", "1,2,3"], '--region is "1,2,3"; it must be four numbers with commas'),
         (["--region", "80,0,20,20"], "which is not inside the image of 90 x 70 pixels"),
-        (["--region", "0,0,10,10"], "larger than `image` (10, 10) on axes 0, 1"),
+        (["--region", "0,0,10,10"], "larger than IMAGE (10, 10) on axes 0, 1"),
         (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be from 0.01 to 100"),
         (["--mask", "image.png"], 'image.png" is 90 x 70 pixels, but the template is 21 x 21 pixels'),
         (["--image-mask", "mask.png"], 'mask.png" is 21 x 21 pixels, but the image is 90 x 70 pixels'),
-        (["--min-overlap", "0"], "`min_overlap` is 0.0; it must be above 0 and at most 1"),
+        (["--min-overlap", "0"], "--min-overlap is 0.0; it must be above 0 and at most 1"),
         (["--metric", "zcc2"], "zcc2"),
         (["--scores", "map.txt"], 'map.txt": --scores writes arrays; use the ending .npy'),
     ],
@@ -467,7 +467,7 @@ def test_pictures_of_8_and_16_bits_are_brought_to_one_range(pair, tmp_path):
 
 def test_places_without_a_score_are_grey_in_heatmaps(badge):
     pair = badge / "image.png", badge / "hard.png"
-    assert run("heatmap", *pair, "--output", "full", "-o", badge / "h.png").exit_code == 0
+    assert run("heatmap", *pair, "--places", "full", "-o", badge / "h.png").exit_code == 0
     drawn = np.asarray(Image.open(badge / "h.png").convert("RGB"))
     assert (drawn == 153).all(axis=2).mean() > 0.1  # grey level 0.6
 
@@ -535,7 +535,7 @@ def filtered(pair, tmp_path, *options):
 def test_filter_options_reach_the_library(pair, tmp_path):
     pixels = tmatch.read_image(pair[0])
     kernel = tmatch.kernels.ripple()
-    options = ("--op", "correlate", "--border", "wrap", "--output", "full", "--stride", 2, "--range", "wrap")
+    options = ("--op", "correlate", "--border", "wrap", "--places", "full", "--stride", 2, "--range", "wrap")
     expected = tmatch.correlate(pixels, kernel, border="wrap", output="full", stride=2)
     np.testing.assert_array_equal(
         filtered(pair, tmp_path, "-k", "ripple", *options), tmatch.to_range(expected, how="wrap")
@@ -600,10 +600,10 @@ def test_printed_kernel_is_read_back(tmp_path):
         ),
         (["-k", "missing.csv"], 'error: cannot read "missing.csv": no such file or directory'),
         (
-            ["-k", "box", "--compare", "--against", "scipy", "--output", "full"],
+            ["-k", "box", "--compare", "--against", "scipy", "--places", "full"],
             'scipy.ndimage knows only "same"',
         ),
-        (["-k", "large_blur", "--output", "valid", "--stride", "0"], "error: `stride` is 0"),
+        (["-k", "large_blur", "--places", "valid", "--stride", "0"], "error: --stride is 0"),
     ],
 )
 def test_filters_that_cannot_be_are_refused(pair, tmp_path, options, sentence):
@@ -679,6 +679,53 @@ def test_float_pictures_have_no_range_to_clip_to(tmp_path):
         ).exit_code
         == 0
     )
+
+
+def test_a_flat_image_has_no_best_position(pair, tmp_path):
+    Image.new("L", (60, 50), 90).save(tmp_path / "flat.png")
+    nothing = (
+        "no position has a score, as there is nothing to compare: the image is constant wherever it is valid"
+    )
+    result = run("locate", tmp_path / "flat.png", pair[1])
+    assert (result.exit_code, result.stderr) == (1, f"nothing found: {nothing}\n")
+    drawn = run("heatmap", tmp_path / "flat.png", pair[1], "-o", tmp_path / "h.png")
+    assert (drawn.exit_code, drawn.stderr) == (0, f"{nothing}; written: {tmp_path / 'h.png'}\n")
+
+
+def test_heatmaps_tell_positions_in_units(badge):
+    pair = badge / "image.png", badge / "hard.png"
+    told = run("heatmap", *pair, "-o", badge / "h.png").stderr
+    halves = run("heatmap", *pair, "-o", badge / "h.png", "--pixel-ratio", 2, "--region", "0,0,45,35").stderr
+    x, y = (int(number) for number in re.search(r"x=(\d+), y=(\d+);", told).groups())
+    assert f"at x={x / 2:g}, y={y / 2:g};" in halves
+
+
+def test_output_is_read_as_places_with_a_note_and_refused_before_a_file(badge, tmp_path):
+    pair = badge / "image.png", badge / "hard.png"
+    files = {
+        "locate": "--overlay, --heatmap or --scores",
+        "explain": None,
+        "heatmap": "--out",
+        "filter": "--out",
+    }
+    for command, named in files.items():
+        given = [pair[0], "-k", "box"] if command == "filter" else [*pair]
+        given += ["-o", tmp_path / "o.png"] if named == "--out" else []
+        wanted = run(command, *given, "--places", "full")
+        for former in (["--output", "full"], ["--output=full"]):
+            result = run(command, *given, *former)
+            note, *others = result.stderr.splitlines()
+            assert (
+                note
+                == "note: --output is now --places, and will be gone in the next release; use --places full"
+            )
+            assert (others, result.stdout) == (wanted.stderr.splitlines(), wanted.stdout)
+        refused = run(command, *given, "--output", tmp_path / "f.png")
+        end = f"; name a file with {named}\n" if named else "; results go to stdout\n"
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr.endswith(f"is the former name of --places, which is valid, same or full{end}")
+        assert "--output" not in run(command, "--help").stdout
+    assert "No such option" in run("inspect", pair[1], "--output", "full").stderr
 
 
 def test_results_that_are_clipped_are_told(tmp_path):

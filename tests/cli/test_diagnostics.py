@@ -70,6 +70,20 @@ def test_figures_go_where_they_can_and_overwrite_nothing_read(tmp_path, plot):
     assert eye.read_bytes() == EYE.read_bytes()
 
 
+def test_a_template_and_its_image_are_named_in_either_order():
+    told = run("inspect", EYE, NOISY)
+    other = run("inspect", NOISY, EYE)
+    assert (other.exit_code, other.stdout) == (0, told.stdout)
+    assert "best position     0.79 at x=670, y=300" in told.stdout
+
+
+def test_a_flat_image_has_no_best_position(tmp_path):
+    Image.new("L", (100, 90), 90).save(tmp_path / "flat.png")
+    told = run("inspect", EYE, tmp_path / "flat.png")
+    assert told.exit_code == 0
+    assert "best position" not in told.stdout
+
+
 # --- robustness -----------------------------------------------------------------------------------
 
 STUDY = "robustness", DATASETS / "raccoon" / "face_gray.png", EYE, "--kinds", "noise,scale", "--trials", 2
@@ -102,10 +116,13 @@ def test_rows_are_csv_and_json_on_request():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--kinds", "fog"], "`kinds` is 'fog'; it must be one of \"noise\""),
+        (["--kinds", "fog"], "--kinds is 'fog'; it must be one of \"noise\""),
         (["--at", "3"], '--at is "3"; it must be two whole numbers with a comma, as in 670,300: x, y'),
-        (["--at", "5000,3"], "which is not all inside `image`"),
-        (["--trials", "0"], "`trials` is 0; it must be a whole number of at least 1"),
+        (
+            ["--at", "5000,3"],
+            "the box at --at goes from x=5000, y=3 to x=5080, y=68, which is not all inside IMAGE of 1024 x 768",
+        ),
+        (["--trials", "0"], "--trials is 0; it must be a whole number of at least 1"),
     ],
 )
 def test_studies_that_cannot_be_are_refused(options, sentence):
@@ -117,7 +134,8 @@ def test_studies_that_cannot_be_are_refused(options, sentence):
 def test_a_template_that_is_not_there_has_no_robustness():
     result = run("robustness", DATASETS / "raccoon" / "face_gray.png", DATASETS / "coins" / "big.png")
     assert result.exit_code == 2
-    assert "`template` is not found in `image` as it is" in result.stderr
+    assert "TEMPLATE is not found in IMAGE as it is: its best position, x=542, y=223, scores" in result.stderr
+    assert "if that is right, name it with --at, else see with `tmatch explain` why" in result.stderr
 
 
 # --- explain --------------------------------------------------------------------------------------
@@ -142,15 +160,52 @@ def test_explanations_are_json_on_request():
     assert told["noise"] == pytest.approx(46, abs=3)
 
 
+def test_a_part_is_explained_in_units_and_positions_of_the_whole_image():
+    part = ("--region", "300,100,100,100", "--pixel-ratio", 2)
+    found = run("explain", NOISY, EYE, *part)
+    assert found.stdout.startswith("x=335, y=150 is reported, match number 1 of 1: its score is 0.79")
+    near = run("explain", NOISY, EYE, *part, "--at", "336.5,150.5", "--format", "json")
+    told = json.loads(near.stdout)
+    assert told["box"] == {"start": [150.5, 336.5], "shape": [32.5, 40]}
+    assert told["nearest_peak"]["box"]["start"] == [150, 335]
+    assert told["text"].startswith("x=336.5, y=150.5 is not reported")
+    assert run("explain", NOISY, EYE, "--region", "0,0,300,300").stdout.startswith("x=")
+    located = json.loads(run("locate", NOISY, EYE, *part, "--format", "json").stdout)["matches"]
+    assert [(match["x"], match["y"]) for match in located] == [(335, 150)]
+
+
+def test_explanations_speak_of_options(tmp_path):
+    Image.fromarray(np.tile(np.asarray(Image.open(EYE)), (3, 3))).save(tmp_path / "tiles.png")
+    told = run("explain", tmp_path / "tiles.png", EYE, "--max-count", 1, "--at", "80,65").stdout
+    assert "and --max-count is 1. Raise --max-count to" in told
+
+
+@pytest.mark.engine_free
+@pytest.mark.parametrize("command", ["locate", "explain", "heatmap", "inspect", "robustness", "filter"])
+def test_pixels_that_are_not_finite_are_refused_in_the_words_of_the_command_line(tmp_path, command):
+    import tifffile
+
+    gaps = np.random.default_rng(0).normal(size=(100, 110)).astype("f4")
+    gaps[3, 5] = np.nan
+    tifffile.imwrite(tmp_path / "gaps.tif", gaps)
+    files = [tmp_path / "gaps.tif"] + [EYE] * (command not in ("inspect", "filter"))
+    options = {"heatmap": ["-o", tmp_path / "h.png"], "filter": ["-k", "box", "-o", tmp_path / "f.npy"]}
+    told = run(command, *files, *options.get(command, []))
+    assert told.exit_code == 2
+    assert "at x=5, y=3" in told.stderr
+    assert not re.search(r"`|missing=|np\.", told.stderr)
+    assert ("--image-mask" in told.stderr) == (command in ("locate", "explain", "heatmap"))
+
+
 @pytest.mark.engine_free
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--at", "x,y"], '--at is "x,y"; it must be two whole numbers'),
-        (["--metric", "ssd"], "give a `threshold`"),
+        (["--metric", "ssd"], "give a --threshold"),
         (
             ["--prefilter", "whiten", "--threshold", "0.5"],
-            "filtered images are decided on by zncc and `false_alarms`",
+            "filtered images are decided on by zncc and --false-alarms",
         ),
     ],
 )

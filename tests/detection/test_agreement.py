@@ -16,6 +16,18 @@ def scenes():
     yield np.random.default_rng(2).normal(size=(120, 140))
 
 
+def test_several_templates_have_the_numbers_of_locate():
+    other = make_clutter((16, 24), rng=6)
+    image, _ = make_scene(next(scenes()), other, [(60, 20)], rng=0)
+    templates = {"one": TEMPLATE, "other": other}
+    best = tmatch.best_match(image, templates)
+    told = {(match.label, match.box): match for match in tmatch.locate(image, templates)}[
+        best.label, best.box
+    ]
+    assert told.false_alarms == pytest.approx(best.false_alarms, rel=0.011)
+    assert tmatch.Matcher(templates).best(image) == best
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_the_best_position_has_one_number_of_false_alarms(number):
     image = [*scenes()][number]

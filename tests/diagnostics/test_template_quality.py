@@ -306,7 +306,8 @@ def test_a_texture_that_repeats_has_a_side_lobe_of_1_at_its_period(draw, period)
     assert found.side_lobe == 1
     assert found.side_lobe_at == min((period[0], 0), (0, period[1]), key=sum)
     assert found.advice.startswith(
-        f"repeats itself: it scores 1.00 with itself shifted by {found.side_lobe_at}"
+        f"repeats itself: it scores 1.00 with itself shifted by {found.side_lobe_at[1]} pixels across and "
+        f"{found.side_lobe_at[0]} down"
     )
 
 
@@ -493,8 +494,8 @@ TWICE[30, 30] += 1
         (
             np.hstack([NOISE, NOISE]),
             None,
-            "repeats itself: it scores 1.00 with itself shifted by (0, 20) pixels, and may be found that far off; "
-            "use a part without repetition",
+            "repeats itself: it scores 1.00 with itself shifted by 20 pixels across and 0 down, and may be found that "
+            "far off; use a part without repetition",
         ),
         (
             np.add.outer(np.arange(9), np.arange(9)),
@@ -517,7 +518,7 @@ TWICE[30, 30] += 1
         (
             NOISE,
             TWICE,
-            "not unique: the image has another position, (25, 25), that scores 1.00; if that is another object, "
+            "not unique: the image has another position, x=25, y=25, that scores 1.00; if that is another object, "
             "use a larger part, or one with more of what distinguishes the two",
         ),
         (

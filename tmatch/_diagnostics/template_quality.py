@@ -11,6 +11,7 @@ from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
+from tmatch._diagnostics.wording import name_position
 from tmatch._scoring.maps import Scores, match_template, score_map
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.template import prepare_template
@@ -169,8 +170,8 @@ def inspect_template(
     side_lobe, side_lobe_at = _side_lobe(shifted)
     in_image: dict[str, Any] = {"places": _POSITIONS}
     if image is not None:
-        scores = match_template(image, template, mask=mask, channel_axis=channel_axis)
-        in_image = _two_best(scores, weights.shape)
+        made = score_map(image, template, mask=mask, channel_axis=channel_axis)
+        in_image = _two_best(made.scores, weights.shape) if made.valid.any() else {"places": made.scores.size}
     found = Inspection(
         shape=weights.shape,
         pixels=int(np.count_nonzero(weights)),
@@ -319,6 +320,11 @@ def _two_best(scores: Scores, shape: tuple[int, ...]) -> dict[str, Any]:
     return result
 
 
+def _name_shift(shift: tuple[int, ...]) -> str:
+    """Name a shift of pixels: across and down in two dimensions."""
+    return f"{shift[1]} pixels across and {shift[0]} down" if len(shift) == 2 else f"{shift} pixels"
+
+
 def _advise(found: Inspection, relative_contrast: float) -> str:
     """Return the most important finding; the rules are listed at `inspect_template`."""
     if relative_contrast < _LOW_CONTRAST:
@@ -328,8 +334,8 @@ def _advise(found: Inspection, relative_contrast: float) -> str:
         )
     if found.side_lobe > max(SIMILAR, found.chance_score):
         return (
-            f"repeats itself: it scores {found.side_lobe:.2f} with itself shifted by {found.side_lobe_at} pixels, "
-            "and may be found that far off; use a part without repetition"
+            f"repeats itself: it scores {found.side_lobe:.2f} with itself shifted by "
+            f"{_name_shift(found.side_lobe_at)}, and may be found that far off; use a part without repetition"
         )
     if found.chance_score > SIMILAR:
         remedy = "accept no lower score there, or use" if found.chance_score < _NEAR_ONE else "use"
@@ -339,8 +345,9 @@ def _advise(found: Inspection, relative_contrast: float) -> str:
         )
     if found.second_score is not None and found.second_score > SIMILAR:
         return (
-            f"not unique: the image has another position, {found.second_at}, that scores {found.second_score:.2f}; "
-            "if that is another object, use a larger part, or one with more of what distinguishes the two"
+            f"not unique: the image has another position, {name_position(found.second_at)}, that scores "
+            f"{found.second_score:.2f}; if that is another object, use a larger part, or one with more of what "
+            "distinguishes the two"
         )
     name, similarity = max(found.likeness, key=lambda pair: pair[1], default=("", 0.0))
     if similarity > SIMILAR:

@@ -123,7 +123,8 @@ def best_match(
     Returns
     -------
     Match
-        The best position; of equal ones the first in row-major order.
+        The best position; of equal ones the first in row-major order. Its false alarms are those of a search that
+        filters nothing, as one of the two stages of `locate`: where that whitens as well, it may tell fewer.
 
     Raises
     ------

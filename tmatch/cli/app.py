@@ -15,7 +15,9 @@ from tmatch.cli.console import Console, console_of
 from tmatch.cli.diagnostics import explain, inspect, robustness
 from tmatch.cli.filter import filter_image, kernels
 from tmatch.cli.locate import heatmap, locate
+from tmatch.cli.places import options_of, with_places
 from tmatch.cli.process import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, run
+from tmatch.cli.wording import in_options
 
 
 class _Commands(TyperGroup):
@@ -43,8 +45,19 @@ class _Commands(TyperGroup):
         except (ValueError, TypeError, OSError, EOFError, MemoryError, ArithmeticError) as error:
             if ctx.params.get("debug"):
                 raise
-            ctx.obj.say("error: " + _describe(error))
+            ctx.obj.say("error: " + in_options(_describe(error), self._options_of(ctx)))
             raise typer.Exit(BAD_INPUT) from None
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """Find the command, and read --output, which was the name of --places."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and "--places" in options_of(command):
+            rest = with_places(rest, str(name), ctx.obj.say)
+        return name, command, rest
+
+    def _options_of(self, ctx: typer.Context) -> list[str]:
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        return [] if command is None else options_of(command)
 
 
 def _describe(error: Exception) -> str:

@@ -1,17 +1,24 @@
 """Commands that study a search: explain, inspect and robustness."""
 
 import json
-from dataclasses import asdict
+import operator
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
 
 import tmatch
+from tmatch._arrays.validation import check_numbers
 from tmatch._diagnostics.distortions import DISTORTIONS, Kind
-from tmatch._io import pairs, writing
+from tmatch._diagnostics.wording import describe_explanation
+from tmatch._io import images, pairs, writing
 from tmatch._results import formats
 from tmatch.cli import options
 from tmatch.cli.console import console_of
+from tmatch.cli.places import options_of
+from tmatch.cli.wording import in_options
 
 
 def inspect(
@@ -24,8 +31,12 @@ def inspect(
     form: options.TextForm = "text",
     plot: options.Plot = None,
 ) -> None:
-    """Assess TEMPLATE: how much there is to compare, what it may be confused with, what noise it tolerates."""
+    """Assess TEMPLATE: how much there is to compare, what it may be confused with, what noise it tolerates.
+
+    With an IMAGE, the two are named in either order: the template is the one that fits into the other.
+    """
     console = console_of(ctx)
+    template, image = _in_order(template, image)
     writing.check_targets([path for path in (template, image, mask) if path], [plot] if plot else [])
     searched = pairs.read_search_image(image, alpha) if image else pairs.read_search_image(template, "ignore")
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask)
@@ -37,6 +48,15 @@ def inspect(
     if plot:
         writing.write_figure(plot, tmatch.plot_inspection(pixels, found, **reading))
         console.say(f"written: {plot}")
+
+
+def _in_order(first: Path, second: Path | None) -> tuple[Path, Path | None]:
+    """Tell a template from the image that it is to be found in: only it fits into the other; else it is the first."""
+    if second is None or not (first.is_file() and second.is_file()):  # what is a pipe is read only once
+        return first, second
+    sizes = [images.read_pixels(path)[0].shape[:2] for path in (first, second)]
+    swapped = sizes[0] != sizes[1] and all(map(operator.ge, *sizes))
+    return (second, first) if swapped else (first, second)
 
 
 def robustness(
@@ -78,7 +98,8 @@ def robustness(
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask)
     [(label, sought)] = pair.templates.items()
     whole = [
-        tmatch.to_range(p) if p.dtype.kind == "f" else p for p in (pair.image, sought)
+        tmatch.to_range(check_numbers(name, pixels)) if pixels.dtype.kind == "f" else pixels
+        for name, pixels in (("image", pair.image), ("template", sought))
     ]  # grey of colours
     corner = options.read_position(at)
     with console.progress("distorting and searching") as progress:
@@ -115,27 +136,62 @@ def explain(
     alpha: options.AlphaRule = "opaque",
     min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     output: options.Positions = options.POSITIONS,
+    region: options.RegionText = None,
+    pixel_ratio: options.PixelRatio = 1.0,
     form: options.TextForm = "text",
 ) -> None:
     """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why it does not.
 
-    Without --at the best position is explained. If it is not accepted, other sizes and rotations are tried, too.
+    Without --at the best position is explained. If it is not accepted, or only alike, other sizes and rotations are
+    tried, too.
     """
     console = console_of(ctx)
     searched = pairs.read_search_image(image, alpha)
+    part = options.read_region(region, pixel_ratio, searched[0].shape)
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     [(label, sought)] = pair.templates.items()
+    units, asked = _Units((part[0].start, part[1].start), pixel_ratio), options.read_position(at, pixel_ratio)
     with console.progress("looking for reasons") as progress:
         explanation = tmatch.explain(
-            pair.image, sought, at=options.read_position(at), false_alarms=false_alarms, threshold=threshold,
-            max_count=max_count, max_overlap=max_overlap, prefilter=prefilter, copies_only=copies_only,
-            metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask, min_overlap=min_overlap,
+            pair.image[part], sought, at=None if asked is None else units.in_part(asked), false_alarms=false_alarms,
+            threshold=threshold, max_count=max_count, max_overlap=max_overlap, prefilter=prefilter,
+            copies_only=copies_only, metric=metric, mask=pair.masks.get(label),
+            image_mask=None if pair.image_mask is None else pair.image_mask[part], min_overlap=min_overlap,
             output=output, channel_axis=pair.channel_axis, progress=progress,
         )  # fmt: skip
-    console.print(_as_json(explanation) if form == "json" else explanation.text)
+    text = in_options(describe_explanation(explanation, units.name), options_of(ctx.command))
+    told = units.boxes_of(asdict(replace(explanation, text=text)))
+    console.print(json.dumps(told, indent=2) if form == "json" else text)
 
 
-def _as_json(result: tmatch.Inspection | tmatch.Explanation) -> str:
+@dataclass(frozen=True)
+class _Units:
+    """Positions and boxes in the searched part of an image, told from the corner of the image in units of length."""
+
+    corner: tuple[int, int]
+    pixel_ratio: float
+
+    def in_part(self, position: tuple[int, int]) -> tuple[int, int]:
+        return position[0] - self.corner[0], position[1] - self.corner[1]
+
+    def name(self, start: Sequence[int]) -> str:
+        y, x = self._start(start)
+        return f"x={x:g}, y={y:g}"
+
+    def boxes_of(self, value: Any) -> Any:
+        """Convert all boxes among built-in values."""
+        if isinstance(value, dict) and value.keys() == {"start", "shape"}:
+            shape = [formats.in_units(side, self.pixel_ratio) for side in value["shape"]]
+            return {"start": self._start(value["start"]), "shape": shape}
+        if isinstance(value, dict):
+            return {name: self.boxes_of(each) for name, each in value.items()}
+        return [self.boxes_of(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    def _start(self, start: Sequence[int]) -> list[int | float]:
+        return [formats.in_units(s + c, self.pixel_ratio) for s, c in zip(start, self.corner, strict=True)]
+
+
+def _as_json(result: tmatch.Inspection) -> str:
     return json.dumps(asdict(result), indent=2)
 
 

@@ -92,8 +92,9 @@ def filter_image(
     output: Annotated[
         Output,
         typer.Option(
+            "--places",
             help="Pixels of the result: those of IMAGE (same), those where the kernel lies inside IMAGE (valid), "
-            "or all where the two overlap (full)."
+            "or all where the two overlap (full).",
         ),
     ] = default_of(tmatch.convolve, "output"),
     stride: Annotated[
@@ -144,7 +145,7 @@ def filter_image(
             _write_result(out, next(iter(results.values())), how, depth)
     console.say(f"written: {out}")
     if how == "clip" and (compare or out.suffix.lower() != ".npy"):
-        _say_clipped(console, results, 255 if compare or depth != "uint16" else 65535)
+        _say_clipped(console, results, 255 if compare or depth != "uint16" else 65535, compared=compare)
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,9 @@ def _write_result(out: Path, result: Array, how: RangeRule, depth: np.dtype[Any]
         writing.write_image(out, tmatch.to_range(result, how=how, dtype=dtype))
 
 
-def _say_clipped(console: Console, results: Mapping[str, Array], highest: int) -> None:
+def _say_clipped(console: Console, results: Mapping[str, Array], highest: int, *, compared: bool) -> None:
     """Say how many results were outside the range of pixels, and how to keep them."""
+    file = " or a .npy file" if not compared else ""
     for name, result in results.items():
         rounded = np.rint(result)
         below, above = int((rounded < 0).sum()), int((rounded > highest).sum())
@@ -250,8 +252,7 @@ def _say_clipped(console: Console, results: Mapping[str, Array], highest: int) -
             of_one = f" of {name}" if len(results) > 1 else ""
             console.say(
                 f"note: {below + above:,} of {result.size:,} results{of_one} were clipped to 0 to {highest}: {below:,} "
-                f"were negative, {above:,} too large; --range rescale or a .npy file keeps all, --range abs the "
-                "magnitudes"
+                f"were negative, {above:,} too large; --range rescale{file} keeps all, --range abs the magnitudes"
             )
 
 

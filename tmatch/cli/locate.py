@@ -14,6 +14,7 @@ from tmatch._io import pairs, writing
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
+from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
@@ -22,6 +23,9 @@ from tmatch.cli import options
 from tmatch.cli.console import Console, console_of, printable
 
 NONE_FOUND = 1
+_NOTHING = (
+    "no position has a score, as there is nothing to compare: the image is constant wherever it is valid"
+)
 
 
 def locate(
@@ -83,6 +87,9 @@ def locate(
         if text:
             console.print(text)
     files.write(search, pixels[0], matches, best, list(result.maps))
+    if best is not None and _has_no_score(best, result.searches[0].metric):
+        console.say(f"nothing found: {_NOTHING}")
+        raise typer.Exit(NONE_FOUND)
     if best is None and form == "table":
         console.say(describe_found(result))
     if best is not None:
@@ -108,20 +115,22 @@ def heatmap(
     min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     output: options.Positions = options.POSITIONS,
     region: options.RegionText = None,
+    pixel_ratio: options.PixelRatio = 1.0,
 ) -> None:
     """Draw the score of TEMPLATE at every position of IMAGE."""
     console = console_of(ctx)
     writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     pixels = pairs.read_search_image(image, alpha)
     pair = pairs.read_pair(pixels, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    part = options.read_region(region, 1, pair.image.shape)
+    part = options.read_region(region, pixel_ratio, pair.image.shape)
     search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
     maps = search.score_maps()
     with console.status("drawing"):
         best = search.in_image(maps[0].best)
         writing.write_figure(out, search.draw(maps, [best]))
-    x, y, _, _ = best.box.xywh
-    console.say(f"best score {best.score:.3f} at x={x}, y={y}; written: {out}")
+    x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+    found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else _NOTHING
+    console.say(f"{found}; written: {out}")
 
 
 @dataclass(frozen=True)
@@ -255,6 +264,11 @@ def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: flo
         )
         table.add_row(Text(printable(match.label)), *box, f"{match.score:.3f}", *others, match.kind or "")
     console.print_table(table)
+
+
+def _has_no_score(best: tmatch.Match, metric: MetricInfo) -> bool:
+    """Check whether the best position has no score, as all have none."""
+    return metric.normalised and best.kind is None and best.score == metric.no_score
 
 
 def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) -> str:

@@ -135,6 +135,7 @@ MinOverlap = Annotated[
 Positions = Annotated[
     Output,
     typer.Option(
+        "--places",
         help="Positions searched: those where the template lies inside IMAGE (valid), where its centre does (same), or "
         "where the two overlap (full).",
         rich_help_panel=_SCORING,
@@ -150,7 +151,7 @@ PixelRatio = Annotated[
     float,
     typer.Option(
         metavar="F",
-        help="Pixels per unit of length, 2 on many screens; boxes and --region are in these units.",
+        help="Pixels per unit of length, 2 on many screens; boxes, positions and --region are in these units.",
         rich_help_panel=_SCORING,
     ),
 ]
@@ -201,13 +202,14 @@ def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) ->
     return slice(y, y + height), slice(x, x + width)
 
 
-def read_position(text: str | None) -> tuple[int, int] | None:
-    """Read x and y as (row, column)."""
+def read_position(text: str | None, pixel_ratio: float = 1.0) -> tuple[int, int] | None:
+    """Read x and y, in units of `pixel_ratio` pixels, as (row, column) in pixels."""
     if text is None:
         return None
+    read = int if pixel_ratio == 1 else float
     try:
-        x, y = map(int, text.split(","))
-    except ValueError:
+        x, y = (round(read(number) * pixel_ratio) for number in text.split(","))
+    except (ValueError, OverflowError):
         msg = f'--at is "{text}"; it must be two whole numbers with a comma, as in 670,300: x, y'
         raise ValueError(msg) from None
     return y, x

@@ -1,0 +1,39 @@
+"""What the library says in the words of Python, in those of the command line."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+_ARGUMENTS = {"image": "IMAGE", "template": "TEMPLATE", "explain": "`tmatch explain`"}
+_OPTIONS = {"output": "--places", "box": "--at", "rng": "--seed"}  # of other names than the library's
+_POSITION = r"\((-?\d+), (-?\d+)\)"
+_SENTENCES = (
+    (re.compile(r" at \[(\d+), (\d+)\]"), r" at x=\2, y=\1"),
+    (re.compile(rf"best position, {_POSITION},"), r"best position, x=\2, y=\1,"),
+    (
+        re.compile(
+            rf"`box` goes from {_POSITION} to {_POSITION}, which is not all inside `image` {_POSITION}"
+        ),
+        r"the box at --at goes from x=\2, y=\1 to x=\4, y=\3, which is not all inside IMAGE of \6 x \5 pixels",
+    ),
+    (re.compile(r", or None for no limit"), "; leave it out for no limit"),
+    (re.compile(r", for instance with np\.nan_to_num"), ""),
+    (re.compile(r"make one with `to_range`"), "save the image with 8 bits"),
+    (re.compile(r"output \"(\w+)\""), r"--places \1"),
+)
+_MISSING = ', or let NaN count as missing with missing="ignore"'
+
+
+def in_options(text: str, options: Iterable[str]) -> str:
+    """Name the options of a command, such as --max-count, and x and y, where a text names arguments and indices."""
+    known = {option.removeprefix("--").replace("-", "_"): option for option in options}
+    known |= {name: option for name, option in _OPTIONS.items() if option in known.values()}
+    mask = ", or name an --image-mask that is black there" if "image_mask" in known else ""
+    text = text.replace(_MISSING, mask)
+    for pattern, words in _SENTENCES:
+        text = pattern.sub(words, text)
+    text = re.sub(r"`(\w+)`", lambda found: _name(found, known | _ARGUMENTS), text)
+    return re.sub(r"(?<![\w-])[a-z]+_[a-z]+(?!\w)", lambda found: known.get(found[0], found[0]), text)
+
+
+def _name(found: re.Match[str], known: Mapping[str, str]) -> str:
+    return known.get(found[1], found[0])
