@@ -1,5 +1,6 @@
 """Options and arguments that several commands share: their types, help texts and defaults, and how to parse them."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,11 @@ def target(metavar: str, text: str) -> Any:
 
 
 # --- parsing ----------------------------------------------------------------------------------------
+
+
+def part_finder(region: str | None, pixel_ratio: float) -> Callable[[tuple[int, int]], tuple[slice, slice]]:
+    """Return a function that finds the region in an image of some shape."""
+    return functools.partial(read_region, region, pixel_ratio)
 
 
 def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
