@@ -1,6 +1,6 @@
 """Find a small image in a big one by zero-mean normalized cross-correlation, and say how sure each match is."""
 
-from tmatch import kernels, synthetic
+from tmatch import _start, kernels, synthetic  # noqa: F401  (_start acts when it is loaded)
 from tmatch._detection.chance import Chance, estimate_chance
 from tmatch._detection.peaks import find_peaks
 from tmatch._diagnostics.explain import explain

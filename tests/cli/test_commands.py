@@ -358,6 +358,29 @@ def test_a_region_is_searched_alone_and_told_in_the_picture_s_own_pixels(badge):
     assert "best score 1.000 at x=60, y=40" in drawn.stderr
 
 
+def test_a_region_of_an_image_that_is_too_large_is_read_alone(badge, monkeypatch):
+    import tifffile
+
+    monkeypatch.setattr("tmatch._io.decoders.MAX_PIXELS", 5000)
+    tifffile.imwrite(badge / "image.tif", np.asarray(Image.open(badge / "image.png")), tile=(16, 16))
+    tifffile.imwrite(badge / "there.tif", np.full((70, 90), 255, np.uint8), tile=(16, 16))
+    pair, over = (badge / "image.tif", badge / "hard.png"), badge / "over.png"
+    options = ["--region", "50,30,40,40", "--image-mask", badge / "there.tif"]
+    result = run("locate", *pair, *options, "--format", "json", "--overlay", over)
+    assert places(result) == [(60, 40, 1.0)]
+    assert (json.loads(result.stdout)["width"], json.loads(result.stdout)["height"]) == (90, 70)
+    assert over.exists()
+    assert (
+        "best score 1.000 at x=60, y=40" in run("heatmap", *pair, *options, "-o", badge / "heat.png").stderr
+    )
+    assert "x=60, y=40 is reported" in run("explain", *pair, *options).stdout
+    refused = run("locate", *pair)
+    assert refused.exit_code == 2
+    assert "crop it or shrink it first, or search a part of it with --region" in refused.stderr
+    outside = run("locate", *pair, "--region", "80,0,20,20")
+    assert "which is not inside the image of 90 x 70 pixels" in outside.stderr
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "coco", "table"])
 def test_pixel_ratio_tells_boxes_in_the_screen_s_units(badge, form):
     result = run("locate", badge / "image.png", badge / "hard.png", "--pixel-ratio", 2, "--format", form)

@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -9,7 +11,7 @@ import tifffile
 from PIL import Image
 
 import tmatch
-from tmatch._io import images, pairs, writing
+from tmatch._io import decoders, images, pairs, writing
 from tmatch._results import formats
 
 pytestmark = pytest.mark.engine_free
@@ -278,6 +280,113 @@ def test_folder_is_refused(tmp_path):
         tmatch.read_image(tmp_path)
 
 
+# --- what is too large ----------------------------------------------------------------------------------
+
+
+def region(shape):
+    assert shape == (200, 150)
+    return slice(33, 133), slice(20, 121)
+
+
+@pytest.mark.parametrize("layout", [{"tile": (32, 48)}, {"rowsperstrip": 7}, {"rowsperstrip": 200}], ids=str)
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("kind", ["grey", "white", "deep", "float", "colour", "alpha", "planes"])
+def test_a_part_of_a_tiff_is_what_the_whole_has_there(tmp_path, monkeypatch, layout, compression, kind):
+    rng = np.random.default_rng(0)
+    channels = {"colour": (3,), "alpha": (4,), "planes": (3,)}.get(kind, ())
+    pixels = rng.integers(0, 65536, (200, 150, *channels)).astype(
+        {"deep": "u2", "float": "f4"}.get(kind, "u1")
+    )
+    more = {"photometric": "rgb" if channels else "minisblack"}
+    more |= {"white": {"photometric": "miniswhite"}, "planes": {"planarconfig": "separate"}}.get(kind, {})
+    more |= {"alpha": {"extrasamples": ["unassalpha"]}}.get(kind, {})
+    stored = np.moveaxis(pixels, -1, 0) if kind == "planes" else pixels
+    tifffile.imwrite(tmp_path / "a.tif", stored, compression=compression, **layout, **more)
+    whole, alpha = images.read_pixels(tmp_path / "a.tif")
+    monkeypatch.setattr(decoders, "MAX_PIXELS", 20_000)
+    if compression and layout == {"rowsperstrip": 200}:
+        with pytest.raises(
+            OSError, match="or save it in tiles without .*: its pixels are stored in one piece"
+        ):
+            images.read_part(tmp_path / "a.tif", region)
+        return
+    read = images.read_part(tmp_path / "a.tif", region)
+    assert (read.part, read.shape) == (region((200, 150)), (200, 150))
+    np.testing.assert_array_equal(read.colours, whole[read.part])
+    assert read.colours.dtype == whole.dtype
+    assert (alpha is None) == (read.alpha is None) == (kind != "alpha")
+    if alpha is not None:
+        np.testing.assert_array_equal(read.alpha, alpha[read.part])
+
+
+def test_parts_that_cannot_be_read_are_refused_with_a_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "MAX_PIXELS", 20_000)
+    pixels = np.zeros((200, 150), np.uint8)
+    save(tmp_path / "a.png", pixels)
+    save(tmp_path / "palette.tif", pixels, "P")
+    save(tmp_path / "lzw.tif", pixels, compression="tiff_lzw")
+    tifffile.imwrite(tmp_path / "turned.tif", pixels, extratags=[(274, 3, 1, 6, True)])
+    too_large = "announces more than 20,000 pixels; crop it or shrink it first"
+    for name, way in [
+        ("a.png", ", or save it as a TIFF, of which --region reads a part"),
+        (
+            "palette.tif",
+            ", or save it in tiles without compression, as no part of it can be read now: it is neither",
+        ),
+        ("lzw.tif", ", or save it in tiles without compression, as no part of it can be read now: "),
+        (
+            "turned.tif",
+            ", or save it in tiles without compression, as no part of it can be read now: it is rotated",
+        ),
+    ]:
+        with pytest.raises(OSError, match=re.escape(f'{name}" {too_large}{way}')) as caught:
+            images.read_part(tmp_path / name, region)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(OSError, match=re.escape(f'{name}" {too_large}') + "$"):
+            tmatch.read_image(tmp_path / name)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with pytest.raises(OSError, match="or search a part of it with --region"):
+        images.read_part(tmp_path / "a.tif", lambda _: (slice(0, 200), slice(0, 150)))
+
+
+def test_devices_are_refused_and_pipes_are_read_up_to_a_bound(monkeypatch):
+    for name in ("/dev/zero", "/dev/null"):
+        with pytest.raises(OSError, match=f'cannot read "{name}": it is a device; name a file or a pipe'):
+            tmatch.read_image(name)
+    monkeypatch.setattr(images, "MAX_BYTES", 5000)
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "wb") as file:
+        file.write(b"P5" + bytes(9998))
+        file.flush()
+        with pytest.raises(
+            OSError, match="more than 5,000 bytes came through a pipe; crop or shrink the image"
+        ):
+            tmatch.read_image(f"/dev/fd/{reader}")
+
+
+def test_huge_files_that_are_no_tiff_are_refused_unread(tmp_path):
+    path = save(tmp_path / "a.png", GREY)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match=r"has more than 2,147,483,648 bytes; crop it or shrink it first"):
+        tmatch.read_image(path)
+
+
+def test_documents_are_no_images(tmp_path):
+    save(tmp_path / "a.eps", RGB)
+    with pytest.raises(OSError, match="unknown format"):
+        tmatch.read_image(tmp_path / "a.eps")
+
+
+@pytest.mark.parametrize(
+    "ending", ["tga", "ico", "pcx", "sgi", "jp2", "dib", "ppm", "qoi", "dds", "msp", "xbm"]
+)
+def test_rarer_formats_are_read(tmp_path, ending):
+    bits = ending in {"msp", "xbm"}
+    path = save(tmp_path / f"a.{ending}", GREY > 99 if bits else RGB)
+    assert tmatch.read_image(path).shape[:2] == GREY.shape
+
+
 # --- writing ------------------------------------------------------------------------------------------
 
 
@@ -293,6 +402,23 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         writing._write(path, broken)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_not_in_the_way(tmp_path):
+    left = tmp_path / f".a.npy.{os.getpid()}.part"
+    left.write_text("of another process with this number")
+    writing.write_array(tmp_path / "a.npy", GREY)
+    assert left.exists()
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), GREY)
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.npy").symlink_to(Path("folder") / "a.npy")
+    for values in (GREY, RGB):
+        writing.write_array(tmp_path / "link.npy", values)
+        np.testing.assert_array_equal(np.load(tmp_path / "folder" / "a.npy"), values)
+    assert (tmp_path / "link.npy").is_symlink()
 
 
 def test_unknown_endings_are_refused(tmp_path):

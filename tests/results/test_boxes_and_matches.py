@@ -177,6 +177,11 @@ def test_an_overlap_out_of_range_is_refused(max_overlap):
         tmatch.non_max_suppression([], max_overlap=max_overlap)
 
 
+def test_a_count_beyond_all_keeps_all():
+    matches = [tmatch.Match(tmatch.Box((0, 9 * k), (4, 4)), 0.5) for k in range(3)]
+    assert len(tmatch.non_max_suppression(matches, max_count=10**22)) == 3
+
+
 @pytest.mark.parametrize("max_count", [0, -1])
 def test_a_count_below_one_is_refused(max_count):
     sentence = f"`max_count` is {max_count}; it must be a whole number of at least 1, or None for no limit"

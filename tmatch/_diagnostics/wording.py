@@ -7,6 +7,7 @@ from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
 from tmatch._results.decisions import MANY, PASSED, Decision, Position
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.matches import Match
+from tmatch._search.wording import describe_allowed, describe_expected
 
 Naming = Callable[[Position], str]
 _RARE = 1e-3  # fewer false alarms are not counted
@@ -105,11 +106,7 @@ def _score_and_chance(decision: Decision, explanation: Explanation) -> str:
     if decision.false_alarms is None:
         return _score(decision)
     expected = f"{_score(decision)}. {_expected(decision.false_alarms).capitalize()}"
-    return (
-        expected
-        if explanation.allowed is None
-        else f"{expected}; at most {explanation.allowed:g} are allowed"
-    )
+    return expected if explanation.allowed is None else f"{expected}; {describe_allowed(explanation.allowed)}"
 
 
 def _beaten(decision: Decision, by: Match, there: str) -> str:
@@ -180,7 +177,7 @@ def _score(decision: Decision) -> str:
 def _expected(false_alarms: float) -> str:
     """Write the expected number of false alarms."""
     number = f"{float(f'{false_alarms:.2g}'):g}" if false_alarms >= _RARE else f"fewer than {_RARE:g}"
-    return f"{number} false alarms are expected at this score"
+    return describe_expected(number)
 
 
 def _other(explanation: Explanation, name: Naming) -> str:

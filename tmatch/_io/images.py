@@ -1,13 +1,18 @@
 """Read images."""
 
+import io
 import os
+import stat
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._io.decoders import MAX_PIXELS, Decoded, NoImageError, TooLargeError, decode
+from tmatch._io.decoders import MAX_BYTES, Decoded, FindPart, NoImageError, NoPartError, TooLargeError, decode
+from tmatch._io.tiff_parts import Part
 
 
 class SeveralImagesWarning(UserWarning):
@@ -23,7 +28,7 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     Parameters
     ----------
     path : path of a PNG, JPEG, TIFF, BMP, GIF or WebP file
-        Or of any other format that Pillow reads. Of several images in one file, as pages of a TIFF or frames of an
+        Or of most others that Pillow reads. Of several images in one file, as pages of a TIFF or frames of an
         animation, the first is read.
 
     Returns
@@ -36,7 +41,7 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     Raises
     ------
     OSError
-        If the file is missing, empty, broken or no image, or announces more than 178,956,970 pixels.
+        If the file is missing, empty, broken, a device or no image, or announces more than 178,956,970 pixels.
     ValueError
         If the image has transparent pixels.
 
@@ -52,10 +57,15 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     (65, 80)
     """
     pixels, alpha = read_pixels(Path(path))
+    refuse_transparency(path, alpha)
+    return pixels
+
+
+def refuse_transparency(path: str | os.PathLike[str], alpha: Array | None) -> None:
+    """Refuse transparent pixels where all must have colours."""
     if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
-    return pixels
 
 
 def to_gray(pixels: Array) -> Array:
@@ -63,38 +73,77 @@ def to_gray(pixels: Array) -> Array:
     return pixels if pixels.ndim == 2 else pixels @ np.array(_GREY)
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """What was read of an image: the pixels, alpha if there is any, and where they lie in the whole of some shape."""
+
+    colours: Array
+    alpha: Array | None
+    part: Part
+    shape: tuple[int, int]
+
+
 def read_pixels(path: Path) -> tuple[Array, Array | None]:
     """Read pixels, and alpha if there is any; warn if the file has more images."""
-    decoded = _decode(path, _read_bytes(path))
+    read = read_part(path)
+    return read.colours, read.alpha
+
+
+def read_part(path: Path, find_part: FindPart | None = None) -> Pixels:
+    """Read an image; of one that is too large, the part that `find_part` names, if that is possible."""
+    with _open(path) as file:
+        if not file.read(1):
+            msg = f'cannot read "{path}": the file is empty'
+            raise OSError(msg)
+        decoded = _decode(path, file, find_part)
     pixels = decoded.pixels
     if decoded.count > 1:
         msg = f'"{path}" has {decoded.count:,} {decoded.unit}; only the first is read'
-        warnings.warn(msg, SeveralImagesWarning, stacklevel=3)
+        warnings.warn(msg, SeveralImagesWarning, stacklevel=4)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        return (pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]), pixels[..., -1]
+        colours = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+        return Pixels(colours, pixels[..., -1], decoded.part, decoded.shape)
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
-        return pixels, None
+        return Pixels(pixels, None, decoded.part, decoded.shape)
     raise OSError(_describe_array(path, f"an array of shape {pixels.shape}"))
 
 
-def _read_bytes(path: Path) -> bytes:
+def _open(path: Path) -> BinaryIO:
+    """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     try:
-        data = path.read_bytes()  # once: a pipe cannot be read again
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            msg = "it is a device; name a file or a pipe"
+            raise OSError(msg)  # noqa: TRY301
+        if stat.S_ISREG(mode):
+            return path.open("rb")
+        with path.open("rb", buffering=0) as pipe:
+            return _read_pipe(pipe)
     except OSError as error:
         msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
-    if not data:
-        msg = f'cannot read "{path}": the file is empty'
-        raise OSError(msg)
+
+
+def _read_pipe(pipe: io.RawIOBase) -> BinaryIO:
+    """Read all of a pipe, which cannot be read twice."""
+    data = io.BytesIO()
+    while block := pipe.read(1 << 20):
+        if data.tell() + len(block) > MAX_BYTES:
+            msg = f"more than {MAX_BYTES:,} bytes came through a pipe; crop or shrink the image first"
+            raise OSError(msg)
+        data.write(block)
+    data.seek(0)
     return data
 
 
-def _decode(path: Path, data: bytes) -> Decoded:
+def _decode(path: Path, file: BinaryIO, find_part: FindPart | None) -> Decoded:
     try:
-        return decode(data)
+        return decode(file, find_part)
     except TooLargeError as error:
-        msg = f'"{path}" announces more than {MAX_PIXELS:,} pixels; crop it or shrink it first'
+        msg = f'"{path}" {error}'
         raise OSError(msg) from error
+    except NoPartError as error:
+        raise ValueError(*error.args) from error
     except NoImageError as error:
         raise OSError(_describe_array(path, str(error))) from error
     except MemoryError:

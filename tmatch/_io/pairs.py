@@ -8,14 +8,28 @@ from typing import Literal
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._io.images import read_image, read_pixels, to_gray
+from tmatch._io.decoders import FindPart
+from tmatch._io.images import read_part, read_pixels, refuse_transparency, to_gray
+from tmatch._io.tiff_parts import Part
 
 Alpha = Literal["opaque", "weights", "black", "ignore"]
 
 
 @dataclass(frozen=True)
+class SearchImage:
+    """The part of an image that is searched, and what was read around it to show."""
+
+    pixels: Array
+    valid: Array | None
+    part: Part
+    shape: tuple[int, int]  # of the whole image
+    shown: Array
+    shown_part: Part
+
+
+@dataclass(frozen=True)
 class Pair:
-    """An image and templates, all in colour or all in grey, with their masks; templates by label."""
+    """What is searched and templates by label, all in colour or all in grey, with their masks."""
 
     image: Array
     image_mask: Array | None
@@ -24,20 +38,32 @@ class Pair:
     channel_axis: int | None
 
 
-def read_search_image(path: Path, alpha: Alpha = "opaque") -> tuple[Array, Array | None]:
-    """Read an image to search, and a mask of its valid pixels: those at least half opaque. None: all are valid."""
-    pixels, transparency = read_pixels(path)
-    if alpha == "ignore" or transparency is None:
-        return pixels, None
-    valid = _opacity(transparency) >= 0.5
-    if not valid.any():
-        msg = f'"{path}" is transparent all over; let its colours count with --alpha ignore'
-        raise ValueError(msg)
-    return pixels, None if valid.all() else valid
+def read_search_image(path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None) -> SearchImage:
+    """Read an image to search, or the part of it that `find_part` names.
+
+    Valid are the pixels that are at least half opaque; None: all are.
+    """
+    read = read_part(path, find_part)
+    part = read.part if find_part is None else find_part(read.shape)
+    here = _within(part, read.part)
+    valid = None
+    if alpha != "ignore" and read.alpha is not None:
+        opaque = _opacity(read.alpha) >= 0.5
+        if not opaque.any():
+            msg = f'"{path}" is transparent all over; let its colours count with --alpha ignore'
+            raise ValueError(msg)
+        valid = None if opaque.all() else opaque[here]
+    return SearchImage(read.colours[here], valid, part, read.shape, read.colours, read.part)
+
+
+def _within(part: Part, whole: Part) -> Part:
+    """Count a part of an image from the corner of another part."""
+    rows, columns = (slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True))
+    return rows, columns
 
 
 def read_pair(
-    search_image: tuple[Array, Array | None],
+    search_image: SearchImage,
     template_paths: Sequence[Path],
     *,
     gray: bool,
@@ -53,9 +79,9 @@ def read_pair(
     if mask and len(labels) > 1:
         msg = f"--mask is for one template, but {len(labels)} are given; search for them one by one"
         raise ValueError(msg)
-    image, valid = search_image
+    image, valid, part = search_image.pixels, search_image.valid, search_image.part
     if image_mask:
-        white = _read_mask(image_mask, image.shape[:2], "the image") > 0
+        white = _read_mask(image_mask, search_image.shape, "the image", part) > 0
         valid = white if valid is None else valid & white
     templates, masks = {}, {}
     for label, path in zip(labels, template_paths, strict=True):
@@ -122,12 +148,15 @@ def _weights_of(path: Path, pixels: Array, transparency: Array | None, alpha: Al
     return weights
 
 
-def _read_mask(path: Path, shape: tuple[int, ...], whose: str) -> Array:
-    """Read a mask from an image: its grey levels, 0 to 1."""
-    pixels = to_gray(read_image(path))
-    if pixels.shape != shape:
-        msg = f'the mask "{path}" is {_size(pixels.shape)}, but {whose} is {_size(shape)}; they must be equal'
+def _read_mask(path: Path, shape: tuple[int, ...], whose: str, part: Part | None = None) -> Array:
+    """Read a mask, or the part of it that masks a part of an image: its grey levels, 0 to 1."""
+    find_part = None if part is None else lambda _: part
+    read = read_part(path, find_part)
+    if read.shape != shape:
+        msg = f'the mask "{path}" is {_size(read.shape)}, but {whose} is {_size(shape)}; they must be equal'
         raise ValueError(msg)
+    refuse_transparency(path, read.alpha)
+    pixels = to_gray(read.colours if part is None else read.colours[_within(part, read.part)])
     return np.asarray(pixels / pixels.max()) if pixels.any() else pixels.astype(float)
 
 

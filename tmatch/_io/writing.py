@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import secrets
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,15 +20,37 @@ def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Seque
         from matplotlib.backend_bases import FigureCanvasBase  # noqa: PLC0415
 
         _check_ending(path, [f".{form}" for form in FigureCanvasBase.get_supported_filetypes()])
-    seen = {path.resolve() for path in inputs}
+    seen = {_identity(path) for path in inputs}
     for path in (*figures, *others):
-        if path.resolve() in seen:
+        _check_can_be_written(path)
+        if _identity(path) in seen:
             msg = f'"{path}" is named twice, or is one of the images read; write to another file'
             raise ValueError(msg)
-        seen.add(path.resolve())
-        if not path.parent.is_dir():
-            msg = f'cannot write "{path}": there is no folder "{path.parent}"'
-            raise ValueError(msg)
+        seen.add(_identity(path))
+
+
+def _identity(path: Path) -> object:
+    """Return what all names of a file have in common, symbolic and hard links too."""
+    try:
+        found = path.stat()
+    except OSError:  # not there yet, or not readable, which is told when it is read
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
+def _check_can_be_written(path: Path) -> None:
+    if not path.parent.is_dir():
+        msg = f'cannot write "{path}": there is no folder "{path.parent}"'
+        raise ValueError(msg)
+    try:
+        reason = "is a directory" if stat.S_ISDIR(path.stat().st_mode) else ""
+    except FileNotFoundError:
+        reason = ""
+    except OSError as error:  # a name that is too long, or links in a circle
+        reason = (error.strerror or str(error)).lower()
+    if reason:
+        msg = f'cannot write "{path}": {reason}'
+        raise ValueError(msg)
 
 
 def _check_ending(path: Path, known: Sequence[str]) -> None:
@@ -91,10 +115,11 @@ def _complete(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
+    partial = target.with_name(f".tmatch-{secrets.token_hex(8)}.part")
     try:
         with partial.open("xb") as file:
             yield file
-        partial.replace(path)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

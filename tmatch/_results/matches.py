@@ -110,7 +110,7 @@ def non_max_suppression(
     ordered = sorted(matches, key=order_of)
     better = better_overlapping([match.box for match in ordered], max_overlap)
     kept = (match for match, other in zip(ordered, better, strict=False) if other is None)
-    return list(itertools.islice(kept, max_count))
+    return list(itertools.islice(kept, len(ordered) if max_count is None else min(max_count, len(ordered))))
 
 
 def check_overlap(max_overlap: float) -> None:

@@ -31,5 +31,24 @@ def describe_near_miss(miss: CandidateDecision) -> str:
     """Write where a near miss lies, without its position, and why it is none."""
     score = miss.score if miss.filtered_score is None else miss.filtered_score
     where = "" if miss.filtered_score is None else f" in the {miss.prefilter}ed image"
-    expected = "" if miss.false_alarms is None else f", {miss.false_alarms:.2g} false alarms"
+    expected = "" if miss.false_alarms is None else f", {_false_alarms(f'{miss.false_alarms:.2g}')}"
     return f"score {score or 0:.2f}{where}{expected}: {REASONS[miss.rule]}"
+
+
+def describe_expected(number: str) -> str:
+    """Write that so many false alarms are expected."""
+    return f"{_false_alarms(number)} {_are(number)} expected at this score"
+
+
+def describe_allowed(false_alarms: float) -> str:
+    """Write how many false alarms are allowed."""
+    number = f"{false_alarms:g}"
+    return f"at most {number} {_are(number)} allowed"
+
+
+def _false_alarms(number: str) -> str:
+    return f"{number} false alarm{'' if number == '1' else 's'}"
+
+
+def _are(number: str) -> str:
+    return "is" if number == "1" else "are"

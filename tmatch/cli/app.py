@@ -1,8 +1,8 @@
 """The command line: the commands, and what becomes of errors."""
 
+import contextlib
 import os
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -16,26 +16,33 @@ from tmatch.cli.diagnostics import explain, inspect, robustness
 from tmatch.cli.filter import filter_image, kernels
 from tmatch.cli.locate import heatmap, locate
 from tmatch.cli.places import options_of, with_places
+from tmatch.cli.process import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, run
 from tmatch.cli.wording import in_options
-
-BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 
 class _Commands(TyperGroup):
     """The commands, with one place that turns errors into a line on stderr and an exit code."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        with self._told(ctx):  # the help, too
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        with self._told(ctx), ctx.obj.notes():
+            return super().invoke(ctx)
+
+    @contextlib.contextmanager
+    def _told(self, ctx: typer.Context) -> Iterator[None]:
         ctx.obj = ctx.obj or Console.of_process()
         try:
-            with ctx.obj.notes():
-                return super().invoke(ctx)
+            with ctx.obj.flushed():
+                yield
         except BrokenPipeError:  # the reader has had enough, as with `| head`
-            ctx.obj.discard_output()
             raise typer.Exit(PIPE_CLOSED) from None
         except KeyboardInterrupt:
             ctx.obj.say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
-        except (ValueError, TypeError, OSError, MemoryError, ArithmeticError) as error:
+        except (ValueError, TypeError, OSError, EOFError, MemoryError, ArithmeticError) as error:
             if ctx.params.get("debug"):
                 raise
             ctx.obj.say("error: " + in_options(_describe(error), self._options_of(ctx)))
@@ -57,6 +64,8 @@ def _describe(error: Exception) -> str:
     """Return what went wrong, in one line."""
     if isinstance(error, MemoryError):
         return "not enough memory; crop or shrink the image"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        return f"cannot write to stdout: {os.strerror(error.errno).lower()}"  # what concerns files says so
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -114,8 +123,4 @@ app.command("info")(info)
 
 def main() -> None:
     """Run the command line."""
-    if sys.stderr is None:  # closed by the caller: messages have nowhere to go, results still do
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-    app(prog_name="tmatch")
+    run(lambda: app(prog_name="tmatch"))

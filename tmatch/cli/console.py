@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import typer
     from rich.table import Table
 
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MIN_WIDTH, _FILE_WIDTH = 60, 120  # columns of a table on a narrow terminal, and in a file
 
 
@@ -47,29 +49,39 @@ class Console:
         RichConsole(file=self.out, width=self.width).print(table)
 
     def say(self, text: str) -> None:
-        """Write a message to stderr."""
-        print(text, file=self.err)
+        """Write a message to stderr, if that can be: the exit code tells without it."""
+        try:
+            print(printable(text), file=self.err, flush=True)
+        except OSError:
+            discard(self.err)
 
     @contextlib.contextmanager
     def notes(self) -> Iterator[None]:
-        """Write each warning of files that were read in part as a line to stderr, once."""
+        """Write each warning as a line to stderr, once."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", SeveralImagesWarning)
-            shown, show = set(), warnings.showwarning
+            shown = set()
 
-            def say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-                if not issubclass(category, SeveralImagesWarning):
-                    show(message, category, *where, **more)
-                elif str(message) not in shown:
+            def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+                if str(message) not in shown:
                     shown.add(str(message))
-                    self.say(f"note: {message}")
+                    kind = "note" if issubclass(category, SeveralImagesWarning) else "warning"
+                    self.say(f"{kind}: {message}")
 
             warnings.showwarning = say
             yield
 
-    def discard_output(self) -> None:
-        """Send what is left of stdout nowhere, as its reader has gone."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+    @contextlib.contextmanager
+    def flushed(self) -> Iterator[None]:
+        """Write out in the end what is buffered; where that fails, it is not tried again."""
+        try:
+            yield
+        finally:
+            try:
+                self.out.flush()
+            except OSError:
+                discard(self.out)
+                raise
 
     @contextlib.contextmanager
     def status(self, task: str) -> Iterator[None]:
@@ -111,6 +123,17 @@ class Console:
         bar.add_task(task, total=1.0)
         bar.start()
         return bar
+
+
+def printable(text: str) -> str:
+    """Escape characters of names that would control a terminal; lines stay lines."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def discard(stream: TextIO) -> None:
+    """Send what is left of a stream nowhere, as it cannot be written."""
+    with contextlib.suppress(OSError):  # a stream of no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def console_of(ctx: "typer.Context") -> Console:

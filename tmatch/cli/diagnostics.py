@@ -146,18 +146,17 @@ def explain(
     tried, too.
     """
     console = console_of(ctx)
-    searched = pairs.read_search_image(image, alpha)
-    part = options.read_region(region, pixel_ratio, searched[0].shape)
+    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     [(label, sought)] = pair.templates.items()
-    units, asked = _Units((part[0].start, part[1].start), pixel_ratio), options.read_position(at, pixel_ratio)
+    rows, columns = searched.part
+    units, asked = _Units((rows.start, columns.start), pixel_ratio), options.read_position(at, pixel_ratio)
     with console.progress("looking for reasons") as progress:
         explanation = tmatch.explain(
-            pair.image[part], sought, at=None if asked is None else units.in_part(asked), false_alarms=false_alarms,
+            pair.image, sought, at=None if asked is None else units.in_part(asked), false_alarms=false_alarms,
             threshold=threshold, max_count=max_count, max_overlap=max_overlap, prefilter=prefilter,
-            copies_only=copies_only, metric=metric, mask=pair.masks.get(label),
-            image_mask=None if pair.image_mask is None else pair.image_mask[part], min_overlap=min_overlap,
-            output=output, channel_axis=pair.channel_axis, progress=progress,
+            copies_only=copies_only, metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask,
+            min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
         )  # fmt: skip
     text = in_options(describe_explanation(explanation, units.name), options_of(ctx.command))
     told = units.boxes_of(asdict(replace(explanation, text=text)))

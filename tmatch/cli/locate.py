@@ -18,9 +18,9 @@ from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
-from tmatch._search.wording import describe_found, describe_near_miss
+from tmatch._search.wording import describe_allowed, describe_expected, describe_found, describe_near_miss
 from tmatch.cli import options
-from tmatch.cli.console import Console, console_of
+from tmatch.cli.console import Console, console_of, printable
 
 NONE_FOUND = 1
 _NOTHING = (
@@ -68,10 +68,9 @@ def locate(
     )  # fmt: skip
     files = _Files(overlay, heatmap, scores)
     files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
-    pixels = pairs.read_search_image(image, alpha)
-    part = options.read_region(region, pixel_ratio, pixels[0].shape)
-    pair = pairs.read_pair(pixels, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
+    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
+    pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
+    search = _Search.of(console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output)
     result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
     misses = [replace(miss, box=search.box_in_image(miss.box)) for miss in result.near_misses]
     if form == "table":
@@ -82,11 +81,12 @@ def locate(
             **_about(result, criterion),
             "near_misses": formats.near_miss_rows(misses, pixel_ratio),
         }
-        size = pair.image.shape[:2]
-        text = formats.format_matches(matches, form, about=about, size=size, pixel_ratio=pixel_ratio)
+        text = formats.format_matches(
+            matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio
+        )
         if text:
             console.print(text)
-    files.write(search, pixels[0], matches, best, list(result.maps))
+    files.write(search, searched, matches, best, list(result.maps))
     if best is not None and _has_no_score(best, result.searches[0].metric):
         console.say(f"nothing found: {_NOTHING}")
         raise typer.Exit(NONE_FOUND)
@@ -120,10 +120,9 @@ def heatmap(
     """Draw the score of TEMPLATE at every position of IMAGE."""
     console = console_of(ctx)
     writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
-    pixels = pairs.read_search_image(image, alpha)
-    pair = pairs.read_pair(pixels, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    part = options.read_region(region, pixel_ratio, pair.image.shape)
-    search = _Search.of(console, pair, part, metric=metric, min_overlap=min_overlap, output=output)
+    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
+    pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
+    search = _Search.of(console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output)
     maps = search.score_maps()
     with console.status("drawing"):
         best = search.in_image(maps[0].best)
@@ -145,10 +144,9 @@ class _Search:
 
     @classmethod
     def of(cls, console: Console, pair: pairs.Pair, part: tuple[slice, slice], **preparing: Any) -> "_Search":
-        """Prepare the templates that were read, and cut out the part."""
+        """Prepare the templates that were read."""
         matcher = Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
-        image_mask = None if pair.image_mask is None else pair.image_mask[part]
-        return cls(console, matcher, pair.image[part], image_mask, part)
+        return cls(console, matcher, pair.image, pair.image_mask, part)
 
     def locate(
         self, criterion: Criterion, *, keep_maps: bool
@@ -205,14 +203,14 @@ class _Files:
     def write(
         self,
         search: _Search,
-        image: Array,
+        searched: pairs.SearchImage,
         matches: list[tmatch.Match],
         best: tmatch.Match | None,
         maps: list[ScoreMap],
     ) -> None:
         with search.console.status("writing files"):
             if self.overlay:
-                writing.write_figure(self.overlay, tmatch.plot_matches(image, matches, rejected=best))
+                writing.write_figure(self.overlay, _draw_matches(searched, matches, best))
             if self.heatmap:
                 writing.write_figure(self.heatmap, search.draw(maps, matches))
             if self.scores:
@@ -220,6 +218,18 @@ class _Files:
         written = ", ".join(str(path) for path in (self.overlay, self.heatmap, self.scores) if path)
         if written:
             search.console.say(f"written: {written}")
+
+
+def _draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best: tmatch.Match | None) -> Any:
+    """Draw matches in the image, or in the part of it that was read."""
+    corner = [side.start for side in searched.shown_part]
+
+    def move(match: tmatch.Match) -> tmatch.Match:
+        start = tuple(s - c for s, c in zip(match.box.start, corner, strict=True))
+        return replace(match, box=replace(match.box, start=start))
+
+    rejected = None if best is None else move(best)
+    return tmatch.plot_matches(searched.shown, [move(match) for match in matches], rejected=rejected)
 
 
 def _about(result: SearchResult, criterion: Criterion) -> dict[str, Any]:
@@ -262,7 +272,7 @@ def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: flo
         others = (
             "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
         )
-        table.add_row(Text(match.label), *box, f"{match.score:.3f}", *others, match.kind or "")
+        table.add_row(Text(printable(match.label)), *box, f"{match.score:.3f}", *others, match.kind or "")
     console.print_table(table)
 
 
@@ -283,8 +293,7 @@ def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) 
     else:
         reason = (
             f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
-            f"{best.false_alarms:.2g} false alarms are expected at this score and at most "
-            f"{criterion.false_alarms:g} are allowed."
+            f"{describe_expected(f'{best.false_alarms:.2g}')} and {describe_allowed(criterion.false_alarms or 0)}."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
     return (

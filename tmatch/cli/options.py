@@ -1,5 +1,6 @@
 """Options and arguments that several commands share: their types, help texts and defaults, and how to parse them."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,11 @@ def target(metavar: str, text: str) -> Any:
 # --- parsing ----------------------------------------------------------------------------------------
 
 
+def part_finder(region: str | None, pixel_ratio: float) -> Callable[[tuple[int, int]], tuple[slice, slice]]:
+    """Return a function that finds the region in an image of some shape."""
+    return functools.partial(read_region, region, pixel_ratio)
+
+
 def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Read a region of an image, in units of `pixel_ratio` pixels; the whole image if there is none."""
     if not 0.01 <= pixel_ratio <= 100:
@@ -195,8 +201,8 @@ def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) ->
         raise ValueError(msg) from None
     if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
         msg = (
-            f"--region {text} is {width} x {height} pixels at x={x}, y={y}, which is not inside the image of "
-            f"{shape[1]} x {shape[0]} pixels"
+            f"--region {text} is {width:.9g} x {height:.9g} pixels at x={x:.9g}, y={y:.9g}, which is not inside the "
+            f"image of {shape[1]} x {shape[0]} pixels"
         )
         raise ValueError(msg)
     return slice(y, y + height), slice(x, x + width)

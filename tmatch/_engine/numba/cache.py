@@ -1,0 +1,91 @@
+"""Compiled code on disk: what is wrong with it costs the time to compile anew, and nothing else."""
+
+import contextlib
+import functools
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.core import caching, serialize
+
+from tmatch._engine.numba.vectors import VECTOR_BYTES
+
+# Numba has no types.
+_dumps: Any = serialize.dumps
+_CompileResultCacheImpl: Any = caching.CompileResultCacheImpl
+_FunctionCache: Any = caching.FunctionCache
+
+_REMEDY = "every run compiles anew; name a folder that can be written in NUMBA_CACHE_DIR"
+_warned: set[str] = set()
+
+
+class _CheckedCode(_CompileResultCacheImpl):  # type: ignore[misc]
+    """Compiled code with a hash: LLVM would end the process on damaged code, or run it."""
+
+    def reduce(self, cres: Any) -> tuple[bytes, bytes]:
+        code = _dumps(super().reduce(cres))
+        return hashlib.sha256(code).digest(), code
+
+    def rebuild(self, target_context: Any, payload: tuple[bytes, bytes]) -> Any:
+        digest, code = payload
+        if hashlib.sha256(code).digest() != digest:
+            msg = "damaged code"
+            raise ValueError(msg)
+        return super().rebuild(target_context, pickle.loads(code))  # noqa: S301
+
+
+class _CodeCache(_FunctionCache):  # type: ignore[misc]
+    """The code of a function on disk; a folder that is damaged, full or closed is as good as an empty one."""
+
+    _impl_class = _CheckedCode
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # Numba recompiles if the file of the function changes; the files of its callees must count too.
+        cache_file: Any = getattr(self, "_cache_file", None)
+        if hasattr(cache_file, "_source_stamp"):
+            cache_file._source_stamp = cache_file._source_stamp, _sources()  # noqa: SLF001
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the code for a signature; None if there is none that can be used."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # noqa: BLE001  (damaged files raise almost anything)
+            _warn(f'compiled code in "{self.cache_path}" cannot be used', error, "it is compiled anew")
+            with contextlib.suppress(OSError):
+                self.flush()  # a damaged index could not be added to
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save the code for a signature, if possible."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # noqa: BLE001
+            _warn(f'compiled code cannot be kept in "{self.cache_path}"', error, _REMEDY)
+
+
+def enable(dispatcher: Any, function: Callable[..., Any]) -> None:
+    """Let compiled code be kept on disk, if possible."""
+    try:
+        dispatcher._cache = _CodeCache(function)  # noqa: SLF001
+    except (RuntimeError, OSError) as error:  # no folder can be written, or the source cannot be read
+        _warn("compiled code cannot be kept in any folder", error, _REMEDY)
+
+
+def _warn(what: str, error: Exception, then: str) -> None:
+    """Warn of the first fault of a process; others have the same cause."""
+    if not _warned:
+        _warned.add(what)
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        warnings.warn(f"{what} ({reason[:120].lower()}); {then}", RuntimeWarning, stacklevel=2)
+
+
+@functools.cache
+def _sources() -> str:
+    """Return a hash of the sources of compiled code and of the vector width."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    texts = (file.read_bytes() for file in files if file.is_file())  # none if the package is in an archive
+    return hashlib.sha256(b"".join(texts) + bytes([VECTOR_BYTES])).hexdigest()
