@@ -382,3 +382,14 @@ def test_templates_of_one_direction_have_no_footprint():
     for start in range(14):
         template = image[start : start + 16]
         assert tmatch.locate(image, template, metric="orientation") is not None
+
+
+@pytest.mark.one_engine
+def test_texture_that_repeats_is_no_copy_of_a_patch_beside_it():
+    """All of the image looks like noise: what little scores there are is no likeness hidden by it."""
+    rng = np.random.default_rng(35)
+    block = rng.integers(0, 255, (200, 6000)).astype(np.uint8)
+    image = np.concatenate([np.roll(block, int(rng.integers(6000)), axis=1) ^ np.uint8(i) for i in range(30)])
+    patch = rng.integers(0, 255, (64, 64)).astype(np.uint8)
+    image[1200:1264, 700:764] = patch
+    assert starts(tmatch.locate(image, patch)) == {(1200, 700)}

@@ -17,7 +17,7 @@ from tmatch._scoring.search import Search
 _BLOCKS = 36, 144  # parts of a window whose means are compared; the finer ones are for fine templates
 _STANDARD_ERRORS = 3.0  # that white noise may be off; one in a thousand is
 _LIKENESS_ERRORS = 2.0  # standard errors of the lower end of the likeness
-_LEAST_SIGNAL = 0.02  # share of the variance of windows that is not noise, at least
+_LEAST_SIGNAL = 0.05  # share of the variance of windows and template that is not noise, at least
 _MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
 _ROUNDING = 0.5  # variance that rounding to integers may leave
 _RELATIVE_ROUNDING = 1e-6  # and of floats, in units of the template's
@@ -116,8 +116,9 @@ def beyond_noise(scores: Array, variance: Array, noise: float, template: float =
 
     `template` is the variance of the template if it holds the same noise, as it was cut out of the image.
     """
-    signal = np.maximum(1 - noise / np.maximum(variance, max(noise, 1e-300)), _LEAST_SIGNAL)
-    return np.asarray(scores / np.sqrt(signal * max(1 - noise / template, _LEAST_SIGNAL)))
+    signal = 1 - noise / np.maximum(variance, max(noise, 1e-300))
+    signal *= max(1 - noise / template, 0.0)
+    return np.asarray(scores / np.sqrt(np.maximum(signal, _LEAST_SIGNAL)))
 
 
 def rounding_of(search: Search) -> float:
