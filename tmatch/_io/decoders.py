@@ -1,5 +1,6 @@
 """Decode image files: TIFF of more than 8 bits by tifffile, everything else by Pillow."""
 
+import itertools
 import math
 import os
 import warnings
@@ -13,6 +14,7 @@ from tmatch._arrays.typing import Array
 from tmatch._io import tiff_parts
 from tmatch._io.tiff_parts import Part
 
+_STRIP_PIXELS = 2**24  # of an image that are converted at a time
 MAX_PIXELS = 178_956_970  # twice Pillow's own warning level: 512 MB as 8-bit colour
 MAX_BYTES = 1 << 31  # more than so many pixels take, of up to four channels of 16 bits
 FindPart = Callable[[tuple[int, int]], Part]  # from the shape of the whole image
@@ -176,14 +178,27 @@ def _read_with_pillow(file: BinaryIO, find_part: FindPart | None) -> Decoded:
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise too_large
-            upright = _with_plain_mode(ImageOps.exif_transpose(image))
-            pixels = np.array(upright)
+            ImageOps.exif_transpose(image, in_place=True)  # without, the image is copied
+            upright = _with_plain_mode(image)
+            pixels = _pixels_of(upright)
             transparent = image.info.get("transparency") if upright.mode.startswith("I") else None
             count = _count_frames(image)
     if transparent is not None:  # one grey level of 16 bits, which Pillow does not convert
         alpha = np.where(pixels == transparent, 0, 65535).astype(np.uint16)
         pixels = np.stack([pixels.astype(np.uint16), alpha], axis=-1)
     return Decoded.whole(pixels.astype(np.uint16) if pixels.dtype == ">u2" else pixels, count=count)
+
+
+def _pixels_of(image: Any) -> Array:
+    """Copy the pixels of a Pillow image strip by strip: Pillow copies what is converted twice."""
+    strips = range(0, image.height, max(1, _STRIP_PIXELS // image.width))
+    boxes = [(0, top, image.width, min(top + strips.step, image.height)) for top in strips]
+    parts = (np.asarray(image if len(boxes) == 1 else image.crop(box)) for box in boxes)
+    first = next(parts)
+    pixels = np.empty((image.height, *first.shape[1:]), first.dtype)
+    for top, part in zip(strips, itertools.chain([first], parts), strict=True):
+        pixels[top : top + len(part)] = part
+    return pixels
 
 
 def _open_with_pillow(file: BinaryIO) -> Any:
