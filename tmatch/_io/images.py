@@ -19,6 +19,7 @@ class SeveralImagesWarning(UserWarning):
     """A file has several images, of which only the first is read."""
 
 
+_STRIP_PIXELS = 2**20  # that are converted to grey at a time
 _GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
 
 
@@ -70,7 +71,13 @@ def refuse_transparency(path: str | os.PathLike[str], alpha: Array | None) -> No
 
 def to_gray(pixels: Array) -> Array:
     """Convert colour to grey: 0.2125 red + 0.7154 green + 0.0721 blue; grey stays as it is."""
-    return pixels if pixels.ndim == 2 else pixels @ np.array(_GREY)
+    if pixels.ndim == 2:
+        return pixels
+    grey = np.empty(pixels.shape[:2], np.result_type(pixels.dtype, np.float64))
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    for top in range(0, len(grey), rows):  # the whole image in floats would take eight times its memory
+        grey[top : top + rows] = pixels[top : top + rows] @ np.array(_GREY)
+    return grey
 
 
 @dataclass(frozen=True)
