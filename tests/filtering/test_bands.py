@@ -1,5 +1,7 @@
 """Filters that are applied band by band."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,7 @@ def test_large_results_lie_in_a_file_if_it_can_be_reserved(monkeypatch):
     monkeypatch.setattr(bands, "_MAX_BYTES", 100)
     image, kernels = np.random.default_rng(3).normal(size=(40, 31)), kernels_of(2)
     in_file = filter_all(image, kernels)
+    assert isinstance(in_file, np.memmap) == hasattr(os, "posix_fallocate")
 
     def full(*_args):
         raise OSError(28, "No space left on device")

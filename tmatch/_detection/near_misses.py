@@ -29,8 +29,7 @@ def near_misses(
     """Find up to five positions that nearly are matches, those with the fewest false alarms first."""
     reported = [decision.box for decision in decisions if decision.reported]
     near = [decision for decision in decisions if decision.rule in ("unlike", "alike")]
-    apart = [miss for each in found for miss in _peaks_apart(each, reported, criterion)]
-    near += apart
+    near += [miss for each in found for miss in _peaks_apart(each, reported, criterion)]
     near.sort(key=lambda miss: (miss.false_alarms or 0.0, miss.rule == "false alarms", miss.box.start))
     near = [miss for miss in near if not _overlaps(miss.box, reported, criterion)]
     better = better_overlapping([miss.box for miss in near], min(criterion.max_overlap, 0.3))

@@ -128,7 +128,7 @@ def explain(
         best=records.best(decision),
         noise=_noise_of(image, axis),
     )
-    wanted = _leaves_a_question(peak or decision) and METRICS[metric].has_null_model
+    wanted = _may_be_transformed(peak or decision) and METRICS[metric].has_null_model
     variants = prepare_variants(image, template, mask, scoring) if wanted else None
     if variants is None:
         resources.progress.finish()
@@ -139,7 +139,7 @@ def explain(
     return replace(explanation, text=describe_explanation(explanation))
 
 
-def _leaves_a_question(decision: Decision) -> bool:
+def _may_be_transformed(decision: Decision) -> bool:
     """Check whether the object may be there in another size or pose: nothing was found, or only what is alike."""
     return decision.rule not in PASSED or (decision.reported and decision.kind == "alike")
 

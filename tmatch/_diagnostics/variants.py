@@ -225,11 +225,11 @@ def choose(
     They stand out, or, if the position was not accepted, are rarer. Those that stand out come first.
     """
     close = [match for match in matches if _is_near(match.box, near)]
-    ranked = [(not _stands_out(match, decision), match.false_alarms or 0.0, match) for match in close]
-    missed = decision.rule not in PASSED
-    better = [each for each in ranked if not each[0] or (missed and _is_rarer(each[2], decision))]
-    better.sort(key=operator.itemgetter(0, 1))
-    chosen = [(match, variants[match.label]) for _, _, match in better]
+    close.sort(key=_expected)
+    better = [match for match in close if _stands_out(match, decision)]
+    if decision.rule not in PASSED:
+        better += [match for match in close if _is_rarer(match, decision)]
+    chosen = [(match, variants[match.label]) for match in better]
     hints = [Hint(replace(match, label=""), variant.factor, variant.turn) for match, variant in chosen]
     scale = next((hint for hint in hints if not hint.turn), None)
     return scale, next((hint for hint in hints if hint.turn), None)
@@ -276,15 +276,21 @@ def _can_be_compared(variant: Variant, preparing: Preparing) -> bool:
 def _stands_out(match: Match, decision: Decision) -> bool:
     """Check that a match leaves much less of the variance unexplained than a position: look-alikes may hide it."""
     left = 1 - max(decision.score or 0.0, 0.0) ** 2
-    return 1 - match.score**2 <= _LEFT * left and (match.false_alarms or 0.0) <= _MAX_FALSE_ALARMS
+    return 1 - match.score**2 <= _LEFT * left and _expected(match) <= _MAX_FALSE_ALARMS
 
 
 def _is_rarer(match: Match, decision: Decision) -> bool:
     """Check that a match is accepted, has a higher score than a position, and clearly fewer false alarms."""
-    expected = match.false_alarms or 0.0
-    if expected > DEFAULT_FALSE_ALARMS or decision.score is None or decision.false_alarms is None:
-        return expected <= DEFAULT_FALSE_ALARMS
-    return match.score > decision.score and expected * _BETTER <= decision.false_alarms
+    if _expected(match) > DEFAULT_FALSE_ALARMS:
+        return False
+    if decision.score is None or decision.false_alarms is None:
+        return True
+    return match.score > decision.score and _expected(match) * _BETTER <= decision.false_alarms
+
+
+def _expected(match: Match) -> float:
+    """Return the expected number of false alarms; 0 where it is not known."""
+    return match.false_alarms or 0.0
 
 
 def _is_near(box: Box, near: Box | None) -> bool:

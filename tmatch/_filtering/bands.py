@@ -71,7 +71,7 @@ class BandFilter:
         return values
 
     def _bands(self, shape: Shape) -> Iterator[slice]:
-        rows = max(1, _PIXELS * shape[0] // int(np.prod(shape, dtype=float)), 2 * self._reach)
+        rows = max(1, _PIXELS // math.prod(shape[1:]), 2 * self._reach)
         for first in range(0, shape[0], rows):
             yield slice(first, min(first + rows, shape[0]))
 
@@ -86,7 +86,7 @@ def _peak(values: Array) -> float:
 
 def _empty(shape: Shape) -> Array:
     """Return an uninitialised array; a large one in a temporary file, where the system can reserve its space."""
-    size = 2 * int(np.prod(shape, dtype=float))
+    size = 2 * math.prod(shape)
     if size > _MAX_BYTES and hasattr(os, "posix_fallocate"):
         with contextlib.suppress(OSError), tempfile.TemporaryFile() as file:
             os.posix_fallocate(file.fileno(), 0, size)

@@ -83,9 +83,10 @@ def _draw_map(
         ys, xs = zip(*(m.box.start for m in matches), strict=True)
         ring(axes, xs, ys)
     best = np.unravel_index(scores.argmax(), scores.shape)
-    count = f"; {len(matches)} matches" if len(matches) > 1 else ""
-    title = f"best {scores[best]:.3f} at x={best[1] + left}, y={best[0] + top}{count}"
-    title = "no score" if scores[best] == -np.inf else title
+    title = "no score"
+    if scores[best] != -np.inf:
+        count = f"; {len(matches)} matches" if len(matches) > 1 else ""
+        title = f"best {scores[best]:.3f} at x={best[1] + left}, y={best[0] + top}{count}"
     axes.set_title(f"{plain_text(label)}: {title}" if label else title, fontsize=TITLE_SIZE, parse_math=False)
     note = "; grey: no score" if scores.min() == -np.inf else ""
     axes.set_xlabel(f"x of the window's first pixel{note}")

@@ -24,15 +24,16 @@ class _Commands(TyperGroup):
     """The commands, with one place that turns errors into a line on stderr and an exit code."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        with self._told(ctx):  # the help, too
+        with self._errors_reported(ctx):  # the help, too
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        with self._told(ctx), ctx.obj.notes():
+        with self._errors_reported(ctx), ctx.obj.notes():
             return super().invoke(ctx)
 
     @contextlib.contextmanager
-    def _told(self, ctx: typer.Context) -> Iterator[None]:
+    def _errors_reported(self, ctx: typer.Context) -> Iterator[None]:
+        """Write an error to stderr, and end with its exit code."""
         ctx.obj = ctx.obj or Console.of_process()
         try:
             with ctx.obj.flushed():

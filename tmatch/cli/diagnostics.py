@@ -44,7 +44,7 @@ def inspect(
     reading: dict[str, Any] = {"mask": pair.masks.get(label), "channel_axis": pair.channel_axis}
     with console.status("comparing"):
         found = tmatch.inspect_template(pixels, pair.image if image else None, **reading)
-    console.print(_as_json(found) if form == "json" else _describe(found))
+    console.print(json.dumps(asdict(found), indent=2) if form == "json" else _describe(found))
     if plot:
         writing.write_figure(plot, tmatch.plot_inspection(pixels, found, **reading))
         console.say(f"written: {plot}")
@@ -97,10 +97,10 @@ def robustness(
     searched = pairs.read_search_image(image, alpha)
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask)
     [(label, sought)] = pair.templates.items()
-    whole = [
+    whole = [  # grey made of colours is in floats
         tmatch.to_range(check_numbers(name, pixels)) if pixels.dtype.kind == "f" else pixels
         for name, pixels in (("image", pair.image), ("template", sought))
-    ]  # grey of colours
+    ]
     corner = options.read_position(at)
     with console.progress("distorting and searching") as progress:
         rows = tmatch.robustness(
@@ -188,10 +188,6 @@ class _Units:
 
     def _start(self, start: Sequence[int]) -> list[int | float]:
         return [formats.in_units(s + c, self.pixel_ratio) for s, c in zip(start, self.corner, strict=True)]
-
-
-def _as_json(result: tmatch.Inspection) -> str:
-    return json.dumps(asdict(result), indent=2)
 
 
 def _describe(found: tmatch.Inspection) -> str:

@@ -128,7 +128,7 @@ def filter_image(
     _check_sources(sources, compare=compare, against=against)
     _check_target(image, sources, out, compare=compare)
     pixels = _read(image, out, how)
-    depth = pixels.dtype
+    depth = "uint16" if pixels.dtype == "uint16" else "uint8"
     if compare and depth == "uint16":
         pixels = pixels / 257  # shown with 8 bits
     filters = _Filters(
@@ -144,8 +144,8 @@ def filter_image(
         else:
             _write_result(out, next(iter(results.values())), how, depth)
     console.say(f"written: {out}")
-    if how == "clip" and (compare or out.suffix.lower() != ".npy"):
-        _say_clipped(console, results, 255 if compare or depth != "uint16" else 65535, compared=compare)
+    if how == "clip" and out.suffix.lower() != ".npy":
+        _say_clipped(console, results, 255 if compare else np.iinfo(depth).max, compared=compare)
 
 
 @dataclass(frozen=True)
@@ -234,17 +234,16 @@ def _panels(
     return panels
 
 
-def _write_result(out: Path, result: Array, how: RangeRule, depth: np.dtype[Any]) -> None:
+def _write_result(out: Path, result: Array, how: RangeRule, depth: str) -> None:
     if out.suffix.lower() == ".npy":
         writing.write_array(out, result)
     else:
-        dtype: Any = "uint16" if depth == "uint16" else "uint8"
-        writing.write_image(out, tmatch.to_range(result, how=how, dtype=dtype))
+        writing.write_image(out, tmatch.to_range(result, how=how, dtype=depth))
 
 
 def _say_clipped(console: Console, results: Mapping[str, Array], highest: int, *, compared: bool) -> None:
     """Say how many results were outside the range of pixels, and how to keep them."""
-    file = " or a .npy file" if not compared else ""
+    file = "" if compared else " or a .npy file"
     for name, result in results.items():
         rounded = np.rint(result)
         below, above = int((rounded < 0).sum()), int((rounded > highest).sum())

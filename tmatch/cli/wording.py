@@ -1,7 +1,7 @@
 """What the library says in the words of Python, in those of the command line."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 _ARGUMENTS = {"image": "IMAGE", "template": "TEMPLATE", "explain": "`tmatch explain`"}
 _OPTIONS = {"output": "--places", "box": "--at", "rng": "--seed"}  # of other names than the library's
@@ -31,9 +31,6 @@ def in_options(text: str, options: Iterable[str]) -> str:
     text = text.replace(_MISSING, mask)
     for pattern, words in _SENTENCES:
         text = pattern.sub(words, text)
-    text = re.sub(r"`(\w+)`", lambda found: _name(found, known | _ARGUMENTS), text)
+    named = known | _ARGUMENTS
+    text = re.sub(r"`(\w+)`", lambda found: named.get(found[1], found[0]), text)
     return re.sub(r"(?<![\w-])[a-z]+_[a-z]+(?!\w)", lambda found: known.get(found[0], found[0]), text)
-
-
-def _name(found: re.Match[str], known: Mapping[str, str]) -> str:
-    return known.get(found[1], found[0])

@@ -67,10 +67,8 @@ def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
     """
     correlations = patterns @ patterns.T
     same, similar = (np.count_nonzero(correlations >= least, axis=1) for least in (_SAME, _SIMILAR))
-    shares, differ = (
-        (same > _SHARING) & (same > _MOST_SAME * similar),
-        same == 1,
-    )  # all are the same as themselves
+    shares = (same > _SHARING) & (same > _MOST_SAME * similar)
+    differ = same == 1  # each is the same as itself
     if not differ.any():
         return np.zeros(len(same), bool)
     return np.asarray(shares & (likeness < np.median(likeness[differ]) - _LESS_ALIKE))

@@ -80,21 +80,15 @@ class Residuals:
 
 def residuals(search: Search, positions: Positions, *, slopes: bool = False) -> Residuals:
     """Compare the windows at some positions of the score map with the template; with `slopes`, light may slope."""
-    step = max(1, _MAX_VALUES // (math.prod(search.window) * len(search.image)))
     template = _template_of(search)
-    parts = [
-        template.compare(search, positions[i : i + step], slopes)
-        for i in range(0, max(len(positions), 1), step)
-    ]
+    parts = [template.compare(search, part, slopes=slopes) for part in template.split(positions)]
     return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
 
 
 def patterns(search: Search, positions: Positions) -> Array:
     """Compute what is left of the windows at some positions without template and planes: unit vectors."""
     template = _template_of(search)
-    step = max(1, _MAX_VALUES // template.values.size)
-    parts = [template.patterns(search, positions[i : i + step]) for i in range(0, len(positions), step)]
-    values = np.concatenate(parts)
+    values = np.concatenate([template.patterns(search, part) for part in template.split(positions)])
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-300))
 
 
@@ -168,7 +162,12 @@ class _Template:
         self.values = self._centred(values[None], self.weights[None])[0]
         self.blocks = [*self._blocks()]
 
-    def compare(self, search: Search, positions: Positions, slopes: bool) -> Residuals:  # noqa: FBT001
+    def split(self, positions: Positions) -> list[Positions]:
+        """Split positions into parts whose windows take little memory; at least one part."""
+        step = max(1, _MAX_VALUES // self.values.size)
+        return [positions[i : i + step] for i in range(0, max(len(positions), 1), step)]
+
+    def compare(self, search: Search, positions: Positions, *, slopes: bool) -> Residuals:
         """Compute the residuals of windows."""
         sums, law = self._sums(search, positions, planes=False)
         squares, gain, left = sums[:, 0], sums[:, 1], sums[:, 2]
@@ -183,11 +182,11 @@ class _Template:
 
     def _sums(self, search: Search, positions: Positions, *, planes: bool) -> "tuple[Array, _Law]":
         """Sum up the residuals of windows, with planes subtracted if asked; return what is expected of them, too."""
-        sums = self._compiled_sums(search, positions, planes)
+        sums = self._compiled_sums(search, positions, planes=planes)
         if sums is not None:
             return sums, self.law
         windows, weights, template = self._centred_windows(search, positions)
-        sums = self._numpy_sums(windows, weights, template, planes)
+        sums = self._numpy_sums(windows, weights, template, planes=planes)
         return sums, self.law if len(weights) == 1 else _law_of(weights, template, self.blocks)
 
     def patterns(self, search: Search, positions: Positions) -> Array:
@@ -218,7 +217,7 @@ class _Template:
         ratio = likeness**2 / (1 - likeness**2) / max(structure, 1e-12)
         return float(np.sqrt(ratio / (1 + ratio)))
 
-    def _compiled_sums(self, search: Search, positions: Positions, planes: bool) -> Array | None:  # noqa: FBT001
+    def _compiled_sums(self, search: Search, positions: Positions, *, planes: bool) -> Array | None:
         """Sum by compiled code; None if there is none for such a search."""
         compute = select.choose().residual_sums
         if compute is None or not _is_whole(search) or self._joint:
@@ -235,7 +234,7 @@ class _Template:
         products[:3] = np.maximum(products[:3], 1e-300)
         return ResidualTemplate(t, w, np.sqrt(w), np.stack(lines), products, np.array(self.blocks))
 
-    def _numpy_sums(self, windows: Array, weights: Array, template: Array, planes: bool) -> Array:  # noqa: FBT001
+    def _numpy_sums(self, windows: Array, weights: Array, template: Array, *, planes: bool) -> Array:
         """Sum in NumPy operations."""
         gain = _gain(windows, weights, template)
         left = windows - self._each(gain) * template
