@@ -194,6 +194,7 @@ def test_version_and_help():
     ("arguments", "sentence"),
     [
         (["locate", "missing.png", EYE], 'error: cannot read "missing.png": no such file or directory'),
+        (["locate", "image_mask.png", EYE], 'error: cannot read "image_mask.png": no such file or directory'),
         (
             ["locate", EYE, NOISY],
             'error: template "noisy" has shape (768, 1024), larger than IMAGE (65, 80) on axes 0, 1',

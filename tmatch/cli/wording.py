@@ -33,4 +33,5 @@ def in_options(text: str, options: Iterable[str]) -> str:
         text = pattern.sub(words, text)
     named = known | _ARGUMENTS
     text = re.sub(r"`(\w+)`", lambda found: named.get(found[1], found[0]), text)
-    return re.sub(r"(?<![\w-])[a-z]+_[a-z]+(?!\w)", lambda found: known.get(found[0], found[0]), text)
+    # What is quoted is the name of a file or a label.
+    return re.sub(r'"[^"]*"|(?<![\w-])[a-z]+_[a-z]+(?!\w)', lambda found: known.get(found[0], found[0]), text)
