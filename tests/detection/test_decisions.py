@@ -393,3 +393,22 @@ def test_texture_that_repeats_is_no_copy_of_a_patch_beside_it():
     patch = rng.integers(0, 255, (64, 64)).astype(np.uint8)
     image[1200:1264, 700:764] = patch
     assert starts(tmatch.locate(image, patch)) == {(1200, 700)}
+
+
+@pytest.mark.parametrize("noise", [20, 40])
+def test_the_template_with_the_higher_score_has_the_label(noise):
+    rng = np.random.default_rng(noise)
+    names = {(y, x): "OQ"[int(rng.integers(2))] for y in range(4, 270, 34) for x in range(4, 270, 34)}
+    image = np.full((310, 310), 20.0)
+    for place, name in names.items():
+        image = plant(image, letter(name), [place])
+    found = tmatch.locate(image + rng.normal(0, noise, image.shape), {name: letter(name) for name in "OQ"})
+    assert {m.box.start: m.label for m in found} == names
+
+
+@pytest.mark.one_engine
+def test_noise_is_no_copy_whatever_is_accepted():
+    noise = np.random.default_rng(0).normal(128, 20, (120, 120))
+    assert {m.kind for m in tmatch.locate(noise, letter("O", 20), threshold=0.1)} == {"alike"}
+    assert tmatch.locate(noise, letter("O", 20), threshold=0.1, copies_only=True) == []
+    assert tmatch.best_match(noise, letter("O", 20)).kind == "alike"

@@ -12,7 +12,15 @@ from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.null.certificate import leaves_noise, leaves_rounding
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import beyond_noise, comparable, residuals, rounding_of, window_variances
+from tmatch._detection.null.residual import (
+    beyond_noise,
+    comparable,
+    independent_pixels,
+    residuals,
+    rounding_of,
+    window_variances,
+)
+from tmatch._detection.null.tails import MAX_SCORE, logs_of
 from tmatch._detection.peaks import better_near
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision, Position, Reason
@@ -81,7 +89,8 @@ class TemplateCandidates:
             return [(None, None)] * len(which)
         left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)], slopes=True)
         noise = noise_levels(self.comparable).white
-        copies = leaves_rounding(left, rounding_of(self.comparable)) | leaves_noise(left, noise)
+        noisy = leaves_noise(left, noise) & (left.likeness >= LEAST_LIKENESS)  # noise alone leaves noise, too
+        copies = leaves_rounding(left, rounding_of(self.comparable)) | noisy
         known = (left.variance > left.left).tolist()  # a flat window has no kind
         kinds: list[Kind | None] = [
             ("copy" if copy else "alike") if there else None
@@ -94,11 +103,15 @@ class TemplateCandidates:
         return [*zip(kinds, expected.round(4).tolist(), strict=True)]
 
     def evidence(self) -> Array:
-        """Compute the evidence of candidates, comparable between templates; their scores if there is no null."""
-        peaks = self.peaks
-        if peaks.null is None:
-            return peaks.scores
-        return peaks.null.evidence(peaks.positions, peaks.decision_scores)
+        """Compute how much of the image candidates explain, comparable between templates; scores without a null.
+
+        For n independent pixels and a score r this is ``-n / 2 * log(1 - r^2)``, the logarithm of the likelihood ratio
+        of the template in noise and noise alone. Of two templates of one size the one with the higher score has more.
+        """
+        if self.peaks.null is None:
+            return self.peaks.scores
+        scores = np.minimum(np.maximum(self.peaks.scores, 0.0), MAX_SCORE)
+        return np.asarray(independent_pixels(self.comparable) / 2 * logs_of(scores))
 
     def false_alarms(self) -> list[float] | None:
         """Compute the expected number of false alarms of candidates; None if there is no null distribution."""

@@ -133,10 +133,6 @@ class NullDistribution:
         excluded[self.cells.of(positions)] = True
         return self.fit_without(excluded)
 
-    def evidence(self, positions: Positions, scores: Array) -> Array:
-        """Compute the evidence of scores, which is comparable between templates: of each alone, not of a group."""
-        return self._evidence(positions, scores) * self.tail.weight
-
     def _evidence(self, positions: Positions, scores: Array) -> Array:
         variance = self.local_variance[self.cells.of(positions)]
         return evidence_of(np.minimum(scores, self.tail.max_score), variance)

@@ -16,6 +16,7 @@ from tmatch._scoring.search import Search
 
 _BLOCKS = 36, 144  # parts of a window whose means are compared; the finer ones are for fine templates
 _STANDARD_ERRORS = 3.0  # that white noise may be off; one in a thousand is
+_OUTLIER = 2.0  # standard deviations of the noise that a pixel may be above its expected maximum
 _LIKENESS_ERRORS = 2.0  # standard errors of the lower end of the likeness
 _LEAST_SIGNAL = 0.05  # share of the variance of windows and template that is not noise, at least
 _MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
@@ -58,7 +59,7 @@ class Residuals:
         The same once a plane is subtracted, too, if slopes of light are allowed. Also where exactly nothing is left.
     likeness : array
         The score that there would be without noise, at its lower end: structure left of the window may be noise, or
-        two standard errors more.
+        two standard errors more. If slopes of light are allowed, without them, too.
     pixels : array
         Independent pixels of the windows, if they are white noise.
     """
@@ -176,7 +177,8 @@ class _Template:
         rest = np.flatnonzero(~level)
         if slopes and len(rest):
             sums, law_of_rest = self._sums(search, positions[rest], planes=True)
-            level[rest] = _test(sums[:, 2:], sums[:, 1], law_of_rest)[0]
+            level[rest], without_planes = _test(sums[:, 2:], sums[:, 1], law_of_rest)
+            likeness[rest] = np.maximum(likeness[rest], without_planes)
         pixels = np.broadcast_to(law.pixels, squares.shape)
         return Residuals(squares / law.total, left / law.total, gain, white, level, likeness, pixels)
 
@@ -352,7 +354,7 @@ def _law_of(weights: Array, template: Array, blocks: Sequence[tuple[int, ...]]) 
         first, second = _ends(weights, axis)
         pairs += _sum(first * second)
     pixels = total**2 / _sum(weights * weights)
-    outlier = (np.sqrt(2 * np.log(pixels)) + _STANDARD_ERRORS) ** 2
+    outlier = (np.sqrt(2 * np.log(pixels)) + _OUTLIER) ** 2
     parts = []
     for block in blocks:
         sizes = _block_sums(weights, block)

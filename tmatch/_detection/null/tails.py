@@ -15,7 +15,7 @@ VARIANCE_BOUNDS = 1e-9, 0.999  # bounds of a variance that is divided by
 MAX_FITTED_SCORE = (
     1 - 2.0**-12
 )  # higher scores are fitted as this one: in single precision they are not exact
-_NEARLY_1 = 1 - 1e-9  # higher scores count as this one
+MAX_SCORE = 1 - 1e-9  # higher scores count as this one
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class FittedTail:
     start: float  # the largest value below the tail
     scale: float
 
-    weight = 1.0  # of a unit of evidence
     max_score = MAX_FITTED_SCORE
 
     @classmethod
@@ -65,12 +64,7 @@ class AnalyticTail:
 
     positions: float
     pixels: float
-    max_score = _NEARLY_1
-
-    @property
-    def weight(self) -> float:
-        """The weight of a unit of evidence."""
-        return self.pixels - 1
+    max_score = MAX_SCORE
 
     def expect(self, evidence: Array) -> Array:
         """Compute the expected number of false alarms."""
@@ -90,7 +84,7 @@ class AnalyticTail:
 def evidence_of(scores: Array, variance: Array) -> Array:
     """Compute the negative logarithm of how rarely scores are reached; 0 if they are not above 0."""
     return np.asarray(
-        logs_of(clip(scores.astype(np.float64, copy=False), 0, _NEARLY_1)) * weight_of(variance)
+        logs_of(clip(scores.astype(np.float64, copy=False), 0, MAX_SCORE)) * weight_of(variance)
     )
 
 
