@@ -550,6 +550,17 @@ def test_thin_pictures_get_an_overlay_of_sensible_size(tmp_path):
 # --- filter and kernels -------------------------------------------------------------------------------
 
 
+def test_look_alikes_are_named_where_only_copies_are_asked_for():
+    letters = Path(tmatch.__file__).parents[1] / "datasets" / "letters"
+    image, glyph = str(letters / "image.png"), str(letters / "glyphs" / "upper_O.png")
+    for options in ([], ["--threshold", "0.9"]):
+        result = run("locate", image, glyph, "--copies-only", *options)
+        assert result.exit_code == 1
+        assert "that is alike, but no copy" in result.stderr
+        assert "leave --copies-only out" in result.stderr
+        assert "are allowed" not in result.stderr.split("near misses")[0]
+
+
 def filtered(pair, tmp_path, *options):
     result = run("filter", pair[0], "-o", tmp_path / "f.png", *options)
     assert result.exit_code == 0, result.stderr

@@ -561,3 +561,16 @@ def test_the_summary_has_the_extrema_of_each_cell_however_the_map_is_cut(ndim, s
     np.testing.assert_array_equal(
         cells.of(np.array([[n - 1 for n in shape]])), np.subtract(cells.high.shape, 1)[:, None]
     )
+
+
+@pytest.mark.engine_free
+@pytest.mark.filterwarnings("error")
+def test_channels_without_weight_and_pixels_that_do_not_count_are_not_looked_at():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(80, 90, 3))
+    template = image[20:40, 30:50].copy()
+    found = tmatch.locate(image, template, channel_axis=2, channel_weights=(1, 0, 0))
+    assert [m.box.start for m in found] == [(20, 30)]
+    image[2:6, 3:9] = np.inf
+    found = tmatch.locate(image, template, channel_axis=2, image_mask=np.isfinite(image).all(axis=2))
+    assert [m.box.start for m in found] == [(20, 30)]

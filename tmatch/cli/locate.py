@@ -281,9 +281,19 @@ def _has_no_score(best: tmatch.Match, metric: MetricInfo) -> bool:
     return metric.normalised and best.kind is None and best.score == metric.no_score
 
 
+def _is_good_enough(best: tmatch.Match, criterion: Criterion) -> bool:
+    """Check that a match fails neither by its score nor by its false alarms."""
+    number = best.false_alarms
+    few = criterion.false_alarms is None or number is None or number <= criterion.false_alarms
+    return few and (criterion.threshold is None or best.score >= criterion.threshold)
+
+
 def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) -> str:
     x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
-    if (threshold := criterion.threshold) is not None:
+    if criterion.copies_only and best.kind == "alike" and _is_good_enough(best, criterion):
+        reason = f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; that is alike, but no copy.'
+        remedy = "leave --copies-only out"
+    elif (threshold := criterion.threshold) is not None:
         digits = 2 if round(best.score, 2) < threshold else 6
         reason = (
             f"no score reached {threshold:g}; "

@@ -79,6 +79,8 @@ def _correlations(
     for channel, weight in zip(channels, weights, strict=True):
         weight = np.broadcast_to(weight, shape).astype(np.float64)  # noqa: PLW2901
         there = (weight > 0).astype(np.float64)
+        if not weight.any():
+            continue
         mean = float((weight * channel).sum() / weight.sum())
         centred = (channel - mean) * there
         rim = _rim_median(centred, there > 0)

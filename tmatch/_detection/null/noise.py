@@ -73,10 +73,10 @@ def _quiet_variance(channel: Array, valid: NDArray[np.bool_] | None, block: Shap
     ]
     count = math.prod(block)
     blocks = _blocks_at(channel, block, starts).astype(np.float64).reshape(-1, count)
+    if valid is not None:  # others may hold anything
+        blocks = blocks[_blocks_at(valid, block, starts).reshape(-1, count).all(axis=1)]
     blocks -= blocks.mean(axis=1, keepdims=True)
     variances = np.vecdot(blocks, blocks) / count
-    if valid is not None:
-        variances = variances[_blocks_at(valid, block, starts).reshape(-1, count).all(axis=1)]
     return float(np.quantile(variances, _QUIET)) * count / max(count - 1, 1) if variances.size else 0.0
 
 
