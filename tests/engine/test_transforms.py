@@ -14,7 +14,7 @@ from tmatch._engine import tiling as _tiling
 pytest.importorskip("numba")
 from numba import njit
 
-from tmatch._engine.numba import compiler, vectors
+from tmatch._engine.numba import cache, compiler, vectors
 from tmatch._engine.numba import scoring as numba_scoring
 from tmatch._engine.numba import transforms as numba_transforms
 from tmatch._engine.numba.transforms import CompiledTransforms
@@ -129,7 +129,7 @@ def test_tilings_for_them_are_of_lengths_they_can_do(shape, shares):
 
 def test_code_on_disk_is_made_anew_when_any_source_of_it_has_changed():
     stamp = numba_scoring.score_exactly._cache._cache_file._source_stamp
-    assert stamp[-1] == compiler._sources()
+    assert stamp[-1] == cache._sources()
 
 
 def test_vectors_put_aside_lie_within_lines_of_cache():
