@@ -17,7 +17,6 @@ from tmatch._io import images, pairs, writing
 from tmatch._results import formats
 from tmatch.cli import options
 from tmatch.cli.console import console_of
-from tmatch.cli.places import options_of
 from tmatch.cli.wording import in_options
 
 
@@ -158,7 +157,7 @@ def explain(
             copies_only=copies_only, metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask,
             min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
         )  # fmt: skip
-    text = in_options(describe_explanation(explanation, units.name), options_of(ctx.command))
+    text = in_options(describe_explanation(explanation, units.name), options.options_of(ctx.command))
     told = units.boxes_of(asdict(replace(explanation, text=text)))
     console.print(json.dumps(told, indent=2) if form == "json" else text)
 
