@@ -43,18 +43,18 @@ class BandFilter:
         largest = max(map(_peak, known.values()))
         results = [_empty(shape) for _ in range(count)]
         while True:
-            peak = 0.0
+            peak, fitting = 0.0, largest * _LARGEST / STEPS
             for number, result in enumerate(results):
                 for band in bands:
                     values = known.get((number, band.start))
                     if values is None:
                         values = self._filter(read, number, band, shape[0])
                     peak = max(peak, _peak(values))
-                    if peak * STEPS <= largest * _LARGEST:
+                    if peak <= fitting:
                         np.rint(values * (STEPS / (largest or 1.0)), out=result[band], casting="unsafe")
-            if peak * STEPS <= largest * _LARGEST:
+            if peak <= fitting:
                 return results, math.ceil(peak * STEPS / (largest or 1.0))
-            largest = peak  # the middle is much fainter than the rest
+            largest = peak  # the middle is much weaker than the rest
 
     def _filter(self, read: Read, number: int, band: slice, n_rows: int) -> NDArray[np.float64]:
         """Filter the rows of a band; the rows beside it that the kernels reach are read, too."""

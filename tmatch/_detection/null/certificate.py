@@ -13,13 +13,13 @@ from tmatch._detection.null.tails import AnalyticTail, evidence_of
 
 CERTIFIED_LIKENESS = 0.8  # look-alikes half hidden by noise reach 0.7 to 0.8
 _EXACT = (
-    0.1  # share of the variance of a window that rounding may be: elsewhere it is the contrast that is faint
+    0.1  # share of the variance of a window that rounding may be: elsewhere it is the contrast that is low
 )
 _MAX_EXCESS = 2.5  # what is left, in units of the white noise: clipped and rounded noise is not exact
 _RARE = 0.01  # false alarms of a score in white noise, at most
 _SCORE_ERROR = 2e-4  # of scores in single precision
 _CONTROLS = 0.01  # minima that may leave noise as well, as a share of the peaks
-_LEAST_OF_GROUP = 0.35  # score of a group's members: fainter ones may be one slope of light under noise
+_LEAST_OF_GROUP = 0.35  # score of a group's members: lower ones may be one slope of light under noise
 _GROUP_FACTOR = 100  # by which the chance of so few minima is multiplied
 _FAR = 10  # factor by which the best minimum must have more false alarms
 
