@@ -18,13 +18,14 @@ from tmatch._diagnostics.records import SearchRecords, success
 from tmatch._diagnostics.variants import FACTORS, TURNS, Variant, choose
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
+from tmatch._poses.transform import transform
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Explanation, Hint
+from tmatch._results.poses import Pose
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.integer.batch import TemplateBatch
 from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import searches_of
-from tmatch._search.poses import Pose, transform
 from tmatch._search.recipe import search
 from tmatch.synthetic import make_clutter, make_scene
 

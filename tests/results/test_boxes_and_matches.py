@@ -143,6 +143,11 @@ def test_matches_are_json_as_they_stand():
         "second_best": None,
         "expected_score": None,
         "kind": None,
+        "angle": 0.0,
+        "scale": 1.0,
+        "flip": False,
+        "template_shape": [],
+        "errors": None,
     }
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.casting import cast_pixels
 from tmatch._arrays.typing import Array
+from tmatch._poses.transform import warp
 from tmatch._results.boxes import Box
-from tmatch._search.poses import Pose, warp
+from tmatch._results.poses import Pose
 
 Kind = Literal["noise", "blur", "gain", "gradient", "occlusion", "jpeg", "rotation", "scale"]
 Values = NDArray[np.float64]

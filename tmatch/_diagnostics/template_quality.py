@@ -12,10 +12,11 @@ from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
 from tmatch._diagnostics.wording import name_position
+from tmatch._poses.transform import transform
+from tmatch._results.poses import Pose
 from tmatch._scoring.maps import Scores, match_template, score_map
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.template import prepare_template
-from tmatch._search.poses import Pose, transform
 
 Values = NDArray[np.float64]
 SIMILAR = 0.8  # a common threshold

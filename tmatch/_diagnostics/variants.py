@@ -13,14 +13,15 @@ from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS, Criterion
 from tmatch._engine.progress import Resources
 from tmatch._filtering.filters import correlate
+from tmatch._poses.transform import resample, transform
 from tmatch._results.boxes import Box
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
+from tmatch._results.poses import Pose
 from tmatch._scoring.maps import Preparing, Scoring
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
-from tmatch._search.poses import Pose, resample, transform
 from tmatch._search.recipe import SearchResult, search
 
 FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 9 / 10, 11 / 10, 5 / 4, 4 / 3, 3 / 2, 2.0)

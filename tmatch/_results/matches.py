@@ -9,6 +9,7 @@ from typing import Literal
 
 from tmatch._arrays.validation import check_count
 from tmatch._results.boxes import Box, unchecked_iou
+from tmatch._results.poses import PoseErrors
 
 Kind = Literal["copy", "alike"]
 
@@ -37,6 +38,16 @@ class Match:
     kind : {"copy", "alike"} or None
         "copy": the template, with gain and offset, and white noise explain the window (or rounding does, or light that
         slopes). "alike": something else is seen, as where another object is similar. None if not known.
+    angle : float
+        Degrees in (-180, 180] by which the template is rotated, counter-clockwise as seen on the screen.
+    scale : float
+        The size in the image divided by that of the template.
+    flip : bool
+        Whether the template is mirrored, left and right exchanged, before it is rotated.
+    template_shape : tuple of int
+        Height and width of the template, whose turned outline `box` bounds; empty if `box` is the outline.
+    errors : PoseErrors or None
+        Standard errors of the pose; None if it was not refined.
 
     Examples
     --------
@@ -52,6 +63,11 @@ class Match:
     second_best: float | None = None
     expected_score: float | None = None
     kind: Kind | None = None
+    angle: float = 0.0
+    scale: float = 1.0
+    flip: bool = False
+    template_shape: tuple[int, ...] = ()
+    errors: PoseErrors | None = None
 
     def __post_init__(self) -> None:
         for name in (

@@ -2,42 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.casting import cast_pixels
 from tmatch._arrays.typing import Array
+from tmatch._results.poses import Pose
 
 Values = NDArray[np.float64]
 Point = Sequence[float] | Values
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """How a template lies in an image: flipped, then scaled, then rotated.
-
-    Parameters
-    ----------
-    angle : float
-        Degrees, counter-clockwise as seen on the screen (row 0 at the top).
-    scale : float
-        Factor of both sides, above 0; greater than 1 is larger.
-    flip : bool
-        Whether left and right are exchanged. Up and down exchanged is a flip rotated by 180 degrees.
-    """
-
-    angle: float = 0.0
-    scale: float = 1.0
-    flip: bool = False
-
-    @property
-    def inverse(self) -> Values:
-        """Matrix from an offset (rows, columns) in the result to that in the original."""
-        cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        matrix = np.array([[cosine, sine], [-sine, cosine]]) / self.scale
-        return matrix * [[1], [-1]] if self.flip else matrix
 
 
 def transform(template: Array, mask: Array | None, pose: Pose) -> tuple[Array, Array | None]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tmatch._search.poses import Pose, transform, warp
+from tmatch._poses.transform import transform, warp
+from tmatch._results.poses import Pose
 from tmatch.synthetic import make_clutter
 
 RNG = np.random.default_rng(0)

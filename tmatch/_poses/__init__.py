@@ -1,0 +1,1 @@
+"""Templates that are rotated, of another size, or mirrored."""
