@@ -9,7 +9,7 @@ from typing import Literal
 
 from tmatch._arrays.validation import check_count
 from tmatch._results.boxes import Box, unchecked_iou
-from tmatch._results.poses import PoseErrors
+from tmatch._results.poses import Outline, Pose, PoseErrors, corners_of
 
 Kind = Literal["copy", "alike"]
 
@@ -85,6 +85,34 @@ class Match:
         if not self.offset:
             return self.box.center
         return tuple(c + o for c, o in zip(self.box.center, self.offset, strict=True))
+
+    @property
+    def corners(self) -> Outline:
+        """Corners of the outline as (row, column), half a pixel outside the middle of border pixels (2-D only).
+
+        The first is the template's own top left corner; the others follow clockwise as seen on the template, so that
+        they are counter-clockwise in the image where it is flipped.
+        """
+        shape, pose = self._placed()
+        return corners_of(self.center, shape, pose)
+
+    def to_cv2(self) -> tuple[tuple[float, float], tuple[float, float], float]:
+        """Return the outline as ``cv2.RotatedRect`` takes it: (x, y), (width, height), degrees clockwise (2-D only).
+
+        It does not say whether the template is flipped.
+        """
+        (height, width), pose = self._placed()
+        y, x = self.center
+        return (x, y), (width * pose.scale, height * pose.scale), 0.0 - pose.angle
+
+    def _placed(self) -> tuple[tuple[int, ...], Pose]:
+        """Return the shape of what lies there, and its pose."""
+        if len(self.box.shape) != 2:
+            msg = f"a Match with {len(self.box.shape)} axes has no corners; use `box`"
+            raise ValueError(msg)
+        if not self.template_shape:
+            return self.box.shape, Pose()
+        return self.template_shape, Pose(self.angle, self.scale, self.flip)
 
 
 def non_max_suppression(
