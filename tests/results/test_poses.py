@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import tmatch
 from loops import each
 from tmatch import Box, Match
+from tmatch._results.matches import better_overlapping, outline_of, overlap_of
 from tmatch._results.poses import Pose, bounding_box, corners_of, outline_iou
 
 pytestmark = pytest.mark.engine_free
@@ -225,3 +226,64 @@ def test_only_matches_with_two_axes_have_corners(axes):
         sentence = f"a Match with {axes} axes has no corners; use `box`"
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             function()
+
+
+# --- suppression of turned matches --------------------------------------------------------------------
+
+turned_matches = st.lists(
+    st.builds(
+        found,
+        places,
+        shapes,
+        poses.filter(lambda pose: pose.angle % 90),
+        st.sampled_from([0.5, 0.7, 0.9, 1.0]),
+    )
+    | st.builds(
+        Match, st.builds(Box, st.tuples(st.integers(-20, 20), st.integers(-20, 20)), shapes), st.just(0.8)
+    ),
+    max_size=12,
+)
+
+
+def suppressed(matches, max_overlap):
+    """Best first, each kept unless its outline overlaps that of one already kept by more than max_overlap."""
+    kept = []
+    for match in sorted(matches, key=lambda m: (-m.score, m.box.start, m.box.shape, m.label)):
+        if all(outline_iou(match.corners, other.corners) <= max_overlap for other in kept):
+            kept.append(match)
+    return kept
+
+
+@given(turned_matches, st.sampled_from([0, 0.1, 0.3, 0.9]))
+def test_suppression_compares_the_outlines_of_turned_matches(matches, max_overlap):
+    assert tmatch.non_max_suppression(matches, max_overlap=max_overlap) == suppressed(matches, max_overlap)
+
+
+def test_turned_matches_side_by_side_are_kept_though_their_boxes_overlap():
+    along, _ = rotated([(0, 11), (0, 0)], 40)
+    step = rotated([(7, 0)], 40)[0]
+    row = [found((50 + k * step[0], 60 + k * step[1]), (6, 60), Pose(40), 0.9 - k / 10) for k in range(4)]
+    assert tmatch.iou(row[0].box, row[1].box) > 0.5
+    assert tmatch.non_max_suppression(row, max_overlap=0) == row
+    near = found(np.add((50, 60), along), (6, 60), Pose(40), 0.1)
+    assert tmatch.non_max_suppression([*row, near], max_overlap=0.3) == row
+
+
+def test_boxes_overlap_as_before_where_nothing_is_turned():
+    a, b = found((10, 10), (10, 10), Pose(scale=1.03)), Match(Box((4, 6), (10, 10)), 0.8)
+    assert outline_of(a) is outline_of(b) is None
+    assert outline_of(found((10, 10), (10, 20), Pose(-90))) is None
+    assert overlap_of(a.box, b.box, outline_of(a), outline_of(b)) == tmatch.iou(a.box, b.box)
+    boxes = [Box((3 * k % 17, 5 * k % 13), (6, 6)) for k in range(40)]
+    plain = [*better_overlapping(boxes, 0.2)]
+    assert plain == [*better_overlapping(boxes, 0.2, [None] * 40)]
+    assert None in plain
+    assert len(set(plain)) > 5
+
+
+def test_a_turned_outline_is_compared_with_the_corners_of_an_upright_box():
+    diamond, square = found((20, 20), (10, 10), Pose(45)), Match(Box((13, 13), (3, 3)), 0.5)  # in its corner
+    assert tmatch.iou(diamond.box, square.box) > 0
+    assert overlap_of(diamond.box, square.box, outline_of(diamond), None) == 0
+    assert [*better_overlapping([diamond.box, square.box], 0, [outline_of(diamond), None])] == [None, None]
+    assert [*better_overlapping([diamond.box, square.box], 0)] == [None, 0]

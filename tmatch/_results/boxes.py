@@ -112,4 +112,6 @@ def unchecked_iou(a: Box, b: Box) -> float:
     shared = 1
     for s, n, t, m in zip(a.start, a.shape, b.start, b.shape, strict=True):
         shared *= max(0, min(s + n, t + m) - max(s, t))
+    if not shared:  # as of most pairs
+        return 0.0
     return shared / (a.area + b.area - shared)

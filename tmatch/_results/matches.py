@@ -9,7 +9,7 @@ from typing import Literal
 
 from tmatch._arrays.validation import check_count
 from tmatch._results.boxes import Box, unchecked_iou
-from tmatch._results.poses import Outline, Pose, PoseErrors, corners_of
+from tmatch._results.poses import Outline, Pose, PoseErrors, corners_of, outline_iou
 
 Kind = Literal["copy", "alike"]
 
@@ -126,7 +126,8 @@ def non_max_suppression(
         In any order.
     max_overlap : float
         Intersection over union, in [0, 1], above which the weaker of two matches is dropped. 0 keeps
-        boxes that at most touch, 1 keeps all.
+        boxes that at most touch, 1 keeps all. Of matches that are turned, by other than right angles, the outlines
+        are compared.
     max_count : int or None
         Maximum number of matches that are kept; None for no limit.
 
@@ -152,7 +153,7 @@ def non_max_suppression(
         msg = "`matches` have a score that is NaN, or boxes with different numbers of axes; leave these out"
         raise ValueError(msg)
     ordered = sorted(matches, key=order_of)
-    better = better_overlapping([match.box for match in ordered], max_overlap)
+    better = better_overlapping([match.box for match in ordered], max_overlap, [*map(outline_of, ordered)])
     kept = (match for match, other in zip(ordered, better, strict=False) if other is None)
     return list(itertools.islice(kept, len(ordered) if max_count is None else min(max_count, len(ordered))))
 
@@ -169,19 +170,41 @@ def order_of(match: Match) -> tuple[float | str | tuple[int, ...], ...]:
     return -match.score, match.box.start, match.box.shape, match.label
 
 
-def better_overlapping(boxes: Sequence[Box], max_overlap: float) -> Iterator[int | None]:
-    """Find for each box, best first, the index of one that is kept and that it overlaps too much; None to keep it."""
+def outline_of(match: Match) -> Outline | None:
+    """Return the outline of a match that is turned; None if its box says as much."""
+    return match.corners if match.template_shape and match.angle % 90 else None
+
+
+def overlap_of(a: Box, b: Box, outline_a: Outline | None = None, outline_b: Outline | None = None) -> float:
+    """Compute the intersection over union of two boxes, or of the outlines if one of them is turned."""
+    if outline_a is None and outline_b is None:
+        return unchecked_iou(a, b)
+    one, other = (
+        outline or corners_of(box.center, box.shape, Pose())
+        for box, outline in ((a, outline_a), (b, outline_b))
+    )
+    return outline_iou(one, other)
+
+
+def better_overlapping(
+    boxes: Sequence[Box], max_overlap: float, outlines: Sequence[Outline | None] | None = None
+) -> Iterator[int | None]:
+    """Find for each box, best first, the index of one that is kept and that it overlaps too much; None to keep it.
+
+    `outlines` are those of turned matches, which their boxes bound, and None for others.
+    """
     if not boxes or max_overlap == 1:
         yield from itertools.repeat(None, len(boxes))
         return
+    known = outlines or [None] * len(boxes)
     # Boxes that overlap have their first pixels in the same or in neighbouring cells as large as the largest box.
     cell = [max(sides) for sides in zip(*(box.shape for box in boxes), strict=True)]
     kept: dict[tuple[int, ...], list[int]] = {}
-    for number, box in enumerate(boxes):
+    for number, (box, outline) in enumerate(zip(boxes, known, strict=True)):
         position = tuple(s // c for s, c in zip(box.start, cell, strict=True))
         around = itertools.product(*((p - 1, p, p + 1) for p in position))
         others = (other for near in around for other in kept.get(near, ()))
-        by = next((other for other in others if unchecked_iou(boxes[other], box) > max_overlap), None)
+        by = next((i for i in others if overlap_of(boxes[i], box, known[i], outline) > max_overlap), None)
         if by is None:
             kept.setdefault(position, []).append(number)
         yield by
