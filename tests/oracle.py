@@ -308,6 +308,84 @@ def suppress(matches, max_overlap):
     return kept
 
 
+# --- poses ----------------------------------------------------------------------------------------
+
+
+def posed_score(image, template, mask, center, angle, scale=1, flip=False, channel_axis=None):
+    """ZNCC over the pixels of the image that lie in a template that is flipped, scaled and rotated about its middle.
+
+    A pixel lies in it if the template's outermost pixel centres have it between them. The template is a cubic spline
+    there; the mask is that of its nearest pixel. The angle is in degrees, counter-clockwise with row 0 at the top.
+    """
+    image, exists = _existing(image, None, "ignore", channel_axis)
+    template, weights = _weighed(template, mask, channel_axis, None)
+    splines = [spline(template[..., c].astype(np.float64)) for c in range(template.shape[-1])]
+    seen, expected, weight, group = [], [], [], []
+    for pixel in np.ndindex(image.shape[:-1]):
+        place = in_template(pixel, template.shape[:2], center, angle, scale, flip)
+        if place is None:
+            continue
+        near = tuple(int(np.floor(p + 0.5)) for p in place)
+        for channel, coefficients in enumerate(splines):
+            if weights[near][channel] * exists[pixel][channel] > 0:
+                seen.append(image[pixel][channel])
+                expected.append(spline_value(coefficients, place))
+                weight.append(weights[near][channel])
+                group.append(channel)
+    pixels = (np.array(part, np.longdouble) for part in (seen, expected, weight))
+    return float(_fit(*pixels, np.array(group), "zncc", np.sum(weight))[0])
+
+
+def in_template(pixel, shape, center, angle, scale, flip):
+    """The place in a template, in its pixels, that a pixel of the image shows; None if it is not in it."""
+    y, x = (p - c for p, c in zip(pixel, center, strict=True))
+    cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    y, x = (cosine * y + sine * x) / scale, (cosine * x - sine * y) / scale
+    middle = [(n - 1) / 2 for n in shape]
+    place = [y + middle[0], (-x if flip else x) + middle[1]]
+    if any(abs(p - m) > m + 1e-9 for p, m in zip(place, middle, strict=True)):
+        return None
+    return [min(max(p, 0), n - 1) for p, n in zip(place, shape, strict=True)]
+
+
+def spline(values):
+    """The coefficients of a cubic spline through these values, which are mirrored at their ends, on each axis."""
+    for axis, n in enumerate(values.shape):
+        weights = np.zeros((n, n))
+        for i in range(n):
+            for k in (-1, 0, 1):
+                weights[i, _mirrored(i + k, n)] += 2 / 3 if k == 0 else 1 / 6
+        values = np.apply_along_axis(
+            lambda line, weights=weights: np.linalg.solve(weights, line), axis, values
+        )
+    return values
+
+
+def spline_value(coefficients, place):
+    """The value of a cubic spline at any place inside."""
+    value = 0
+    for step in np.ndindex((4,) * len(place)):
+        there = [int(np.floor(p)) - 1 + k for p, k in zip(place, step, strict=True)]
+        weight = np.prod([_cubic(abs(p - t)) for p, t in zip(place, there, strict=True)])
+        value += weight * coefficients[tuple(map(_mirrored, there, coefficients.shape))]
+    return value
+
+
+def _cubic(distance):
+    """The cubic B-spline."""
+    if distance < 1:
+        return 2 / 3 - distance**2 + distance**3 / 2
+    return max(2 - distance, 0) ** 3 / 6
+
+
+def _mirrored(i, n):
+    """The index that stands for one outside, the ends not repeated."""
+    if n == 1:
+        return 0
+    i = i % (2 * n - 2)
+    return min(i, 2 * n - 2 - i)
+
+
 # --- false alarms ---------------------------------------------------------------------------------
 
 NEARLY_1 = 1 - 2**-12  # higher scores count as this one

@@ -6,11 +6,13 @@ import math
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,8 @@ try:
 except ImportError:  # on Windows
     resource = None
 
-DATASETS = Path(__file__).parents[2] / "datasets"
+TESTS = Path(__file__).parents[1]
+DATASETS = TESTS.parent / "datasets"
 Contest = dict[str, Callable[[], Any]]
 Check = Callable[[str, Any, Any], None]  # told the name, its result, and the result of the first
 Times = dict[str, float]  # milliseconds
@@ -54,6 +57,13 @@ def optional(module: str, *, install: str = ""):
     except ImportError:
         print(f"{install or module} is not installed: left out")
         return None
+
+
+def from_tests(module: str) -> ModuleType:
+    """Import a module that tests and benchmarks share."""
+    if str(TESTS) not in sys.path:
+        sys.path.append(str(TESTS))
+    return importlib.import_module(module)
 
 
 def opencv(setup: Setup):

@@ -21,6 +21,7 @@ import filters
 import heatmap
 import memory
 import places
+import poses_speed
 import robust
 from common import Setup, rounded
 
@@ -28,6 +29,7 @@ CONTESTS = {
     "heatmap": heatmap.heatmap,
     "locate": places.locate,
     "multi": places.multi,
+    "poses": poses_speed.speed,
     "memory": memory.memory,
     "filter": filters.filters,
     "robust": lambda _: robust.robust(),

@@ -1,21 +1,18 @@
 """Errors of ZNCC maps on data that is hard on them. Nothing is timed."""
 
-import importlib.util
 import itertools
 import re
 import string
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import optional, photo
+from common import from_tests, optional, photo
 
 import tmatch
 
-ORACLE = Path(__file__).parents[1] / "oracle.py"
 Case = tuple[str, np.ndarray, np.ndarray, dict]  # its name, image, template, options of match_template
 
 
@@ -28,9 +25,7 @@ class Reasons(dict[str, str]):
 
 def robust() -> dict[str, Any]:
     """Errors of ZNCC maps on data that is hard on them, against the definition in long double."""
-    spec = importlib.util.spec_from_file_location("oracle", ORACLE)
-    oracle = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(oracle)
+    oracle = from_tests("oracle")
     searchers = searchers_of_robust(optional("cv2"), optional("skimage"))
     print(
         "largest error against the definition; refused: an error with a reason; silent: no error, and wrong"
