@@ -299,6 +299,20 @@ def read_scales(text: str | None) -> tuple[float, float] | list[float] | None:
     raise ValueError(msg)
 
 
+def given_poses(
+    angles: str | None, scales: str | None, flips: bool, pose_search: str, subpixel: bool
+) -> dict[str, Any]:
+    """Return what was asked about poses, as `Matcher` takes it, without what was not."""
+    read = {
+        "angles": read_angles(angles),
+        "scales": read_scales(scales),
+        "flips": flips,
+        "search": pose_search,
+    }
+    asked = {**read, "subpixel": subpixel}
+    return {name: value for name, value in asked.items() if value not in (None, False, "auto")}
+
+
 def _read_numbers(text: str) -> tuple[float, float] | list[float]:
     """Read two finite numbers with a colon as a range, and some with commas as a list."""
     low, colon, high = text.partition(":")
