@@ -158,6 +158,10 @@ def test_explanations_are_json_on_request():
     assert (told["reported"], told["rule"], told["allowed"]) == (False, "false alarms", 0.01)
     assert told["box"]["start"] == [224, 543]
     assert told["noise"] == pytest.approx(46, abs=3)
+    beside = json.loads(run("explain", NOISY, EYE, "--at", "671,300", "--format", "json").stdout)
+    assert [*beside["higher"]] == [
+        "box", "score", "label", "offset", "false_alarms", "second_best", "expected_score", "kind",
+    ]  # fmt: skip
 
 
 def test_a_part_is_explained_in_units_and_positions_of_the_whole_image():

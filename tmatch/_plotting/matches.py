@@ -16,7 +16,7 @@ _MAX_LABELS = 60
 
 
 def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Match | None = None) -> "Figure":
-    """Draw the boxes of matches on their image, with their scores.
+    """Draw the outlines of matches on their image, with their scores.
 
     Parameters
     ----------
@@ -32,6 +32,11 @@ def plot_matches(image: ArrayLike, matches: Sequence[Match], /, *, rejected: Mat
     -------
     matplotlib.figure.Figure
         As many pixels as the image has, or a whole multiple for an image with a side under 300 pixels.
+
+    Notes
+    -----
+    Where poses were searched for, half of one side is thick: the left half of the template's top side. With that side
+    up it is on the left; on the right where the template is mirrored.
 
     Examples
     --------

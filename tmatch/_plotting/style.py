@@ -78,13 +78,17 @@ def ring(axes: "Axes", xs: Any, ys: Any) -> None:
 def draw_box(
     axes: "Axes", match: Match, colour: str, text: str, zoom: int, size: tuple[int, int], line: str = "-"
 ) -> None:
-    """Draw the box of a match in an image of `size` (height, width), with a text above or below it."""
-    from matplotlib.patches import Rectangle  # noqa: PLC0415
+    """Draw the outline of a match in an image of `size` (height, width), with a text above or below its box."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415
+    from matplotlib.patches import Polygon  # noqa: PLC0415
 
-    x, y, width, height = match.box.xywh
-    corner = (x - 0.5, y - 0.5)  # pixel centres are whole numbers
-    axes.add_patch(Rectangle(corner, width, height, fill=False, ec="black", lw=3, alpha=0.6))
-    axes.add_patch(Rectangle(corner, width, height, fill=False, ec=colour, lw=1.5, ls=line))
+    outline = [(column, row) for row, column in match.corners]
+    axes.add_patch(Polygon(outline, fill=False, ec="black", lw=3, alpha=0.6))
+    axes.add_patch(Polygon(outline, fill=False, ec=colour, lw=1.5, ls=line))
+    if match.template_shape:  # half of the top side, so that both its direction and a flip are seen
+        xs, ys = ((first, (first + second) / 2) for first, second in zip(*outline[:2], strict=True))
+        axes.add_line(Line2D(xs, ys, color=colour, lw=4, solid_capstyle="projecting"))
+    x, y, _, height = match.box.xywh
     if not text:
         return
     line_height, letter = 17 / zoom, 7 / zoom  # of the label, in pixels of the image

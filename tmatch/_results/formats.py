@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match
+from tmatch._results.poses import PoseErrors
 
 Format = Literal["table", "json", "jsonl", "csv", "coco"]
 _COLUMNS = (
@@ -24,6 +25,18 @@ _COLUMNS = (
     "expected_score",
     "kind",
 )
+_POSE_COLUMNS = (
+    "angle",
+    "scale",
+    "flip",
+    "center_x",
+    "center_y",
+    "center_x_error",
+    "center_y_error",
+    "angle_error",
+    "scale_error",
+)
+_POSE_FIELDS = frozenset({"angle", "scale", "flip", "template_shape", "errors"})  # of a match
 
 
 def format_matches(
@@ -33,13 +46,15 @@ def format_matches(
     about: Mapping[str, Any],
     size: tuple[int, int],
     pixel_ratio: float = 1.0,
+    poses: bool = False,
 ) -> str:
     """Format matches as text; `size` is the image's (height, width), in pixels like the boxes.
 
     `about` holds the name of the image, "image", and how it was decided. Lengths are written in units of `pixel_ratio`
-    pixels.
+    pixels. With `poses` it is told how each match is rotated, scaled and flipped, where exactly it lies, and how exact
+    that is.
     """
-    rows = [_row(match, pixel_ratio) for match in matches]
+    rows = [_row(match, pixel_ratio) | (_pose(match, pixel_ratio) if poses else {}) for match in matches]
     image, decision = about["image"], {name: value for name, value in about.items() if name != "image"}
     height, width = (in_units(side, pixel_ratio) for side in size)
     sides = {"width": width, "height": height}
@@ -48,8 +63,10 @@ def format_matches(
     if form == "jsonl":
         return "\n".join(json.dumps({"image": image, **row}) for row in rows)
     if form == "coco":
-        return json.dumps(_coco(rows, {"id": 1, "file_name": image, **sides}), indent=2)
-    return _csv(_COLUMNS, ({"image": image, **row} for row in rows))
+        outlines = [_segment(match, pixel_ratio) if poses else {} for match in matches]
+        return json.dumps(_coco(rows, outlines, {"id": 1, "file_name": image, **sides}), indent=2)
+    columns = _COLUMNS + _POSE_COLUMNS if poses else _COLUMNS
+    return _csv(columns, ({"image": image, **(_flat(row) if poses else row)} for row in rows))
 
 
 def format_rows(rows: Sequence[Any]) -> str:
@@ -72,6 +89,54 @@ def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **scores}
 
 
+def _pose(match: Match, pixel_ratio: float) -> dict[str, Any]:
+    """Return how a match lies in the image, to more digits than are known of it."""
+    errors = match.errors
+    return {
+        "angle": round(match.angle, 4),
+        "scale": round(match.scale, 6),
+        "flip": match.flip,
+        "center": _xy(match.center, pixel_ratio),
+        "corners": [[*_xy(corner, pixel_ratio).values()] for corner in match.corners],
+        "errors": None if errors is None else _errors(errors, pixel_ratio),
+    }
+
+
+def _xy(point: Sequence[float], pixel_ratio: float) -> dict[str, float]:
+    """Return a point (row, column) as x and y."""
+    y, x = (round(value / pixel_ratio, 4) for value in point)
+    return {"x": x, "y": y}
+
+
+def _errors(errors: PoseErrors, pixel_ratio: float) -> dict[str, float | None]:
+    """Return standard errors to three digits."""
+    y, x = (None, None) if errors.center is None else (value / pixel_ratio for value in errors.center)
+    told = {"center_x": x, "center_y": y, "angle": errors.angle, "scale": errors.scale}
+    return {name: None if value is None else float(f"{value:.3g}") for name, value in told.items()}
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with a pose under the names of columns; the table has no corners."""
+    plain = {name: value for name, value in row.items() if name not in ("center", "corners", "errors")}
+    center = {f"center_{name}": value for name, value in row["center"].items()}
+    return plain | center | {f"{name}_error": value for name, value in (row["errors"] or {}).items()}
+
+
+def _segment(match: Match, pixel_ratio: float) -> dict[str, Any]:
+    """Return a match's outline as COCO tells it, in whose coordinates the first pixel goes from 0 to 1."""
+    _, (width, height), _ = match.to_cv2()
+    corners = (_xy([value + 0.5 for value in corner], pixel_ratio).values() for corner in match.corners)
+    outline = [[value for corner in corners for value in corner]]
+    return {"area": round(width * height / pixel_ratio**2, 3), "segmentation": outline}
+
+
+def without_poses(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dictionary of the fields of a dataclass, for `asdict`: of those of a match, what is not about its pose."""
+    known = dict(pairs)
+    left_out = _POSE_FIELDS if known.keys() >= _POSE_FIELDS else frozenset()
+    return {name: value for name, value in known.items() if name not in left_out}
+
+
 def near_miss_rows(misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0) -> list[dict[str, Any]]:
     """Return near misses as rows: where they are, their scores, and the rule that excluded them."""
     rows = []
@@ -89,7 +154,9 @@ def in_units(pixels: int, pixel_ratio: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _coco(rows: Sequence[dict[str, Any]], image: dict[str, Any]) -> dict[str, Any]:
+def _coco(
+    rows: Sequence[dict[str, Any]], outlines: Sequence[dict[str, Any]], image: dict[str, Any]
+) -> dict[str, Any]:
     """Return a COCO dictionary: one image, labels as categories, matches as annotations."""
     numbers = {label: n for n, label in enumerate(sorted({row["label"] for row in rows}), 1)}
     return {
@@ -104,7 +171,8 @@ def _coco(rows: Sequence[dict[str, Any]], image: dict[str, Any]) -> dict[str, An
                 "area": row["width"] * row["height"],
                 "iscrowd": 0,
                 "score": row["score"],
+                **outline,
             }
-            for n, row in enumerate(rows, 1)
+            for n, (row, outline) in enumerate(zip(rows, outlines, strict=True), 1)
         ],
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MIN_WIDTH, _FILE_WIDTH = 60, 120  # columns of a table on a narrow terminal, and in a file
+_WIDEST = 1000  # columns of a table in which nothing is to be cut
 
 
 class Console:
@@ -42,11 +43,14 @@ class Console:
         """Write a result to stdout."""
         print(text, file=self.out)
 
-    def print_table(self, table: "Table") -> None:
-        """Write a table to stdout."""
+    def print_table(self, table: "Table", *, whole: bool = False) -> None:
+        """Write a table to stdout; one that is to be whole may be wider than the terminal."""
         from rich.console import Console as RichConsole  # noqa: PLC0415
 
-        RichConsole(file=self.out, width=self.width).print(table)
+        width = self.width
+        if whole:
+            width = max(width, RichConsole(file=self.out, width=_WIDEST).measure(table).maximum)
+        RichConsole(file=self.out, width=width).print(table)
 
     def say(self, text: str) -> None:
         """Write a message to stderr, if that can be: the exit code tells without it."""

@@ -158,7 +158,7 @@ def explain(
             min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
         )  # fmt: skip
     text = in_options(describe_explanation(explanation, units.name), options.options_of(ctx.command))
-    told = units.boxes_of(asdict(replace(explanation, text=text)))
+    told = units.boxes_of(asdict(replace(explanation, text=text), dict_factory=formats.without_poses))
     console.print(json.dumps(told, indent=2) if form == "json" else text)
 
 

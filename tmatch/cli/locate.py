@@ -1,5 +1,6 @@
 """Commands that search: locate and heatmap."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,11 @@ def locate(
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
     prefilter: options.PrefilterName = options.PREFILTER,
     copies_only: options.CopiesOnly = False,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
+    pose_search: options.PoseSearch = "auto",
+    subpixel: options.Subpixel = False,
     gray: options.Gray = False,
     metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
@@ -66,15 +72,18 @@ def locate(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
+    poses = options.given_poses(angles, scales, flips, pose_search, subpixel)
     files = _Files(overlay, heatmap, scores)
     files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output)
+    search = _Search.of(
+        console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
+    )
     result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
     misses = [replace(miss, box=search.box_in_image(miss.box)) for miss in result.near_misses]
     if form == "table":
-        _print_table(console, matches, pixel_ratio)
+        _print_table(console, matches, pixel_ratio, poses)
     else:
         about = {
             "image": str(image),
@@ -82,7 +91,7 @@ def locate(
             "near_misses": formats.near_miss_rows(misses, pixel_ratio),
         }
         text = formats.format_matches(
-            matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio
+            matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio, poses=bool(poses)
         )
         if text:
             console.print(text)
@@ -93,7 +102,7 @@ def locate(
     if best is None and form == "table":
         console.say(describe_found(result))
     if best is not None:
-        console.say(_explain_none(best, criterion, pixel_ratio))
+        console.say(_explain_none(best, criterion, pixel_ratio, poses))
     if best is not None or form == "table":
         _say_near_misses(console, misses, pixel_ratio)
     if best is not None:
@@ -257,23 +266,50 @@ def _say_near_misses(console: Console, misses: list[CandidateDecision], pixel_ra
         console.say(f"  {label}at x={x:g}, y={y:g}, {describe_near_miss(miss)}")
 
 
-def _print_table(console: Console, matches: list[tmatch.Match], pixel_ratio: float) -> None:
+def _print_table(
+    console: Console, matches: list[tmatch.Match], pixel_ratio: float, poses: Mapping[str, Any]
+) -> None:
     if not matches:
         return
     from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    names = ("x", "y", "width", "height", "score", "false alarms", "second best", "kind")
+    columns = _columns(matches, pixel_ratio, poses)
+    headings = (name.replace(" ", "\n") if poses else name for name in columns)
     table = Table(
-        Column("label", overflow="fold"), *(Column(name, justify="right", no_wrap=True) for name in names)
+        Column("label", overflow="fold"), *(Column(name, justify="right", no_wrap=True) for name in headings)
     )
-    for match in matches:
-        box = (f"{formats.in_units(value, pixel_ratio):g}" for value in match.box.xywh)
-        others = (
-            "" if value is None else f"{value:.2g}" for value in (match.false_alarms, match.second_best)
-        )
-        table.add_row(Text(printable(match.label)), *box, f"{match.score:.3f}", *others, match.kind or "")
-    console.print_table(table)
+    for match, *cells in zip(matches, *columns.values(), strict=True):
+        table.add_row(Text(printable(match.label)), *cells)
+    console.print_table(table, whole=bool(poses))
+
+
+def _columns(
+    matches: list[tmatch.Match], pixel_ratio: float, poses: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Write what the table tells of matches: their boxes, what was asked about poses, and how good they are."""
+    boxes = ([f"{formats.in_units(v, pixel_ratio):g}" for v in match.box.xywh] for match in matches)
+    columns = dict(zip(("x", "y", "width", "height"), map(list, zip(*boxes, strict=True)), strict=True))
+    if "angles" in poses:
+        columns["angle"] = [f"{match.angle:.2f}" for match in matches]
+    if "scales" in poses:
+        columns["scale"] = [f"{match.scale:.4f}" for match in matches]
+    if "flips" in poses:
+        columns["flip"] = ["yes" if match.flip else "no" for match in matches]
+    if any(match.errors for match in matches):
+        columns["center"] = [_center(match, pixel_ratio) for match in matches]
+    columns["score"] = [f"{match.score:.3f}" for match in matches]
+    for name in ("false_alarms", "second_best"):
+        values = [getattr(match, name) for match in matches]
+        columns[name.replace("_", " ")] = ["" if value is None else f"{value:.2g}" for value in values]
+    return {**columns, "kind": [match.kind or "" for match in matches]}
+
+
+def _center(match: tmatch.Match, pixel_ratio: float) -> str:
+    """Write where the middle of a match lies, x before y, and the larger of both standard errors."""
+    y, x = (value / pixel_ratio for value in match.center)
+    error = match.errors.center if match.errors else None
+    return f"{x:.2f}, {y:.2f}" + (f" ± {max(error) / pixel_ratio:.2g}" if error else "")
 
 
 def _has_no_score(best: tmatch.Match, metric: MetricInfo) -> bool:
@@ -288,7 +324,9 @@ def _is_good_enough(best: tmatch.Match, criterion: Criterion) -> bool:
     return few and (criterion.threshold is None or best.score >= criterion.threshold)
 
 
-def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) -> str:
+def _explain_none(
+    best: tmatch.Match, criterion: Criterion, pixel_ratio: float, poses: Mapping[str, Any]
+) -> str:
     x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
     if criterion.copies_only and best.kind == "alike" and _is_good_enough(best, criterion):
         reason = f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; that is alike, but no copy.'
@@ -306,8 +344,11 @@ def _explain_none(best: tmatch.Match, criterion: Criterion, pixel_ratio: float) 
             f"{describe_expected(f'{best.false_alarms:.2g}')} and {describe_allowed(criterion.false_alarms or 0)}."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
+    searched = {"rotated": "angles" in poses, "of another size": "scales" in poses}
+    others = [*(how for how, done in searched.items() if not done), "absent"]
+    what = others[0] if len(others) == 1 else f"{', '.join(others[:-1])}, or {others[-1]}"
     return (
         f"nothing found: {reason}\n"
         f"Look at that position with --overlay or --heatmap; if it is right, {remedy}.\n"
-        "If it is wrong, the object may be rotated, of another size, or absent: try a template cut from this image."
+        f"If it is wrong, the object may be {what}: try a template cut from this image."
     )

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -12,7 +13,7 @@ import tmatch
 from tmatch._arrays.options import Metric, Output, Prefilter
 from tmatch._io import pairs
 
-_DECISION, _SCORING, RESULT = "Decision", "Comparison", "Output"  # headings of the help
+_DECISION, _POSES, _SCORING, RESULT = "Decision", "Poses", "Comparison", "Output"  # headings of the help
 
 
 def default_of(function: Callable[..., Any], option: str) -> Any:
@@ -84,6 +85,50 @@ PrefilterName = Annotated[
     ),
 ]
 PREFILTER, MAX_OVERLAP = (default_of(tmatch.locate, option) for option in ("prefilter", "max_overlap"))
+
+# --- which poses ------------------------------------------------------------------------------------
+
+AnglesText = Annotated[
+    str | None,
+    typer.Option(
+        "--angles",
+        metavar="all|LOW:HIGH|LIST",
+        help="Search for rotated templates, too: at all angles, at those of a range as in -30:30, or at some as in "
+        "0,90,180,270. Degrees, counter-clockwise as seen on the screen.",
+        rich_help_panel=_POSES,
+    ),
+]
+ScalesText = Annotated[
+    str | None,
+    typer.Option(
+        "--scales",
+        metavar="LOW:HIGH|LIST",
+        help="Search for templates of other sizes, too: size in IMAGE divided by that of TEMPLATE, in a range as in "
+        "0.8:1.25, or some as in 0.5,1,2.",
+        rich_help_panel=_POSES,
+    ),
+]
+Flips = Annotated[
+    bool,
+    typer.Option("--flips", help="Search for mirrored templates, too.", rich_help_panel=_POSES),
+]
+PoseSearch = Annotated[
+    Literal["auto", "exhaustive", "certified"],
+    typer.Option(
+        "--search",
+        help="How poses are searched. auto: at reduced resolution first; exhaustive: every pose at full resolution; "
+        "certified: only those that could reach a --threshold of 0.7 or more.",
+        rich_help_panel=_POSES,
+    ),
+]
+Subpixel = Annotated[
+    bool,
+    typer.Option(
+        "--subpixel",
+        help="Refine upright matches to fractions of a pixel, too; others always are.",
+        rich_help_panel=_POSES,
+    ),
+]
 
 # --- what is compared, and where --------------------------------------------------------------------
 
@@ -219,6 +264,62 @@ def read_position(text: str | None, pixel_ratio: float = 1.0) -> tuple[int, int]
         msg = f'--at is "{text}"; it must be two whole numbers with a comma, as in 670,300: x, y'
         raise ValueError(msg) from None
     return y, x
+
+
+def read_angles(text: str | None) -> Literal["all"] | tuple[float, float] | list[float] | None:
+    """Read angles as `locate` takes them: all, a range or a list."""
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    try:
+        return _read_numbers(text)
+    except ValueError:
+        msg = (
+            f'--angles is "{text}"; it must be all, a range of degrees with a colon, as in -30:30, or degrees with '
+            "commas, as in 0,90,180,270"
+        )
+        raise ValueError(msg) from None
+
+
+def read_scales(text: str | None) -> tuple[float, float] | list[float] | None:
+    """Read scales as `locate` takes them: a range or a list."""
+    if text is None:
+        return None
+    try:
+        scales = _read_numbers(text)
+        if min(scales) > 0 and (isinstance(scales, list) or scales[0] <= scales[1]):
+            return scales
+    except ValueError:
+        pass
+    msg = (
+        f'--scales is "{text}"; it must be a range of factors above 0 with a colon, the smaller first, as in 0.8:1.25, '
+        "or factors with commas, as in 0.5,1,2"
+    )
+    raise ValueError(msg)
+
+
+def given_poses(
+    angles: str | None, scales: str | None, flips: bool, pose_search: str, subpixel: bool
+) -> dict[str, Any]:
+    """Return what was asked about poses, as `Matcher` takes it, without what was not."""
+    read = {
+        "angles": read_angles(angles),
+        "scales": read_scales(scales),
+        "flips": flips,
+        "search": pose_search,
+    }
+    asked = {**read, "subpixel": subpixel}
+    return {name: value for name, value in asked.items() if value not in (None, False, "auto")}
+
+
+def _read_numbers(text: str) -> tuple[float, float] | list[float]:
+    """Read two finite numbers with a colon as a range, and some with commas as a list."""
+    low, colon, high = text.partition(":")
+    read = (float(low), float(high)) if colon else [float(number) for number in text.split(",")]
+    if not all(map(math.isfinite, read)):
+        raise ValueError(text)
+    return read
 
 
 # --- the former name of --places, which is read for one more release --------------------------------
