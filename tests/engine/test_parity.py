@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import tmatch
 
@@ -11,12 +12,21 @@ pytest.importorskip("numba")
 
 from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
-from tmatch._engine.interface import DirectProducts, Engine, Transforms
+from tmatch._engine.interface import (
+    DirectProducts,
+    Engine,
+    FitTemplate,
+    FitWindows,
+    Maxima,
+    PoseKernels,
+    Transforms,
+)
 from tmatch._engine.numba import engine as numba_engine
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.tiling import Tiling
+from tmatch._results.poses import Pose
 from tmatch._search.matcher import searches_of
 
 pytestmark = pytest.mark.numba_only
@@ -589,3 +599,117 @@ def test_residual_sums_are_those_of_numpy(draw, dtype, n_channels, monkeypatch):
         )
     np.testing.assert_array_equal(found.white, expected.white)
     np.testing.assert_array_equal(found.level, expected.level)
+
+
+# --- poses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_block_means_average_the_same(draw, dtype, factor):
+    image = draw((25, 32), dtype)
+    expected, found = (engine.block_means(image, factor) for engine in ENGINES)
+    rows, columns = 25 // factor, 32 // factor
+    blocks = image[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    np.testing.assert_allclose(expected, blocks.mean(axis=(1, 3)), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert expected.dtype == found.dtype == np.float32
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [0, 33, 90])
+def test_turned_copies_are_drawn_the_same(draw, angle, flip):
+    values, weights = np.stack([draw((13, 9), "f8", seed) for seed in range(2)]), np.ones((13, 9))
+    weights[3:5, 2:4] = 0.5
+    inverse = Pose(angle, 0.5, flip).inverse
+    expected, found = (engine.turned(values, weights, inverse, (6.0, 4.0), 11, 3) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(values).max())
+    assert expected.shape == (3, 11, 11)
+    assert expected[2].max() == pytest.approx(1)
+    assert not expected[:, 0].any()  # beyond the template
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_pose_maxima_keep_the_same_poses(draw, channels):
+    """Each engine has spectra of its own."""
+    shape, results = (40, 45), []
+    tiles = [draw(shape, "f4", seed) for seed in range(channels)]
+    copies = np.stack([[draw(WINDOW, "f4", 10 * n + c) for c in range(channels)] for n in range(3)])
+    bounds = np.array([(0, 30, 0, 30), (2, 20, 3, 31), (5, 5, 0, 9)])  # nowhere in the last pose
+    for engine, kind in zip(ENGINES, TRANSFORMS, strict=True):
+        transforms = single_tile(shape, kind)
+        spectra = tuple(transforms.transform(tile) for tile in tiles)
+        kernels = tuple(transforms.kernel_spectra(copies[:, c]) for c in range(channels))
+        size = (2, *map_shape(shape))
+        norms = np.stack([np.full(size[1:], 0.5, np.float32), np.full(size[1:], 0.25, np.float32)])
+        kinds = ((-9e9, "f4"), (0, "i4"), (9e9, "f4"), (0, "i4"), (0, "f4"), (0, "i4"))
+        out = Maxima(norms, *(np.full(size[1:], value, dtype) for value, dtype in kinds))
+        engine.pose_maxima(spectra, PoseKernels(kernels, np.array([0, 1, 0]), bounds, 7), transforms, out)
+        results.append(out)
+    expected, found = results
+    for name in ("high", "low", "squares"):
+        known = expected.numbers > 0
+        scale = np.abs(getattr(expected, name)[known]).max()
+        np.testing.assert_allclose(
+            getattr(found, name)[known], getattr(expected, name)[known], atol=1e-5 * scale
+        )
+    for name in ("pose", "low_pose", "numbers"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert set(np.unique(expected.pose[:20])) == {0, 7, 8}
+    windows = [np.lib.stride_tricks.sliding_window_view(tile, WINDOW) for tile in tiles]
+    direct = sum((w * copies[0, c]).sum(axis=(2, 3)) for c, w in enumerate(windows)) * 0.5
+    only_first = (expected.numbers == 1) & (np.arange(size[2]) < 30)
+    np.testing.assert_allclose(
+        expected.high[only_first], direct[only_first], rtol=1e-3, atol=1e-4 * np.abs(direct).max()
+    )
+
+
+def fit_case(*, masked, flip):
+    """Return windows of a template in a pose, and where to start."""
+    rng = np.random.default_rng(5)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(2, 19, 15)), (0, 1.5, 1.5)) * 100
+    coefficients = np.stack(
+        [np.pad(ndimage.spline_filter(t, 3, mode="mirror"), 2, mode="reflect") for t in smooth]
+    )
+    inverse, middle = Pose(25, 1.1, flip).inverse, np.array([9.0, 7.0])
+    offset = middle - inverse @ np.array([14.3, 15.2])
+    window = np.stack([ndimage.affine_transform(t, inverse, offset, (31, 30), order=3) for t in smooth])
+    window += rng.normal(0, 2, window.shape)
+    weights = rng.uniform(0.5, 1, smooth.shape) if masked else np.zeros((0, 0, 0))
+    valid = rng.random((31, 30)) > 0.1 if masked else np.zeros(0, bool)
+    template = FitTemplate(coefficients, weights, (9.0, 7.0), -1.0 if flip else 1.0, 12.1)
+    start = np.array([14.7, 14.9, np.radians(23), 0.05])
+    return window, valid, template, start
+
+
+@pytest.mark.parametrize("joint", [0.0, 1.0])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("flip", [False, True])
+def test_fit_poses_finds_the_same_pose(flip, masked, joint):
+    window, valid, template, start = fit_case(masked=masked, flip=flip)
+    windows = FitWindows(
+        np.concatenate([window.ravel()] * 2), np.tile(valid.ravel(), 2), np.array([window.shape] * 2)
+    )
+    starts, free = np.stack([start, start + np.array([0.2, 0.1, 0, 0])]), np.array([True, True, True, True])
+    expected, found = (
+        engine.fit_poses(windows, template, starts, free, (1e-4, 1.5, 20.0, 1.0, joint)) for engine in ENGINES
+    )
+    np.testing.assert_allclose(found.poses, expected.poses, atol=1e-7)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-9)
+    np.testing.assert_allclose(found.products, expected.products, rtol=1e-7, atol=1e-5)
+    np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-7, atol=1e-5)
+    np.testing.assert_array_equal(found.passes, expected.passes)
+    np.testing.assert_allclose(expected.poses[0], [14.3, 15.2, np.radians(25), np.log(1.1)], atol=0.05)
+    assert expected.scores.min() > 0.9
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_cluster_products_are_the_same(masked):
+    window, valid, template, start = fit_case(masked=masked, flip=False)
+    valid = valid.reshape(window.shape[1:] if masked else (0, 0))
+    expected, found = (
+        engine.cluster_products(window, valid, template, start, 0.9, np.array([1.0, -2.0]), 5)
+        for engine in ENGINES
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert (np.diag(expected) > 0).all()

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array
+from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.null.certificate import leaves_noise, leaves_rounding
 from tmatch._detection.null.noise import noise_levels
@@ -22,9 +22,10 @@ from tmatch._detection.null.residual import (
 )
 from tmatch._detection.null.tails import MAX_SCORE, logs_of
 from tmatch._detection.peaks import better_near
-from tmatch._results.boxes import Box, iou
+from tmatch._results.boxes import Box
 from tmatch._results.decisions import CandidateDecision, Position, Reason
-from tmatch._results.matches import Kind, Match, better_overlapping
+from tmatch._results.matches import Kind, Match, better_overlapping, overlap_of
+from tmatch._results.poses import Outline
 from tmatch._scoring.search import Search
 
 _SAME_OVERLAP = 0.3  # of boxes of one template in two stages that are the same match, whatever may overlap
@@ -51,7 +52,21 @@ class TemplateCandidates:
     @cached_property
     def boxes(self) -> list[Box]:
         """The windows of the candidates."""
-        return [self.search.box_at(position) for position in self.peaks.positions.tolist()]
+        return self.peak_boxes(self.peaks.positions)
+
+    @property
+    def outlines(self) -> Sequence[Outline | None]:
+        """The outlines of candidates that are turned, which their boxes bound; None for others."""
+        return [None] * len(self.boxes)
+
+    @property
+    def places(self) -> Positions:
+        """Where candidates are, in pixels of the score map as large as those of the image."""
+        return self.peaks.positions
+
+    def peak_boxes(self, positions: Positions) -> list[Box]:
+        """Return the windows at some positions of the score map."""
+        return [self.search.box_at(position) for position in positions.tolist()]
 
     @cached_property
     def comparable(self) -> Search:
@@ -122,7 +137,17 @@ class TemplateCandidates:
         return [*map(float, expected)]
 
     def matches(self) -> list[Match]:
-        """Make a match of each candidate."""
+        """Make a match of each candidate, in the pose of the template."""
+        posed = self.search.posed
+        if posed is None:
+            return self._upright_matches()
+        (angle, scale, flip), shape = astuple(posed.pose), posed.shape
+        return [
+            replace(match, angle=angle, scale=scale, flip=flip, template_shape=shape)
+            for match in self._upright_matches()
+        ]
+
+    def _upright_matches(self) -> list[Match]:
         boxes, scores = self.boxes, self.peaks.scores.tolist()
         expected = self.false_alarms()
         if expected is None or self.peaks.null is None:
@@ -158,6 +183,7 @@ class _Records:
     def __init__(self, found: Sequence[TemplateCandidates], criterion: Criterion) -> None:
         self.found, self.criterion = found, criterion
         self.boxes = [box for each in found for box in each.boxes]
+        self.outlines = [outline for each in found for outline in each.outlines]
         self.scores = [score for each in found for score in each.peaks.scores.tolist()]
         self.labels = [each.label for each in found for _ in each.peaks.positions]
         self.rules: list[Reason] = ["reported"] * len(self.boxes)
@@ -170,6 +196,10 @@ class _Records:
     def remaining(self, part: Iterable[int] | None = None) -> list[int]:
         """Return the candidates that no rule has removed yet."""
         return [i for i in (range(len(self.rules)) if part is None else part) if self.rules[i] == "reported"]
+
+    def overlap(self, i: int, j: int) -> float:
+        """Compute how much two candidates overlap."""
+        return overlap_of(self.boxes[i], self.boxes[j], self.outlines[i], self.outlines[j])
 
     def remove(self, which: Iterable[int], rule: Reason) -> None:
         """Remove candidates by a rule."""
@@ -201,8 +231,9 @@ class _Records:
                     box=match.box, reported=rule == "reported", rule=rule, score=match.score,
                     filtered_score=None if filtered is None else float(filtered[k]), prefilter=each.prefilter,
                     number=self.numbers.get(i), false_alarms=match.false_alarms, removed_by=by,
-                    iou=iou(match.box, by.box) if by is not None and rule == "overlap" else None,
+                    iou=self.overlap(i, self.better[i]) if by is not None and rule == "overlap" else None,
                     label=match.label, second_best=match.second_best, kind=kind, expected_score=expected,
+                    posed=match if match.template_shape else None,
                 )  # fmt: skip
                 records.append(record)
         return records
@@ -267,8 +298,8 @@ def _check_distance(records: _Records) -> None:
     """Remove candidates too near to a better one of the same template."""
     for each, part in zip(records.found, records.parts, strict=True):
         remaining = records.remaining(part)
-        peaks = each.peaks.select(np.array(remaining, np.intp) - part.start)
-        better = better_near(peaks.positions, peaks.scores, records.criterion.min_distance)
+        which = np.array(remaining, np.intp) - part.start
+        better = better_near(each.places[which], each.peaks.scores[which], records.criterion.min_distance)
         near = np.flatnonzero(better >= 0)
         records.better |= {remaining[i]: remaining[better[i]] for i in near.tolist()}
         records.remove((remaining[i] for i in near.tolist()), "distance")
@@ -290,13 +321,10 @@ def _check_stages(records: _Records) -> None:
     for (one, first), (other, second) in itertools.combinations(
         zip(records.found, records.parts, strict=True), 2
     ):
-        if one.label != other.label:
+        if one.label != other.label or one.prefilter == other.prefilter:
             continue
         for i, j in itertools.product(records.remaining(first), records.remaining(second)):
-            if (
-                "reported" == records.rules[i] == records.rules[j]
-                and iou(records.boxes[i], records.boxes[j]) > limit
-            ):
+            if "reported" == records.rules[i] == records.rules[j] and records.overlap(i, j) > limit:
                 better, worse = (i, j) if expected[i] <= expected[j] else (j, i)
                 records.better[worse] = better
                 records.remove([worse], "overlap")
@@ -310,7 +338,8 @@ def _check_overlap_between(records: _Records) -> None:
 
 def _remove_overlapping(records: _Records, ordered: Sequence[int]) -> None:
     boxes = [records.boxes[i] for i in ordered]
-    better = zip(ordered, better_overlapping(boxes, records.criterion.max_overlap), strict=True)
+    outlines = [records.outlines[i] for i in ordered]
+    better = zip(ordered, better_overlapping(boxes, records.criterion.max_overlap, outlines), strict=True)
     overlapping = {i: ordered[other] for i, other in better if other is not None}
     records.better |= overlapping
     records.remove(overlapping, "overlap")

@@ -84,6 +84,10 @@ class NullDistribution:
             return rounded
         return _round(rounded * n_tests)
 
+    def expected(self, positions: Positions, scores: Array) -> NDArray[np.float64]:
+        """Compute the expected number of false alarms by the tail alone, not rounded."""
+        return np.asarray(self.tail.expect(self._evidence(positions, scores)))
+
     @property
     def has_copies(self) -> bool:
         """Whether some peaks are certified copies."""

@@ -51,7 +51,7 @@ def best_besides(found: Sequence[TemplateCandidates], decisions: Sequence[Candid
 def _others(found: TemplateCandidates) -> Iterator[tuple[float, Box]]:
     null = found.peaks.null
     if null is not None:
-        boxes = map(found.search.box_at, null.others.positions.tolist())
+        boxes = found.peak_boxes(null.others.positions)
         yield from zip(null.others.scores.tolist(), boxes, strict=True)
 
 
@@ -65,8 +65,8 @@ def _peaks_apart(
     others = null.others
     near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS))
     expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
-    for i, number in zip(near.tolist(), expected.tolist(), strict=True):
-        box = found.search.box_at(others.positions[i].tolist())
+    boxes = found.peak_boxes(others.positions[near])
+    for i, number, box in zip(near.tolist(), expected.tolist(), boxes, strict=True):
         if allowed < number <= _NEAR and not _overlaps(box, reported, criterion):
             score, filtered = float(others.scores[i]), found.prefilter != "none"
             yield CandidateDecision(

@@ -40,6 +40,9 @@ class Transforms(Hashable, Protocol):
     def kernel_spectrum(self, kernel: Array) -> Array:
         """Return the conjugated spectrum of a kernel, which `correlate` multiplies by spectra of tiles."""
 
+    def kernel_spectra(self, kernels: Array) -> Array:
+        """Return the conjugated spectra of some kernels of one shape, along a first axis."""
+
     def correlate(
         self, pairs: Iterable[tuple[Array, Array]], *, is_complex: bool = False, overwrite: bool = False
     ) -> Array:
@@ -84,6 +87,70 @@ class ResidualTemplate(NamedTuple):
     lines: Array
     products: Array
     blocks: Array  # shapes of blocks
+
+
+class FitTemplate(NamedTuple):
+    """A template for fits: spline coefficients with a rim of two, channels first, and what goes with them.
+
+    `weights` is empty if all pixels count equally. `centre` is the middle in pixels of these arrays, `spin` is -1 for a
+    mirrored template, `radius` the distance of the corners from the middle.
+    """
+
+    coefficients: Array
+    weights: Array
+    centre: tuple[float, float]
+    spin: float
+    radius: float
+
+
+class FitWindows(NamedTuple):
+    """Windows of an image to which poses are fitted: one after the other, each (channels, rows, columns).
+
+    `valid` says which pixels count, (rows, columns) of each window; it is empty if all do.
+    """
+
+    pixels: Array
+    valid: Array
+    shapes: Array  # (windows, 3)
+
+
+class FitResults(NamedTuple):
+    """Fitted poses (row, column, radians, logarithm of the scale) and their scores.
+
+    `sums` are those of the pixels compared, for each channel, and `products` those of all without means; see
+    `least_squares`.
+    """
+
+    poses: Array
+    scores: Array
+    sums: Array
+    products: Array
+    passes: Array
+
+
+class PoseKernels(NamedTuple):
+    """Spectra of the copies of a template in many poses, one array for each channel.
+
+    `masks` is for each pose the number of its mask, `bounds` the positions where it lies inside the image: first and
+    end row, first and end column. `first` is the number of the first pose.
+    """
+
+    spectra: tuple[Array, ...]
+    masks: Array
+    bounds: Array
+    first: int
+
+
+class Maxima(NamedTuple):
+    """The best and the worst score over poses at each position, and which poses have them; sums of squares, numbers."""
+
+    inverse_norms: Array  # one plane for each mask
+    high: Array
+    pose: Array
+    low: Array
+    low_pose: Array
+    squares: Array
+    numbers: Array
 
 
 class Engine(Protocol):
@@ -277,3 +344,56 @@ class Engine(Protocol):
         by which heights may be above the expected ones, and the slack added. A minimum has the footprint of a peak with
         the signs exchanged.
         """
+
+    # --- poses ------------------------------------------------------------------------------------
+
+    def block_means(self, channel: Array, factor: int) -> Array:
+        """Average whole blocks of ``factor x factor`` pixels, in single precision."""
+
+    def turned(
+        self,
+        values: Array,
+        weights: Array,
+        inverse: Array,
+        centre: tuple[float, float],
+        side: int,
+        points: int,
+    ) -> Array:
+        """Draw a template in another pose about the middle of a square of `side` pixels.
+
+        Each pixel is the mean of ``points x points`` points, interpolated linearly. `inverse` takes offsets in the
+        square to offsets from `centre` in the template. The weights are the last plane of the result; they are 0 where
+        a pixel is not wholly inside the template.
+        """
+
+    def pose_maxima(
+        self, spectra: tuple[Array, ...], kernels: PoseKernels, transforms: Any, out: Maxima
+    ) -> None:
+        """Correlate a tile with many kernels; keep the best and the worst score at each position."""
+
+    def fit_poses(
+        self,
+        windows: FitWindows,
+        template: FitTemplate,
+        starts: Array,
+        free: Array,
+        options: tuple[float, ...],
+    ) -> FitResults:
+        """Fit the pose of a template to windows of an image, by steps of Gauss and Newton.
+
+        `starts` are poses in pixels of the windows; `free` says what is fitted. `options` are the distance
+        in pixels below which a step is the last, the longest step, the number of passes, the distance of the rows and
+        columns that are compared, and whether channels have one mean.
+        """
+
+    def cluster_products(
+        self,
+        window: Array,
+        valid: Array,
+        template: FitTemplate,
+        pose: Array,
+        gain: float,
+        offsets: Array,
+        side: int,
+    ) -> Array:
+        """Add up the products of the sums over blocks of `side` pixels of derivatives times residuals."""

@@ -97,13 +97,13 @@ def _rotate(template: Array, mask: Array | None, pose: Pose) -> tuple[Array, Arr
     inside = (np.abs(offsets @ pose.inverse.T) <= sides / 2).all(axis=-1)
     if mask is None:
         return _as_pixels(_sample(template, pose, centres, shape), template.dtype), inside
-    pixels = _sample(_fill(template, mask), pose, centres, shape)
+    pixels = _sample(filled(template, mask), pose, centres, shape)
     weights = np.clip(_sample(mask, pose, centres, shape), 0, mask.max())
     weights *= inside.reshape(inside.shape + (1,) * (mask.ndim - 2))
     return _as_pixels(pixels, template.dtype), _as_mask(weights, mask)
 
 
-def _fill(template: Array, mask: Array) -> Array:
+def filled(template: Array, mask: Array) -> Array:
     """Replace pixels that do not count by the nearest that do, so that they do not spread."""
     from scipy import ndimage  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
 """What was decided about a position, and by which rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tmatch._arrays.options import Prefilter
@@ -104,14 +104,19 @@ class CandidateDecision(Decision):
         Which template, when there are several.
     second_best : float or None
         As in `Match`.
+    posed : Match or None
+        The candidate in its pose, before its kind was found.
     """
 
     label: str = ""
     second_best: float | None = None
+    posed: Match | None = None
 
     @property
     def match(self) -> Match:
         """The candidate as a match."""
+        if self.posed is not None:
+            return replace(self.posed, kind=self.kind, expected_score=self.expected_score)
         return Match(
             self.box,
             self.score or 0.0,

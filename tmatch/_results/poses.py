@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,13 @@ class Pose:
         cosine, sine = _cosine_and_sine(self.angle)
         matrix = np.array([[cosine, sine], [-sine, cosine]]) / self.scale
         return matrix * [[1], [-1]] if self.flip else matrix
+
+
+class PosedShape(NamedTuple):
+    """A pose, and the shape of the template that lies in it."""
+
+    pose: Pose
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tmatch._arrays.options import Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._results.boxes import Box
+from tmatch._results.poses import PosedShape
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.image import PreparedImage, find_offset, without_offset
 from tmatch._scoring.metrics import MetricInfo
@@ -54,6 +55,8 @@ class Search:
         What was made of the image alone.
     unfiltered : Search or None
         The search before image and template were filtered; None if they were not.
+    posed : PosedShape or None
+        The pose of which the template is an exact copy; None if none was asked for.
     limit : int or None
         The largest magnitude of the pixels, of filtered ones; None if only their dtype is known.
     """
@@ -72,6 +75,7 @@ class Search:
     cache: Cache
     image_cache: Cache
     unfiltered: "Search | None" = None
+    posed: PosedShape | None = None
     limit: int | None = None
 
     @property
@@ -149,6 +153,7 @@ def pair(image: PreparedImage, template: PreparedTemplate) -> Search:
         joint=template.joint,
         single=options.precision == "single",
         cache=template.cache,
+        posed=template.posed,
         image_cache=image.cache if channels is image.channels else Cache(),
     )
 

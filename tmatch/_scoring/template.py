@@ -12,6 +12,7 @@ from tmatch._arrays.channels import check_channels, split_channels, with_channel
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
+from tmatch._results.poses import PosedShape
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.image import held_by_floats, largest_value
 from tmatch._scoring.metrics import ScoringOptions
@@ -24,7 +25,8 @@ _ROUNDING = 1e-9  # an overlap this much below the minimum is still enough
 class PreparedTemplate:
     """The channels of a template, 0 where a pixel has no weight, and the weights of their pixels.
 
-    Channels are gradient directions where the metric compares these; `n_channels` counts those of the array.
+    Channels are gradient directions where the metric compares these; `n_channels` counts those of the array. `posed` is
+    the pose that it is an exact copy in; None if none was asked for.
     """
 
     options: ScoringOptions
@@ -32,6 +34,7 @@ class PreparedTemplate:
     weights: list[Array]
     n_channels: int
     label: str = ""
+    posed: PosedShape | None = None
     cache: Cache = field(default_factory=Cache)
 
     @property

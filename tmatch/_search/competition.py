@@ -29,10 +29,10 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
     )
     ordered = [boxes[template][number] for *_, template, number in flat]
     explained: list[list[int]] = [[] for _ in found]
-    for (*_, label, template, number), by in zip(
+    for (*_, template, number), by in zip(
         flat, better_overlapping(ordered, criterion.max_overlap), strict=True
     ):
-        if by is not None and flat[by][2] != label:
+        if by is not None and flat[by][3] != template:
             explained[template].append(number)
     return [_without(each, numbers) for each, numbers in zip(found, explained, strict=True)]
 

@@ -1,11 +1,14 @@
 """Locate templates in one image."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Unpack, cast
 
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.validation import check_options
+from tmatch._poses.options import Angles, Scales, SearchName
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Scoring
 from tmatch._search.matcher import Matcher
@@ -25,6 +28,11 @@ def locate(
     prefilter: Prefilter = "auto",
     copies_only: bool = False,
     masks: Labelled | None = None,
+    angles: Angles = None,
+    scales: Scales = None,
+    flips: bool = False,
+    search: SearchName = "auto",
+    subpixel: bool = False,
     **scoring: Unpack[Scoring],
 ) -> list[Match]:
     """Find every position in an image that matches a template.
@@ -58,6 +66,20 @@ def locate(
         Report only matches of the kind "copy", see `Match`: not what is similar.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
+    angles : None, "all", tuple of 2 floats or list of floats
+        Angles by which the template may be rotated, in degrees, counter-clockwise as seen on the screen. None: not at
+        all. "all"; a tuple is a range with both ends, which may pass 180 degrees, as (170, 190); a list holds just
+        these angles. Images must have two axes, besides channels.
+    scales : None, tuple of 2 floats or list of floats
+        Size in the image divided by that of the template, from 1/16 to 16: None for 1, a range, or just these.
+    flips : bool
+        Search for the mirrored template as well: left and right exchanged, then rotated.
+    search : {"auto", "exhaustive", "certified"}
+        How ranges of poses are searched. "auto": in a smaller image first, as far as the template can be told from
+        others there. "exhaustive": in every pose at full size. "certified": proved to find what reaches the
+        `threshold`, which must be at least 0.7.
+    subpixel : bool
+        Refine the places of upright matches, too, to a part of a pixel. In ranges of poses all are refined.
     **scoring
         How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
         `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
@@ -98,7 +120,8 @@ def locate(
     >>> match.box.start, match.score, match.label, match.false_alarms < 1e-9
     ((20, 40), 1.0, 'patch', True)
     """
-    matcher, image_options = make_matcher(templates, masks, scoring)
+    poses = {"angles": angles, "scales": scales, "flips": flips, "search": search, "subpixel": subpixel}
+    matcher, image_options = make_matcher(templates, masks, scoring, poses)
     return matcher.locate(
         image, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         min_distance=min_distance, prefilter=prefilter, copies_only=copies_only, **image_options,
@@ -111,13 +134,18 @@ def best_match(
     /,
     *,
     masks: Labelled | None = None,
+    angles: Angles = None,
+    scales: Scales = None,
+    flips: bool = False,
+    search: SearchName = "auto",
+    subpixel: bool = False,
     **scoring: Unpack[Scoring],
 ) -> Match:
     """Find the position with the highest score, however low it is.
 
     Parameters
     ----------
-    image, templates, masks, **scoring
+    image, templates, masks, angles, scales, flips, search, subpixel, **scoring
         As in `locate`.
 
     Returns
@@ -137,16 +165,20 @@ def best_match(
     >>> tmatch.best_match([[0, 1, 0, 0], [5, 9, 0, 3]], [[1, 2]]).box.start
     (0, 0)
     """
-    matcher, image_options = make_matcher(templates, masks, scoring)
+    poses = {"angles": angles, "scales": scales, "flips": flips, "search": search, "subpixel": subpixel}
+    matcher, image_options = make_matcher(templates, masks, scoring, poses)
     return matcher.best(image, **image_options)
 
 
 def make_matcher(
-    templates: Labelled, masks: Labelled | None, scoring: Scoring
+    templates: Labelled,
+    masks: Labelled | None,
+    scoring: Scoring,
+    poses: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Matcher, dict[str, Any]]:
     """Make a matcher, and return the options that go with the image."""
     check_options(scoring, Scoring.__annotations__)
     options = cast("dict[str, Any]", dict(scoring))
     of_image = ("image_mask", "workers", "progress")
     image_options: dict[str, Any] = {name: options.pop(name) for name in of_image if name in options}
-    return Matcher(templates, masks=masks, **options), image_options
+    return Matcher(templates, masks=masks, **poses, **options), image_options

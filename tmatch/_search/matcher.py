@@ -1,6 +1,7 @@
 """Matcher: templates prepared once, for any number of images."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Unpack
 
 from numpy.typing import ArrayLike
@@ -10,7 +11,10 @@ from tmatch._arrays.options import Prefilter
 from tmatch._arrays.validation import check_options
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import ProgressCallback, Resources
+from tmatch._poses.exact import exact_copies
+from tmatch._poses.options import LEAST_CERTIFIED, Angles, PoseOptions, Scales, SearchName
 from tmatch._results.matches import Match
+from tmatch._results.poses import PosedShape
 from tmatch._scoring.image import prepare_image
 from tmatch._scoring.maps import Preparing, Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
@@ -32,6 +36,8 @@ class Matcher:
         The array to find, or several with a label each. They are copied.
     masks : array of bool or of weights, mapping of str to such arrays, or None
         The template's mask, see `match_template`; with several templates those of some or all, by label.
+    angles, scales, flips, search, subpixel
+        The poses that are searched, and how, as in `locate`.
     **preparing
         How similarity is measured: `metric`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
         `channel_means`, `precision` as in `match_template`. `precision` is that of score maps.
@@ -61,17 +67,31 @@ class Matcher:
 
     @own_errstate
     def __init__(
-        self, templates: Labelled, /, *, masks: Labelled | None = None, **preparing: Unpack[Preparing]
+        self,
+        templates: Labelled,
+        /,
+        *,
+        masks: Labelled | None = None,
+        angles: Angles = None,
+        scales: Scales = None,
+        flips: bool = False,
+        search: SearchName = "auto",
+        subpixel: bool = False,
+        **preparing: Unpack[Preparing],
     ) -> None:
         check_options(preparing, Preparing.__annotations__)
+        self._poses = PoseOptions.of(angles, scales, flips, search, subpixel)
         named = by_label(templates)
         named_masks = {} if masks is None else by_label(masks, "masks", named)
         self._single = not isinstance(templates, Mapping)
         self._options = ScoringOptions(**preparing)
         self._metric = self._options.metric
         self._prepared: list[PreparedTemplate] = [
-            call_with_label(label, _prepare, template, named_masks.get(label), self._options, label)
+            prepared
             for label, template in named.items()
+            for prepared in call_with_label(
+                label, _prepare, template, named_masks.get(label), self._options, label, self._poses
+            )
         ]
 
     def __repr__(self) -> str:
@@ -111,6 +131,9 @@ class Matcher:
         >>> tmatch.Matcher([1, 2]).score([0, 0, 0, 1, 3])
         array([0., 0., 1., 1.])
         """
+        if not self._poses.upright:
+            msg = "this matcher has poses, and a score map is of one; make a matcher without angles, scales and flips"
+            raise ValueError(msg)
         maps = scores_of(self._searches(image, image_mask), Resources.of(workers, progress))
         return maps[0] if self._single else {p.label: m for p, m in zip(self._prepared, maps, strict=True)}
 
@@ -162,8 +185,9 @@ class Matcher:
             self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
             max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
         )  # fmt: skip
+        check_poses(self._poses, criterion)
         searches = self._searches(image, image_mask)
-        return search(searches, criterion, Resources.of(workers, progress)).matches
+        return search(searches, criterion, Resources.of(workers, progress), poses=self._poses).matches
 
     @own_errstate
     def best(
@@ -198,7 +222,7 @@ class Matcher:
         >>> tmatch.Matcher([[1, 2]]).best([[0, 1, 0, 0], [5, 9, 0, 3]]).box.start
         (0, 0)
         """
-        return best_of(self._searches(image, image_mask), Resources.of(workers, progress))
+        return best_of(self._searches(image, image_mask), Resources.of(workers, progress), self._poses)
 
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
         """Pair an image with each template."""
@@ -211,14 +235,68 @@ def searches_of(matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None
     return matcher._searches(image, image_mask)  # noqa: SLF001
 
 
+def poses_of(matcher: Matcher) -> PoseOptions:
+    """Return the poses that a matcher searches for."""
+    return matcher._poses  # noqa: SLF001
+
+
+def check_poses(poses: PoseOptions, criterion: Criterion) -> None:
+    """Check that a search over poses can be decided so."""
+    if not poses.exact and criterion.prefilter not in ("auto", "none"):
+        msg = (
+            f'`prefilter` is "{criterion.prefilter}", which is for upright templates and exact copies of them; '
+            "leave it out where templates are rotated or resized by other than right angles and whole numbers"
+        )
+        raise ValueError(msg)
+    if poses.search == "certified" and not (criterion.threshold or 0) >= LEAST_CERTIFIED:
+        least = f"at least {LEAST_CERTIFIED:g}"
+        msg = f'`search` is "certified", which needs a `threshold` of {least}: with a lower one, little is ruled out'
+        raise ValueError(msg)
+
+
 def _describe(template: PreparedTemplate) -> str:
     channels = "" if template.options.channel_axis is None else f" with {template.n_channels} channels"
     return f"{template.label or 'template'} {template.shape}{channels}"
 
 
 def _prepare(
-    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str
-) -> PreparedTemplate:
-    """Prepare a copy of a template."""
-    copied_mask = None if mask is None else checked_copy("mask", mask)
-    return prepare_template(checked_copy("template", template), copied_mask, options, label)
+    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str, poses: PoseOptions
+) -> list[PreparedTemplate]:
+    """Prepare a copy of a template, or all copies in poses that are exact."""
+    copied, copied_mask = (
+        checked_copy("template", template),
+        None if mask is None else checked_copy("mask", mask),
+    )
+    prepared = prepare_template(copied, copied_mask, options, label)
+    if not poses.upright or poses.subpixel:
+        _check_dimensions(prepared, poses)
+    if poses.upright or not poses.exact:
+        return [prepared]
+    shape = prepared.shape
+    return [
+        replace(prepare_template(turned, turned_mask, options, label), posed=PosedShape(pose, shape))
+        for pose, turned, turned_mask in exact_copies(copied, copied_mask, poses, options.channel_axis)
+    ]
+
+
+def _check_dimensions(template: PreparedTemplate, poses: PoseOptions) -> None:
+    """Check that a template can be searched for in poses."""
+    if len(template.shape) != 2:
+        axes = "axis" if len(template.shape) == 1 else "axes"
+        msg = (
+            f"`template` has {len(template.shape)} {axes} without channels; poses and sub-pixel places are for images, "
+            "which have 2: leave angles, scales, flips and subpixel out"
+        )
+        raise ValueError(msg)
+    if poses.exact and not poses.subpixel:
+        return
+    options = template.options
+    if options.metric != "zncc":
+        msg = (
+            f'`metric` is "{options.metric}"; poses that need interpolation, and sub-pixel places, are fitted by '
+            '"zncc": use that, or right angles and whole-number scales'
+        )
+        raise ValueError(msg)
+    if options.output != "valid":
+        msg = f'`output` is "{options.output}"; in poses the template must lie inside the image: use "valid"'
+        raise ValueError(msg)

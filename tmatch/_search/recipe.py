@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from tmatch._detection.candidates import best_in_map, find_best
@@ -12,14 +13,18 @@ from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.near_misses import best_besides, is_open, near_misses
 from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
+from tmatch._poses.options import PoseOptions
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
 from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
+from tmatch._search.posed import best_posed, search_poses
 from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
+from tmatch._search.subpixel import refine_places
 
 Keep = Literal["candidates", "maps", "peaks"]
+UPRIGHT = PoseOptions()
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,18 @@ class SearchResult:
     stages: list[StageResult]
     maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
     criterion: Criterion
+    poses: PoseOptions = field(default_factory=PoseOptions)
 
     @property
     def decisions(self) -> list[CandidateDecision]:
         """The decisions on the candidates of all stages."""
         return [decision for stage in self.stages for decision in stage.decisions]
 
-    @property
+    @cached_property
     def matches(self) -> list[Match]:
-        """The matches, best first."""
-        return sorted((each.match for each in self.decisions if each.reported), key=order_of)
+        """The matches, best first; with sub-pixel places if these were asked for."""
+        matches = sorted((each.match for each in self.decisions if each.reported), key=order_of)
+        return refine_places(matches, self.searches) if self.poses.subpixel and self.poses.exact else matches
 
     @property
     def near_misses(self) -> list[CandidateDecision]:
@@ -57,19 +64,30 @@ class SearchResult:
 
     def best(self, resources: Resources) -> Match:
         """Find the best position: in the maps if they were kept, otherwise by scoring once more."""
+        if not self.poses.exact:
+            return best_posed(self._found)
         maps = [best_in_map(made) for made in self.maps]
         peaks = maps or find_best(self.searches, resources)
         return _best_of(self.searches, peaks, self.stages[0].stage.n_tests)
 
 
 def search(
-    searches: list[Search], criterion: Criterion, resources: Resources, *, keep: Keep = "candidates"
+    searches: list[Search],
+    criterion: Criterion,
+    resources: Resources,
+    *,
+    keep: Keep = "candidates",
+    poses: PoseOptions = UPRIGHT,
 ) -> SearchResult:
     """Search one image for templates.
 
     With `keep` "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
-    decides on all peaks of the maps, "maps" and "candidates" only on those that the criterion may accept.
+    decides on all peaks of the maps, "maps" and "candidates" only on those that the criterion may accept. Searches over
+    `poses` that are not exact make no maps of scores.
     """
+    if not poses.exact:
+        only = search_poses(searches, poses, criterion, resources)
+        return SearchResult(searches, [only], [], criterion, poses)
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
     parts = resources.split(len(stages) + unscored)
@@ -97,20 +115,22 @@ def search(
             break
     if len(results) < len(stages):
         resources.progress.finish()
-    return SearchResult(searches, results, maps, criterion)
+    return SearchResult(searches, results, maps, criterion, poses)
 
 
-def best_of(searches: Sequence[Search], resources: Resources) -> Match:
+def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = UPRIGHT) -> Match:
     """Find the best position of all templates, with its false alarms in a search by default."""
     name = searches[0].metric.name
+    if not poses.exact:
+        return search(searches, Criterion.of(name), resources, poses=poses).best(resources)
     n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
-    return _best_of(searches, find_best(searches, resources), n_stages)
+    best = _best_of(searches, find_best(searches, resources), n_stages)
+    return refine_places([best], searches)[0] if poses.subpixel else best
 
 
 def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates], n_stages: int) -> Match:
     n_tests = len(searches) * n_stages
     found = [TemplateCandidates(*each, n_tests) for each in zip(searches, peaks, strict=True)]
-    best = min((match for each in found for match in each.matches()), key=order_of)
-    one = next(each for each in found if best.label == each.label)
-    [(kind, expected)] = one.compare([one.boxes.index(best.box)])
+    best, one = min(((each.matches()[0], each) for each in found), key=lambda pair: order_of(pair[0]))
+    [(kind, expected)] = one.compare([0])
     return replace(best, kind=kind, expected_score=expected)

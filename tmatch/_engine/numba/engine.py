@@ -3,7 +3,9 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
+from tmatch._engine.numba.fitting import cluster_products, fit_poses
 from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
+from tmatch._engine.numba.poses import block_means, pose_maxima, turned
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
 from tmatch._engine.numba.summaries import candidates, ring_sums, summarise, with_neighbours
 from tmatch._engine.numba.taps import plan_taps, tap_passes
@@ -21,9 +23,12 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "block_means",
     "candidates",
+    "cluster_products",
     "direct_products",
     "explained_by_stronger",
+    "fit_poses",
     "inverse_norms",
     "invert",
     "load",
@@ -31,6 +36,7 @@ __all__ = [
     "moments",
     "place",
     "plan_taps",
+    "pose_maxima",
     "residual_sums",
     "ring_sums",
     "round_moments",
@@ -41,6 +47,7 @@ __all__ = [
     "summarise",
     "tap_passes",
     "transforms",
+    "turned",
     "window_variances",
     "with_neighbours",
 ]

@@ -278,22 +278,71 @@ def correlate(
     tile: Array,
 ) -> None:
     """Multiply spectra by those of kernels, add the products, and transform back. `block` is scratch memory."""
-    height, pitch = tile.shape
     blocks, _, width, lanes = spectra[0].shape
-    half, gap = width // 2, width * lanes
-    flat = tile.ravel()
     for i in range(blocks):
         for number in range(len(spectra)):
-            spectrum, kernel = spectra[number][i].ravel(), kernels[number][i].ravel()
-            if number == 0:
-                for at in range(0, gap, lanes):
-                    _set_product(spectrum, kernel, scale, at, gap, block)
-            else:
-                for at in range(0, gap, lanes):
-                    _add_product(spectrum, kernel, scale, at, gap, block)
-        _transform_back(block, 0, gap, lanes, width, radices_across, roots_across)
-        for x in range(0, half, lanes):
-            _join(flat, rows, i * lanes, x, half, pitch, gap, block)
+            _multiply(
+                number, spectra[number][i].ravel(), kernels[number][i].ravel(), scale, width, lanes, block
+            )
+        _rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
+    _columns_back(width, lanes, radices, roots, tile)
+
+
+@compiled
+def correlate_nth(
+    n: int,
+    spectra: tuple[Array, ...],
+    kernels: tuple[Array, ...],
+    scale: float,
+    radices: Array,
+    roots: Array,
+    rows: Array,
+    radices_across: Array,
+    roots_across: Array,
+    block: Array,
+    tile: Array,
+) -> None:
+    """Do the same with the n-th kernel of each channel's."""
+    blocks, _, width, lanes = spectra[0].shape
+    for i in range(blocks):
+        for number in range(len(spectra)):
+            kernel = kernels[number][n, i].ravel()
+            _multiply(number, spectra[number][i].ravel(), kernel, scale, width, lanes, block)
+        _rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
+    _columns_back(width, lanes, radices, roots, tile)
+
+
+@inline
+def _multiply(
+    number: int, spectrum: Array, kernel: Array, scale: float, width: int, lanes: int, block: Array
+) -> None:
+    """Multiply a block of a spectrum by one of a kernel; set the product for the first channel, or add it."""
+    gap = width * lanes
+    if number == 0:
+        for at in range(0, gap, lanes):
+            _set_product(spectrum, kernel, scale, at, gap, block)
+    else:
+        for at in range(0, gap, lanes):
+            _add_product(spectrum, kernel, scale, at, gap, block)
+
+
+@inline
+def _rows_back(
+    i: int, width: int, lanes: int, rows: Array, radices: Array, roots: Array, block: Array, tile: Array
+) -> None:
+    """Transform a block of products back along the rows, into the tile."""
+    half, gap, pitch = width // 2, width * lanes, tile.shape[1]
+    flat = tile.ravel()
+    _transform_back(block, 0, gap, lanes, width, radices, roots)
+    for x in range(0, half, lanes):
+        _join(flat, rows, i * lanes, x, half, pitch, gap, block)
+
+
+@inline
+def _columns_back(width: int, lanes: int, radices: Array, roots: Array, tile: Array) -> None:
+    """Transform a tile back along the columns."""
+    height, pitch = tile.shape
+    flat, half = tile.ravel(), width // 2
     for x in range(0, half, lanes):
         _transform_back(flat, x, half, pitch, height, radices, roots)
 
@@ -356,6 +405,15 @@ class CompiledTransforms:
         spectrum = self.transform(kernel)
         np.negative(spectrum[:, 1], out=spectrum[:, 1])
         return spectrum
+
+    def kernel_spectra(self, kernels: Array) -> Array:
+        """Return the conjugated spectra of some kernels of one shape, one after another."""
+        first = self.kernel_spectrum(kernels[0])
+        spectra = _aligned((len(kernels), *first.shape), first.dtype.type)
+        spectra[0] = first
+        for i in range(1, len(kernels)):
+            spectra[i] = self.kernel_spectrum(kernels[i])
+        return spectra
 
     def transform(self, tile: Array, *, overwrite: bool = False) -> Array:
         """Return the spectrum of a tile."""

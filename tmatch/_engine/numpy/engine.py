@@ -3,6 +3,7 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
+from tmatch._engine.numpy.poses import block_means, cluster_products, fit_poses, pose_maxima, turned
 from tmatch._engine.numpy.scoring import (
     add_masked_moments,
     inverse_norms,
@@ -23,9 +24,12 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "block_means",
     "candidates",
+    "cluster_products",
     "direct_products",
     "explained_by_stronger",
+    "fit_poses",
     "inverse_norms",
     "invert",
     "load",
@@ -33,6 +37,7 @@ __all__ = [
     "moments",
     "place",
     "plan_taps",
+    "pose_maxima",
     "residual_sums",
     "ring_sums",
     "round_moments",
@@ -43,6 +48,7 @@ __all__ = [
     "summarise",
     "tap_passes",
     "transforms",
+    "turned",
     "window_variances",
     "with_neighbours",
 ]

@@ -40,6 +40,10 @@ class SciPyTransforms:
             rows = np.asarray(fft.fftn(rows, others, axes=tuple(range(len(others)))))
         return np.asarray(np.conj(rows))
 
+    def kernel_spectra(self, kernels: Array) -> Array:
+        """Return the conjugated spectra of some kernels of one shape, one after another."""
+        return np.stack([self.kernel_spectrum(kernel) for kernel in kernels])
+
     def transform(self, tile: Array, *, overwrite: bool = False) -> Array:  # noqa: ARG002
         """Return the spectrum of a tile."""
         from scipy import fft  # noqa: PLC0415

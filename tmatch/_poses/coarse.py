@@ -1,0 +1,216 @@
+"""The best score over all poses at every position of a coarse level."""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._detection.null.summary import ScoreSummary, SummaryBuilder
+from tmatch._engine import select, threads
+from tmatch._engine.interface import Engine, Maxima, PoseKernels, Transforms
+from tmatch._engine.progress import Resources
+from tmatch._poses.levels import ImageLevels
+from tmatch._poses.plan import Copies, Plan
+from tmatch._scoring.cache import Cache
+
+_FLAT = 1e-5  # windows with a smaller share of the largest energy have no score
+_SPECTRA_BYTES = 2**26  # of copies that are held at a time
+
+
+@dataclass(frozen=True)
+class PoseMap:
+    """The best score over poses with the middle of the template on each pixel of a level, and which pose has it.
+
+    `low` are the worst scores, of the poses `low_pose`, and `squares` the means of the squared scores. `valid` is where
+    some pose has a score.
+    """
+
+    factor: int
+    high: NDArray[np.float32]
+    pose: NDArray[np.int32]
+    low: NDArray[np.float32]
+    low_pose: NDArray[np.int32]
+    squares: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+    def summary(self, window: Shape, n_poses: int) -> ScoreSummary:
+        """Summarise the map in cells: peaks of the best scores, minima of the worst; each pose counts."""
+        parts = []
+        for scores in (self.high, self.low, np.sqrt(self.squares)):
+            builder = SummaryBuilder(scores.shape, window)
+            builder.add(tuple(slice(0, n) for n in scores.shape), scores.astype(np.float64), self.valid)
+            parts.append(builder.merged())
+        high, low, squares = parts
+        return ScoreSummary(
+            high.size, high.map_shape, np.stack([high.extrema[0], low.extrema[1]]),
+            np.stack([high.places[0], low.places[1]]), squares.sums * n_poses,
+        )  # fmt: skip
+
+
+def pose_map(levels: ImageLevels, plan: Plan, cache: Cache, resources: Resources) -> PoseMap:
+    """Search all poses at the coarse level of an image."""
+    channels, share = _level(levels, plan.factor)
+    shape = channels[0].shape
+    reach = plan.side // 2
+    padded = tuple(n + 2 * reach for n in shape)
+    window = (plan.side, plan.side)
+    count = len(plan.poses)
+    engine = select.choose(20.0 * count * math.prod(padded), padded, len(channels))
+    transforms = engine.transforms(padded, window)
+    size = 4 * len(channels) * math.prod(transforms.tiling.fft_shape)
+    step = max(1, _SPECTRA_BYTES // size)
+    made = _Map(shape)
+    batches = [range(i, min(i + step, count)) for i in range(0, count, step)]
+    resources.progress.expect(len(batches) * transforms.tiling.count)
+    for batch in batches:
+        kept = cache.get(
+            ("spectra", plan.options, transforms, batch),
+            functools.partial(_Spectra, plan, batch, transforms),
+        )
+        tile = _Tiles(engine, transforms, plan, kept, (channels, share), levels.shape, made)
+        threads.run(threads.Job(tile.search, transforms.tiling, 20.0 * len(batch)), resources=resources)
+    return made.finished(plan.factor)
+
+
+def _level(levels: ImageLevels, factor: int) -> tuple[list[Array], Array | None]:
+    if factor > 1:
+        return levels.at(factor)
+    pixels, valid = levels.window(1, 0, 0, levels.shape)
+    return [*pixels.astype(np.float32)], valid.astype(np.float32) if valid.size else None
+
+
+class _Spectra:
+    """The spectra of some copies of a template, and of their masks."""
+
+    def __init__(self, plan: Plan, numbers: range, transforms: Transforms) -> None:
+        copies: Copies = plan.copies_of(numbers)
+        channels = range(copies.kernels.shape[1])
+        self.numbers, self.masks, self.which = numbers, copies.masks, copies.which
+        self.kernels = tuple(transforms.kernel_spectra(copies.kernels[:, c]) for c in channels)
+        self.of_masks = tuple(transforms.kernel_spectra(copies.masks[:, c]) for c in channels)
+        self.totals = copies.masks.sum(axis=(2, 3), dtype=np.float64)
+
+
+class _Map:
+    """The maps while they are made."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.high, self.low = np.full(shape, -2, np.float32), np.full(shape, 2, np.float32)
+        self.pose, self.low_pose = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        self.squares, self.count = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+
+    @property
+    def planes(self) -> tuple[Array, ...]:
+        """The maps in the order of `Maxima`."""
+        return self.high, self.pose, self.low, self.low_pose, self.squares, self.count
+
+    def finished(self, factor: int) -> PoseMap:
+        valid = self.count > 0
+        squares = self.squares / np.maximum(self.count, 1)
+        high, low = np.where(valid, self.high, 0), np.where(valid, self.low, 0)
+        return PoseMap(
+            factor, np.clip(high, -1, 1), self.pose, np.clip(low, -1, 1), self.low_pose, np.minimum(squares, 1), valid
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """The search of one tile after the other, for a batch of poses."""
+
+    engine: Engine
+    transforms: Transforms
+    plan: Plan
+    spectra: _Spectra
+    level: tuple[list[Array], Array | None]
+    image_shape: Shape
+    made: _Map
+
+    def search(self, block: Region) -> None:
+        """Search a block of positions."""
+        tiles, share = self._read(block)
+        shape = tuple(s.stop - s.start for s in block)
+        transformed = tuple(self.transforms.transform(tile) for tile in tiles)
+        norms = self._inverse_norms(tiles, transformed, shape)
+        if share is not None:
+            norms *= self._seen(share, shape)
+        parts = [plane[block].copy() for plane in self.made.planes]
+        kernels = PoseKernels(
+            self.spectra.kernels, self.spectra.which, self._bounds(block), self.spectra.numbers.start
+        )
+        self.engine.pose_maxima(transformed, kernels, self.transforms, Maxima(norms, *parts))
+        for plane, part in zip(self.made.planes, parts, strict=True):
+            plane[block] = part
+
+    def _read(self, block: Region) -> tuple[list[Array], Array | None]:
+        """Read the tile of a block, 0 beyond the image; around the mean of its pixels."""
+        reach = self.plan.side // 2
+        channels, share = self.level
+        shape = channels[0].shape
+        wanted = [(s.start - reach, s.stop + reach) for s in block]
+        inner = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in zip(wanted, shape, strict=True))
+        place = tuple(slice(i.start - a, i.stop - a) for i, (a, _) in zip(inner, wanted, strict=True))
+        size = tuple(b - a for a, b in wanted)
+
+        def padded(values: Array) -> Array:
+            tile = np.zeros(size, np.float32)
+            tile[place] = values
+            return tile
+
+        counted = None if share is None else share[inner]
+        tiles = []
+        for channel in channels:
+            pixels = channel[inner]
+            mean = (
+                np.mean(pixels, dtype=np.float64)
+                if counted is None
+                else np.sum(pixels * counted) / max(counted.sum(), 1e-9)
+            )
+            around = pixels - np.float32(mean)
+            tiles.append(padded(around if counted is None else np.where(counted >= 0.5, around, 0)))
+        return tiles, None if counted is None else padded(counted)
+
+    def _inverse_norms(
+        self, tiles: list[Array], transformed: tuple[Array, ...], shape: Shape
+    ) -> NDArray[np.float32]:
+        """Compute the inverse norms of all windows without their means, for each mask; 0 where there is no contrast."""
+        part = tuple(slice(0, n) for n in shape)
+        squares = [self.transforms.transform(tile * tile) for tile in tiles]
+        norms = np.empty((len(self.spectra.totals), *shape), np.float32)
+        for number, totals in enumerate(self.spectra.totals):
+            masks = [each[number] for each in self.spectra.of_masks]
+            energy = np.array(self.transforms.correlate(zip(squares, masks, strict=True))[part])
+            least = max(float(energy.max()), 0.0) * _FLAT
+            sums = [
+                self.transforms.correlate([(t, m)])[part] for t, m in zip(transformed, masks, strict=True)
+            ]
+            if self.plan.joint:
+                energy -= sum(sums[1:], sums[0]) ** 2 / totals.sum()
+            else:
+                for values, total in zip(sums, totals.tolist(), strict=True):
+                    energy -= values * values / max(total, 1e-9)
+            flat = energy <= max(least, 1e-30)
+            energy[flat] = 1
+            norms[number] = np.where(flat, 0, 1 / np.sqrt(energy))
+        return norms
+
+    def _seen(self, share: Array, shape: Shape) -> NDArray[np.bool_]:
+        """Check where at least half of each mask lies on valid pixels."""
+        part = tuple(slice(0, n) for n in shape)
+        spectrum = self.transforms.transform(share)
+        seen = np.empty((len(self.spectra.totals), *shape), bool)
+        for number, totals in enumerate(self.spectra.totals):
+            on = self.transforms.correlate([(spectrum, self.spectra.of_masks[0][number])])[part]
+            seen[number] = on >= 0.5 * totals[0]
+        return seen
+
+    def _bounds(self, block: Region) -> NDArray[np.intp]:
+        """Compute where each pose may lie, in the block."""
+        bounds = np.array(
+            [self.plan.bounds(self.plan.poses[n], self.image_shape) for n in self.spectra.numbers]
+        )
+        starts = np.repeat([s.start for s in block], 2)
+        stops = np.repeat([s.stop - s.start for s in block], 2)
+        return np.asarray(np.clip(bounds - starts, 0, stops), np.intp)

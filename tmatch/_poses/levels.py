@@ -1,0 +1,190 @@
+"""Images and templates made smaller by block means."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmatch._arrays.typing import Array, Shape
+from tmatch._engine import select
+from tmatch._engine.interface import FitTemplate
+from tmatch._poses.transform import filled
+from tmatch._scoring.search import Search
+
+FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
+_EXPONENT = 10  # of the power of two above the pixels, of others
+
+
+def steps_down(factor: int) -> list[int]:
+    """Return the factors of the levels from a coarse one to the image itself."""
+    levels = [factor]
+    while levels[-1] > 1:
+        levels.append(levels[-1] // (3 if levels[-1] % 3 == 0 else 2))
+    return levels
+
+
+class ImageLevels:
+    """An image and its block means; of pixels that are valid, and 0 where none is.
+
+    Levels are made when they are needed, one from the other. A pixel at (y, x) of the level with factor k is centred
+    at ``k y + (k - 1) / 2`` of the image.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self.channels, self.valid = search.image, search.valid
+        self.shape = search.image[0].shape
+        self._levels: dict[int, tuple[list[Array], Array | None]] = {}
+        self._narrow = search.image[0].dtype.str[1:] in _NARROW
+        self._offsets = [0.0 if self._narrow else self._mean(channel) for channel in self.channels]
+        self._exponent = 0 if self._narrow else self._find_exponent()
+
+    @property
+    def variance_unit(self) -> float:
+        """Variance of the image where that of a level is 1."""
+        return 4.0**self._exponent
+
+    def at(self, factor: int) -> tuple[list[Array], Array | None]:
+        """Return the channels of a level, in single precision, and the share of each block that is valid."""
+        if factor not in self._levels:
+            finer = next((n for n in steps_down(factor)[1:2] if n > 1), 1)
+            self._levels[factor] = self._halved(finer, factor // finer)
+        return self._levels[factor]
+
+    def window(self, factor: int, top: int, left: int, shape: Shape) -> tuple[Array, Array]:
+        """Cut out a window in double precision, and which of its pixels are valid: empty if all are."""
+        part = slice(top, top + shape[0]), slice(left, left + shape[1])
+        if factor > 1:
+            channels, share = self.at(factor)
+            pixels = np.stack([channel[part] for channel in channels]).astype(np.float64)
+            valid = np.zeros((0, 0), bool) if share is None else share[part] >= 0.5
+            return pixels, valid
+        known = None if self.valid is None else self.valid[part]
+        pixels = np.stack(
+            [self._scaled(c[part], offset) for c, offset in zip(self.channels, self._offsets, strict=True)]
+        )
+        if known is None or known.all():
+            return pixels, np.zeros((0, 0), bool)
+        pixels[:, ~known] = 0
+        return pixels, known
+
+    def _halved(self, finer: int, ratio: int) -> tuple[list[Array], Array | None]:
+        """Average blocks of a level; those at the end hold what there is."""
+        if finer > 1:
+            channels, share = self.at(finer)
+        else:
+            channels, share = self.channels, None if self.valid is None else self.valid.astype(np.float32)
+            if not self._narrow:
+                channels = [
+                    self._scaled(c, o).astype(np.float32)
+                    for c, o in zip(channels, self._offsets, strict=True)
+                ]
+        if share is None:
+            return [_means(channel, ratio) for channel in channels], None
+        known = _means(share, ratio)
+        least = np.maximum(known, 1e-6)
+        return [_means(np.where(share > 0, c, 0) * share, ratio) / least for c in channels], known
+
+    def _scaled(self, pixels: Array, offset: float) -> Array:
+        values = pixels.astype(np.float64)
+        if self._narrow:
+            return values
+        values = np.where(np.isfinite(values), values - offset, 0)
+        return np.ldexp(values, -self._exponent)
+
+    def _mean(self, channel: Array) -> float:
+        counted = channel if self.valid is None else channel[self.valid]
+        return float(np.mean(counted, dtype=np.float64)) if counted.size else 0.0
+
+    def _find_exponent(self) -> int:
+        largest = 0.0
+        for channel, offset in zip(self.channels, self._offsets, strict=True):
+            counted = channel if self.valid is None else channel[self.valid]
+            if counted.size:
+                largest = max(largest, abs(float(counted.max()) - offset), abs(float(counted.min()) - offset))
+        return int(np.frexp(largest)[1]) - _EXPONENT if largest > 0 else 0
+
+
+def _means(channel: Array, factor: int) -> Array:
+    """Average blocks, also the incomplete ones at the end of both axes."""
+    short = [-n % factor for n in channel.shape]
+    if any(short):
+        channel = np.pad(channel, [(0, n) for n in short], mode="edge")
+    if channel.dtype.byteorder not in "=|":
+        channel = channel.astype(channel.dtype.newbyteorder("="))
+    return select.choose(2.0 * channel.size).block_means(channel, factor)
+
+
+@dataclass(frozen=True)
+class TemplateLevel:
+    """A template made smaller: its channels without their means, and the weights of its pixels.
+
+    `centre` is the middle of the template, in pixels of the level.
+    """
+
+    values: Array
+    weights: Array
+    centre: tuple[float, float]
+    even: bool  # all weights are equal
+    radius: float
+
+    def for_fit(self, *, flip: bool) -> FitTemplate:
+        """Return the template for fits."""
+        weights = np.zeros((0, 0, 0)) if self.even else self.weights
+        return FitTemplate(self._coefficients, weights, self.centre, -1.0 if flip else 1.0, self.radius)
+
+    @cached_property
+    def _coefficients(self) -> NDArray[np.float64]:
+        """Coefficients of a cubic B-spline, with a rim of two."""
+        from scipy import ndimage  # noqa: PLC0415
+
+        planes = [
+            ndimage.spline_filter(plane, 3, mode="mirror") if min(plane.shape) > 1 else plane
+            for plane in self.values
+        ]
+        return np.stack(
+            [np.pad(plane, 2, mode="reflect" if min(plane.shape) > 2 else "symmetric") for plane in planes]
+        )
+
+
+class TemplateLevels:
+    """A template and its block means."""
+
+    def __init__(self, search: Search) -> None:
+        self.shape = search.window
+        weights = np.stack([np.broadcast_to(w, self.shape) for w in search.weights]).astype(np.float64)
+        values = np.stack(
+            [filled(t.astype(np.float64), w) for t, w in zip(search.template, weights, strict=True)]
+        )
+        axes = (0, 1, 2) if search.joint else (1, 2)
+        totals = weights.sum(axis=axes, keepdims=True)
+        values = values - (weights * values).sum(axis=axes, keepdims=True) / np.maximum(totals, 1e-300)
+        largest = float(np.abs(values).max())
+        self.values, self.weights = np.ldexp(values, -int(np.frexp(largest)[1])), weights
+        self.even = bool((weights == weights.flat[0]).all())
+        self._levels: dict[int, TemplateLevel] = {}
+
+    def at(self, factor: int) -> TemplateLevel:
+        """Return a level."""
+        if factor not in self._levels:
+            height, width = self.shape
+            values, weights = (self._means(each, factor) for each in (self.values, self.weights))
+            centre = tuple(((n - 1) / 2 - (factor - 1) / 2) / factor for n in self.shape)
+            radius = float(np.hypot(height, width)) / 2 / factor
+            self._levels[factor] = TemplateLevel(values, weights, (centre[0], centre[1]), self.even, radius)
+        return self._levels[factor]
+
+    def energy(self, factor: int) -> float:
+        """Compute the share of the zero-mean energy that block means keep."""
+        whole = float((self.weights * self.values**2).sum())
+        level = self.at(factor)
+        kept = level.weights * level.values**2
+        return float(kept.sum()) * factor**2 / whole if whole > 0 else 0.0
+
+    @staticmethod
+    def _means(values: Array, factor: int) -> Array:
+        channels, height, width = values.shape
+        rows, columns = height // factor, width // factor
+        whole = values[:, : rows * factor, : columns * factor]
+        return np.asarray(whole.reshape(channels, rows, factor, columns, factor).mean(axis=(2, 4)))

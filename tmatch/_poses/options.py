@@ -1,0 +1,143 @@
+"""Which poses are searched, and how."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tmatch._arrays.validation import check_name
+
+SearchName = Literal["auto", "exhaustive", "certified"]
+Angles = Literal["all"] | tuple[float, float] | Sequence[float] | None
+Scales = tuple[float, float] | Sequence[float] | None
+
+LEAST_CERTIFIED = 0.7  # threshold of a search that proves that it misses nothing
+_SCALES = 1 / 16, 16.0  # of a template
+_MAX_LISTED = 10_000  # angles or scales in a list
+
+
+@dataclass(frozen=True)
+class Values:
+    """Angles or scales: some of them, or a range with both ends."""
+
+    values: tuple[float, ...]
+    is_range: bool = False
+
+    @property
+    def low(self) -> float:
+        """The smallest value."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The largest value."""
+        return max(self.values)
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """Which poses are searched: angles in degrees, scales, mirrored or not; and how. Made by `PoseOptions.of`."""
+
+    angles: Values = Values((0.0,))
+    scales: Values = Values((1.0,))
+    flips: tuple[bool, ...] = (False,)
+    search: SearchName = "auto"
+    subpixel: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        angles: Angles = None,
+        scales: Scales = None,
+        flips: bool = False,  # noqa: FBT001, FBT002
+        search: SearchName = "auto",
+        subpixel: bool = False,  # noqa: FBT001, FBT002
+    ) -> "PoseOptions":
+        """Check and convert the options of `locate`."""
+        check_name("search", search, SearchName)
+        return cls(
+            _angles(angles), _scales(scales), (False, True) if _flag("flips", flips) else (False,), search,
+            _flag("subpixel", subpixel),
+        )  # fmt: skip
+
+    @property
+    def upright(self) -> bool:
+        """Whether only the template as it is is searched for."""
+        return self.angles.values == (0.0,) and self.scales.values == (1.0,) and self.flips == (False,)
+
+    @property
+    def exact(self) -> bool:
+        """Whether no pose needs interpolation: right angles, and scales that are whole numbers or one over them."""
+        angles = not self.angles.is_range and all(angle % 90 == 0 for angle in self.angles.values)
+        return angles and not self.scales.is_range and all(map(is_exact_scale, self.scales.values))
+
+    @property
+    def full_circle(self) -> bool:
+        """Whether all angles are searched."""
+        return self.angles.is_range and self.angles.high - self.angles.low >= 360
+
+
+def is_exact_scale(scale: float) -> bool:
+    """Check that a scale is a whole number, or one over a whole number."""
+    return float(scale).is_integer() or float(round(1 / scale)) == 1 / scale
+
+
+def wrapped(angle: float) -> float:
+    """Return an angle in (-180, 180]."""
+    return 180 - (180 - angle) % 360
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        msg = f"`{name}` is {value!r}; it must be True or False"
+        raise TypeError(msg)
+    return bool(value)
+
+
+def _angles(angles: Any) -> Values:
+    if angles is None:
+        return Values((0.0,))
+    if isinstance(angles, str):
+        if angles != "all":
+            msg = f'`angles` is "{angles}"; it must be "all", a range as (-30, 30), or a list as [0, 90, 180, 270]'
+            raise ValueError(msg)
+        return Values((-180.0, 180.0), is_range=True)
+    values = _numbers("angles", angles, "(-30, 30) for a range of degrees, [0, 90] for these two")
+    if not isinstance(angles, tuple):
+        return Values(tuple(dict.fromkeys(map(wrapped, values))))
+    low, high = values
+    if high < low:  # a range that passes 180 degrees
+        high += 360 * math.ceil((low - high) / 360)
+    return Values((low, high), is_range=True) if high > low else Values((wrapped(low),))
+
+
+def _scales(scales: Any) -> Values:
+    if scales is None:
+        return Values((1.0,))
+    values = _numbers("scales", scales, "(0.8, 1.25) for a range, [1, 2] for these two")
+    if not all(_SCALES[0] <= value <= _SCALES[1] for value in values):
+        msg = f"`scales` is {scales!r}; a scale is the size in the image divided by the template's, from 1/16 to 16"
+        raise ValueError(msg)
+    if not isinstance(scales, tuple):
+        return Values(tuple(dict.fromkeys(values)))
+    if values[0] > values[1]:
+        msg = f"`scales` is {scales!r}; the lower end of a range comes first, as in (0.8, 1.25)"
+        raise ValueError(msg)
+    return Values(values, is_range=True) if values[1] > values[0] else Values(values[:1])
+
+
+def _numbers(name: str, given: Any, examples: str) -> tuple[float, ...]:
+    """Check that these are finite numbers: two if they are a tuple, a range; one or more if they are a list."""
+    msg = f"`{name}` is {given!r}; it must hold finite numbers: {examples}"
+    if isinstance(given, numbers.Real) or not isinstance(given, Sequence | np.ndarray):
+        raise TypeError(msg)
+    values = list(np.asarray(given).ravel().tolist()) if isinstance(given, np.ndarray) else list(given)
+    if not all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values):
+        raise TypeError(msg)
+    right = len(values) == 2 if isinstance(given, tuple) else 1 <= len(values) <= _MAX_LISTED
+    if not right or not all(map(math.isfinite, values)):
+        raise ValueError(msg)
+    return tuple(map(float, values))

@@ -1,0 +1,278 @@
+"""A search over poses: from a coarse map over all of them to refined candidates, and the decision."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+
+from tmatch._arrays.typing import Array, Positions
+from tmatch._detection.candidates import score_at
+from tmatch._detection.criterion import Candidates, Criterion
+from tmatch._detection.decide import TemplateCandidates, decide
+from tmatch._detection.false_alarms import CERTAIN, NullDistribution, effective_pixels
+from tmatch._detection.null.certificate import Noise, certify, may_be_exact, may_leave_noise
+from tmatch._detection.null.fit import TemplateFacts, fit_null
+from tmatch._detection.null.footprint import Footprint
+from tmatch._detection.null.noise import noise_levels
+from tmatch._detection.null.residual import Residuals, comparable, residuals, rounding_of
+from tmatch._detection.null.summary import ScoreSummary
+from tmatch._engine import select
+from tmatch._engine.progress import Resources
+from tmatch._poses.candidates import PosedCandidates, turned_search
+from tmatch._poses.coarse import pose_map
+from tmatch._poses.exact import exact_search
+from tmatch._poses.levels import ImageLevels, steps_down
+from tmatch._poses.options import PoseOptions, wrapped
+from tmatch._poses.plan import plan_of
+from tmatch._poses.refine import Candidate, Refiner
+from tmatch._results.matches import Match, order_of
+from tmatch._results.poses import Pose, bounding_box, corners_of
+from tmatch._scoring.search import Search
+from tmatch._search.competition import compete
+from tmatch._search.stages import Stage, StageResult
+
+_REFINED = 100  # peaks, and minima
+_MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
+_MOST_REFINED = 3000
+_STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
+_KEPT = 3  # best candidates that are refined to the end, however low they are
+_COARSE_SHARE = 0.8  # of a threshold that is needed before the end
+_EXACT_REACH = 0.25  # pixels of a corner: exact copies that are nearer are tried
+_EQUAL = 1e-9  # difference of scores that may be rounding
+_OUTSIDE = 1.0  # pixels by which an outline may leave the image
+
+
+def search_poses(
+    searches: Sequence[Search], options: PoseOptions, criterion: Criterion, resources: Resources
+) -> StageResult:
+    """Search one image for templates in many poses, and decide."""
+    parts = resources.split(len(searches))
+    found = [
+        _PoseSearch(each, options, criterion, part).candidates(len(searches))
+        for each, part in zip(searches, parts, strict=True)
+    ]
+    competing = compete(found, criterion)
+    return StageResult(Stage("none"), [*competing], decide(competing, criterion), [])
+
+
+def best_posed(found: Sequence[TemplateCandidates]) -> Match:
+    """Return the candidate with the highest score, with its kind."""
+    pairs = [(match, each, i) for each in found for i, match in enumerate(each.matches())]
+    if not pairs:
+        msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
+        raise ValueError(msg)
+    best, one, i = min(pairs, key=lambda pair: order_of(pair[0]))
+    [(kind, expected)] = one.compare([i])
+    return replace(best, kind=kind, expected_score=expected)
+
+
+class _PoseSearch:
+    """The search for one template."""
+
+    def __init__(
+        self, search: Search, options: PoseOptions, criterion: Criterion, resources: Resources
+    ) -> None:
+        self.search, self.criterion = comparable(search), criterion
+        self.levels = search.image_cache.get("levels", lambda: ImageLevels(self.search))
+        self.plan = plan_of(self.search, options)
+        self.map = pose_map(self.levels, self.plan, search.cache, resources)
+        self.refiner = Refiner(self.levels, self.plan, resources)
+
+    def candidates(self, n_tests: int) -> PosedCandidates:
+        """Find the candidates: from peaks of the coarse map to poses in the image."""
+        made, factors = self.map, steps_down(self.plan.factor)
+        first = factors.index(self.plan.decision_factor) + 1
+        coarse = self._fit_null(made.summary(self._window(made.factor), len(self.plan.poses)), made.factor)
+        peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low, _REFINED)
+        starts = [start for peak in peaks.tolist() for start in self._starts(peak)]
+        starts += [self._start(minimum, -1) for minimum in minima.tolist()]
+        decided = self.refiner.refine(starts, factors[:first])
+        null = self._null_of(decided, coarse)
+        still = self._still_open(decided, null)
+        final = self.refiner.refine(still, factors[first:])
+        final = [self._exact(c) for c in final if self._is_inside(c)]
+        null = self._with_copies(final, null)
+        final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
+        final = self.refiner.with_errors(final)
+        found = Candidates(
+            np.array([c.peak for c in final], np.intp).reshape(-1, 2), np.array([c.score for c in final]), null,
+            np.array([c.decision_score for c in final]),
+        )  # fmt: skip
+        return PosedCandidates(
+            self.search,
+            found,
+            n_tests,
+            candidates=final,
+            plan=self.plan,
+            variance_unit=self.levels.variance_unit,
+        )
+
+    def _with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
+        """Certify copies by what is left of them, with minima as controls, and fit the null without them."""
+        noise = Noise(noise_levels(self.search).white, rounding_of(self.search))
+        peaks = [c for c in candidates if c.sign > 0 and self._may_be_copy(c, noise)]
+        if not peaks:
+            return null
+        minima = [c for c in candidates if c.sign < 0 and self._may_be_copy(c, noise)]
+        positions = float(null.cells.sums[1].sum())
+        pixels = self.search.cache.get(
+            "effective pixels", lambda: effective_pixels(self.search.template, self.plan.template.weights[0])
+        )
+        expected = certify(
+            self._residuals(peaks),
+            lambda: self._residuals(minima),
+            positions=positions,
+            pixels=pixels,
+            noise=noise,
+        )
+        certified = np.flatnonzero(expected <= CERTAIN)
+        if not len(certified):
+            return null
+        at = np.array([peaks[i].peak for i in certified])
+        fitted, cells = null.without(at), null.cells.of(at)
+        copies = fitted.copies.copy()
+        np.minimum.at(copies, cells, expected[certified])
+        return replace(fitted, copies=copies)
+
+    def _may_be_copy(self, candidate: Candidate, noise: Noise) -> bool:
+        score, variance = (
+            np.array([candidate.score]),
+            np.array([candidate.image_variance * self.levels.variance_unit]),
+        )
+        exact = may_be_exact(score, variance, noise.rounding)
+        return bool(exact[0] or may_leave_noise(score, variance, noise)[0])
+
+    def _residuals(self, candidates: Sequence[Candidate]) -> Residuals:
+        """Compute what is left of the image without the template in the poses of candidates."""
+        parts = []
+        for candidate in candidates:
+            turned, position = turned_search(self.search, self.plan, candidate)
+            parts.append(residuals(turned, np.array([position], np.intp)))
+        if not parts:
+            return residuals(self.search, np.empty((0, 2), np.intp))
+        return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
+
+    def _exact(self, candidate: Candidate) -> Candidate:
+        """Return the exact copy beside a candidate, if it fits as well; its score is that of the plain definition."""
+        pose = candidate.pose
+        near = Pose(wrapped(90 * round(pose.angle / 90)), _nearest_exact(pose.scale), pose.flip)
+        radius = math.hypot(*self.plan.shape) / 2 * pose.scale
+        off = radius * max(
+            np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1)
+        )
+        if off > _EXACT_REACH or candidate.sign < 0 or not self.plan.allows(near):
+            return candidate
+        search = exact_search(self.search, near)
+        middle = (np.array(search.window) - 1) / 2
+        start = np.asarray(np.round(np.array(candidate.center) - middle), np.intp)
+        if np.any(start < 0) or np.any(start + np.array(search.window) > np.array(self.levels.shape)):
+            return candidate
+        score = float(score_at(search, start[None])[0])
+        if score < candidate.score - _EQUAL:
+            return candidate
+        y, x = (start + middle).tolist()
+        return replace(candidate, center=(y, x), pose=near, score=score)
+
+    def _fit_null(self, summary: ScoreSummary, factor: int) -> NullDistribution:
+        level = self.plan.template.at(max(1, min(factor, min(self.plan.shape) // 2)))
+        channels, weights = [*level.values], [*level.weights]
+        cache = self.search.cache
+        facts = TemplateFacts(
+            lambda: cache.get(("effective pixels", factor), lambda: effective_pixels(channels, weights[0])),
+            lambda: cache.get(("footprint", factor), lambda: Footprint(channels, weights)),
+        )
+        return fit_null(summary, facts)
+
+    def _window(self, factor: int) -> tuple[int, int]:
+        height, width = (max(1, n // factor) for n in self.plan.shape)
+        return height, width
+
+    def _null_of(self, refined: Sequence[Candidate], coarse: NullDistribution) -> NullDistribution:
+        """Fit the null distribution to refined peaks and minima."""
+        cells, ratio = coarse.cells, self.map.factor / self.plan.decision_factor
+        extrema = np.zeros_like(cells.extrema)
+        shares = []
+        for candidate in refined:
+            cell = tuple(p // s for p, s in zip(candidate.peak, cells.size, strict=True))
+            at = (0 if candidate.sign > 0 else 1, *cell)
+            extrema[at] = max(extrema[at], candidate.score)
+            before = abs(float((self.map.high if candidate.sign > 0 else self.map.low)[candidate.peak]))
+            shares.append(max(candidate.score, 0.0) / max(before, 1e-6))
+        share = float(np.median(shares)) ** 2 if shares else 1.0
+        sums = cells.sums * np.array([share, 1.0]).reshape(2, *(1 for _ in cells.size)) * ratio**2
+        return self._fit_null(replace(cells, extrema=extrema, sums=sums), self.plan.decision_factor)
+
+    def _choose_peaks(self, null: NullDistribution) -> Positions:
+        """Choose the peaks that are refined: those that may be accepted, and more for the null distribution."""
+        if self.criterion.threshold is None:
+            return self._choose(null, self.map.high, _REFINED)
+        least = self.plan.coarse_score(self.criterion.threshold)
+        return self._choose(null, self.map.high, _REFINED, least)
+
+    def _choose(
+        self, null: NullDistribution, scores: Array, count: int, least: float | None = None
+    ) -> Positions:
+        """Choose local maxima with the fewest false alarms expected, or those that reach a score."""
+        there = np.where(self.map.valid, scores, -np.inf)
+        found = select.reference().candidates(there, 1e-6, 0.0)
+        values = scores[tuple(found.T)].astype(np.float64)
+        expected = null.expected(found, values)
+        order = np.lexsort((-values, expected))
+        enough = expected <= _MOST_EXPECTED if least is None else values >= least
+        order = np.concatenate([order[enough[order]], order[~enough[order]]])
+        wanted = max(count, int(np.count_nonzero(enough)))
+        if wanted > _MOST_REFINED:
+            warnings.warn(
+                f"{wanted} peaks may be matches; the best {_MOST_REFINED} are looked at, the others are not: raise the "
+                "threshold, allow fewer false alarms, or search parts of the image",
+                stacklevel=2,
+            )
+        return np.asarray(found[order[: min(wanted, _MOST_REFINED)]])
+
+    def _start(self, peak: Sequence[int], sign: int = 1) -> Candidate:
+        """Return a peak or a minimum as a candidate."""
+        at, factor = (peak[0], peak[1]), self.map.factor
+        which, scores = (self.map.pose, self.map.high) if sign > 0 else (self.map.low_pose, -self.map.low)
+        center = tuple(p * factor + (factor - 1) / 2 for p in at)
+        return Candidate((center[0], center[1]), self.plan.poses[int(which[at])], float(scores[at]), at, sign)
+
+    def _starts(self, peak: Sequence[int]) -> list[Candidate]:
+        """Return a peak as a candidate, and in the poses in which the template looks much the same."""
+        first = self._start(peak)
+        pose, others = first.pose, []
+        for turn, flip in self.plan.alternatives:
+            other = Pose(pose.angle + (-turn if pose.flip else turn), pose.scale, pose.flip != flip)
+            if self.plan.allows(other):
+                others.append(replace(first, pose=other))
+        return [first, *others]
+
+    def _still_open(self, candidates: Sequence[Candidate], null: NullDistribution) -> list[Candidate]:
+        """Return the candidates that may be matches, and the best few."""
+        if not candidates:
+            return []
+        scores = np.array([c.score for c in candidates])
+        still = np.ones(len(scores), bool)
+        if self.criterion.false_alarms is not None:
+            still &= null.expected(np.array([c.peak for c in candidates]), scores) <= _STILL_OPEN
+        if self.criterion.threshold is not None:
+            still &= scores >= _COARSE_SHARE * self.criterion.threshold
+        noise = Noise(
+            noise_levels(self.search).white / self.plan.decision_factor**2, rounding_of(self.search)
+        )
+        still |= [self._may_be_copy(c, noise) for c in candidates]
+        still |= scores >= np.sort(scores)[-min(_KEPT, len(scores))]
+        return [c for c, kept in zip(candidates, still.tolist(), strict=True) if kept]
+
+    def _is_inside(self, candidate: Candidate) -> bool:
+        """Check that an outline lies in the image."""
+        box = bounding_box(corners_of(candidate.center, self.plan.shape, candidate.pose))
+        return all(
+            s >= -_OUTSIDE and e <= n + _OUTSIDE
+            for s, e, n in zip(box.start, box.stop, self.levels.shape, strict=True)
+        )
+
+
+def _nearest_exact(scale: float) -> float:
+    return float(max(round(scale), 1)) if scale >= 1 else 1 / round(1 / scale)

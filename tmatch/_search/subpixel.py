@@ -1,0 +1,39 @@
+"""Sub-pixel places of upright matches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tmatch._detection.null.residual import comparable
+from tmatch._engine.progress import Resources
+from tmatch._poses.levels import ImageLevels
+from tmatch._poses.options import PoseOptions
+from tmatch._poses.plan import plan_of
+from tmatch._poses.refine import Candidate, Refiner
+from tmatch._results.matches import Match
+from tmatch._results.poses import Pose
+from tmatch._scoring.search import Search
+
+_REACH = 1.0  # pixels by which a place may move: farther away is another peak
+
+
+def refine_places(matches: Sequence[Match], searches: Sequence[Search]) -> list[Match]:
+    """Add the sub-pixel part of the places of matches, and its standard errors, where a fit stays beside the peak."""
+    return [_refined(match, _search_of(match, searches)) for match in matches]
+
+
+def _search_of(match: Match, searches: Sequence[Search]) -> Search:
+    """Find the search for the template of a match, in its pose."""
+    pose = Pose(match.angle, match.scale, match.flip)
+    return next(s for s in searches if s.label == match.label and (s.posed is None or s.posed.pose == pose))
+
+
+def _refined(match: Match, search: Search) -> Match:
+    search = comparable(search)
+    levels = search.image_cache.get("levels", lambda: ImageLevels(search))
+    refiner = Refiner(levels, plan_of(search, PoseOptions(search="exhaustive")), Resources())
+    y, x = match.box.center
+    start = Candidate((y, x), Pose(), match.score, (0, 0))
+    [fitted] = refiner.with_errors(refiner.refine([start], [1]))
+    if fitted.distance(start) > _REACH or fitted.fit is None:
+        return match
+    return replace(match, offset=(fitted.center[0] - y, fitted.center[1] - x), errors=fitted.errors)
