@@ -183,7 +183,7 @@ def test_turning_and_mirroring_the_image_moves_exact_matches_exactly():
     assert len(matches) == 3
     quarter = tmatch.locate(np.rot90(image).copy(), PATCH, **options)
     mirrored = tmatch.locate(np.fliplr(image).copy(), PATCH, **options)
-    height, width = image.shape
+    width = image.shape[1]
     for match, other, mirror in zip(matches, quarter, mirrored, strict=True):
         (top, left), (bottom, right) = match.box.start, match.box.stop
         assert (other.box.start, other.box.stop) == ((width - right, top), (width - left, bottom))
