@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,11 @@ def locate(scene, **options):
     )
 
 
+def sought_in(options):
+    """The poses among the options of a scene."""
+    return {name: options[name] for name in ("angles", "scales", "flips") if name in options}
+
+
 def ground(seed, shape=(150, 160)):
     return ground_of(np.random.default_rng(seed), "raccoon", shape)[0]
 
@@ -67,7 +73,7 @@ def assert_found(matches, placed, pixels=0.1, degrees=0.5, scale=0.01):
 
 ORACLE_CASES = {
     "angles": {"seed": 1, "shape": (90, 100), "sigma": 10},
-    "all poses": {"seed": 2, "shape": (110, 120), "scales": SCALES, "flips": True},
+    "all poses": {"seed": 2, "shape": (110, 120), "angles": (100, 160), "scales": SCALES, "flips": True},
     "colour": {"seed": 3, "shape": (90, 100), "colour": True},
     "uint16": {"seed": 4, "shape": (90, 100), "dtype": "u2"},
     "float64": {"seed": 5, "shape": (90, 100), "dtype": "f8", "sigma": 5},
@@ -77,8 +83,7 @@ ORACLE_CASES = {
 @pytest.mark.parametrize("case", ORACLE_CASES)
 def test_scores_are_those_of_their_poses(case):
     scene = SCENE(**ORACLE_CASES[case])
-    sought = {"scales": SCALES, "flips": True} if case == "all poses" else {}
-    [match] = locate(scene, **sought)
+    [match] = locate(scene, **sought_in(ORACLE_CASES[case]))
     expected = oracle.posed_score(
         scene.image, scene.template, None, match.center, match.angle, match.scale, match.flip,
         channel_axis=2 if case == "colour" else None,
@@ -112,9 +117,9 @@ def masked():
 
 PLANTED = {
     "rotated": {},
-    "scaled": {"scales": SCALES},
+    "scaled": {"angles": (-20, 20), "scales": SCALES},
     "mirrored": {"flips": True},
-    "all": {"scales": SCALES, "flips": True},
+    "all": {"angles": (150, 210), "scales": SCALES, "flips": True},
     "noise": {"sigma": 15},
     "gain and offset": {"gain": 0.4, "offset": 90},
     "negative offset in float32": {"gain": 3, "offset": -2000, "dtype": "f4"},
@@ -127,29 +132,31 @@ PLANTED = {
 def test_drawn_objects_are_found_where_they_are(case):
     options = PLANTED[case]
     scene = SCENE(seed=6, shape=(150, 190), count=2, **options)
-    sought = {name: options[name] for name in ("scales", "flips") if name in options}
-    assert_found(locate(scene, **sought), scene.placed, degrees=1 if case == "noise" else 0.5)
+    assert_found(locate(scene, **sought_in(options)), scene.placed, degrees=1 if case == "noise" else 0.5)
 
 
+@pytest.mark.one_engine
 def test_without_flips_a_mirrored_object_is_not_found():
     where = Placed((70.2, 80.4), 50.0, flip=True)
-    image, template = drawn(where), template_of(OBJECT)
-    assert tmatch.locate(image, template, angles="all", threshold=0.8) == []
-    assert_found(tmatch.locate(image, template, angles="all", flips=True, threshold=0.8), [where])
+    image, template, options = drawn(where), template_of(OBJECT), {"angles": (30, 70), "threshold": 0.8}
+    assert tmatch.locate(image, template, **options) == []
+    assert_found(tmatch.locate(image, template, flips=True, **options), [where])
 
 
+@pytest.mark.one_engine
 def test_objects_at_the_border_are_found_at_every_scale():
     template = template_of(OBJECT)
-    for scale in (0.6, 1.0, 1.6):
+    for scale in (0.6, 1.6):
         where = Placed((0, 0), 25.0, scale)
         reach = -where.outline(OBJECT.shape).min(axis=0) - 0.5  # the outline touches the upper left border
         for center in (reach, np.subtract((149, 159), reach)):
             where = where._replace(center=tuple(center.tolist()))
             image = drawn(where, ground_seed=1)
-            found = tmatch.locate(image, template, angles="all", scales=(0.6, 1.6), threshold=0.8)
+            found = tmatch.locate(image, template, angles=(15, 40), scales=(0.6, 1.6), threshold=0.8)
             assert_found(found, [where], degrees=1, scale=0.02)
 
 
+@pytest.mark.one_engine
 def test_touching_turned_objects_are_all_found_though_their_boxes_overlap():
     kind = Kind("coffee", (100, 100), (16, 64))
     across = np.array([math.cos(math.radians(45)), math.sin(math.radians(45))])
@@ -159,13 +166,13 @@ def test_touching_turned_objects_are_all_found_though_their_boxes_overlap():
     assert tmatch.iou(matches[0].box, matches[1].box) > 0.3
 
 
-@pytest.mark.parametrize("name", ["coffee 3:1", "brick 6:1"])
-def test_long_templates_are_found_at_any_angle(name):
-    kind = LONG[name]
-    scene = make_scene(kind, np.random.default_rng(2), shape=(150, 160))
-    assert_found(locate(scene), scene.placed)
+@pytest.mark.parametrize(("name", "angles"), [("coffee 3:1", (-180, 180)), ("brick 6:1", (85, 105))])
+def test_long_templates_are_found(name, angles):
+    scene = make_scene(LONG[name], np.random.default_rng(2), shape=(130, 140), angles=angles)
+    assert_found(locate(scene, angles=angles), scene.placed)
 
 
+@pytest.mark.one_engine
 def test_a_card_that_is_the_same_after_half_a_turn_is_found_once():
     half = finer(OBJECT)
     card = np.concatenate([half, half[::-1, ::-1]], axis=1)
@@ -178,6 +185,7 @@ def test_a_card_that_is_the_same_after_half_a_turn_is_found_once():
     assert match.errors.angle < 0.5
 
 
+@pytest.mark.one_engine
 def test_cards_that_differ_in_a_corner_tell_which_side_is_up():
     half = finer(OBJECT)
     card = np.concatenate([half, half[::-1, ::-1]], axis=1)
@@ -189,6 +197,7 @@ def test_cards_that_differ_in_a_corner_tell_which_side_is_up():
         assert_found(matches, [where])
 
 
+@pytest.mark.one_engine
 def test_a_disc_has_no_angle():
     distance = np.hypot(*(np.mgrid[:128, :128] - 63.5))
     fine = np.where(distance < 40, 220.0, 0.0) + np.where(distance < 20, -150.0, 60.0)
@@ -201,6 +210,7 @@ def test_a_disc_has_no_angle():
     assert max(match.errors.center) < 0.1
 
 
+@pytest.mark.one_engine
 def test_a_square_is_found_once_at_one_of_its_four_angles():
     fine = np.full((128, 128), 40.0)
     fine[24:104, 24:104] = 200
@@ -255,12 +265,13 @@ def test_scales_at_which_the_template_does_not_fit_are_left_out():
     kind = OBJECT._replace(shape=(40, 60))
     where = Placed((45.4, 50.2), 0.0, 0.8)
     image = drawn(where, kind=kind, shape=(90, 100))
-    assert_found(tmatch.locate(image, template_of(kind), scales=(0.5, 4), threshold=0.8), [where])
+    assert_found(tmatch.locate(image, template_of(kind), scales=(0.6, 3), threshold=0.8), [where])
 
 
 # --- which poses are searched ---------------------------------------------------------------------
 
 
+@pytest.mark.one_engine
 @each("angle, angles, found", [
     (100.0, (-30, 30), False), (100.0, (90, 110), True), (178.0, (170, 190), True), (-175.0, (170, 190), True),
     (-175.0, (-190, -170), True), (160.0, (170, 190), False), (37.0, [10, 37], True), (37.0, [10, 90], False),
@@ -273,6 +284,7 @@ def test_only_angles_that_are_asked_for_are_found(angle, angles, found):
     assert all(-180 < match.angle <= 180 for match in matches)
 
 
+@pytest.mark.one_engine
 @each(
     "scales, found",
     [((0.5, 0.8), False), ((0.8, 1.5), True), ([0.7, 1.2], True), ([0.8, 2], False), (None, False)],
@@ -284,6 +296,7 @@ def test_only_scales_that_are_asked_for_are_found(scales, found):
     assert_found(matches, [where] if found else [])
 
 
+@pytest.mark.one_engine
 def test_listed_poses_are_kept_as_they_are():
     where = Placed((70.2, 80.4), 37.4, 1.1)
     [match] = tmatch.locate(
@@ -295,6 +308,7 @@ def test_listed_poses_are_kept_as_they_are():
     assert match.center == pytest.approx(where.center, abs=0.1)
 
 
+@pytest.mark.one_engine
 def test_every_label_is_found_in_its_pose_whatever_the_order():
     other = Kind("coins", (20, 20), (40, 40))
     first, second, scene = Placed((40.3, 44.1), 70.0), Placed((105.6, 110.2), -140.0), ground(2)
@@ -312,6 +326,7 @@ def test_every_label_is_found_in_its_pose_whatever_the_order():
 # --- what a match says ----------------------------------------------------------------------------
 
 
+@pytest.mark.one_engine
 def test_a_match_has_the_outline_of_the_turned_template():
     where = Placed((70.25, 80.4), 130.0, 1.2, flip=True)
     [match] = tmatch.locate(
@@ -327,11 +342,12 @@ def test_a_match_has_the_outline_of_the_turned_template():
     assert match.template_shape == OBJECT.shape
 
 
+@pytest.mark.one_engine
 def test_errors_are_as_large_as_they_are_said_to_be():
-    parts = []
+    parts, angles, scales = [], (-20, 20), (0.9, 1.1)
     for seed in range(12):
-        scene = SCENE(seed=seed, shape=(90, 90), sigma=25, scales=(0.9, 1.1))
-        match = tmatch.best_match(scene.image, scene.template, angles="all", scales=(0.9, 1.1))
+        scene = SCENE(seed=seed, shape=(90, 90), sigma=25, angles=angles, scales=scales)
+        match = tmatch.best_match(scene.image, scene.template, angles=angles, scales=scales)
         rows, columns, angle, size = off_by(match, scene.placed[0])
         errors = match.errors
         said = *errors.center, errors.angle, errors.scale / match.scale
@@ -348,24 +364,23 @@ def test_upright_places_are_refined_where_that_is_asked_for():
     assert whole.offset == ()
     assert refined.center == pytest.approx(where.center, abs=0.05)
     assert max(refined.errors.center) < 0.05
-    assert (refined.angle, refined.scale, refined.errors.angle, refined.errors.scale) == (0, 1, None, None)
-    assert refined.score == pytest.approx(
-        oracle.posed_score(image, template, None, refined.center, 0), abs=1e-6
-    )
+    assert (refined.errors.angle, refined.errors.scale) == (None, None)
+    assert replace(refined, offset=(), errors=None) == whole
 
 
 # --- the decision ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_engine
 def test_objects_in_noise_are_told_from_chance():
-    kind = KINDS["face"]
-    scene = make_scene(kind, np.random.default_rng(3), shape=(300, 320), sigma=25)
+    scene = make_scene(KINDS["face"], np.random.default_rng(3), shape=(200, 220), sigma=25)
     matches = tmatch.locate(scene.image, scene.template, angles="all")
     assert_found(matches, scene.placed, pixels=0.3, degrees=2)
     assert matches[0].false_alarms < 0.01
 
 
+@pytest.mark.one_engine
 def test_absent_objects_are_not_found():
-    for seed, name in enumerate(("face", "coin", "brick")):
-        scene = absent_scene(KINDS[name], np.random.default_rng(seed), (300, 320))
+    for seed, name in enumerate(("face", "coin")):
+        scene = absent_scene(KINDS[name], np.random.default_rng(seed), (200, 220))
         assert tmatch.locate(scene.image, scene.template, angles="all") == []
