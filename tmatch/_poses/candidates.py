@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
-from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
+from tmatch._detection.decide import TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise
 from tmatch._engine import select
@@ -23,6 +23,7 @@ from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
 _LEAST_VALID = 0.5  # share of a block that counts
+LEAST_POSED_LIKENESS = 0.6  # beyond the noise: interpolation loses some of the finest details
 NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
 
 
@@ -68,7 +69,8 @@ class PosedCandidates(TemplateCandidates):
         scores = np.array([c.score for c in candidates])
         variances = np.array([c.image_variance for c in candidates]) * self.levels.variance_unit
         return np.asarray(
-            beyond_noise(scores, variances, noise_levels(self.comparable, NOISE_BLOCK).any) >= LEAST_LIKENESS,
+            beyond_noise(scores, variances, noise_levels(self.comparable, NOISE_BLOCK).any)
+            >= LEAST_POSED_LIKENESS,
             bool,
         ).reshape(-1)
 

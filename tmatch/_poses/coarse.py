@@ -17,6 +17,8 @@ from tmatch._poses.plan import Copies, Plan
 from tmatch._scoring.cache import Cache
 
 _FLAT = 1e-5  # windows with a smaller share of the largest energy have no score
+_EXTREME = 100.0  # times the usual magnitude: more is rare
+_USUAL = 0.99  # share of the pixels that are not cut off
 _SPECTRA_BYTES = 2**26  # of copies that are held at a time
 
 
@@ -163,12 +165,7 @@ class _Tiles:
         tiles = []
         for channel in channels:
             pixels = channel[inner]
-            mean = (
-                np.mean(pixels, dtype=np.float64)
-                if counted is None
-                else np.sum(pixels * counted) / max(counted.sum(), 1e-9)
-            )
-            around = pixels - np.float32(mean)
+            around = _centred(pixels, counted)
             tiles.append(padded(around if counted is None else np.where(counted >= 0.5, around, 0)))
         return tiles, None if counted is None else padded(counted)
 
@@ -214,3 +211,21 @@ class _Tiles:
         starts = np.repeat([s.start for s in block], 2)
         stops = np.repeat([s.stop - s.start for s in block], 2)
         return np.asarray(np.clip(bounds - starts, 0, stops), np.intp)
+
+
+def _centred(pixels: Array, counted: Array | None) -> Array:
+    """Subtract the mean of the pixels that count.
+
+    Values so far from all others that these would drown in rounding are cut off; they are looked at later.
+    """
+    weights = np.ones(pixels.shape) if counted is None else counted
+    total = max(float(weights.sum()), 1e-9)
+    around = pixels - np.float32((pixels * weights).sum(dtype=np.float64) / total)
+    magnitudes = np.abs(around)
+    if magnitudes.max(initial=0) <= _EXTREME * magnitudes.mean():
+        return around
+    around = pixels - np.median(pixels)
+    magnitudes = np.abs(around)
+    limit = max(_EXTREME * float(np.median(magnitudes)), float(np.quantile(magnitudes, _USUAL)))
+    around = np.clip(around, -limit, limit)
+    return np.asarray(around - np.float32((around * weights).sum(dtype=np.float64) / total))

@@ -15,6 +15,7 @@ from tmatch._scoring.search import Search
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
+_SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # of the power of two above the pixels, of others
 
 
@@ -40,7 +41,7 @@ class ImageLevels:
         check_finite("image", known)
         self._levels: dict[int, tuple[list[Array], Array | None]] = {}
         self._narrow = search.image[0].dtype.str[1:] in _NARROW
-        self._offsets = [0.0 if self._narrow else self._mean(channel) for channel in self.channels]
+        self._offsets = [0.0 if self._narrow else self._middle(channel) for channel in self.channels]
         self._exponent = 0 if self._narrow else self._find_exponent()
 
     @property
@@ -96,9 +97,15 @@ class ImageLevels:
         values = np.where(np.isfinite(values), values - offset, 0)
         return np.ldexp(values, -self._exponent)
 
-    def _mean(self, channel: Array) -> float:
-        counted = channel if self.valid is None else channel[self.valid]
-        return float(np.mean(counted, dtype=np.float64)) if counted.size else 0.0
+    def _middle(self, channel: Array) -> float:
+        """Return the median of some pixels, which a few extreme ones do not move."""
+        steps = tuple(slice(None, None, max(1, n // _SAMPLED)) for n in channel.shape)
+        counted = (
+            channel[steps]
+            if self.valid is None
+            else channel[self.valid][:: max(1, channel.size // _SAMPLED**2)]
+        )
+        return float(np.median(counted.astype(np.float64))) if counted.size else 0.0
 
     def _find_exponent(self) -> int:
         largest = 0.0
