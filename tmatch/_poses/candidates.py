@@ -32,12 +32,14 @@ class PosedCandidates(TemplateCandidates):
     """Candidates of one template in many poses.
 
     `peaks` are their positions on the coarse map, with its null distribution; their scores are those of the fits, and
-    the coarse ones decide on false alarms.
+    the coarse ones decide on false alarms. Of a certified search `opened` is the share of the positions that could not
+    be ruled out.
     """
 
     candidates: Sequence[Candidate]
     plan: Plan
     levels: ImageLevels
+    opened: float | None = None
 
     @cached_property
     def boxes(self) -> list[Box]:

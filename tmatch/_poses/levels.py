@@ -56,6 +56,15 @@ class ImageLevels:
             self._levels[factor] = self._halved(finer, factor // finer)
         return self._levels[factor]
 
+    def spread(self, factor: int) -> list[Array]:
+        """Compute the variances of the pixels within the blocks of a level."""
+        pixels, _ = self.window(1, 0, 0, self.shape)
+        short = [-n % factor for n in self.shape]
+        padded = np.pad(pixels, [(0, 0), *((0, n) for n in short)], mode="edge")
+        channels, height, width = padded.shape
+        blocks = padded.reshape(channels, height // factor, factor, width // factor, factor)
+        return [*blocks.var(axis=(2, 4))]
+
     def window(self, factor: int, top: int, left: int, shape: Shape) -> tuple[Array, Array]:
         """Cut out a window in double precision, and which of its pixels are valid: empty if all are."""
         part = slice(top, top + shape[0]), slice(left, left + shape[1])

@@ -14,6 +14,7 @@ from tmatch._poses.options import PoseOptions, Values, wrapped
 from tmatch._results.poses import Pose
 from tmatch._scoring.search import Search
 
+CERTIFIED_FACTOR = 2  # of the image in which positions are ruled out
 _LEAST_SIDE = 12  # pixels of the template at a coarse level
 _LEAST_ENERGY = 0.5  # share that block means keep
 _MOST_TURN = math.cos(math.radians(62))  # correlation of a copy with those half a cell of poses away
@@ -49,7 +50,8 @@ class Plan:
         self.joint = search.joint
         self.shape = search.window
         self.has_own_masks = not self.template.even or max(self.shape) > _ROUND * min(self.shape)
-        self.factor = 1 if options.search == "exhaustive" else self._choose_factor()
+        fixed = {"exhaustive": 1, "certified": CERTIFIED_FACTOR}
+        self.factor = fixed.get(options.search) or self._choose_factor()
         self.poses = self.poses_at(self.factor)
 
     @property
@@ -117,20 +119,39 @@ class Plan:
 
     def _least_alike(self, factor: int) -> float:
         """Compute the least correlation of a copy with those half a cell away: half a pixel, and half a step."""
-        scale, side = self._middle_scale, self._side(factor)
-        half = self.angle_step(factor, scale) / 2 if self.options.angles.is_range else 0.0
-        middle, mask = self._copy(Pose(0.0, scale), factor, side)
-        mask = self._counted(mask, factor, scale, side)
-        least = 1.0
-        for angle in {half, -half}:
-            for dy, dx in ((0.5, 0.5), (0.5, -0.5)):
-                moved, other = self._copy(Pose(angle, scale), factor, side, (dy, dx))
-                shared = mask * (other > 0)
-                products = _normalised(middle, shared, joint=self.joint) * _normalised(
-                    moved, shared, joint=self.joint
-                )
-                least = min(least, float(products.sum()))
-        return least
+        scale = self._middle_scale
+        half = self.half_steps(scale, factor)[0]
+        return min(
+            self.likeness(Pose(0.0, scale), Pose(angle, scale), (0.5, dx), factor)
+            for angle in (half, -half)
+            for dx in (0.5, -0.5)
+        )
+
+    def half_steps(self, scale: float, factor: int) -> tuple[float, float]:
+        """Return half a step of the angle, in degrees, and of the logarithm of the scale; 0 where these are fixed."""
+        half = self.angle_step(factor, scale) / 2
+        return half * self.options.angles.is_range, math.radians(half) * self.options.scales.is_range
+
+    def likeness(self, pose: Pose, other: Pose, shift: tuple[float, float], factor: int) -> float:
+        """Correlate a copy with one in another pose that is moved by some pixels of a level, where both are."""
+        side = self._side(factor) + 2
+        first, weights = self._copy(pose, factor, side)
+        second, moved_weights = self._copy(other, factor, side, shift)
+        shared = self._counted(weights, factor, pose.scale, side) * (moved_weights > 0)
+        both = (_normalised(copy, shared, joint=self.joint) for copy in (first, second))
+        return float(np.multiply(*both).sum())
+
+    def kept_energy(self, scale: float) -> float:
+        """Compute the share of the energy on the inscribed disc that a level keeps of a copy."""
+        factor, side = self.factor, self.side
+        disc = self._disc(factor, scale, side)
+        fine, _ = self._copy(Pose(0.0, scale), 1, side * factor)
+        blocks = fine.reshape(len(fine), side, factor, side, factor)
+        means = blocks.mean(axis=(2, 4))
+        axes = (0, 1, 2) if self.joint else (1, 2)
+        middle = (means * disc).sum(axis=axes, keepdims=True) / disc.sum(axis=axes, keepdims=True)
+        kept = float((disc * (means - middle) ** 2).sum())
+        return kept / max(kept + float((disc * blocks.var(axis=(2, 4))).sum()), 1e-300)
 
     @cached_property
     def copies(self) -> Copies:

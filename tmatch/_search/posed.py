@@ -28,7 +28,8 @@ from tmatch._poses.candidates import (
     noise_unit,
     turned_search,
 )
-from tmatch._poses.coarse import pose_map
+from tmatch._poses.certified import at_full_size, score_bounds
+from tmatch._poses.coarse import PoseMap, pose_map
 from tmatch._poses.exact import exact_search
 from tmatch._poses.levels import ImageLevels, steps_down
 from tmatch._poses.options import PoseOptions, wrapped
@@ -83,8 +84,10 @@ class _PoseSearch:
         self.plan = plan_of(self.search, options)
         self._check_size()
         self.noise = noise_levels(self.search, NOISE_BLOCK)
-        searching, *refining = resources.split(3)
+        self.opened: float | None = None
+        searching, certifying, *refining = resources.split(4)
         self.map = pose_map(self.levels, self.plan, search.cache, searching)
+        self.certified = self._certified(certifying) if options.search == "certified" else None
         self.refiners = [Refiner(self.levels, self.plan, part) for part in refining]
 
     def _check_size(self) -> None:
@@ -96,6 +99,37 @@ class _PoseSearch:
         ):
             msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
             raise ValueError(msg)
+        if self.plan.options.search == "certified" and self.plan.has_own_masks:
+            msg = (
+                '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 '
+                'times as long as wide, or "exhaustive"'
+            )
+            raise ValueError(msg)
+
+    def _certified(self, resources: Resources) -> PoseMap:
+        """Search at full size where the threshold may be reached, by a bound on all scores."""
+        plan = plan_of(self.search, replace(self.plan.options, search="exhaustive"))
+        bounding, searching = resources.split(2)
+        opened = score_bounds(self.levels, self.plan, bounding) >= (self.criterion.threshold or 0.0)
+        self.opened = float(opened.mean())
+        opened = at_full_size(opened, self.plan, self.levels.shape)
+        return pose_map(self.levels, plan, self.search.cache, searching, opened)
+
+    def _certified_starts(self) -> list[Candidate]:
+        """Return the peaks at full size that may reach the threshold."""
+        if self.certified is None:
+            return []
+        plan = plan_of(self.search, replace(self.plan.options, search="exhaustive"))
+        scores = np.where(self.certified.valid, self.certified.high, -np.inf)
+        found = select.choose().candidates(scores, plan.coarse_score(self.criterion.threshold or 0.0), 0.0)
+        factor = self.plan.factor
+        return [
+            Candidate(
+                (float(y), float(x)), plan.poses[int(self.certified.pose[y, x])], float(scores[y, x]),
+                (y // factor, x // factor),
+            )
+            for y, x in found.tolist()
+        ]  # fmt: skip
 
     def candidates(self, n_tests: int) -> PosedCandidates:
         """Find the candidates: from peaks of the coarse map to poses in the image."""
@@ -109,6 +143,7 @@ class _PoseSearch:
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
         final = self.refiners[1].refine(still, factors[first:], self._promising)
+        final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
         final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
         null = self._with_copies(final, null)
         final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
@@ -124,6 +159,7 @@ class _PoseSearch:
             candidates=final,
             plan=self.plan,
             levels=self.levels,
+            opened=self.opened,
         )
 
     def _with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
