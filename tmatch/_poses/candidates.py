@@ -22,6 +22,7 @@ from tmatch._results.poses import Outline, bounding_box, corners_of
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
+_NOISE_ERROR = 1.25  # factor by which noise may be stronger than estimated
 _LEAST_VALID = 0.5  # share of a block that counts
 LEAST_POSED_LIKENESS = 0.6  # beyond the noise: interpolation loses some of the finest details
 NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
@@ -119,8 +120,13 @@ class PosedCandidates(TemplateCandidates):
             filtered_scores=None,
         )
         unit, noise = noise_unit(self.levels, self.plan), noise_levels(self.comparable, NOISE_BLOCK)
-        [compared] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
-        return compared
+        [(kind, expected)] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
+        if kind == "alike" and not candidate.is_exact:
+            # Interpolation leaves some of the finest details.
+            variance = max(candidate.image_variance * self.levels.variance_unit, 1e-300)
+            lost = _NOISE_ERROR * noise.white / variance + self.plan.interpolation_loss
+            kind = "copy" if 1 - candidate.score**2 <= lost else kind
+        return kind, expected
 
 
 def turned_search(

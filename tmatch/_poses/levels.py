@@ -188,7 +188,7 @@ class TemplateLevels:
         """Return a level."""
         if factor not in self._levels:
             height, width = self.shape
-            values, weights = (self._means(each, factor) for each in (self.values, self.weights))
+            values, weights = (self.means(each, factor) for each in (self.values, self.weights))
             centre = tuple(((n - 1) / 2 - (factor - 1) / 2) / factor for n in self.shape)
             radius = float(np.hypot(height, width)) / 2 / factor
             self._levels[factor] = TemplateLevel(values, weights, (centre[0], centre[1]), self.even, radius)
@@ -202,7 +202,8 @@ class TemplateLevels:
         return float(kept.sum()) * factor**2 / whole if whole > 0 else 0.0
 
     @staticmethod
-    def _means(values: Array, factor: int) -> Array:
+    def means(values: Array, factor: int) -> Array:
+        """Average whole blocks of each channel."""
         channels, height, width = values.shape
         rows, columns = height // factor, width // factor
         whole = values[:, : rows * factor, : columns * factor]
