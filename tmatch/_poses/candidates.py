@@ -57,14 +57,18 @@ class PosedCandidates(TemplateCandidates):
 
     def alike(self, which: Array | slice = slice(None), *, asked_to_filter: bool = False) -> Array:  # noqa: ARG002
         """Check which candidates, of some, are similar to the template beyond the noise."""
-        candidates = [self.candidates[i] for i in np.arange(len(self.candidates))[which].tolist()]
         if self.peaks.null is None:
-            return np.ones(len(candidates), bool)
-        scores = np.array([c.score for c in candidates])
-        variances = np.array([c.image_variance for c in candidates]) * self.variance_unit
-        return np.asarray(
-            beyond_noise(scores, variances, noise_levels(self.comparable).any) >= LEAST_LIKENESS, bool
-        ).reshape(-1)
+            return np.ones(len(self.candidates), bool)[which]
+        return np.asarray(self._beyond(noise_levels(self.comparable).any)[which] >= LEAST_LIKENESS)
+
+    def likeness(self) -> Array:
+        """Compute how similar candidates are beyond white noise; some have too many false alarms."""
+        return self._beyond(noise_levels(self.comparable).white)
+
+    def _beyond(self, noise: float) -> Array:
+        scores = np.array([c.score for c in self.candidates])
+        variances = np.array([c.image_variance for c in self.candidates]) * self.variance_unit
+        return beyond_noise(scores, variances, noise)
 
     def compare(self, which: Sequence[int]) -> list[tuple[Kind | None, float | None]]:
         """Compare some candidates with the template in their poses: what kind of match they are."""

@@ -75,6 +75,13 @@ class PoseOptions:
         return angles and not self.scales.is_range and all(map(is_exact_scale, self.scales.values))
 
     @property
+    def count(self) -> int | None:
+        """How many poses there are; None if there is a range of them."""
+        if self.angles.is_range or self.scales.is_range:
+            return None
+        return len(self.angles.values) * len(self.scales.values) * len(self.flips)
+
+    @property
     def full_circle(self) -> bool:
         """Whether all angles are searched."""
         return self.angles.is_range and self.angles.high - self.angles.low >= 360

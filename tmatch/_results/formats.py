@@ -137,14 +137,20 @@ def without_poses(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name not in left_out}
 
 
-def near_miss_rows(misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0) -> list[dict[str, Any]]:
-    """Return near misses as rows: where they are, their scores, and the rule that excluded them."""
+def near_miss_rows(
+    misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0, *, poses: bool = False
+) -> list[dict[str, Any]]:
+    """Return near misses as rows: where they are, their scores, and the rule that excluded them.
+
+    With `poses` it is told how each lies in the image, as of matches.
+    """
     rows = []
     for miss in misses:
         x, y, width, height = (in_units(value, pixel_ratio) for value in miss.box.xywh)
         names = ("score", "filtered_score", "false_alarms", "rule")
         values = {name: getattr(miss, name) for name in names}
-        rows.append({"label": miss.label, "x": x, "y": y, "width": width, "height": height, **values})
+        pose = _pose(miss.match, pixel_ratio) if poses else {}
+        rows.append({"label": miss.label, "x": x, "y": y, "width": width, "height": height, **values, **pose})
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,9 +14,11 @@ from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.near_misses import best_besides, is_open, near_misses
 from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
+from tmatch._poses.candidates import PosedCandidates
 from tmatch._poses.options import PoseOptions
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
+from tmatch._results.poses import SearchedPoses
 from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
@@ -47,6 +50,24 @@ class SearchResult:
         """The matches, best first; with sub-pixel places if these were asked for."""
         matches = sorted((each.match for each in self.decisions if each.reported), key=order_of)
         return refine_places(matches, self.searches) if self.poses.subpixel and self.poses.exact else matches
+
+    @property
+    def searched_poses(self) -> list[SearchedPoses]:
+        """In how many poses each template was searched for; empty if only as it is."""
+        if self.poses.upright:
+            return []
+        if not self.poses.exact:
+            plans = [(each.label, each.plan) for each in self._found if isinstance(each, PosedCandidates)]
+            return [
+                SearchedPoses(
+                    label=label, number=len(plan.poses), reduction=plan.factor, kept=round(plan.energy(plan.factor), 4),
+                    limit=plan.limit,
+                )
+                for label, plan in plans
+            ]  # fmt: skip
+        numbers = Counter(label for label, _ in {(each.label, each.posed) for each in self.searches})
+        labels = dict.fromkeys(each.label for each in self.searches)
+        return [SearchedPoses(label=label, number=numbers[label]) for label in labels]
 
     @property
     def near_misses(self) -> list[CandidateDecision]:

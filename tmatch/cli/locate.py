@@ -1,10 +1,11 @@
 """Commands that search: locate and heatmap."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 import tmatch
@@ -12,14 +13,22 @@ from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import Resources
 from tmatch._io import pairs, writing
+from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.search import Search
-from tmatch._search.matcher import Matcher, searches_of
+from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
-from tmatch._search.wording import describe_allowed, describe_expected, describe_found, describe_near_miss
+from tmatch._search.wording import (
+    describe_allowed,
+    describe_expected,
+    describe_found,
+    describe_near_miss,
+    describe_pose,
+    describe_poses,
+)
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of, printable
 
@@ -74,21 +83,25 @@ def locate(
     )  # fmt: skip
     poses = options.given_poses(angles, scales, flips, pose_search, subpixel)
     files = _Files(overlay, heatmap, scores)
-    files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
+    files.check(
+        [image, *templates, *(path for path in (mask, image_mask) if path)],
+        len(templates),
+        PoseOptions.of(**poses),
+    )
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     search = _Search.of(
         console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
     )
     result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
-    misses = [replace(miss, box=search.box_in_image(miss.box)) for miss in result.near_misses]
+    misses = [search.decision_in_image(miss) for miss in result.near_misses]
     if form == "table":
         _print_table(console, matches, pixel_ratio, poses)
     else:
         about = {
             "image": str(image),
             **_about(result, criterion),
-            "near_misses": formats.near_miss_rows(misses, pixel_ratio),
+            "near_misses": formats.near_miss_rows(misses, pixel_ratio, poses=bool(poses)),
         }
         text = formats.format_matches(
             matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio, poses=bool(poses)
@@ -100,9 +113,10 @@ def locate(
         console.say(f"nothing found: {_NOTHING}")
         raise typer.Exit(NONE_FOUND)
     if best is None and form == "table":
-        console.say(describe_found(result))
+        console.say("\n".join(filter(None, [describe_found(result), describe_poses(result.searched_poses)])))
     if best is not None:
-        console.say(_explain_none(best, criterion, pixel_ratio, poses))
+        others = _others(poses, metric, output) if region is None and not copies_only else []
+        console.say(_explain_none(best, result, pixel_ratio, poses, others))
     if best is not None or form == "table":
         _say_near_misses(console, misses, pixel_ratio)
     if best is not None:
@@ -162,8 +176,10 @@ class _Search:
     ) -> tuple[SearchResult, list[tmatch.Match], tmatch.Match | None]:
         """Search once: return the result, the matches and, if there are none, the best position."""
         keep: Keep = "maps" if keep_maps else "candidates"
+        poses = poses_of(self.matcher)
+        check_poses(poses, criterion)
         with self.console.progress("searching") as progress:
-            result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep)
+            result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep, poses=poses)
         best = None
         if not result.matches:
             with self.console.progress("looking for the best position") as progress:
@@ -185,6 +201,11 @@ class _Search:
         """Return a box in the part as one in the whole image."""
         return replace(box, start=tuple(s + p.start for s, p in zip(box.start, self.part, strict=True)))
 
+    def decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
+        """Return what was decided about a box in the part as one about a box in the whole image."""
+        posed = None if decision.posed is None else self.in_image(decision.posed)
+        return replace(decision, box=self.box_in_image(decision.box), posed=posed)
+
     def draw(self, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
         first = {m.label: tuple(f + p.start for f, p in zip(m.first, self.part, strict=True)) for m in maps}
         return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
@@ -198,10 +219,16 @@ class _Files:
     heatmap: Path | None
     scores: Path | None
 
-    def check(self, inputs: list[Path], n_templates: int) -> None:
+    def check(self, inputs: list[Path], n_templates: int, poses: PoseOptions) -> None:
         """Refuse, before any work, what cannot be written."""
         if self.scores and n_templates > 1:
             msg = f"--scores writes one score map, but {n_templates} templates are given; name one of them"
+            raise ValueError(msg)
+        if self.scores and poses.count != 1:
+            msg = (
+                "--scores writes the score map of one pose, but --angles, --scales and --flips ask for several; leave "
+                "them out, or draw the best over all poses with --heatmap"
+            )
             raise ValueError(msg)
         if self.scores and self.scores.suffix.lower() != ".npy":
             msg = f'cannot write "{self.scores}": --scores writes arrays; use the ending .npy'
@@ -223,7 +250,7 @@ class _Files:
             if self.heatmap:
                 writing.write_figure(self.heatmap, search.draw(maps, matches))
             if self.scores:
-                writing.write_array(self.scores, maps[0].scores)
+                writing.write_array(self.scores, np.max([made.scores for made in maps], axis=0))
         written = ", ".join(str(path) for path in (self.overlay, self.heatmap, self.scores) if path)
         if written:
             search.console.say(f"written: {written}")
@@ -253,6 +280,8 @@ def _about(result: SearchResult, criterion: Criterion) -> dict[str, Any]:
             {"prefilter": each.stage.how, "false_alarms": criterion.false_alarms / each.stage.n_tests}
             for each in result.stages
         ]
+    if searched := result.searched_poses:
+        about["poses"] = [asdict(each) for each in searched]
     return about
 
 
@@ -263,7 +292,8 @@ def _say_near_misses(console: Console, misses: list[CandidateDecision], pixel_ra
     for miss in misses:
         x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in miss.box.xywh)
         label = f'"{miss.label}" ' if miss.label else ""
-        console.say(f"  {label}at x={x:g}, y={y:g}, {describe_near_miss(miss)}")
+        pose = describe_pose(miss.match)
+        console.say(f"  {label}at x={x:g}, y={y:g}, {pose}{', ' if pose else ''}{describe_near_miss(miss)}")
 
 
 def _print_table(
@@ -325,30 +355,45 @@ def _is_good_enough(best: tmatch.Match, criterion: Criterion) -> bool:
 
 
 def _explain_none(
-    best: tmatch.Match, criterion: Criterion, pixel_ratio: float, poses: Mapping[str, Any]
+    best: tmatch.Match, result: SearchResult, pixel_ratio: float, poses: Mapping[str, Any], others: list[str]
 ) -> str:
+    """Write why nothing was found, and what to try: `others` are options that search for more poses."""
+    criterion = result.criterion
     x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+    at = ", ".join(filter(None, [f"x={x}, y={y}", describe_pose(best)]))
     if criterion.copies_only and best.kind == "alike" and _is_good_enough(best, criterion):
-        reason = f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; that is alike, but no copy.'
+        reason = f'the best score was {best.score:.2f} of "{best.label}" at {at}; that is alike, but no copy.'
         remedy = "leave --copies-only out"
     elif (threshold := criterion.threshold) is not None:
         digits = 2 if round(best.score, 2) < threshold else 6
         reason = (
             f"no score reached {threshold:g}; "
-            f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.'
+            f'the best score was {best.score:.{digits}f} of "{best.label}" at {at}.'
         )
         remedy = "lower --threshold below that score"
     else:
+        number = next((each.number for each in result.searched_poses if each.label == best.label), 1)
+        expected = describe_expected(f"{best.false_alarms:.2g}") + f" in {number:,} poses" * (number > 1)
         reason = (
-            f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
-            f"{describe_expected(f'{best.false_alarms:.2g}')} and {describe_allowed(criterion.false_alarms or 0)}."
+            f'the best score was {best.score:.2f} of "{best.label}" at {at}; '
+            f"{expected} and {describe_allowed(criterion.false_alarms or 0)}."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
-    searched = {"rotated": "angles" in poses, "of another size": "scales" in poses}
-    others = [*(how for how, done in searched.items() if not done), "absent"]
-    what = others[0] if len(others) == 1 else f"{', '.join(others[:-1])}, or {others[-1]}"
+    searched = describe_poses(result.searched_poses)
+    known = {"rotated": "angles" in poses, "of another size": "scales" in poses}
+    guesses = [*(how for how, done in known.items() if not done), "absent"]
+    what = guesses[0] if len(guesses) == 1 else f"{', '.join(guesses[:-1])}, or {guesses[-1]}"
+    trying = f"{' and '.join(others)}, or " if others else ""
     return (
-        f"nothing found: {reason}\n"
+        f"nothing found: {reason}\n{f'{searched}.{chr(10)}' if searched else ''}"
         f"Look at that position with --overlay or --heatmap; if it is right, {remedy}.\n"
-        f"If it is wrong, the object may be {what}: try a template cut from this image."
+        f"If it is wrong, the object may be {what}: try {trying}a template cut from this image."
     )
+
+
+def _others(poses: Mapping[str, Any], metric: str, output: str) -> list[str]:
+    """Return the options that search for poses that were not searched for; none where these cannot be."""
+    if metric != "zncc" or output != "valid":
+        return []
+    known = {"angles": "--angles all", "scales": "--scales 0.8:1.25"}
+    return [option for name, option in known.items() if name not in poses]
