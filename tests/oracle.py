@@ -315,11 +315,15 @@ def posed_score(image, template, mask, center, angle, scale=1, flip=False, chann
     """ZNCC over the pixels of the image that lie in a template that is flipped, scaled and rotated about its middle.
 
     A pixel lies in it if the template's outermost pixel centres have it between them. The template is a cubic spline
-    there; the mask is that of its nearest pixel. The angle is in degrees, counter-clockwise with row 0 at the top.
+    there, through its pixels that count and, elsewhere, through the nearest that does; the mask is that of its nearest
+    pixel. The angle is in degrees, counter-clockwise with row 0 at the top.
     """
     image, exists = _existing(image, None, "ignore", channel_axis)
     template, weights = _weighed(template, mask, channel_axis, None)
-    splines = [spline(template[..., c].astype(np.float64)) for c in range(template.shape[-1])]
+    channels = range(template.shape[-1])
+    splines = [
+        spline(_nearest_counted(template[..., c].astype(np.float64), weights[..., c])) for c in channels
+    ]
     seen, expected, weight, group = [], [], [], []
     for pixel in np.ndindex(image.shape[:-1]):
         place = in_template(pixel, template.shape[:2], center, angle, scale, flip)
@@ -334,6 +338,14 @@ def posed_score(image, template, mask, center, angle, scale=1, flip=False, chann
                 group.append(channel)
     pixels = (np.array(part, np.longdouble) for part in (seen, expected, weight))
     return float(_fit(*pixels, np.array(group), "zncc", np.sum(weight))[0])
+
+
+def _nearest_counted(values, weights):
+    """The values, and where their weight is 0 that of the nearest one whose is not."""
+    counted, filled = np.argwhere(weights > 0), values.copy()
+    for place in np.argwhere(weights == 0):
+        filled[tuple(place)] = values[tuple(counted[np.argmin(np.sum((counted - place) ** 2, axis=1))])]
+    return filled
 
 
 def in_template(pixel, shape, center, angle, scale, flip):

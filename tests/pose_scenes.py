@@ -132,8 +132,13 @@ def ground_of(
 # --- drawing --------------------------------------------------------------------------------------
 
 
-def draw(scene: Pixels, fine: Pixels, placed: Placed, factor: int = FINE) -> None:
-    """Draw an object into a scene, in place; pixels on its outline are shared with the ground by their area."""
+def draw(
+    scene: Pixels, fine: Pixels, placed: Placed, factor: int = FINE, counts: Pixels | None = None
+) -> None:
+    """Draw an object into a scene, in place; pixels on its outline are shared with the ground by their area.
+
+    Where `counts`, as large as the finer image, is False, the ground is seen through it.
+    """
     corners = placed.outline(np.array(fine.shape[:2]) / factor)
     first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, scene.shape[:2])
@@ -141,7 +146,7 @@ def draw(scene: Pixels, fine: Pixels, placed: Placed, factor: int = FINE) -> Non
     for top in range(first[0], last[0], BAND):
         rows, columns = np.arange(top, min(top + BAND, last[0])), np.arange(first[1], last[1])
         part = scene[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        share, *values = _means(rows, columns, layers, placed, factor)
+        share, *values = _means(rows, columns, layers, placed, factor, counts)
         means = values[0] if scene.ndim == 2 else np.stack(values, axis=-1)
         part[:] = part * (1 - share if scene.ndim == 2 else 1 - share[..., None]) + means
 
@@ -153,7 +158,12 @@ def _spline(layer: Pixels) -> Pixels:
 
 
 def _means(
-    rows: Pixels, columns: Pixels, layers: Sequence[Pixels], placed: Placed, factor: int
+    rows: Pixels,
+    columns: Pixels,
+    layers: Sequence[Pixels],
+    placed: Placed,
+    factor: int,
+    counts: Pixels | None,
 ) -> list[Pixels]:
     """Return the share of each pixel that the object covers, and for each layer the part of its mean that it adds."""
     from scipy.ndimage import map_coordinates
@@ -170,6 +180,9 @@ def _means(
     ]
     # Points on the outline itself, where rounding decides, belong to the object that starts there.
     inside = np.logical_and.reduce([(p >= -0.5) & (p < n - 0.5) for p, n in zip(where, shape, strict=True)])
+    if counts is not None:
+        at = [np.clip(np.rint(p).astype(int), 0, n - 1) for p, n in zip(where, shape, strict=True)]
+        inside &= counts[tuple(at)]
     sampled = [map_coordinates(layer, where, order=3, mode="mirror", prefilter=False) for layer in layers]
     return [block_means(values * inside, points) for values in (1.0, *sampled)]
 

@@ -1,4 +1,4 @@
-"""How well objects are found that are rotated, of another size or mirrored: misses, exactness, chance, speed.
+"""How well objects are found that are rotated, of another size or mirrored: misses, exactness, chance, speed, memory.
 
     python tests/benchmarks/poses.py --study misses
 
@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import poses_chance
+import poses_memory
 import poses_misses
 import poses_refinement
 import poses_speed
@@ -35,6 +36,7 @@ RUNS: dict[str, Study] = {
     "absent": poses_chance.absent,
     "present": poses_chance.present,
     "speed": speed,
+    "memory": poses_memory.memory,
 }
 
 

@@ -15,7 +15,7 @@ import tmatch
 scenes = from_tests("pose_scenes")
 
 # The number of a study is part of its seeds: new ones go to the end.
-STUDIES = ("misses", "refinement", "absent", "present", "speed")
+STUDIES = ("misses", "refinement", "absent", "present", "speed", "memory")
 NEAR, NEAR_ANGLE = 2.0, 5.0  # pixels and degrees within which a match is that of an object
 Z95 = 1.96  # standard errors on each side of a 95 % interval
 

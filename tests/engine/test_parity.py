@@ -703,13 +703,28 @@ def test_fit_poses_finds_the_same_pose(flip, masked, joint):
     assert expected.scores.min() > 0.9
 
 
+@pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("masked", [False, True])
-def test_cluster_products_are_the_same(masked):
+def test_cluster_products_are_the_same(masked, every):
     window, valid, template, start = fit_case(masked=masked, flip=False)
     valid = valid.reshape(window.shape[1:] if masked else (0, 0))
     expected, found = (
-        engine.cluster_products(window, valid, template, start, 0.9, np.array([1.0, -2.0]), 5)
+        engine.cluster_products(window, valid, template, start, 0.9, np.array([1.0, -2.0]), 5, every)
         for engine in ENGINES
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert (np.diag(expected) > 0).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("flip", [False, True])
+def test_drawn_templates_are_the_same(flip, masked):
+    window, _, template, start = fit_case(masked=masked, flip=flip)
+    expected, found = (engine.drawn(template, start, window.shape[1:]) for engine in ENGINES)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-9)
+    values, weights = expected
+    assert 0.2 < (weights[0] > 0).mean() < 0.5
+    assert not values[weights == 0].any()
+    inside = weights[0] > 0
+    assert np.corrcoef(values[0][inside], window[0][inside])[0, 1] > 0.9

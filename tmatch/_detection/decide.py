@@ -102,12 +102,14 @@ class TemplateCandidates:
         """Compute how similar candidates are beyond white noise; None if they are only those that may be accepted."""
         return None
 
-    def compare(self, which: Sequence[int]) -> list[tuple[Kind | None, float | None]]:
+    def compare(
+        self, which: Sequence[int], white_noise: float | None = None
+    ) -> list[tuple[Kind | None, float | None]]:
         """Compare some candidates with the template: what kind of match they are, and the score of a copy there."""
         if self.search.metric.directions or not len(which):
             return [(None, None)] * len(which)
         left = residuals(self.comparable, self.peaks.positions[np.array(which, np.intp)], slopes=True)
-        noise = noise_levels(self.comparable).white
+        noise = noise_levels(self.comparable).white if white_noise is None else white_noise
         noisy = leaves_noise(left, noise) & (left.likeness >= LEAST_LIKENESS)  # noise alone leaves noise, too
         copies = leaves_rounding(left, rounding_of(self.comparable)) | noisy
         known = (left.variance > left.left).tolist()  # a flat window has no kind

@@ -386,6 +386,9 @@ class Engine(Protocol):
         columns that are compared, and whether channels have one mean.
         """
 
+    def drawn(self, template: FitTemplate, pose: Array, shape: tuple[int, int]) -> tuple[Array, Array]:
+        """Draw a template in a pose, and the weights of its pixels, channels first; both are 0 outside of it."""
+
     def cluster_products(
         self,
         window: Array,
@@ -395,5 +398,9 @@ class Engine(Protocol):
         gain: float,
         offsets: Array,
         side: int,
+        every: int,
     ) -> Array:
-        """Add up the products of the sums over blocks of `side` pixels of derivatives times residuals."""
+        """Add up the products of the sums over blocks of `side` pixels of derivatives times residuals.
+
+        Of the rows of blocks one in `every` is summed, and stands for so many.
+        """

@@ -1,16 +1,18 @@
 """Candidates in many poses, as the decision sees them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise
+from tmatch._engine import select
+from tmatch._poses.levels import ImageLevels
 from tmatch._poses.options import wrapped
 from tmatch._poses.plan import Plan
 from tmatch._poses.refine import Candidate
@@ -19,6 +21,9 @@ from tmatch._results.matches import Kind, Match
 from tmatch._results.poses import Outline, bounding_box, corners_of
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
+
+_LEAST_VALID = 0.5  # share of a block that counts
+NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class PosedCandidates(TemplateCandidates):
 
     candidates: Sequence[Candidate]
     plan: Plan
-    variance_unit: float = 1.0  # variances of fits in units of this
+    levels: ImageLevels
 
     @cached_property
     def boxes(self) -> list[Box]:
@@ -59,18 +64,24 @@ class PosedCandidates(TemplateCandidates):
         """Check which candidates, of some, are similar to the template beyond the noise."""
         if self.peaks.null is None:
             return np.ones(len(self.candidates), bool)[which]
-        return np.asarray(self._beyond(noise_levels(self.comparable).any)[which] >= LEAST_LIKENESS)
+        return np.asarray(
+            self._beyond(noise_levels(self.comparable, NOISE_BLOCK).any)[which] >= LEAST_LIKENESS
+        )
 
     def likeness(self) -> Array:
         """Compute how similar candidates are beyond white noise; some have too many false alarms."""
-        return self._beyond(noise_levels(self.comparable).white)
+        return self._beyond(noise_levels(self.comparable, NOISE_BLOCK).white)
 
     def _beyond(self, noise: float) -> Array:
         scores = np.array([c.score for c in self.candidates])
-        variances = np.array([c.image_variance for c in self.candidates]) * self.variance_unit
+        variances = np.array([c.image_variance for c in self.candidates]) * self.levels.variance_unit
         return beyond_noise(scores, variances, noise)
 
-    def compare(self, which: Sequence[int]) -> list[tuple[Kind | None, float | None]]:
+    def compare(
+        self,
+        which: Sequence[int],
+        white_noise: float | None = None,  # noqa: ARG002
+    ) -> list[tuple[Kind | None, float | None]]:
         """Compare some candidates with the template in their poses: what kind of match they are."""
         return [self._compare_one(self.candidates[i]) for i in which]
 
@@ -101,45 +112,50 @@ class PosedCandidates(TemplateCandidates):
         return Box(tuple(start), tuple(e - s for s, e in zip(start, stop, strict=True)))
 
     def _compare_one(self, candidate: Candidate) -> tuple[Kind | None, float | None]:
-        turned, position = turned_search(self.comparable, self.plan, candidate)
+        turned, position = turned_search(self.comparable, self.levels, self.plan, candidate)
         one = replace(
             self.peaks,
             positions=np.array([position], np.intp),
             scores=np.array([candidate.score]),
             filtered_scores=None,
         )
-        [compared] = TemplateCandidates(turned, one, self.n_tests).compare([0])
+        unit, noise = noise_unit(self.levels, self.plan), noise_levels(self.comparable, NOISE_BLOCK)
+        [compared] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
         return compared
 
 
-def turned_search(search: Search, plan: Plan, candidate: Candidate) -> tuple[Search, tuple[int, int]]:
-    """Return a search for the template as it lies in the image, on the image's pixels, and its position there."""
-    box = bounding_box(corners_of(candidate.center, plan.shape, candidate.pose))
-    start = [max(s, 0) for s in box.start]
-    stop = [min(e, n) for e, n in zip(box.stop, search.image[0].shape, strict=True)]
-    values, weights = drawn_at(
-        plan, candidate, (start[0], start[1]), (stop[0] - start[0], stop[1] - start[1])
-    )
-    turned = replace(search, template=[*values], weights=[*weights], margins=[(0, 0), (0, 0)], cache=Cache())
+def turned_search(
+    search: Search, levels: ImageLevels, plan: Plan, candidate: Candidate
+) -> tuple[Search, tuple[int, int]]:
+    """Return a search for the template as it lies in the image, at the detail level, and its position there."""
+    factor = plan.detail_factor
+    middle = [(c - (factor - 1) / 2) / factor for c in candidate.center]
+    pose = replace(candidate.pose, scale=candidate.pose.scale / factor)
+    box = bounding_box(corners_of(middle, plan.shape, pose))
+    sides = [-(-n // factor) for n in levels.shape]
+    start = [min(max(s, 0), n - 1) for s, n in zip(box.start, sides, strict=True)]
+    stop = [max(min(e, n), s + 1) for e, n, s in zip(box.stop, sides, start, strict=True)]
+    smaller = plan.template_factor(candidate.pose.scale, factor)
+    template = plan.template.at(smaller).for_fit(flip=pose.flip)
+    angle, log_scale = math.radians(pose.angle), math.log(pose.scale * smaller)
+    place = np.array([middle[0] - start[0], middle[1] - start[1], angle, log_scale])
+    shape = stop[0] - start[0], stop[1] - start[1]
+    values, weights = select.choose(50.0 * math.prod(shape)).drawn(template, place, shape)
+    seen = search.image_cache.get(("detail", factor), lambda: _at_level(search, levels, factor))
+    turned = replace(seen, template=[*values], weights=[*weights], margins=[(0, 0), (0, 0)], cache=Cache())
     return turned, (start[0], start[1])
 
 
-def drawn_at(
-    plan: Plan, candidate: Candidate, start: tuple[int, int], shape: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Interpolate the template at the pixels of a window of the image; return weights, too, 0 beyond the template."""
-    from scipy import ndimage  # noqa: PLC0415
-
-    ratio = plan.template_factor(candidate.pose.scale, 1)
-    level = plan.template.at(ratio)
-    offsets = np.moveaxis(np.indices(shape), 0, -1) + np.array(start) - np.array(candidate.center)
-    at = offsets @ (candidate.pose.inverse / ratio).T + np.array(level.centre)
-    sides = np.array(level.values.shape[1:])
-    inside = ((at >= -1e-9) & (at <= sides - 1 + 1e-9)).all(axis=-1)
-    places = np.moveaxis(np.clip(at, 0, sides - 1), -1, 0)
-    values = np.stack(
-        [ndimage.map_coordinates(plane, places, order=3, mode="mirror") for plane in level.values]
+def _at_level(search: Search, levels: ImageLevels, factor: int) -> Search:
+    """Return the search with a level instead of the image."""
+    if factor == 1:
+        return search
+    channels, share = levels.at(factor)
+    return replace(
+        search, image=channels, valid=None if share is None else share >= _LEAST_VALID, image_cache=Cache()
     )
-    nearest = tuple(np.floor(places + 0.5).astype(np.intp))
-    weights = np.stack([plane[nearest] for plane in level.weights]) * inside
-    return values * (weights > 0), weights
+
+
+def noise_unit(levels: ImageLevels, plan: Plan) -> float:
+    """Return the variance of noise of the image where that of the detail level is 1."""
+    return 1.0 if plan.detail_factor == 1 else levels.variance_unit * plan.detail_factor**2

@@ -19,6 +19,7 @@ _LEAST_SIDE = 12  # pixels of the template at a coarse level
 _LEAST_ENERGY = 0.5  # share that block means keep
 _MOST_TURN = math.cos(math.radians(62))  # correlation of a copy with those half a cell of poses away
 _DECISION_PIXELS = 1000  # of the template at the level that decides
+_DETAIL_PIXELS = 40_000  # of the template whose residuals are looked at
 _LEAST_FITTED = 4  # pixels of a level of the template that is fitted
 _ROUND = 1.5  # ratio of the sides up to which the inscribed disc is compared
 _POINTS = 4  # points along a pixel of a copy, of a level of the template that is as many times finer
@@ -58,6 +59,11 @@ class Plan:
         return next(
             (f for f in reversed(steps_down(self.factor)) if pixels / f**2 <= _DECISION_PIXELS), self.factor
         )
+
+    @property
+    def detail_factor(self) -> int:
+        """The level at which what is left of the image without the template is looked at."""
+        return next(f for f in FACTORS if math.prod(self.shape) / f**2 <= _DETAIL_PIXELS or f == FACTORS[-1])
 
     @property
     def side(self) -> int:
@@ -212,19 +218,19 @@ class Plan:
 
     def bounds(self, pose: Pose, shape: Shape) -> tuple[int, int, int, int]:
         """Compute where the middle of a copy may lie at the coarse level of an image: rows and columns, half open."""
-        reach = self.reach(pose) / self.factor
         ends = []
-        for n, half in zip(shape, reach, strict=True):
-            side = n / self.factor
+        for n, reach in zip(shape, self.reach(pose), strict=True):
+            side, half = n / self.factor, reach / self.factor
             first = max(math.ceil(half - 0.5 - _SLACK), 0)
             last = min(math.floor(side - 0.5 - half + _SLACK), math.ceil(side) - 1)
             ends += [first, max(last + 1, first)]
         return ends[0], ends[1], ends[2], ends[3]
 
-    def reach(self, pose: Pose) -> NDArray[np.float64]:
+    def reach(self, pose: Pose) -> tuple[float, float]:
         """Compute how far the outline reaches from its middle, in pixels along rows and columns."""
-        turned = np.abs(np.linalg.inv(pose.inverse)) @ np.array(self.shape)
-        return np.asarray(turned / 2)
+        (height, width), angle = self.shape, math.radians(pose.angle)
+        cosine, sine = abs(math.cos(angle)) * pose.scale / 2, abs(math.sin(angle)) * pose.scale / 2
+        return height * cosine + width * sine, height * sine + width * cosine
 
     def template_factor(self, scale: float, factor: int) -> int:
         """Choose the level of the template whose pixels are about as large as those of a level of the image."""

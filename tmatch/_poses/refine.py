@@ -29,6 +29,7 @@ _SAME_PLACE = (
 )  # of the template's short side: candidates that are nearer are the same if they are turned alike
 _SAME_TURN = 1.5  # steps of the angle
 _FLOOR = 0.0075  # pixels: standard error of the interpolation
+_CLUSTERED_PIXELS = 40_000  # of a large window whose blocks are summed
 _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on each other
 _MOST_ERROR = 0.25  # of the template's short side, or radians: parameters less exact are not told
 _PASS_COST = 40.0  # of a pixel, in passes
@@ -90,11 +91,18 @@ class Refiner:
             [True, True, options.angles.is_range and plan.has_angle, options.scales.is_range]
         )
 
-    def refine(self, candidates: Sequence[Candidate], factors: Sequence[int]) -> list[Candidate]:
-        """Fit candidates at each of some levels; those that meet are merged."""
+    def refine(
+        self,
+        candidates: Sequence[Candidate],
+        factors: Sequence[int],
+        keep: Callable[[Sequence[Candidate], int], Array] | None = None,
+    ) -> list[Candidate]:
+        """Fit candidates at each of some levels; those that meet are merged, and those that `keep` does not mark go."""
         left = list(candidates)
         for factor in factors:
             left = self._merged(self._fit_at(left, factor), factor)
+            if keep is not None and left:
+                left = [c for c, kept in zip(left, keep(left, factor).tolist(), strict=True) if kept]
         return left
 
     def with_errors(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -216,7 +224,7 @@ class Refiner:
 
     def _window(self, candidate: Candidate, factor: int) -> tuple[tuple[int, int], Array, Array]:
         """Cut out the window around a candidate, with a margin; return where it begins, too."""
-        reach = self.plan.reach(candidate.pose) / factor + _MARGIN
+        reach = [r / factor + _MARGIN for r in self.plan.reach(candidate.pose)]
         middle = [(c - (factor - 1) / 2) / factor for c in candidate.center]
         sides = [-(-n // factor) for n in self.levels.shape]
         first = [min(max(math.floor(c - r), 0), n - 1) for c, r, n in zip(middle, reach, sides, strict=True)]
@@ -283,7 +291,8 @@ class Refiner:
             sums[:, 1 + least_squares.IMAGE] - gain * sums[:, 1 + least_squares.TEMPLATE]
         ) / np.maximum(sums[:, 0], 1e-300)
         engine = select.choose(_PASS_COST * pixels.size)
-        return engine.cluster_products(pixels, valid, template, pose, gain, offsets, _CLUSTER)
+        every = max(1, pixels.size // _CLUSTERED_PIXELS)
+        return engine.cluster_products(pixels, valid, template, pose, gain, offsets, _CLUSTER, every)
 
 
 def _joined(masks: Sequence[Array], windows: Sequence[Array]) -> Array:

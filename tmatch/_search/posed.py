@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.candidates import score_at
 from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._detection.decide import TemplateCandidates, decide
+from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates, decide
 from tmatch._detection.false_alarms import CERTAIN, NullDistribution, effective_pixels
 from tmatch._detection.null.certificate import Noise, certify, may_be_exact, may_leave_noise
 from tmatch._detection.null.fit import TemplateFacts, fit_null
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import Residuals, comparable, residuals, rounding_of
+from tmatch._detection.null.residual import Residuals, beyond_noise, comparable, residuals, rounding_of
 from tmatch._detection.null.summary import ScoreSummary
 from tmatch._engine import select
 from tmatch._engine.progress import Resources
-from tmatch._poses.candidates import PosedCandidates, turned_search
+from tmatch._poses.candidates import NOISE_BLOCK, PosedCandidates, noise_unit, turned_search
 from tmatch._poses.coarse import pose_map
 from tmatch._poses.exact import exact_search
 from tmatch._poses.levels import ImageLevels, steps_down
@@ -38,7 +39,7 @@ _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
-_COARSE_SHARE = 0.8  # of a threshold that is needed before the end
+_LEVEL_SHARE = 0.9  # of the score that a match needs in the end, at coarser levels
 _EXACT_REACH = 0.25  # pixels of a corner: exact copies that are nearer are tried
 _EQUAL = 1e-9  # difference of scores that may be rounding
 _OUTSIDE = 1.0  # pixels by which an outline may leave the image
@@ -77,6 +78,7 @@ class _PoseSearch:
         self.search, self.criterion = comparable(search), criterion
         self.levels = search.image_cache.get("levels", lambda: ImageLevels(self.search))
         self.plan = plan_of(self.search, options)
+        self.noise = noise_levels(self.search, NOISE_BLOCK)
         self.map = pose_map(self.levels, self.plan, search.cache, resources)
         self.refiner = Refiner(self.levels, self.plan, resources)
 
@@ -85,13 +87,13 @@ class _PoseSearch:
         made, factors = self.map, steps_down(self.plan.factor)
         first = factors.index(self.plan.decision_factor) + 1
         coarse = self._fit_null(made.summary(self._window(made.factor), len(self.plan.poses)), made.factor)
-        peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low, _REFINED)
+        peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low)
         starts = [start for peak in peaks.tolist() for start in self._starts(peak)]
         starts += [self._start(minimum, -1) for minimum in minima.tolist()]
         decided = self.refiner.refine(starts, factors[:first])
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
-        final = self.refiner.refine(still, factors[first:])
+        final = self.refiner.refine(still, factors[first:], self._promising)
         final = [self._exact(c) for c in final if self._is_inside(c)]
         null = self._with_copies(final, null)
         final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
@@ -106,16 +108,18 @@ class _PoseSearch:
             n_tests,
             candidates=final,
             plan=self.plan,
-            variance_unit=self.levels.variance_unit,
+            levels=self.levels,
         )
 
     def _with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
         """Certify copies by what is left of them, with minima as controls, and fit the null without them."""
-        noise = Noise(noise_levels(self.search).white, rounding_of(self.search))
-        peaks = [c for c in candidates if c.sign > 0 and self._may_be_copy(c, noise)]
+        noise = Noise(self.noise.white, rounding_of(self.search))
+        may_be = self._may_be_copies(candidates, noise)
+        chosen = [c for c, may in zip(candidates, may_be.tolist(), strict=True) if may]
+        peaks, minima = ([c for c in chosen if c.sign == sign] for sign in (1, -1))
         if not peaks:
             return null
-        minima = [c for c in candidates if c.sign < 0 and self._may_be_copy(c, noise)]
+        unit = noise_unit(self.levels, self.plan)
         positions = float(null.cells.sums[1].sum())
         pixels = self.search.cache.get(
             "effective pixels", lambda: effective_pixels(self.search.template, self.plan.template.weights[0])
@@ -125,7 +129,7 @@ class _PoseSearch:
             lambda: self._residuals(minima),
             positions=positions,
             pixels=pixels,
-            noise=noise,
+            noise=Noise(noise.white / unit, noise.rounding / unit),
         )
         certified = np.flatnonzero(expected <= CERTAIN)
         if not len(certified):
@@ -136,19 +140,18 @@ class _PoseSearch:
         np.minimum.at(copies, cells, expected[certified])
         return replace(fitted, copies=copies)
 
-    def _may_be_copy(self, candidate: Candidate, noise: Noise) -> bool:
-        score, variance = (
-            np.array([candidate.score]),
-            np.array([candidate.image_variance * self.levels.variance_unit]),
-        )
-        exact = may_be_exact(score, variance, noise.rounding)
-        return bool(exact[0] or may_leave_noise(score, variance, noise)[0])
+    def _may_be_copies(self, candidates: Sequence[Candidate], noise: Noise) -> NDArray[np.bool_]:
+        """Check by their score and variance which candidates may leave no more than noise or rounding."""
+        scores = np.array([c.score for c in candidates])
+        variances = np.array([c.image_variance for c in candidates]) * self.levels.variance_unit
+        exact = may_be_exact(scores, variances, noise.rounding)
+        return np.asarray(exact | may_leave_noise(scores, variances, noise), bool)
 
     def _residuals(self, candidates: Sequence[Candidate]) -> Residuals:
         """Compute what is left of the image without the template in the poses of candidates."""
         parts = []
         for candidate in candidates:
-            turned, position = turned_search(self.search, self.plan, candidate)
+            turned, position = turned_search(self.search, self.levels, self.plan, candidate)
             parts.append(residuals(turned, np.array([position], np.intp)))
         if not parts:
             return residuals(self.search, np.empty((0, 2), np.intp))
@@ -205,24 +208,22 @@ class _PoseSearch:
         return self._fit_null(replace(cells, extrema=extrema, sums=sums), self.plan.decision_factor)
 
     def _choose_peaks(self, null: NullDistribution) -> Positions:
-        """Choose the peaks that are refined: those that may be accepted, and more for the null distribution."""
+        """Choose the peaks that are refined."""
+        chosen = self._choose(null, self.map.high)
         if self.criterion.threshold is None:
-            return self._choose(null, self.map.high, _REFINED)
-        least = self.plan.coarse_score(self.criterion.threshold)
-        return self._choose(null, self.map.high, _REFINED, least)
+            return chosen
+        scores = self.map.high[tuple(chosen.T)]
+        reaches = scores >= self.plan.coarse_score(self.criterion.threshold)
+        return np.asarray(chosen[reaches | (np.arange(len(chosen)) < _KEPT)], np.intp)
 
-    def _choose(
-        self, null: NullDistribution, scores: Array, count: int, least: float | None = None
-    ) -> Positions:
-        """Choose local maxima with the fewest false alarms expected, or those that reach a score."""
+    def _choose(self, null: NullDistribution, scores: Array) -> Positions:
+        """Choose the local maxima with the fewest false alarms expected."""
         there = np.where(self.map.valid, scores, -np.inf)
-        found = select.reference().candidates(there, 1e-6, 0.0)
+        found = select.choose().candidates(there, 1e-6, 0.0)
         values = scores[tuple(found.T)].astype(np.float64)
         expected = null.expected(found, values)
         order = np.lexsort((-values, expected))
-        enough = expected <= _MOST_EXPECTED if least is None else values >= least
-        order = np.concatenate([order[enough[order]], order[~enough[order]]])
-        wanted = max(count, int(np.count_nonzero(enough)))
+        wanted = max(_REFINED, int(np.count_nonzero(expected <= _MOST_EXPECTED)))
         if wanted > _MOST_REFINED:
             warnings.warn(
                 f"{wanted} peaks may be matches; the best {_MOST_REFINED} are looked at, the others are not: raise the "
@@ -249,21 +250,30 @@ class _PoseSearch:
         return [first, *others]
 
     def _still_open(self, candidates: Sequence[Candidate], null: NullDistribution) -> list[Candidate]:
-        """Return the candidates that may be matches, and the best few."""
-        if not candidates:
-            return []
+        """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
         scores = np.array([c.score for c in candidates])
-        still = np.ones(len(scores), bool)
+        peaks = np.array([c.sign > 0 for c in candidates], bool)
+        expected = null.expected(np.array([c.peak for c in candidates]).reshape(-1, 2), scores)
+        factor = self.plan.decision_factor
+        noise = Noise(self.noise.white / factor**2, rounding_of(self.search))
+        still = self._may_be_copies(candidates, noise)
         if self.criterion.false_alarms is not None:
-            still &= null.expected(np.array([c.peak for c in candidates]), scores) <= _STILL_OPEN
-        if self.criterion.threshold is not None:
-            still &= scores >= _COARSE_SHARE * self.criterion.threshold
-        noise = Noise(
-            noise_levels(self.search).white / self.plan.decision_factor**2, rounding_of(self.search)
-        )
-        still |= [self._may_be_copy(c, noise) for c in candidates]
-        still |= scores >= np.sort(scores)[-min(_KEPT, len(scores))]
+            still |= peaks & (expected <= _STILL_OPEN)
+        else:
+            still |= peaks
+        still &= ~peaks | self._promising(candidates, factor)
         return [c for c, kept in zip(candidates, still.tolist(), strict=True) if kept]
+
+    def _promising(self, candidates: Sequence[Candidate], factor: int) -> NDArray[np.bool_]:
+        """Check which candidates may be matches by their score at a level; the best few may."""
+        scores = np.array([c.score if c.sign > 0 else -1.0 for c in candidates])
+        variances = np.array([c.image_variance for c in candidates])
+        noise = self.noise.any / self.levels.variance_unit / factor**2
+        kept = beyond_noise(np.abs(scores), variances, noise) >= _LEVEL_SHARE * LEAST_LIKENESS
+        if self.criterion.threshold is not None:
+            kept &= scores >= _LEVEL_SHARE * self.criterion.threshold
+        best = np.sort(scores)[::-1][:_KEPT]
+        return np.asarray(kept | (scores >= best[-1]) if len(best) else kept, bool)
 
     def _is_inside(self, candidate: Candidate) -> bool:
         """Check that an outline lies in the image."""

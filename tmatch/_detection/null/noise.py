@@ -24,13 +24,15 @@ class NoiseLevels:
     any: float
 
 
-def noise_levels(search: Search) -> NoiseLevels:
+def noise_levels(search: Search, largest: float = math.inf) -> NoiseLevels:
     """Estimate the noise from a part of the pixels; that of any kind is the variance of the quietest blocks.
 
-    Blocks are as large as the cells of a score map. Channels are averaged by the weights of the template's.
+    Blocks are as large as the cells of a score map, with sides of `largest` pixels at most. Channels are averaged by
+    the weights of the template's.
     """
     block = tuple(
-        min(max(3, side), n) for side, n in zip(cell_shape(search.window), search.image[0].shape, strict=True)
+        int(min(max(3, side), n, largest))
+        for side, n in zip(cell_shape(search.window), search.image[0].shape, strict=True)
     )
     channels = search.image_cache.get(
         ("noise", block), lambda: [_levels(c, search.valid, block) for c in search.image]

@@ -3,7 +3,7 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
-from tmatch._engine.numba.fitting import cluster_products, fit_poses
+from tmatch._engine.numba.fitting import cluster_products, drawn, fit_poses
 from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
@@ -27,6 +27,7 @@ __all__ = [
     "candidates",
     "cluster_products",
     "direct_products",
+    "drawn",
     "explained_by_stronger",
     "fit_poses",
     "inverse_norms",

@@ -33,14 +33,48 @@ def fit_poses(
 
 
 def cluster_products(
-    window: Array, valid: Array, template: FitTemplate, pose: Array, gain: float, offsets: Array, side: int
+    window: Array,
+    valid: Array,
+    template: FitTemplate,
+    pose: Array,
+    gain: float,
+    offsets: Array,
+    side: int,
+    every: int,
 ) -> Array:
     """Sum the products of block sums of derivative times residual; see `interface.Engine`."""
     rows, columns = (-(-n // side) for n in window.shape[1:])
     blocks = np.zeros((rows, columns, 4))
-    _sum_blocks(window, valid, tuple(template), pose, gain, offsets, side, blocks)
+    _sum_blocks(window, valid, tuple(template), pose, gain, offsets, side, every, blocks)
     sums = blocks.reshape(-1, 4)
-    return np.asarray(sums.T @ sums)
+    return np.asarray(sums.T @ sums) * every
+
+
+def drawn(template: FitTemplate, pose: Array, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Draw a template in a pose; see `interface.Engine`."""
+    size = (len(template.coefficients), *shape)
+    values, weights = np.zeros(size), np.zeros(size)
+    _draw(tuple(template), pose, values, weights)
+    return values, weights
+
+
+@compiled
+def _draw(template: tuple[Any, ...], pose: Array, values: Array, drawn_weights: Array) -> None:
+    """Draw a template row by row; values are 0 where the weight is."""
+    coefficients, weights, (ty, tx), spin, _ = template
+    cosine, sine = math.cos(pose[2]) * math.exp(-pose[3]), math.sin(pose[2]) * math.exp(-pose[3])
+    top, bottom = _rows(template, pose, values.shape[1])
+    row, everywhere = np.empty((8, values.shape[2])), np.zeros(0, np.bool_)
+    for channel in range(values.shape[0]):
+        for y in range(top, bottom):
+            geometry = (y - pose[0], pose[1], cosine, sine, spin, ty, tx)
+            own = weights[channel] if weights.size else weights[0]
+            pixels = drawn_weights[channel, y]
+            count = _fill_row(pixels, everywhere, coefficients[channel], own, geometry, 1, row, 0)
+            for k in range(count):
+                x = int(row[7, k])
+                values[channel, y, x] = row[4, k] if row[6, k] > 0 else 0.0
+                pixels[x] = row[6, k]
 
 
 @inline
@@ -271,6 +305,7 @@ def _sum_blocks(
     gain: float,
     offsets: Array,
     side: int,
+    every: int,
     blocks: Array,
 ) -> None:
     """Sum derivatives times residuals in blocks of pixels."""
@@ -280,6 +315,8 @@ def _sum_blocks(
     row = np.empty((8, window.shape[2]))
     for channel in range(window.shape[0]):
         for y in range(top, bottom):
+            if y // side % every:
+                continue
             geometry = (y - pose[0], pose[1], cosine, sine, spin, ty, tx)
             there = valid[y] if valid.size else valid[0]
             own = weights[channel] if weights.size else weights[0]

@@ -3,7 +3,7 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
-from tmatch._engine.numpy.poses import block_means, cluster_products, fit_poses, pose_maxima, turned
+from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
 from tmatch._engine.numpy.scoring import (
     add_masked_moments,
     inverse_norms,
@@ -28,6 +28,7 @@ __all__ = [
     "candidates",
     "cluster_products",
     "direct_products",
+    "drawn",
     "explained_by_stronger",
     "fit_poses",
     "inverse_norms",

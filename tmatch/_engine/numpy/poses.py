@@ -111,13 +111,22 @@ def _fit(
 
 
 def cluster_products(
-    window: Array, valid: Array, template: FitTemplate, pose: Array, gain: float, offsets: Array, side: int
+    window: Array,
+    valid: Array,
+    template: FitTemplate,
+    pose: Array,
+    gain: float,
+    offsets: Array,
+    side: int,
+    every: int,
 ) -> Array:
     """Sum the products of block sums of derivative times residual; see `interface.Engine`."""
     total = np.zeros((4, 4))
     quantities = [_quantities(window[c], valid, template, c, pose, 1) for c in range(len(window))]
     blocks: dict[tuple[int, int], Array] = {}
     for channel, (values, weights, places) in enumerate(quantities):
+        summed = places[:, 0] // side % every == 0
+        values, weights, places = values[:, summed], weights[summed], places[summed]  # noqa: PLW2901
         residual = values[5] - gain * values[4] - offsets[channel]
         parts = gain * values[:4] * residual * weights
         keys, inverse = np.unique(places // side, axis=0, return_inverse=True)
@@ -126,7 +135,18 @@ def cluster_products(
             blocks[key] = blocks.get(key, 0.0) + row
     for row in blocks.values():
         total += np.outer(row, row)
-    return total
+    return total * every
+
+
+def drawn(template: FitTemplate, pose: Array, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Draw a template in a pose; see `interface.Engine`."""
+    channels, none = len(template.coefficients), np.zeros((0, 0), bool)
+    values, weights = np.zeros((channels, *shape)), np.zeros((channels, *shape))
+    for channel in range(channels):
+        found, weight, places = _quantities(np.zeros(shape), none, template, channel, pose, 1)
+        at = tuple(places.T)
+        values[channel][at], weights[channel][at] = found[4], weight
+    return values * (weights > 0), weights
 
 
 def _sum_products(
