@@ -1,5 +1,6 @@
 """Colours, sizes and drawing helpers that all figures share."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,15 +52,28 @@ def score_colours() -> "Colormap":
     return colormaps["inferno"].with_extremes(bad="0.6")
 
 
-def draw_scores(axes: "Axes", scores: Any, first: tuple[float, float], interpolation: str = "nearest") -> Any:
-    """Draw a score map whose first element lies at (row, column) `first`."""
-    (top, left), (rows, columns) = first, scores.shape
+def draw_scores(
+    axes: "Axes",
+    scores: Any,
+    first: tuple[float, float],
+    interpolation: str = "nearest",
+    side: float = 1,
+) -> Any:
+    """Draw a score map whose first element begins at the pixel (row, column) `first`, and is `side` pixels wide."""
     return axes.imshow(
         np.ma.masked_equal(scores, -np.inf),
         cmap=score_colours(),
         interpolation=interpolation,
-        extent=(left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5),
+        extent=extent_of(scores.shape, first, side),
     )
+
+
+def extent_of(
+    shape: Sequence[int], first: tuple[float, float], side: float = 1
+) -> tuple[float, float, float, float]:
+    """Return the edges of an array on axes in pixels: left, right, bottom, top."""
+    (top, left), (rows, columns) = first, shape
+    return left - 0.5, left + columns * side - 0.5, top + rows * side - 0.5, top - 0.5
 
 
 def draw_colour_bar(

@@ -46,16 +46,17 @@ _OUTSIDE = 1.0  # pixels by which an outline may leave the image
 
 
 def search_poses(
-    searches: Sequence[Search], options: PoseOptions, criterion: Criterion, resources: Resources
-) -> StageResult:
+    searches: Sequence[Search], options: PoseOptions, criterion: Criterion, resources: Resources,
+    *, keep_maps: bool = False,
+) -> StageResult:  # fmt: skip
     """Search one image for templates in many poses, and decide."""
-    parts = resources.split(len(searches))
-    found = [
-        _PoseSearch(each, options, criterion, part).candidates(len(searches))
-        for each, part in zip(searches, parts, strict=True)
-    ]
+    found, maps = [], []
+    for each, part in zip(searches, resources.split(len(searches)), strict=True):
+        pose_search = _PoseSearch(each, options, criterion, part)
+        found.append(pose_search.candidates(len(searches)))
+        maps += [pose_search.map] * keep_maps
     competing = compete(found, criterion)
-    return StageResult(Stage("none"), [*competing], decide(competing, criterion), [])
+    return StageResult(Stage("none"), [*competing], decide(competing, criterion), [], maps)
 
 
 def best_posed(found: Sequence[TemplateCandidates]) -> Match:

@@ -104,10 +104,10 @@ def search(
 
     With `keep` "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
     decides on all peaks of the maps, "maps" and "candidates" only on those that the criterion may accept. Searches over
-    `poses` that are not exact make no maps of scores.
+    `poses` that are not exact make no maps of scores; with "maps" those of the best over all poses are kept.
     """
     if not poses.exact:
-        only = search_poses(searches, poses, criterion, resources)
+        only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
         return SearchResult(searches, [only], [], criterion, poses)
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made

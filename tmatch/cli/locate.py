@@ -1,5 +1,6 @@
 """Commands that search: locate and heatmap."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,18 +10,14 @@ import numpy as np
 import typer
 
 import tmatch
-from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
-from tmatch._engine.progress import Resources
 from tmatch._io import pairs, writing
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
-from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.metrics import MetricInfo
-from tmatch._scoring.search import Search
-from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
-from tmatch._search.recipe import Keep, SearchResult, search
+from tmatch._search.matcher import poses_of
+from tmatch._search.recipe import SearchResult
 from tmatch._search.wording import (
     describe_allowed,
     describe_expected,
@@ -31,6 +28,7 @@ from tmatch._search.wording import (
 )
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of, printable
+from tmatch.cli.part import PartSearch
 
 NONE_FOUND = 1
 _NOTHING = (
@@ -90,7 +88,7 @@ def locate(
     )
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(
+    search = PartSearch.of(
         console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
     )
     result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
@@ -108,7 +106,7 @@ def locate(
         )
         if text:
             console.print(text)
-    files.write(search, searched, matches, best, list(result.maps))
+    files.write(search, searched, matches, best, result)
     if best is not None and _has_no_score(best, result.searches[0].metric):
         console.say(f"nothing found: {_NOTHING}")
         raise typer.Exit(NONE_FOUND)
@@ -139,76 +137,49 @@ def heatmap(
     output: options.Positions = options.POSITIONS,
     region: options.RegionText = None,
     pixel_ratio: options.PixelRatio = 1.0,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
+    pose_search: options.PoseSearch = "auto",
 ) -> None:
-    """Draw the score of TEMPLATE at every position of IMAGE."""
+    """Draw the score of TEMPLATE at every position of IMAGE.
+
+    With --angles, --scales or --flips the best score over all poses is drawn at the middle of TEMPLATE, and beside it
+    which pose that is.
+    """
     console = console_of(ctx)
+    poses = options.given_poses(angles, scales, flips, pose_search, False)
     writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output)
-    maps = search.score_maps()
-    with console.status("drawing"):
-        best = search.in_image(maps[0].best)
-        writing.write_figure(out, search.draw(maps, [best]))
-    x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
-    found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else _NOTHING
+    search = PartSearch.of(
+        console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
+    )
+    if not poses_of(search.matcher).upright:
+        found = _draw_best_poses(search, out, pixel_ratio)
+    else:
+        maps = search.score_maps()
+        with console.status("drawing"):
+            best = search.in_image(maps[0].best)
+            writing.write_figure(out, search.draw_scores(maps, [best]))
+        x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+        found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else _NOTHING
     console.say(f"{found}; written: {out}")
 
 
-@dataclass(frozen=True)
-class _Search:
-    """A search for templates in a part of an image; its matches are in pixels of the whole image."""
-
-    console: Console
-    matcher: Matcher
-    image: Array
-    image_mask: Array | None
-    part: tuple[slice, slice]
-
-    @classmethod
-    def of(cls, console: Console, pair: pairs.Pair, part: tuple[slice, slice], **preparing: Any) -> "_Search":
-        """Prepare the templates that were read."""
-        matcher = Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
-        return cls(console, matcher, pair.image, pair.image_mask, part)
-
-    def locate(
-        self, criterion: Criterion, *, keep_maps: bool
-    ) -> tuple[SearchResult, list[tmatch.Match], tmatch.Match | None]:
-        """Search once: return the result, the matches and, if there are none, the best position."""
-        keep: Keep = "maps" if keep_maps else "candidates"
-        poses = poses_of(self.matcher)
-        check_poses(poses, criterion)
-        with self.console.progress("searching") as progress:
-            result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep, poses=poses)
-        best = None
-        if not result.matches:
-            with self.console.progress("looking for the best position") as progress:
-                best = self.in_image(result.best(Resources.of(None, progress)))
-        return result, [self.in_image(match) for match in result.matches], best
-
-    def _searches(self) -> list[Search]:
-        return searches_of(self.matcher, self.image, self.image_mask)
-
-    def score_maps(self) -> list[ScoreMap]:
-        with self.console.progress("scoring every position") as progress:
-            return score_maps(self._searches(), Resources.of(None, progress))
-
-    def in_image(self, match: tmatch.Match) -> tmatch.Match:
-        """Return a match in the part as one in the whole image."""
-        return replace(match, box=self.box_in_image(match.box))
-
-    def box_in_image(self, box: tmatch.Box) -> tmatch.Box:
-        """Return a box in the part as one in the whole image."""
-        return replace(box, start=tuple(s + p.start for s, p in zip(box.start, self.part, strict=True)))
-
-    def decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
-        """Return what was decided about a box in the part as one about a box in the whole image."""
-        posed = None if decision.posed is None else self.in_image(decision.posed)
-        return replace(decision, box=self.box_in_image(decision.box), posed=posed)
-
-    def draw(self, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
-        first = {m.label: tuple(f + p.start for f, p in zip(m.first, self.part, strict=True)) for m in maps}
-        return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
+def _draw_best_poses(search: PartSearch, out: Path, pixel_ratio: float) -> str:
+    """Draw the best score over poses, and say where it is highest."""
+    nothing = Criterion(threshold=math.inf)  # is a match
+    result, _, best = search.locate(nothing, keep_maps=True)
+    if best is None or _has_no_score(best, result.searches[0].metric):
+        best, found = None, _NOTHING
+    else:
+        y, x = (round(value / pixel_ratio, 2) for value in best.center)
+        pose = describe_pose(best)
+        found = f"best score {best.score:.3f} about x={x:g}, y={y:g}{', ' if pose else ''}{pose}"
+    with search.console.status("drawing"):
+        writing.write_figure(out, search.draw(result, [best] if best else []))
+    return f"{found}; {describe_poses(result.searched_poses)}"
 
 
 @dataclass(frozen=True)
@@ -224,10 +195,10 @@ class _Files:
         if self.scores and n_templates > 1:
             msg = f"--scores writes one score map, but {n_templates} templates are given; name one of them"
             raise ValueError(msg)
-        if self.scores and poses.count != 1:
+        if self.scores and not (poses.exact and poses.count == 1):
             msg = (
-                "--scores writes the score map of one pose, but --angles, --scales and --flips ask for several; leave "
-                "them out, or draw the best over all poses with --heatmap"
+                "--scores writes the score map of one pose that needs no interpolation, but --angles, --scales or "
+                "--flips ask for others; leave them out, or draw the best score over all poses with --heatmap"
             )
             raise ValueError(msg)
         if self.scores and self.scores.suffix.lower() != ".npy":
@@ -238,19 +209,19 @@ class _Files:
 
     def write(
         self,
-        search: _Search,
+        search: PartSearch,
         searched: pairs.SearchImage,
         matches: list[tmatch.Match],
         best: tmatch.Match | None,
-        maps: list[ScoreMap],
+        result: SearchResult,
     ) -> None:
         with search.console.status("writing files"):
             if self.overlay:
                 writing.write_figure(self.overlay, _draw_matches(searched, matches, best))
             if self.heatmap:
-                writing.write_figure(self.heatmap, search.draw(maps, matches))
+                writing.write_figure(self.heatmap, search.draw(result, matches))
             if self.scores:
-                writing.write_array(self.scores, np.max([made.scores for made in maps], axis=0))
+                writing.write_array(self.scores, np.max([made.scores for made in result.maps], axis=0))
         written = ", ".join(str(path) for path in (self.overlay, self.heatmap, self.scores) if path)
         if written:
             search.console.say(f"written: {written}")
