@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import select
 from tmatch._engine.interface import FitTemplate
@@ -35,6 +36,8 @@ class ImageLevels:
     def __init__(self, search: Search) -> None:
         self.channels, self.valid = search.image, search.valid
         self.shape = search.image[0].shape
+        known = [c if self.valid is None else np.where(self.valid, c, c.dtype.type(0)) for c in self.channels]
+        check_finite("image", known)
         self._levels: dict[int, tuple[list[Array], Array | None]] = {}
         self._narrow = search.image[0].dtype.str[1:] in _NARROW
         self._offsets = [0.0 if self._narrow else self._mean(channel) for channel in self.channels]

@@ -25,6 +25,7 @@ _ROUND = 1.5  # ratio of the sides up to which the inscribed disc is compared
 _POINTS = 4  # points along a pixel of a copy, of a level of the template that is as many times finer
 _SLACK = 1.0  # coarse pixels by which an outline may reach beyond the image
 _SAME = 0.98  # correlation of a template with all its turned copies that has no angle
+_SAME_ANGLE = 1e-6  # degrees
 _ALIKE = 0.8  # correlation of a template with itself in another pose that is tried, too
 
 
@@ -203,18 +204,20 @@ class Plan:
         lost = math.acos(max(self._least_alike(self.factor), 0.0)) / 2
         return math.cos(min(math.acos(min(max(score, -1.0), 1.0)) + lost, math.pi / 2))
 
-    def allows(self, pose: Pose) -> bool:
-        """Check that a pose is among those that are searched, its angle by rounding."""
+    def allows(self, pose: Pose, factor: int) -> bool:
+        """Check that a pose is among those that are searched; at the ends of ranges by half a step of a level."""
         if pose.flip not in self.options.flips:
             return False
-        angles = self.options.angles
+        angles, scales = self.options.angles, self.options.scales
+        step = self.angle_step(factor, pose.scale) / 2
+        if scales.is_range and not (
+            scales.low * (1 - math.radians(step)) <= pose.scale <= scales.high * (1 + math.radians(step))
+        ):
+            return False
         if not angles.is_range:
-            return any(abs(wrapped(pose.angle - angle)) < 1e-6 for angle in angles.values)
+            return any(abs(wrapped(pose.angle - angle)) < _SAME_ANGLE for angle in angles.values)
         middle, half = (angles.low + angles.high) / 2, (angles.high - angles.low) / 2
-        return (
-            half >= 180
-            or abs(wrapped(pose.angle - middle)) <= half + self.angle_step(self.factor, pose.scale) / 2
-        )
+        return half >= 180 or abs(wrapped(pose.angle - middle)) <= half + step
 
     def bounds(self, pose: Pose, shape: Shape) -> tuple[int, int, int, int]:
         """Compute where the middle of a copy may lie at the coarse level of an image: rows and columns, half open."""

@@ -135,10 +135,10 @@ def single_error(lines: float) -> float:
     return 8 * _EPS_SINGLE * lines
 
 
-def pair(image: PreparedImage, template: PreparedTemplate) -> Search:
-    """Check what an image and a template must have in common, and make a search of them."""
+def pair(image: PreparedImage, template: PreparedTemplate, scale: float = 1.0) -> Search:
+    """Check what an image and a template, at this scale, must have in common, and make a search of them."""
     options = template.options
-    _check_pair(image, template, options.output)
+    _check_pair(image, template, options.output, scale)
     channels, template = _rescale_together(image, template)
     return Search(
         label=template.label,
@@ -158,7 +158,7 @@ def pair(image: PreparedImage, template: PreparedTemplate) -> Search:
     )
 
 
-def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output) -> None:
+def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output, scale: float) -> None:
     outer, inner = image.shape, template.shape
     if len(outer) != len(inner):
         msg = (
@@ -169,7 +169,7 @@ def _check_pair(image: PreparedImage, template: PreparedTemplate, output: Output
     if image.n_channels != template.n_channels:
         msg = f"`template` has {template.n_channels} channels and `image` has {image.n_channels}; they must be equal"
         raise ValueError(msg)
-    too_long = [axis for axis, (n, k) in enumerate(zip(outer, inner, strict=True)) if k > n]
+    too_long = [axis for axis, (n, k) in enumerate(zip(outer, inner, strict=True)) if k * scale > n]
     if too_long and output == "valid":
         axes = ", ".join(map(str, too_long))
         msg = (

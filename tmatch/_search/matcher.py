@@ -227,7 +227,8 @@ class Matcher:
     def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
         """Pair an image with each template."""
         prepared = prepare_image(image, image_mask, self._options)
-        return [call_with_label(each.label, pair, prepared, each) for each in self._prepared]
+        smallest = 1.0 if self._poses.exact else min(self._poses.scales.low, 1.0)
+        return [call_with_label(each.label, pair, prepared, each, smallest) for each in self._prepared]
 
 
 def searches_of(matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:

@@ -62,9 +62,6 @@ def search_poses(
 def best_posed(found: Sequence[TemplateCandidates]) -> Match:
     """Return the candidate with the highest score, with its kind."""
     pairs = [(match, each, i) for each in found for i, match in enumerate(each.matches())]
-    if not pairs:
-        msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
-        raise ValueError(msg)
     best, one, i = min(pairs, key=lambda pair: order_of(pair[0]))
     [(kind, expected)] = one.compare([i])
     return replace(best, kind=kind, expected_score=expected)
@@ -79,9 +76,20 @@ class _PoseSearch:
         self.search, self.criterion = comparable(search), criterion
         self.levels = search.image_cache.get("levels", lambda: ImageLevels(self.search))
         self.plan = plan_of(self.search, options)
+        self._check_size()
         self.noise = noise_levels(self.search, NOISE_BLOCK)
         self.map = pose_map(self.levels, self.plan, search.cache, resources)
         self.refiner = Refiner(self.levels, self.plan, resources)
+
+    def _check_size(self) -> None:
+        """Check that the template lies inside the image in some pose."""
+        shape = self.levels.shape
+        if not any(
+            top < bottom and left < right
+            for top, bottom, left, right in (self.plan.bounds(pose, shape) for pose in self.plan.poses)
+        ):
+            msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
+            raise ValueError(msg)
 
     def candidates(self, n_tests: int) -> PosedCandidates:
         """Find the candidates: from peaks of the coarse map to poses in the image."""
@@ -95,7 +103,7 @@ class _PoseSearch:
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
         final = self.refiner.refine(still, factors[first:], self._promising)
-        final = [self._exact(c) for c in final if self._is_inside(c)]
+        final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
         null = self._with_copies(final, null)
         final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
         final = self.refiner.with_errors(final)
@@ -166,7 +174,7 @@ class _PoseSearch:
         off = radius * max(
             np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1)
         )
-        if off > _EXACT_REACH or candidate.sign < 0 or not self.plan.allows(near):
+        if off > _EXACT_REACH or candidate.sign < 0 or not self.plan.allows(near, 1):
             return candidate
         search = exact_search(self.search, near)
         middle = (np.array(search.window) - 1) / 2
@@ -221,6 +229,8 @@ class _PoseSearch:
         """Choose the local maxima with the fewest false alarms expected."""
         there = np.where(self.map.valid, scores, -np.inf)
         found = select.choose().candidates(there, 1e-6, 0.0)
+        if not len(found):  # nothing is alike at all
+            found = np.stack(np.unravel_index([there.argmax()], there.shape), axis=1)
         values = scores[tuple(found.T)].astype(np.float64)
         expected = null.expected(found, values)
         order = np.lexsort((-values, expected))
@@ -246,7 +256,7 @@ class _PoseSearch:
         pose, others = first.pose, []
         for turn, flip in self.plan.alternatives:
             other = Pose(pose.angle + (-turn if pose.flip else turn), pose.scale, pose.flip != flip)
-            if self.plan.allows(other):
+            if self.plan.allows(other, self.plan.factor):
                 others.append(replace(first, pose=other))
         return [first, *others]
 
@@ -254,7 +264,7 @@ class _PoseSearch:
         """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
         scores = np.array([c.score for c in candidates])
         peaks = np.array([c.sign > 0 for c in candidates], bool)
-        expected = null.expected(np.array([c.peak for c in candidates]).reshape(-1, 2), scores)
+        expected = null.expected(np.array([c.peak for c in candidates], np.intp).reshape(-1, 2), scores)
         factor = self.plan.decision_factor
         noise = Noise(self.noise.white / factor**2, rounding_of(self.search))
         still = self._may_be_copies(candidates, noise)
