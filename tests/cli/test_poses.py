@@ -228,13 +228,15 @@ def test_a_near_miss_of_an_exact_copy_is_told_in_its_pose(tmp_path):
     assert {row["angle"] for row in rows} <= {0.0, 90.0, 180.0, -90.0}
 
 
-@pytest.mark.parametrize("asked", [["--angles", "all"], ["--angles=0,90"], ["--scales=0.8:1.2"], ["--flips"]])
+@pytest.mark.parametrize(
+    "asked", [["--angles", "all"], ["--angles=30"], ["--angles=0,90"], ["--scales=0.8:1.2"], ["--flips"]]
+)
 def test_scores_of_several_poses_are_no_map(turned, asked, tmp_path):
     result = run(*turned, *asked, "--scores", tmp_path / "scores.npy")
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: --scores writes the score map of one pose, but --angles, --scales and --flips ask for several; leave "
-        "them out, or draw the best over all poses with --heatmap\n"
+        "error: --scores writes the score map of one pose that needs no interpolation, but --angles, --scales or "
+        "--flips ask for others; leave them out, or draw the best score over all poses with --heatmap\n"
     )
 
 
@@ -298,3 +300,58 @@ def test_what_poses_cannot_do_is_told_in_the_words_of_the_command_line(pair, ask
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {sentence}")
     assert result.stderr.count("\n") == 1
+
+
+def heatmap(*arguments):
+    return CliRunner().invoke(app, ["heatmap", *map(str, arguments)])
+
+
+def test_a_heatmap_shows_the_best_over_poses(turned, scene, tmp_path):
+    result = heatmap(*turned, "--angles", "20:50", "--scales", "0.9", "-o", tmp_path / "map.png")
+    assert result.exit_code == 0
+    told = re.fullmatch(
+        r"best score 0\.9\d+ about x=([\d.]+), y=([\d.]+), rotated by 35\.\d+ degrees, 0\.9 times the size; \d+ poses "
+        rf"searched, in an image 3 times smaller; written: {tmp_path / 'map.png'}\n",
+        result.stderr,
+    )
+    assert [float(told[2]), float(told[1])] == pytest.approx(scene.placed[1].center, abs=0.1)
+    with Image.open(tmp_path / "map.png") as figure:
+        assert figure.width == 1500
+
+
+def test_a_heatmap_of_exact_poses_takes_any_metric(pair, tmp_path):
+    asked = "--flips", "--metric", "ssd", "--pixel-ratio", 2, "-o", tmp_path / "map.png"
+    result = heatmap(*pair, *asked)
+    assert result.stderr.startswith(
+        "best score 0.000 about x=6.75, y=4.75; 2 poses searched, at full size; written"
+    )
+
+
+def test_a_heatmap_of_a_flat_image_says_so(pair, tmp_path):
+    Image.new("L", (80, 60), 90).save(pair[0])
+    for asked in (["--flips"], ["--angles", "0:20"]):
+        result = heatmap(*pair, *asked, "-o", tmp_path / "map.png")
+        assert (result.exit_code, result.stderr[:26]) == (0, "no position has a score, a")
+
+
+def test_a_search_draws_its_heatmap_too(turned, tmp_path):
+    asked = (
+        "--angles",
+        "20:50",
+        "--scales",
+        "0.9",
+        "--region",
+        "90,30,110,100",
+        "--heatmap",
+        tmp_path / "map.png",
+    )
+    assert run(*turned, *asked).exit_code == 0
+    with Image.open(tmp_path / "map.png") as figure:
+        assert figure.width == 1500
+
+
+def test_several_templates_compete_in_all_poses(turned, tmp_path):
+    other = pose_scenes.template_of(pose_scenes.KINDS["cup"])[4:-4, 6:-2]
+    Image.fromarray(other).save(tmp_path / "part.png")
+    rows = cells_of(run(*turned, tmp_path / "part.png", *EVERYTHING).stdout)
+    assert [row[0] for row in rows] == ["template", "template"]

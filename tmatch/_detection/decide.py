@@ -73,6 +73,10 @@ class TemplateCandidates:
         """The search, for windows to be compared with the template."""
         return comparable(self.search)
 
+    def select(self, which: Array) -> "TemplateCandidates":
+        """Return the same with some of the candidates."""
+        return replace(self, peaks=self.peaks.select(which))
+
     def at(self, position: Position, score: float, decision_score: float) -> "TemplateCandidates":
         """Return the same with one position of the score map, candidate or not, instead of the candidates."""
         filtered = None if self.prefilter == "none" else np.array([decision_score])

@@ -1,6 +1,6 @@
 """Figures of the best score over poses, and of the pose that has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HALF_TURN = 180.0  # degrees between the lowest and the highest angle, from which on they are a circle
-_LEAST_SEEN = 0.15  # opacity of poses with a score of 0: they say little
+_LEAST_SEEN = 0.1  # opacity of poses with low scores, which say little
 
 
 def plot_best_poses(
@@ -44,7 +44,7 @@ def plot_best_poses(
     for n, made in enumerate(maps):
         here = [match for match in matches if match.label == made.label]
         scores, poses = (figure.add_subplot(len(maps), 2, 2 * n + side) for side in (1, 2))
-        _draw_scores(scores, made, first, len(here))
+        _draw_scores(scores, made, first, here)
         _draw_poses(poses, made, first)
         for axes in (scores, poses):
             if here:
@@ -55,14 +55,18 @@ def plot_best_poses(
     return figure
 
 
-def _draw_scores(axes: "Axes", made: BestPoses, first: tuple[int, int], n_matches: int) -> None:
+def _draw_scores(axes: "Axes", made: BestPoses, first: tuple[int, int], matches: Sequence[Match]) -> None:
     shown = draw_scores(axes, made.scores, first, side=made.reduction)
     draw_colour_bar(axes, shown, "best score over poses")
-    score, (row, column), _ = made.best
+    score, (row, column) = made.best
+    row, column = row + first[0], column + first[1]
+    if matches:  # refined, where the map is of a smaller image
+        best = max(matches, key=lambda match: match.score)
+        score, (row, column) = best.score, best.center
     title = "no score"
     if score != -np.inf:
-        count = f"; {n_matches} matches" if n_matches > 1 else ""
-        title = f"best {score:.3f} at x={column + first[1]:g}, y={row + first[0]:g}{count}"
+        count = f"; {len(matches)} matches" if len(matches) > 1 else ""
+        title = f"best {score:.3f} at x={column:.1f}, y={row:.1f}{count}"
     name = f"{plain_text(made.label)}: " if made.label else ""
     axes.set_title(name + title, fontsize=TITLE_SIZE, parse_math=False)
 
@@ -70,15 +74,25 @@ def _draw_scores(axes: "Axes", made: BestPoses, first: tuple[int, int], n_matche
 def _draw_poses(axes: "Axes", made: BestPoses, first: tuple[int, int]) -> None:
     scale = _Scale.of(made.poses)
     values = np.array([scale.value(pose) for pose in made.poses])[made.which]
-    known = made.scores > -np.inf
-    best = max(float(made.scores[known].max()), 1e-9) if known.any() else 1.0
-    seen = np.where(known, np.clip(made.scores / best, _LEAST_SEEN, 1) ** 2, 0)
     axes.set_facecolor("black")
-    extent = extent_of(values.shape, first, made.reduction)
-    axes.imshow(scale.colours(values), alpha=seen, interpolation="nearest", extent=extent)
-    draw_colour_bar(axes, scale.mappable, scale.name)
+    axes.imshow(
+        scale.mappable.to_rgba(values)[..., :3], alpha=_opacity(made.scores), interpolation="nearest",
+        extent=extent_of(values.shape, first, made.reduction),
+    )  # fmt: skip
+    draw_colour_bar(axes, scale.mappable, scale.name, ticks=scale.ticks)
     where = f"in an image {made.reduction} times smaller" if made.reduction > 1 else "at full size"
     axes.set_title(f"{len({*made.poses}):,} poses, {where}; dark: low scores", fontsize=TITLE_SIZE)
+
+
+def _opacity(scores: Array) -> Array:
+    """Return how well poses are to be seen: from the median of the scores on better and better, before not at all."""
+    scores = scores.astype(np.float64)
+    known = scores > -np.inf
+    if not known.any():
+        return np.zeros(scores.shape)
+    middle, best = float(np.median(scores[known])), float(scores[known].max())
+    above = (np.where(known, scores, middle) - middle) / max(best - middle, 1e-300)
+    return np.where(known, np.clip(above, _LEAST_SEEN, 1), 0)
 
 
 @dataclass(frozen=True)
@@ -88,24 +102,23 @@ class _Scale:
     name: str
     value: Callable[[Pose], float]
     mappable: Any
+    ticks: Mapping[float, str] | None = None
 
     @classmethod
     def of(cls, poses: Sequence[Pose]) -> "_Scale":
         from matplotlib.cm import ScalarMappable  # noqa: PLC0415
-        from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415
+        from matplotlib.colors import Normalize  # noqa: PLC0415
+
+        def colours(values: Iterable[float], name: str = "cool") -> ScalarMappable:
+            return ScalarMappable(Normalize(min(values), max(values)), name)
 
         angles, scales = ({getattr(pose, name) for pose in poses} for name in ("angle", "scale"))
         if max(angles) - min(angles) >= _HALF_TURN:
-            whole = Normalize(-180, 180)
-            return cls("angle, degrees", lambda pose: wrapped(pose.angle), ScalarMappable(whole, "hsv"))
+            ticks = {float(angle): f"{angle}" for angle in range(-180, 181, 90)}
+            return cls("angle, degrees", lambda pose: wrapped(pose.angle), colours(ticks, "hsv"), ticks)
         if len(angles) > 1:
-            part = Normalize(min(angles), max(angles))
-            return cls("angle, degrees", lambda pose: pose.angle, ScalarMappable(part, "turbo"))
+            return cls("angle, degrees", lambda pose: pose.angle, colours(angles))
         if len(scales) > 1:
-            factors = LogNorm(min(scales), max(scales))
-            return cls("scale", lambda pose: pose.scale, ScalarMappable(factors, "turbo"))
-        return cls("mirrored", lambda pose: float(pose.flip), ScalarMappable(Normalize(0, 1), "turbo"))
-
-    def colours(self, values: Array) -> Array:
-        colours: Array = self.mappable.to_rgba(values)[..., :3]
-        return colours
+            return cls("scale", lambda pose: pose.scale, colours(scales))
+        flips = {0.0: "no", 1.0: "yes"}
+        return cls("mirrored", lambda pose: float(pose.flip), colours(flips), flips)

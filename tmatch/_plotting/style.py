@@ -1,6 +1,6 @@
 """Colours, sizes and drawing helpers that all figures share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,11 +77,22 @@ def extent_of(
 
 
 def draw_colour_bar(
-    axes: "Axes", shown: Any, label: str = "", *, gap: float = 0.03, width: float = 0.04
+    axes: "Axes",
+    shown: Any,
+    label: str = "",
+    *,
+    gap: float = 0.03,
+    width: float = 0.04,
+    ticks: Mapping[float, str] | None = None,
 ) -> None:
-    """Draw a colour bar at the right of an image, as high as it; `gap` and `width` are shares of its width."""
+    """Draw a colour bar at the right of an image, as high as it; `gap` and `width` are shares of its width.
+
+    `ticks` are values and what is written beside them, if not the usual ones.
+    """
     bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1 + gap, 0, width, 1)))
     bar.set_label(label, parse_math=False)
+    if ticks:
+        bar.set_ticks([*ticks], labels=[*ticks.values()])
 
 
 def ring(axes: "Axes", xs: Any, ys: Any) -> None:

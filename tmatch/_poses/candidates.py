@@ -60,6 +60,11 @@ class PosedCandidates(TemplateCandidates):
         starts = np.round(middles - (np.array(shape) - 1) / 2).astype(int)
         return [Box(tuple(start), shape) for start in starts.tolist()]
 
+    def select(self, which: Array) -> "PosedCandidates":
+        """Return the same with some of the candidates."""
+        chosen = [self.candidates[i] for i in which.tolist()]
+        return replace(self, peaks=self.peaks.select(which), candidates=chosen)
+
     def alike(self, which: Array | slice = slice(None), *, asked_to_filter: bool = False) -> Array:  # noqa: ARG002
         """Check which candidates, of some, are similar to the template beyond the noise."""
         if self.peaks.null is None:

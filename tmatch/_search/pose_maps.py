@@ -28,11 +28,11 @@ class BestPoses:
     reduction: int = 1
 
     @property
-    def best(self) -> tuple[float, Point, Pose]:
-        """The highest score, where it is in the image itself (row, column), and its pose."""
+    def best(self) -> tuple[float, Point]:
+        """The highest score, and where it is in the image itself (row, column)."""
         at = np.unravel_index(self.scores.argmax(), self.scores.shape)
         row, column = ((int(i) + 0.5) * self.reduction - 0.5 for i in at)
-        return float(self.scores[at]), (row, column), self.poses[int(self.which[at])]
+        return float(self.scores[at]), (row, column)
 
 
 def best_poses(result: SearchResult) -> list[BestPoses]:

@@ -62,9 +62,24 @@ def search_poses(
 def best_posed(found: Sequence[TemplateCandidates]) -> Match:
     """Return the candidate with the highest score, with its kind."""
     pairs = [(match, each, i) for each in found for i, match in enumerate(each.matches())]
+    if not pairs:
+        return min((_best_unrefined(each) for each in found), key=order_of)
     best, one, i = min(pairs, key=lambda pair: order_of(pair[0]))
     [(kind, expected)] = one.compare([i])
     return replace(best, kind=kind, expected_score=expected)
+
+
+def _best_unrefined(found: TemplateCandidates) -> Match:
+    """Return the best position before the refinement, in no pose: what was refined is in none that was asked for."""
+    null = found.peaks.null
+    if null is None or not null.cells.high.any():  # nothing is alike at all
+        return Match(found.peak_boxes(np.zeros((1, 2), np.intp))[0], 0.0, found.label)
+    best = np.zeros(null.cells.extrema.shape, bool)
+    best.flat[null.cells.high.argmax()] = True
+    position, scores = null.cells.positions(best), null.cells.extrema[best]
+    expected = null.false_alarms(position, scores, n_tests=found.n_tests)
+    [box] = found.peak_boxes(position)
+    return Match(box, float(scores[0]), found.label, false_alarms=float(expected[0]))
 
 
 class _PoseSearch:
