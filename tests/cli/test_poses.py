@@ -355,3 +355,39 @@ def test_several_templates_compete_in_all_poses(turned, tmp_path):
     Image.fromarray(other).save(tmp_path / "part.png")
     rows = cells_of(run(*turned, tmp_path / "part.png", *EVERYTHING).stdout)
     assert [row[0] for row in rows] == ["template", "template"]
+
+
+def explain(*arguments):
+    return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+
+
+ONE = "--angles", "20:50", "--scales", "0.9"
+
+
+def test_a_pose_is_explained(turned, scene):
+    told = explain(*turned, *ONE).stdout.splitlines()
+    assert re.match(
+        r"x=1\d\d, y=\d+ \(rotated by 35\.\d+ degrees, 0\.9 times the size\) is reported, match", told[0]
+    )
+    assert re.match(r"\d+ poses searched, in an image 3 times smaller, which keeps \d+ % of", told[-1])
+    at = f"--at={scene.placed[1].center[1]:.0f},{scene.placed[1].center[0]:.0f}"
+    assert explain(*turned, *ONE, at).stdout.startswith(f"Nearest to that place: {told[0]}")
+
+
+def test_a_pose_in_a_part_is_explained_in_units_of_the_whole_image(turned, scene):
+    asked = *turned, *ONE, "--pixel-ratio", 2, "--format", "json"
+    told = json.loads(explain(*asked, "--region", "45,15,55,50").stdout)
+    [match] = json.loads(run(*asked).stdout)["matches"]
+    assert [told["box"]["start"][1], told["box"]["start"][0]] == [match["x"], match["y"]]
+    assert told["pose"]["center"] == pytest.approx(match["center"], abs=0.01)
+    assert told["best"][0]["pose"] == told["pose"]
+    assert told["poses"]["number"] > 3
+    y, x = scene.placed[1].center
+    at = json.loads(explain(*asked, "--region", "45,15,55,50", f"--at={x / 2:.1f},{y / 2:.1f}").stdout)
+    assert at["pose"] == told["pose"]
+
+
+def test_an_explanation_without_poses_tells_none(pair):
+    told = json.loads(explain(*pair, "--format", "json").stdout)
+    assert not {"pose", "posed", "poses"} & told.keys()
+    assert not {"pose", "posed"} & told["best"][0].keys()

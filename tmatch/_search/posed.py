@@ -73,7 +73,8 @@ def _best_unrefined(found: TemplateCandidates) -> Match:
     """Return the best position before the refinement, in no pose: what was refined is in none that was asked for."""
     null = found.peaks.null
     if null is None or not null.cells.high.any():  # nothing is alike at all
-        return Match(found.peak_boxes(np.zeros((1, 2), np.intp))[0], 0.0, found.label)
+        [box] = found.peak_boxes(np.zeros((1, 2), np.intp))
+        return Match(replace(box, start=(0, 0)), 0.0, found.label)
     best = np.zeros(null.cells.extrema.shape, bool)
     best.flat[null.cells.high.argmax()] = True
     position, scores = null.cells.positions(best), null.cells.extrema[best]
