@@ -117,14 +117,31 @@ def test_poses_that_reach_beyond_the_image(output):
 
 
 @each("metric", ["ncc", "ssd"])
-@each("options", [{"angles": "all"}, {"scales": (0.9, 1.1)}, {"subpixel": True}])
+@each("options", [{"angles": "all"}, {"scales": (0.9, 1.1)}])
 def test_metrics_that_are_not_fitted(metric, options):
     refused(
         ValueError,
-        f'`metric` is "{metric}"; poses that need interpolation, and sub-pixel places, are fitted by "zncc": use '
-        "that, or right angles and whole-number scales",
+        f'`metric` is "{metric}"; poses that need interpolation are searched by "zncc" or "orientation": use one of '
+        "them, or right angles and whole-number scales",
         metric=metric, threshold=-1, **options,
     )  # fmt: skip
+
+
+@each("metric", ["ncc", "orientation"])
+def test_metrics_without_sub_pixel_places(metric):
+    refused(
+        ValueError,
+        f'`metric` is "{metric}"; sub-pixel places are fitted by "zncc": use that, or leave subpixel out',
+        metric=metric, threshold=0.5, subpixel=True,
+    )  # fmt: skip
+
+
+def test_more_poses_than_orientations_are_searched_in():
+    message = (
+        "`angles` and `scales` make [0-9]+ poses, each of which is searched at full size by this metric; 1000"
+    )
+    with pytest.raises(ValueError, match=message):
+        tmatch.Matcher(np.eye(200), angles="all", scales=(0.5, 2), metric="orientation")
 
 
 @each("shape, axes", [((100,), "1 axis"), ((20, 20, 20), "3 axes")])

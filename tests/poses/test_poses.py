@@ -384,3 +384,16 @@ def test_absent_objects_are_not_found():
     for seed, name in enumerate(("face", "coin")):
         scene = absent_scene(KINDS[name], np.random.default_rng(seed), (200, 220))
         assert tmatch.locate(scene.image, scene.template, angles="all") == []
+
+
+@pytest.mark.one_engine
+@each("flip", [False, True])
+def test_orientations_are_searched_in_listed_poses(flip):
+    """Light that slopes does not matter to gradients; they turn with the template."""
+    where = Placed((70.2, 80.4), 37, 1.0, flip)
+    lit = drawn(where) * np.linspace(0.3, 1, drawn(where).shape[1])
+    options = {"metric": "orientation", "angles": (20, 50), "flips": True}
+    [match] = tmatch.locate(lit, template_of(OBJECT), **options)
+    assert_found([match], [where], pixels=1, degrees=4)
+    assert match.flip == flip
+    assert match.errors is None

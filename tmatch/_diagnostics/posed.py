@@ -18,7 +18,8 @@ class PosedRecords:
     def __init__(self, result: SearchResult) -> None:
         self._max_overlap, self._threshold = result.criterion.max_overlap, result.criterion.threshold
         ranked = [each for stage in result.stages for each in self._ranked(stage)]
-        self._decisions = sorted(ranked, key=_order) or [_unrefined(result)]
+        alike = [each for each in ranked if each.score]  # of a constant image none
+        self._decisions = sorted(alike, key=_order) or [_unrefined(result)]
 
     def explained(self, asked: Position | None) -> tuple[Decision, None]:
         """Look up the best candidate, or the best one of those near the place that was asked for."""

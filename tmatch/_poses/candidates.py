@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
-from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
+from tmatch._detection.decide import TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise
 from tmatch._engine import select
@@ -22,7 +22,9 @@ from tmatch._results.poses import Outline, bounding_box, corners_of
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
+_NOISE_ERROR = 1.25  # factor by which noise may be stronger than estimated
 _LEAST_VALID = 0.5  # share of a block that counts
+LEAST_POSED_LIKENESS = 0.6  # beyond the noise: interpolation loses some of the finest details
 NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
 
 
@@ -31,12 +33,14 @@ class PosedCandidates(TemplateCandidates):
     """Candidates of one template in many poses.
 
     `peaks` are their positions on the coarse map, with its null distribution; their scores are those of the fits, and
-    the coarse ones decide on false alarms.
+    the coarse ones decide on false alarms. Of a certified search `opened` is the share of the positions that could not
+    be ruled out.
     """
 
     candidates: Sequence[Candidate]
     plan: Plan
     levels: ImageLevels
+    opened: float | None = None
 
     @cached_property
     def boxes(self) -> list[Box]:
@@ -70,7 +74,7 @@ class PosedCandidates(TemplateCandidates):
         if self.peaks.null is None:
             return np.ones(len(self.candidates), bool)[which]
         return np.asarray(
-            self._beyond(noise_levels(self.comparable, NOISE_BLOCK).any)[which] >= LEAST_LIKENESS
+            self._beyond(noise_levels(self.comparable, NOISE_BLOCK).any)[which] >= LEAST_POSED_LIKENESS
         )
 
     def likeness(self) -> Array:
@@ -125,8 +129,13 @@ class PosedCandidates(TemplateCandidates):
             filtered_scores=None,
         )
         unit, noise = noise_unit(self.levels, self.plan), noise_levels(self.comparable, NOISE_BLOCK)
-        [compared] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
-        return compared
+        [(kind, expected)] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
+        if kind == "alike" and not candidate.is_exact:
+            # Interpolation leaves some of the finest details.
+            variance = max(candidate.image_variance * self.levels.variance_unit, 1e-300)
+            lost = _NOISE_ERROR * noise.white / variance + self.plan.interpolation_loss
+            kind = "copy" if 1 - candidate.score**2 <= lost else kind
+        return kind, expected
 
 
 def turned_search(

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,12 @@ from tmatch._poses.plan import Copies, Plan
 from tmatch._scoring.cache import Cache
 
 _FLAT = 1e-5  # windows with a smaller share of the largest energy have no score
+_EXTREME = 100.0  # times the usual magnitude: more is rare
+_USUAL = 0.99  # share of the pixels that are not cut off
 _SPECTRA_BYTES = 2**26  # of copies that are held at a time
+
+
+Level = tuple[list[Array], Array | None]
 
 
 @dataclass(frozen=True)
@@ -50,39 +56,50 @@ class PoseMap:
         )  # fmt: skip
 
 
-def pose_map(levels: ImageLevels, plan: Plan, cache: Cache, resources: Resources) -> PoseMap:
-    """Search all poses at the coarse level of an image."""
-    channels, share = _level(levels, plan.factor)
-    shape = channels[0].shape
-    reach = plan.side // 2
-    padded = tuple(n + 2 * reach for n in shape)
-    window = (plan.side, plan.side)
-    count = len(plan.poses)
-    engine = select.choose(20.0 * count * math.prod(padded), padded, len(channels))
-    transforms = engine.transforms(padded, window)
-    size = 4 * len(channels) * math.prod(transforms.tiling.fft_shape)
-    step = max(1, _SPECTRA_BYTES // size)
-    made = _Map(shape)
-    batches = [range(i, min(i + step, count)) for i in range(0, count, step)]
-    resources.progress.expect(len(batches) * transforms.tiling.count)
+def pose_map(
+    levels: ImageLevels,
+    plan: Plan,
+    cache: Cache,
+    resources: Resources,
+    opened: NDArray[np.bool_] | None = None,
+) -> PoseMap:
+    """Search all poses at the coarse level of an image; only the positions that are `opened`, if that is given."""
+    level = level_of(levels, plan.factor)
+    made = PoseMaps(level[0][0].shape)
+    transforms, engine, batches = plan_tiles(level, plan)
+    blocks = [b for b in transforms.tiling.blocks() if opened is None or opened[b].any()]
+    resources.progress.expect(len(batches) * len(blocks))
     for batch in batches:
-        kept = cache.get(
-            ("spectra", plan.options, transforms, batch),
-            functools.partial(_Spectra, plan, batch, transforms),
-        )
-        tile = _Tiles(engine, transforms, plan, kept, (channels, share), levels.shape, made)
-        threads.run(threads.Job(tile.search, transforms.tiling, 20.0 * len(batch)), resources=resources)
+        make = functools.partial(Spectra, plan, batch, transforms)
+        kept = cache.get(("spectra", plan.options, transforms), make) if len(batches) == 1 else make()
+        tiles = Tiles(engine, transforms, plan, kept, level, levels.shape, made)
+        if blocks:
+            job = threads.Job(tiles.search, transforms.tiling, 20.0 * len(batch), blocks)
+            threads.run(job, resources=resources)
+    if opened is not None:
+        made.count[~opened] = 0
     return made.finished(plan.factor)
 
 
-def _level(levels: ImageLevels, factor: int) -> tuple[list[Array], Array | None]:
+def plan_tiles(level: Level, plan: Plan) -> tuple[Transforms, Engine, list[range]]:
+    """Plan the tiles of a level, and the batches of poses whose spectra are held at a time."""
+    reach, count, channels = plan.side // 2, len(plan.poses), len(level[0])
+    height, width = (n + 2 * reach for n in level[0][0].shape)
+    engine = select.choose(20.0 * count * height * width, (height, width), channels)
+    transforms = engine.transforms((height, width), (plan.side, plan.side))
+    step = max(1, _SPECTRA_BYTES // (4 * channels * math.prod(transforms.tiling.fft_shape)))
+    return transforms, engine, [range(i, min(i + step, count)) for i in range(0, count, step)]
+
+
+def level_of(levels: ImageLevels, factor: int) -> Level:
+    """Return the channels of a level, and the share of each pixel that is valid; None for all."""
     if factor > 1:
         return levels.at(factor)
     pixels, valid = levels.window(1, 0, 0, levels.shape)
     return [*pixels.astype(np.float32)], valid.astype(np.float32) if valid.size else None
 
 
-class _Spectra:
+class Spectra:
     """The spectra of some copies of a template, and of their masks."""
 
     def __init__(self, plan: Plan, numbers: range, transforms: Transforms) -> None:
@@ -94,7 +111,7 @@ class _Spectra:
         self.totals = copies.masks.sum(axis=(2, 3), dtype=np.float64)
 
 
-class _Map:
+class PoseMaps:
     """The maps while they are made."""
 
     def __init__(self, shape: Shape) -> None:
@@ -117,72 +134,77 @@ class _Map:
 
 
 @dataclass(frozen=True)
-class _Tiles:
+class Tiles:
     """The search of one tile after the other, for a batch of poses."""
 
     engine: Engine
     transforms: Transforms
     plan: Plan
-    spectra: _Spectra
-    level: tuple[list[Array], Array | None]
+    spectra: Spectra
+    level: Level
     image_shape: Shape
-    made: _Map
+    made: "PoseMaps"
 
     def search(self, block: Region) -> None:
         """Search a block of positions."""
-        tiles, share = self._read(block)
+        tiles, share = self.read(block)
         shape = tuple(s.stop - s.start for s in block)
         transformed = tuple(self.transforms.transform(tile) for tile in tiles)
         norms = self._inverse_norms(tiles, transformed, shape)
         if share is not None:
             norms *= self._seen(share, shape)
         parts = [plane[block].copy() for plane in self.made.planes]
-        kernels = PoseKernels(
-            self.spectra.kernels, self.spectra.which, self._bounds(block), self.spectra.numbers.start
-        )
+        spectra = self.spectra
+        kernels = PoseKernels(spectra.kernels, spectra.which, self.bounds(block), spectra.numbers.start)
         self.engine.pose_maxima(transformed, kernels, self.transforms, Maxima(norms, *parts))
         for plane, part in zip(self.made.planes, parts, strict=True):
             plane[block] = part
 
-    def _read(self, block: Region) -> tuple[list[Array], Array | None]:
+    def read(self, block: Region) -> tuple[list[Array], Array | None]:
         """Read the tile of a block, 0 beyond the image; around the mean of its pixels."""
-        reach = self.plan.side // 2
         channels, share = self.level
-        shape = channels[0].shape
+        if share is None:
+            return [self.padded(channel, block, _centred) for channel in channels], None
+        counted = self.padded(share, block)
+
+        def centred(pixels: Array, weights: Array) -> Array:
+            return np.where(weights >= 0.5, _centred(pixels, weights), 0)
+
+        return [self.padded(channel, block, centred, share) for channel in channels], counted
+
+    def padded(
+        self, values: Array, block: Region, change: Callable[..., Array] | None = None, *others: Array
+    ) -> Array:
+        """Cut out what the windows of a block hold, change it, and add zeros beyond the image."""
+        reach = self.plan.side // 2
         wanted = [(s.start - reach, s.stop + reach) for s in block]
-        inner = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in zip(wanted, shape, strict=True))
+        inner = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in zip(wanted, values.shape, strict=True))
+        tile = np.zeros([b - a for a, b in wanted], np.float32)
         place = tuple(slice(i.start - a, i.stop - a) for i, (a, _) in zip(inner, wanted, strict=True))
-        size = tuple(b - a for a, b in wanted)
-
-        def padded(values: Array) -> Array:
-            tile = np.zeros(size, np.float32)
-            tile[place] = values
-            return tile
-
-        counted = None if share is None else share[inner]
-        tiles = []
-        for channel in channels:
-            pixels = channel[inner]
-            mean = (
-                np.mean(pixels, dtype=np.float64)
-                if counted is None
-                else np.sum(pixels * counted) / max(counted.sum(), 1e-9)
-            )
-            around = pixels - np.float32(mean)
-            tiles.append(padded(around if counted is None else np.where(counted >= 0.5, around, 0)))
-        return tiles, None if counted is None else padded(counted)
+        tile[place] = values[inner] if change is None else change(values[inner], *(o[inner] for o in others))
+        return tile
 
     def _inverse_norms(
         self, tiles: list[Array], transformed: tuple[Array, ...], shape: Shape
     ) -> NDArray[np.float32]:
         """Compute the inverse norms of all windows without their means, for each mask; 0 where there is no contrast."""
+        energies, least = self.energies(tiles, transformed, shape)
+        flat = energies <= np.maximum(least, 1e-30)[:, None, None]
+        energies[flat] = 1
+        return np.where(flat, 0, 1 / np.sqrt(energies)).astype(np.float32)
+
+    def energies(
+        self, tiles: list[Array], transformed: tuple[Array, ...], shape: Shape
+    ) -> tuple[Array, Array]:
+        """Compute the squared norms of all windows without their means, for each mask; and which are too small."""
         part = tuple(slice(0, n) for n in shape)
         squares = [self.transforms.transform(tile * tile) for tile in tiles]
-        norms = np.empty((len(self.spectra.totals), *shape), np.float32)
+        energies, least = np.empty((len(self.spectra.totals), *shape)), np.empty(len(self.spectra.totals))
         for number, totals in enumerate(self.spectra.totals):
             masks = [each[number] for each in self.spectra.of_masks]
-            energy = np.array(self.transforms.correlate(zip(squares, masks, strict=True))[part])
-            least = max(float(energy.max()), 0.0) * _FLAT
+            energy = energies[number]
+            energy[:] = self.transforms.correlate(zip(squares, masks, strict=True))[part]
+            least[number] = max(float(energy.max()), 0.0) * _FLAT
             sums = [
                 self.transforms.correlate([(t, m)])[part] for t, m in zip(transformed, masks, strict=True)
             ]
@@ -191,10 +213,7 @@ class _Tiles:
             else:
                 for values, total in zip(sums, totals.tolist(), strict=True):
                     energy -= values * values / max(total, 1e-9)
-            flat = energy <= max(least, 1e-30)
-            energy[flat] = 1
-            norms[number] = np.where(flat, 0, 1 / np.sqrt(energy))
-        return norms
+        return energies, least
 
     def _seen(self, share: Array, shape: Shape) -> NDArray[np.bool_]:
         """Check where at least half of each mask lies on valid pixels."""
@@ -206,7 +225,7 @@ class _Tiles:
             seen[number] = on >= 0.5 * totals[0]
         return seen
 
-    def _bounds(self, block: Region) -> NDArray[np.intp]:
+    def bounds(self, block: Region) -> NDArray[np.intp]:
         """Compute where each pose may lie, in the block."""
         bounds = np.array(
             [self.plan.bounds(self.plan.poses[n], self.image_shape) for n in self.spectra.numbers]
@@ -214,3 +233,21 @@ class _Tiles:
         starts = np.repeat([s.start for s in block], 2)
         stops = np.repeat([s.stop - s.start for s in block], 2)
         return np.asarray(np.clip(bounds - starts, 0, stops), np.intp)
+
+
+def _centred(pixels: Array, counted: Array | None = None) -> Array:
+    """Subtract the mean of the pixels that count.
+
+    Values so far from all others that these would drown in rounding are cut off; they are looked at later.
+    """
+    weights = np.ones(pixels.shape) if counted is None else counted
+    total = max(float(weights.sum()), 1e-9)
+    around = pixels - np.float32((pixels * weights).sum(dtype=np.float64) / total)
+    magnitudes = np.abs(around)
+    if magnitudes.max(initial=0) <= _EXTREME * magnitudes.mean():
+        return around
+    around = pixels - np.median(pixels)
+    magnitudes = np.abs(around)
+    limit = max(_EXTREME * float(np.median(magnitudes)), float(np.quantile(magnitudes, _USUAL)))
+    around = np.clip(around, -limit, limit)
+    return np.asarray(around - np.float32((around * weights).sum(dtype=np.float64) / total))

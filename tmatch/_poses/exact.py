@@ -9,22 +9,27 @@ from numpy.typing import NDArray
 from tmatch._arrays.casting import cast_pixels
 from tmatch._arrays.typing import Array
 from tmatch._poses.options import PoseOptions
+from tmatch._poses.transform import transform
 from tmatch._results.poses import Pose
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
+_PLANE = 2  # axes of an image without channels
 Copy = tuple[Pose, Array, Array | None]
 
 
 def exact_copies(
     template: Array, mask: Array | None, options: PoseOptions, channel_axis: int | None
 ) -> Iterator[Copy]:
-    """Return the copies of a template, and of its mask, in poses that are all exact.
+    """Return the copies of a template, and of its mask, in poses that are exact or listed.
 
     A scale of 2, 3, ... repeats pixels, or interpolates them linearly: both are copies. One of 1/2, 1/3, ... averages
     blocks of pixels; what is left over at the end of an axis is cut off.
     """
     axes = tuple(a for a in range(template.ndim) if channel_axis is None or a != channel_axis % template.ndim)
+    if options.listed:
+        yield from _interpolated_copies(template, mask, options, channel_axis)
+        return
     mask_axes = axes if mask is None or mask.ndim == template.ndim else tuple(range(2))
     for scale in options.scales.values:
         masks = None if mask is None else _scaled(mask, scale, mask_axes)[0]
@@ -34,6 +39,30 @@ def exact_copies(
                     turned = _turned(scaled, angle, flip, axes)
                     turned_mask = None if masks is None else _turned(masks, angle, flip, mask_axes)
                     yield Pose(angle, scale, flip), turned, turned_mask
+
+
+def _interpolated_copies(
+    template: Array, mask: Array | None, options: PoseOptions, channel_axis: int | None
+) -> Iterator[Copy]:
+    """Return copies that are interpolated where they must be; their arrays hold what they bound, and masks say what."""
+
+    def moved(values: Array, source: int, target: int) -> Array:
+        return (
+            values if channel_axis is None or values.ndim == _PLANE else np.moveaxis(values, source, target)
+        )
+
+    axis = channel_axis or 0
+    for scale in options.scales.values:
+        for angle in options.angles.values:
+            for flip in options.flips:
+                pose = Pose(angle, scale, flip)
+                whole = None if mask is None else moved(mask, axis, -1)
+                turned, turned_mask = transform(moved(template, axis, -1), whole, pose)
+                yield (
+                    pose,
+                    moved(turned, -1, axis),
+                    None if turned_mask is None else moved(turned_mask, -1, axis),
+                )
 
 
 def exact_search(search: Search, pose: Pose) -> Search:

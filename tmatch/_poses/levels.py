@@ -15,6 +15,7 @@ from tmatch._scoring.search import Search
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
+_SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # of the power of two above the pixels, of others
 
 
@@ -40,7 +41,7 @@ class ImageLevels:
         check_finite("image", known)
         self._levels: dict[int, tuple[list[Array], Array | None]] = {}
         self._narrow = search.image[0].dtype.str[1:] in _NARROW
-        self._offsets = [0.0 if self._narrow else self._mean(channel) for channel in self.channels]
+        self._offsets = [0.0 if self._narrow else self._middle(channel) for channel in self.channels]
         self._exponent = 0 if self._narrow else self._find_exponent()
 
     @property
@@ -54,6 +55,15 @@ class ImageLevels:
             finer = next((n for n in steps_down(factor)[1:2] if n > 1), 1)
             self._levels[factor] = self._halved(finer, factor // finer)
         return self._levels[factor]
+
+    def spread(self, factor: int) -> list[Array]:
+        """Compute the variances of the pixels within the blocks of a level."""
+        pixels, _ = self.window(1, 0, 0, self.shape)
+        short = [-n % factor for n in self.shape]
+        padded = np.pad(pixels, [(0, 0), *((0, n) for n in short)], mode="edge")
+        channels, height, width = padded.shape
+        blocks = padded.reshape(channels, height // factor, factor, width // factor, factor)
+        return [*blocks.var(axis=(2, 4))]
 
     def window(self, factor: int, top: int, left: int, shape: Shape) -> tuple[Array, Array]:
         """Cut out a window in double precision, and which of its pixels are valid: empty if all are."""
@@ -96,9 +106,15 @@ class ImageLevels:
         values = np.where(np.isfinite(values), values - offset, 0)
         return np.ldexp(values, -self._exponent)
 
-    def _mean(self, channel: Array) -> float:
-        counted = channel if self.valid is None else channel[self.valid]
-        return float(np.mean(counted, dtype=np.float64)) if counted.size else 0.0
+    def _middle(self, channel: Array) -> float:
+        """Return the median of some pixels, which a few extreme ones do not move."""
+        steps = tuple(slice(None, None, max(1, n // _SAMPLED)) for n in channel.shape)
+        counted = (
+            channel[steps]
+            if self.valid is None
+            else channel[self.valid][:: max(1, channel.size // _SAMPLED**2)]
+        )
+        return float(np.median(counted.astype(np.float64))) if counted.size else 0.0
 
     def _find_exponent(self) -> int:
         largest = 0.0
@@ -172,7 +188,7 @@ class TemplateLevels:
         """Return a level."""
         if factor not in self._levels:
             height, width = self.shape
-            values, weights = (self._means(each, factor) for each in (self.values, self.weights))
+            values, weights = (self.means(each, factor) for each in (self.values, self.weights))
             centre = tuple(((n - 1) / 2 - (factor - 1) / 2) / factor for n in self.shape)
             radius = float(np.hypot(height, width)) / 2 / factor
             self._levels[factor] = TemplateLevel(values, weights, (centre[0], centre[1]), self.even, radius)
@@ -186,7 +202,8 @@ class TemplateLevels:
         return float(kept.sum()) * factor**2 / whole if whole > 0 else 0.0
 
     @staticmethod
-    def _means(values: Array, factor: int) -> Array:
+    def means(values: Array, factor: int) -> Array:
+        """Average whole blocks of each channel."""
         channels, height, width = values.shape
         rows, columns = height // factor, width // factor
         whole = values[:, : rows * factor, : columns * factor]

@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ Scales = tuple[float, float] | Sequence[float] | None
 
 LEAST_CERTIFIED = 0.7  # threshold of a search that proves that it misses nothing
 _SCALES = 1 / 16, 16.0  # of a template
+_LISTED_STEP = 2.0  # pixels by which a corner moves from one pose to the next
+_MOST_LISTED = 1000  # poses
 _MAX_LISTED = 10_000  # angles or scales in a list
 
 
@@ -46,6 +48,7 @@ class PoseOptions:
     flips: tuple[bool, ...] = (False,)
     search: SearchName = "auto"
     subpixel: bool = False
+    listed: bool = False  # each pose is searched for as a template of its own
 
     @classmethod
     def of(
@@ -70,9 +73,35 @@ class PoseOptions:
 
     @property
     def exact(self) -> bool:
-        """Whether no pose needs interpolation: right angles, and scales that are whole numbers or one over them."""
+        """Whether each pose is a template of its own.
+
+        These are poses that need no interpolation: right angles, and scales that are whole numbers or one over them.
+        """
+        if self.listed:
+            return True
         angles = not self.angles.is_range and all(angle % 90 == 0 for angle in self.angles.values)
         return angles and not self.scales.is_range and all(map(is_exact_scale, self.scales.values))
+
+    def as_list(self, size: float) -> "PoseOptions":
+        """Return the poses as a list: a corner of a template of a diagonal of `size` moves by two pixels at most."""
+        scales = self.scales
+        if scales.is_range:
+            steps = math.ceil(math.log(scales.high / scales.low) * size * scales.high / 2 / _LISTED_STEP)
+            scales = Values(tuple(np.geomspace(scales.low, scales.high, steps + 1).tolist()))
+        angles = self.angles
+        if angles.is_range:
+            step = math.degrees(2 * math.asin(min(_LISTED_STEP / (scales.high * size), 1.0)))
+            steps = math.ceil((angles.high - angles.low) / step)
+            turns = np.linspace(angles.low, angles.high, steps + 1)[: -1 if self.full_circle else None]
+            angles = Values(tuple(map(wrapped, turns.tolist())))
+        count = len(scales.values) * len(angles.values) * len(self.flips)
+        if count > _MOST_LISTED:
+            msg = (
+                f"`angles` and `scales` make {count} poses, each of which is searched at full size by this metric; "
+                f'{_MOST_LISTED} are possible: narrow the ranges, or use the metric "zncc"'
+            )
+            raise ValueError(msg)
+        return replace(self, angles=angles, scales=scales, listed=True)
 
     @property
     def count(self) -> int | None:

@@ -69,6 +69,15 @@ class Candidate:
     errors: PoseErrors | None = None
 
     @property
+    def is_exact(self) -> bool:
+        """Whether the template lies pixel on pixel: at a right angle, in its own size."""
+        return (
+            self.pose.angle % 90 == 0
+            and self.pose.scale == 1
+            and all((2 * c).is_integer() for c in self.center)
+        )
+
+    @property
     def image_variance(self) -> float:
         """The variance of the image where the template lies, in units of its level."""
         if self.fit is None or not self.fit.weight > 0:

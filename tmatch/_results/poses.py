@@ -84,6 +84,8 @@ class SearchedPoses:
     limit : {"size", "detail"} or None
         Why none were searched in a smaller image: the template is too small for it, or its details are too fine. None
         if they were, or were not to be.
+    opened : float or None
+        Share of the positions that a certified search could not rule out, and searched at full size; None for others.
     """
 
     label: str
@@ -91,6 +93,7 @@ class SearchedPoses:
     reduction: int = 1
     kept: float = 1.0
     limit: Literal["size", "detail"] | None = None
+    opened: float | None = None
 
 
 def corners_of(center: Sequence[float], shape: Sequence[float], pose: Pose) -> Outline:

@@ -1,9 +1,11 @@
 """Matcher: templates prepared once, for any number of images."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Unpack
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.arithmetic import own_errstate
@@ -86,6 +88,10 @@ class Matcher:
         self._single = not isinstance(templates, Mapping)
         self._options = ScoringOptions(**preparing)
         self._metric = self._options.metric
+        if self._options.info.directions and not self._poses.exact:  # directions turn with the template
+            self._poses = self._poses.as_list(
+                max(math.hypot(*np.shape(array)[:2]) for array in named.values())
+            )
         self._prepared: list[PreparedTemplate] = [
             prepared
             for label, template in named.items()
@@ -292,11 +298,14 @@ def _check_dimensions(template: PreparedTemplate, poses: PoseOptions) -> None:
     if poses.exact and not poses.subpixel:
         return
     options = template.options
-    if options.metric != "zncc":
+    if options.metric != "zncc" and not poses.exact:
         msg = (
-            f'`metric` is "{options.metric}"; poses that need interpolation, and sub-pixel places, are fitted by '
-            '"zncc": use that, or right angles and whole-number scales'
+            f'`metric` is "{options.metric}"; poses that need interpolation are searched by "zncc" or "orientation": use '
+            "one of them, or right angles and whole-number scales"
         )
+        raise ValueError(msg)
+    if options.metric != "zncc":
+        msg = f'`metric` is "{options.metric}"; sub-pixel places are fitted by "zncc": use that, or leave subpixel out'
         raise ValueError(msg)
     if options.output != "valid":
         msg = f'`output` is "{options.output}"; in poses the template must lie inside the image: use "valid"'

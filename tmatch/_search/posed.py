@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.candidates import score_at
 from tmatch._detection.criterion import Candidates, Criterion
-from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates, decide
+from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.false_alarms import CERTAIN, NullDistribution, effective_pixels
 from tmatch._detection.null.certificate import Noise, certify, may_be_exact, may_leave_noise
 from tmatch._detection.null.fit import TemplateFacts, fit_null
@@ -21,8 +21,15 @@ from tmatch._detection.null.residual import Residuals, beyond_noise, comparable,
 from tmatch._detection.null.summary import ScoreSummary
 from tmatch._engine import select
 from tmatch._engine.progress import Resources
-from tmatch._poses.candidates import NOISE_BLOCK, PosedCandidates, noise_unit, turned_search
-from tmatch._poses.coarse import pose_map
+from tmatch._poses.candidates import (
+    LEAST_POSED_LIKENESS,
+    NOISE_BLOCK,
+    PosedCandidates,
+    noise_unit,
+    turned_search,
+)
+from tmatch._poses.certified import at_full_size, score_bounds
+from tmatch._poses.coarse import PoseMap, pose_map
 from tmatch._poses.exact import exact_search
 from tmatch._poses.levels import ImageLevels, steps_down
 from tmatch._poses.options import PoseOptions, wrapped
@@ -94,8 +101,11 @@ class _PoseSearch:
         self.plan = plan_of(self.search, options)
         self._check_size()
         self.noise = noise_levels(self.search, NOISE_BLOCK)
-        self.map = pose_map(self.levels, self.plan, search.cache, resources)
-        self.refiner = Refiner(self.levels, self.plan, resources)
+        self.opened: float | None = None
+        searching, certifying, *refining = resources.split(4)
+        self.map = pose_map(self.levels, self.plan, search.cache, searching)
+        self.certified = self._certified(certifying) if options.search == "certified" else None
+        self.refiners = [Refiner(self.levels, self.plan, part) for part in refining]
 
     def _check_size(self) -> None:
         """Check that the template lies inside the image in some pose."""
@@ -106,6 +116,37 @@ class _PoseSearch:
         ):
             msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
             raise ValueError(msg)
+        if self.plan.options.search == "certified" and self.plan.has_own_masks:
+            msg = (
+                '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 '
+                'times as long as wide, or "exhaustive"'
+            )
+            raise ValueError(msg)
+
+    def _certified(self, resources: Resources) -> PoseMap:
+        """Search at full size where the threshold may be reached, by a bound on all scores."""
+        plan = plan_of(self.search, replace(self.plan.options, search="exhaustive"))
+        bounding, searching = resources.split(2)
+        opened = score_bounds(self.levels, self.plan, bounding) >= (self.criterion.threshold or 0.0)
+        self.opened = float(opened.mean())
+        opened = at_full_size(opened, self.plan, self.levels.shape)
+        return pose_map(self.levels, plan, self.search.cache, searching, opened)
+
+    def _certified_starts(self) -> list[Candidate]:
+        """Return the peaks at full size that may reach the threshold."""
+        if self.certified is None:
+            return []
+        plan = plan_of(self.search, replace(self.plan.options, search="exhaustive"))
+        scores = np.where(self.certified.valid, self.certified.high, -np.inf)
+        found = select.choose().candidates(scores, plan.coarse_score(self.criterion.threshold or 0.0), 0.0)
+        factor = self.plan.factor
+        return [
+            Candidate(
+                (float(y), float(x)), plan.poses[int(self.certified.pose[y, x])], float(scores[y, x]),
+                (y // factor, x // factor),
+            )
+            for y, x in found.tolist()
+        ]  # fmt: skip
 
     def candidates(self, n_tests: int) -> PosedCandidates:
         """Find the candidates: from peaks of the coarse map to poses in the image."""
@@ -115,14 +156,15 @@ class _PoseSearch:
         peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low)
         starts = [start for peak in peaks.tolist() for start in self._starts(peak)]
         starts += [self._start(minimum, -1) for minimum in minima.tolist()]
-        decided = self.refiner.refine(starts, factors[:first])
+        decided = self.refiners[0].refine(starts, factors[:first])
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
-        final = self.refiner.refine(still, factors[first:], self._promising)
+        final = self.refiners[1].refine(still, factors[first:], self._promising)
+        final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
         final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
         null = self._with_copies(final, null)
         final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
-        final = self.refiner.with_errors(final)
+        final = self.refiners[1].with_errors(final)
         found = Candidates(
             np.array([c.peak for c in final], np.intp).reshape(-1, 2), np.array([c.score for c in final]), null,
             np.array([c.decision_score for c in final]),
@@ -134,6 +176,7 @@ class _PoseSearch:
             candidates=final,
             plan=self.plan,
             levels=self.levels,
+            opened=self.opened,
         )
 
     def _with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
@@ -246,7 +289,8 @@ class _PoseSearch:
         there = np.where(self.map.valid, scores, -np.inf)
         found = select.choose().candidates(there, 1e-6, 0.0)
         if not len(found):  # nothing is alike at all
-            found = np.stack(np.unravel_index([there.argmax()], there.shape), axis=1)
+            inside = np.argwhere(self.map.valid)
+            found = inside[np.argsort(((inside - inside.mean(axis=0)) ** 2).sum(axis=1), kind="stable")[:1]]
         values = scores[tuple(found.T)].astype(np.float64)
         expected = null.expected(found, values)
         order = np.lexsort((-values, expected))
@@ -280,27 +324,27 @@ class _PoseSearch:
         """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
         scores = np.array([c.score for c in candidates])
         peaks = np.array([c.sign > 0 for c in candidates], bool)
-        expected = null.expected(np.array([c.peak for c in candidates], np.intp).reshape(-1, 2), scores)
         factor = self.plan.decision_factor
         noise = Noise(self.noise.white / factor**2, rounding_of(self.search))
         still = self._may_be_copies(candidates, noise)
         if self.criterion.false_alarms is not None:
-            still |= peaks & (expected <= _STILL_OPEN)
+            positions = np.array([c.peak for c in candidates], np.intp).reshape(-1, 2)
+            still |= peaks & (null.expected(positions, scores) <= _STILL_OPEN)
         else:
             still |= peaks
-        still &= ~peaks | self._promising(candidates, factor)
+        still = (still & self._promising(candidates, factor)) | _are_best(candidates)
         return [c for c, kept in zip(candidates, still.tolist(), strict=True) if kept]
 
     def _promising(self, candidates: Sequence[Candidate], factor: int) -> NDArray[np.bool_]:
-        """Check which candidates may be matches by their score at a level; the best few may."""
-        scores = np.array([c.score if c.sign > 0 else -1.0 for c in candidates])
-        variances = np.array([c.image_variance for c in candidates])
+        """Check which candidates may be matches, or controls, by their score at a level; the best few may."""
+        scores, variances = (
+            np.array([getattr(c, name) for c in candidates]) for name in ("score", "image_variance")
+        )
         noise = self.noise.any / self.levels.variance_unit / factor**2
-        kept = beyond_noise(np.abs(scores), variances, noise) >= _LEVEL_SHARE * LEAST_LIKENESS
+        kept = beyond_noise(scores, variances, noise) >= _LEVEL_SHARE * LEAST_POSED_LIKENESS
         if self.criterion.threshold is not None:
             kept &= scores >= _LEVEL_SHARE * self.criterion.threshold
-        best = np.sort(scores)[::-1][:_KEPT]
-        return np.asarray(kept | (scores >= best[-1]) if len(best) else kept, bool)
+        return np.asarray(kept | _are_best(candidates), bool)
 
     def _is_inside(self, candidate: Candidate) -> bool:
         """Check that an outline lies in the image."""
@@ -313,3 +357,11 @@ class _PoseSearch:
 
 def _nearest_exact(scale: float) -> float:
     return float(max(round(scale), 1)) if scale >= 1 else 1 / round(1 / scale)
+
+
+def _are_best(candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
+    """Mark the few candidates with the highest scores, which are refined to the end however low they are."""
+    scores = np.array([c.score if c.sign > 0 else -np.inf for c in candidates])
+    marked = np.zeros(len(scores), bool)
+    marked[np.argsort(-scores, kind="stable")[:_KEPT]] = True
+    return marked & (scores > -np.inf)

@@ -57,14 +57,7 @@ class SearchResult:
         if self.poses.upright:
             return []
         if not self.poses.exact:
-            plans = [(each.label, each.plan) for each in self._found if isinstance(each, PosedCandidates)]
-            return [
-                SearchedPoses(
-                    label=label, number=len(plan.poses), reduction=plan.factor, kept=round(plan.energy(plan.factor), 4),
-                    limit=plan.limit,
-                )
-                for label, plan in plans
-            ]  # fmt: skip
+            return [_searched(each) for each in self._found if isinstance(each, PosedCandidates)]
         numbers = Counter(label for label, _ in {(each.label, each.posed) for each in self.searches})
         labels = dict.fromkeys(each.label for each in self.searches)
         return [SearchedPoses(label=label, number=numbers[label]) for label in labels]
@@ -147,6 +140,14 @@ def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = U
     n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
     best = _best_of(searches, find_best(searches, resources), n_stages)
     return refine_places([best], searches)[0] if poses.subpixel else best
+
+
+def _searched(found: PosedCandidates) -> SearchedPoses:
+    plan, opened = found.plan, found.opened
+    return SearchedPoses(
+        label=found.label, number=len(plan.poses), reduction=plan.factor, kept=round(plan.energy(plan.factor), 4),
+        limit=plan.limit, opened=None if opened is None else round(opened, 4),
+    )  # fmt: skip
 
 
 def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates], n_stages: int) -> Match:

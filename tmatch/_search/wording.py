@@ -39,7 +39,11 @@ def describe_poses(searched: Sequence[SearchedPoses]) -> str:
     poses = f"{number} pose{'' if number == '1' else 's'}{' of each template' if len(searched) > 1 else ''}"
     reduction = _span([each.reduction for each in searched])
     if reduction != "1":
-        return f"{poses} searched, in an image {reduction} times smaller"
+        opened = max((each.opened for each in searched if each.opened is not None), default=None)
+        certified = (
+            "" if opened is None else f"; {_percent(opened)} of the positions were not ruled out there"
+        )
+        return f"{poses} searched, in an image {reduction} times smaller{certified}"
     limited = next((each for each in searched if each.limit), None)
     if limited is None:
         return f"{poses} searched, at full size"
@@ -82,6 +86,10 @@ def _false_alarms(number: str) -> str:
 def _span(numbers: Sequence[int]) -> str:
     low, high = f"{min(numbers):,}", f"{max(numbers):,}"
     return low if low == high else f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _are(number: str) -> str:

@@ -364,7 +364,7 @@ def _explain_none(
 
 def _others(poses: Mapping[str, Any], metric: str, output: str) -> list[str]:
     """Return the options that search for poses that were not searched for; none where these cannot be."""
-    if metric != "zncc" or output != "valid":
+    if metric not in ("zncc", "orientation") or output != "valid":
         return []
     known = {"angles": "--angles all", "scales": "--scales 0.8:1.25"}
     return [option for name, option in known.items() if name not in poses]
