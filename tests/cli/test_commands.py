@@ -246,7 +246,7 @@ def test_errors_of_arithmetic_and_memory_are_told_in_a_line_too(monkeypatch, err
     def fail(*_args, **_options):
         raise error
 
-    monkeypatch.setattr("tmatch.cli.locate.search", fail)
+    monkeypatch.setattr("tmatch.cli.part.search", fail)
     result = run("locate", NOISY, EYE)
     assert (result.exit_code, result.stderr, result.stdout) == (2, sentence, "")
 
@@ -287,7 +287,7 @@ def test_interrupt_is_no_miss(monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tmatch.cli.locate.search", interrupted)
+    monkeypatch.setattr("tmatch.cli.part.search", interrupted)
     result = run("locate", NOISY, EYE)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"

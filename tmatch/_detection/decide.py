@@ -73,6 +73,10 @@ class TemplateCandidates:
         """The search, for windows to be compared with the template."""
         return comparable(self.search)
 
+    def select(self, which: Array) -> "TemplateCandidates":
+        """Return the same with some of the candidates."""
+        return replace(self, peaks=self.peaks.select(which))
+
     def at(self, position: Position, score: float, decision_score: float) -> "TemplateCandidates":
         """Return the same with one position of the score map, candidate or not, instead of the candidates."""
         filtered = None if self.prefilter == "none" else np.array([decision_score])
@@ -97,6 +101,10 @@ class TemplateCandidates:
         if self.peaks.filtered_scores is None:
             alike |= null.as_copies(positions, scores) <= 1
         return np.asarray(alike)
+
+    def likeness(self) -> Array | None:
+        """Compute how similar candidates are beyond white noise; None if they are only those that may be accepted."""
+        return None
 
     def compare(
         self, which: Sequence[int], white_noise: float | None = None
@@ -140,14 +148,15 @@ class TemplateCandidates:
 
     def matches(self) -> list[Match]:
         """Make a match of each candidate, in the pose of the template."""
+        return [self.in_pose(match) for match in self._upright_matches()]
+
+    def in_pose(self, match: Match) -> Match:
+        """Add the pose of the template to a match."""
         posed = self.search.posed
         if posed is None:
-            return self._upright_matches()
-        (angle, scale, flip), shape = astuple(posed.pose), posed.shape
-        return [
-            replace(match, angle=angle, scale=scale, flip=flip, template_shape=shape)
-            for match in self._upright_matches()
-        ]
+            return match
+        angle, scale, flip = astuple(posed.pose)
+        return replace(match, angle=angle, scale=scale, flip=flip, template_shape=posed.shape)
 
     def _upright_matches(self) -> list[Match]:
         boxes, scores = self.boxes, self.peaks.scores.tolist()
@@ -222,7 +231,7 @@ class _Records:
         matches = [match for each in self.found for match in each.matches()]
         records = []
         for each, part in zip(self.found, self.parts, strict=True):
-            filtered = each.peaks.filtered_scores
+            filtered = None if each.prefilter == "none" else each.peaks.filtered_scores
             reported = self.remaining(part)
             compared = dict(zip(reported, each.compare([i - part.start for i in reported]), strict=True))
             for k, i in enumerate(part):

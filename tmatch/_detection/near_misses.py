@@ -1,5 +1,6 @@
 """Positions that stand apart and are no matches."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.fit import FITTING
 from tmatch._results.boxes import Box, iou
 from tmatch._results.decisions import CandidateDecision
-from tmatch._results.matches import better_overlapping
+from tmatch._results.matches import Match, better_overlapping
 
 _NEAR = 10.0  # false alarms of what may be a match, at most
 _MOST = 5  # near misses that are listed
@@ -30,6 +31,7 @@ def near_misses(
     reported = [decision.box for decision in decisions if decision.reported]
     near = [decision for decision in decisions if decision.rule in ("unlike", "alike")]
     near += [miss for each in found for miss in _peaks_apart(each, reported, criterion)]
+    near += _candidates_apart(found, decisions)
     near.sort(key=lambda miss: (miss.false_alarms or 0.0, miss.rule == "false alarms", miss.box.start))
     near = [miss for miss in near if not _overlaps(miss.box, reported, criterion)]
     better = better_overlapping([miss.box for miss in near], min(criterion.max_overlap, 0.3))
@@ -60,20 +62,43 @@ def _peaks_apart(
 ) -> Iterator[CandidateDecision]:
     """Find the peaks that fit, and are neither reported nor overlap what is."""
     null, allowed = found.peaks.null, criterion.false_alarms
-    if null is None or allowed is None:
+    if null is None or allowed is None or found.likeness() is not None:
         return
     others = null.others
-    near = np.flatnonzero(others.likeness >= (FITTING if null.has_copies else LEAST_LIKENESS))
+    near = np.flatnonzero(others.likeness >= _least_likeness(found))
     expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
     boxes = found.peak_boxes(others.positions[near])
     for i, number, box in zip(near.tolist(), expected.tolist(), boxes, strict=True):
         if allowed < number <= _NEAR and not _overlaps(box, reported, criterion):
             score, filtered = float(others.scores[i]), found.prefilter != "none"
+            match = found.in_pose(Match(box, score, found.label, false_alarms=number))
             yield CandidateDecision(
                 box=box, reported=False, rule="false alarms", score=None if filtered else score,
                 filtered_score=score if filtered else None, prefilter=found.prefilter, false_alarms=number,
-                label=found.label,
+                label=found.label, posed=match if match.template_shape else None,
             )  # fmt: skip
+
+
+def _candidates_apart(
+    found: Sequence[TemplateCandidates], decisions: Sequence[CandidateDecision]
+) -> Iterator[CandidateDecision]:
+    """Find the candidates that fit and have too many false alarms, of templates whose candidates hold such."""
+    left = iter(decisions)
+    for each in found:
+        own, likeness = [*itertools.islice(left, len(each.boxes))], each.likeness()
+        if likeness is not None:
+            fitting = itertools.compress(own, (likeness >= _least_likeness(each)).tolist())
+            yield from (
+                miss
+                for miss in fitting
+                if miss.rule == "false alarms" and (miss.false_alarms or 0.0) <= _NEAR
+            )
+
+
+def _least_likeness(found: TemplateCandidates) -> float:
+    """Return how similar to the template a near miss must be: where there are copies, there is less doubt."""
+    null = found.peaks.null
+    return FITTING if null is not None and null.has_copies else LEAST_LIKENESS
 
 
 def _overlaps(box: Box, others: Sequence[Box], criterion: Criterion) -> bool:

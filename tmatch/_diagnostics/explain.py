@@ -11,18 +11,20 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.options import Prefilter
 from tmatch._detection.criterion import Criterion
+from tmatch._diagnostics.posed import PosedRecords
 from tmatch._diagnostics.records import SearchRecords, fields_of
 from tmatch._diagnostics.variants import prepare_variants
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._engine.progress import Resources
 from tmatch._filtering.noise import estimate_noise
+from tmatch._poses.options import Angles, Scales, SearchName
 from tmatch._results.decisions import PASSED, Decision, Position
 from tmatch._results.explanation import Explanation
 from tmatch._scoring.maps import Scoring
 from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
-from tmatch._search.matcher import searches_of
-from tmatch._search.recipe import search
+from tmatch._search.matcher import check_poses, poses_of, searches_of
+from tmatch._search.recipe import search as search_image
 
 
 @own_errstate
@@ -40,6 +42,10 @@ def explain(
     prefilter: Prefilter = "auto",
     copies_only: bool = False,
     mask: ArrayLike | None = None,
+    angles: Angles = None,
+    scales: Scales = None,
+    flips: bool = False,
+    search: SearchName = "auto",
     **scoring: Unpack[Scoring],
 ) -> Explanation:
     """Explain why `locate` reports a position of an image, or why it does not.
@@ -51,12 +57,15 @@ def explain(
     template : array of real numbers
         The array to find.
     at : sequence of int, or None
-        First pixel of the window to explain, (row, column) in 2-D. None: that of the best match or, if nothing is
-        found, of the position that came nearest to acceptance.
+        First pixel of the window to explain, (row, column) in 2-D; where poses are searched, the middle of the
+        template, and the best candidate near it is explained. None: that of the best match or, if nothing is found,
+        of the position that came nearest to acceptance.
     false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
         Which positions are matches, as in `locate`.
     mask : array of bool or of weights, or None
         The template's mask, see `match_template`.
+    angles, scales, flips, search
+        The poses that are searched, and how, as in `locate`.
     **scoring
         How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
         `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
@@ -80,7 +89,8 @@ def explain(
     Notes
     -----
     Whole score maps are made, one for each stage of the search, and the null distribution is estimated from them in
-    double precision: the third digit of false alarms may differ from that of `locate`.
+    double precision: the third digit of false alarms may differ from that of `locate`. In ranges of poses there are no
+    such maps: only what `locate` refines to the end is known, the best positions and what may be a match.
 
     For `scale_hint` and `turn_hint` the template is searched for at 0.5, 0.67, 0.75, 0.8, 0.9, 1.1, 1.25, 1.33, 1.5 and
     2 times its size, rotated by 90, 180 and 270 degrees and flipped both ways, all together and unfiltered. Large
@@ -103,20 +113,23 @@ def explain(
     if isinstance(template, Mapping):
         msg = f"`template` is a mapping with the labels {list(template)}; explain one template at a time"
         raise TypeError(msg)
-    matcher, of_image = make_matcher(template, mask, scoring)
+    matcher, of_image = make_matcher(
+        template, mask, scoring, {"angles": angles, "scales": scales, "flips": flips, "search": search}
+    )
+    poses = poses_of(matcher)
     axis, metric = scoring.get("channel_axis"), scoring.get("metric", "zncc")
     asked = None if at is None else _checked(at, np.ndim(template) - (axis is not None))
     criterion = Criterion.of(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
+    check_poses(poses, criterion)
     resources = Resources.of(of_image.get("workers"), of_image.get("progress"))
     searching, hinting = resources.split(2)
     searches = searches_of(matcher, image, of_image.get("image_mask"))
-    result = search(searches, criterion, searching, keep="peaks")
-    records = SearchRecords(result, criterion)
-    decision = records.about(records.best_start() if asked is None else asked)
-    peak = None if asked is None else records.nearest_peak(decision)
+    result = search_image(searches, criterion, searching, keep="peaks", poses=poses)
+    records = SearchRecords(result, criterion) if poses.upright else PosedRecords(result)
+    decision, peak = records.explained(asked)
     explanation = Explanation(
         **fields_of(decision),
         asked=asked is not None,
@@ -127,8 +140,9 @@ def explain(
         near_misses=tuple(Decision(**fields_of(miss)) for miss in result.near_misses),
         best=records.best(decision),
         noise=_noise_of(image, axis),
+        poses=next(iter(result.searched_poses), None),
     )
-    wanted = _may_be_transformed(peak or decision) and METRICS[metric].has_null_model
+    wanted = poses.upright and _may_be_transformed(peak or decision) and METRICS[metric].has_null_model
     variants = prepare_variants(image, template, mask, scoring) if wanted else None
     if variants is None:
         resources.progress.finish()

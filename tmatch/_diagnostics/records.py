@@ -17,8 +17,8 @@ from tmatch._scoring.search import Search
 from tmatch._search.recipe import SearchResult
 from tmatch._search.stages import StageResult
 
-_BEST = 5  # best positions that are listed
-_NEAR = 4  # a near peak lies within the template's side divided by this
+BEST = 5  # best positions that are listed
+NEAR = 4  # a near peak lies within the template's side divided by this
 
 
 class SearchRecords:
@@ -29,6 +29,13 @@ class SearchRecords:
         self._first = scores.first
         self._stages = [_StageRecords(scores, stage, criterion) for stage in result.stages]
         self._matches = [match.box.start for match in result.matches]
+
+    def explained(self, asked: Position | None) -> tuple[Decision, Decision | None]:
+        """Look up the window that was asked for, with the better peak near it, or the best one."""
+        if asked is None:
+            return self.about(self.best_start()), None
+        decision = self.about(asked)
+        return decision, self.nearest_peak(decision)
 
     def about(self, start: Position, stages: Sequence["_StageRecords"] = ()) -> Decision:
         """Look up a window in the stage in which it did best."""
@@ -116,7 +123,7 @@ class _StageRecords:
 
     def peak_near(self, box: Box) -> Position | None:
         """Find the best peak within a quarter of a window's side; None if it is not above this window."""
-        position, reach = self._search.position_of(box.start), np.maximum(np.array(box.shape) // _NEAR, 1)
+        position, reach = self._search.position_of(box.start), np.maximum(np.array(box.shape) // NEAR, 1)
         near = self._peaks[(np.abs(self._peaks - position) <= reach).all(axis=1)]
         if not len(near):
             return None
@@ -131,7 +138,7 @@ class _StageRecords:
         boxes = [record.box for _, record in self._records.values()]
         better = better_overlapping(boxes, self._criterion.max_overlap)
         kept = (box.start for box, other in zip(boxes, better, strict=False) if other is None)
-        return itertools.islice(kept, _BEST)
+        return itertools.islice(kept, BEST)
 
     def _holds(self, position: Position) -> bool:
         """Check that a position is on the score map."""

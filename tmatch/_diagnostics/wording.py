@@ -7,7 +7,7 @@ from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
 from tmatch._results.decisions import MANY, PASSED, Decision, Position
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.matches import Match
-from tmatch._search.wording import describe_allowed, describe_expected
+from tmatch._search.wording import describe_allowed, describe_expected, describe_pose, describe_poses
 
 Naming = Callable[[Position], str]
 _RARE = 1e-3  # fewer false alarms are not counted
@@ -18,7 +18,8 @@ def describe_explanation(explanation: Explanation, name: Naming | None = None) -
     """Write an explanation in a few sentences; `name` names windows by their first pixel."""
     name = name or name_position
     peak = explanation.nearest_peak
-    lines = [_describe(explanation, explanation, name)]
+    there = "Nearest to that place: " if explanation.asked and explanation.poses else ""
+    lines = [there + _describe(explanation, explanation, name)]
     if peak is not None and not (explanation.removed_by and peak.box == explanation.removed_by.box):
         lines.append("A better peak is near. " + _describe(peak, explanation, name))
     lines += [_other(explanation, name), _near_misses(explanation, name)]
@@ -26,6 +27,7 @@ def describe_explanation(explanation: Explanation, name: Naming | None = None) -
         lines += [_changes(explanation, name), _noise(explanation)]
     else:
         lines += [_change(hint, name) for hint in _hints(explanation)]
+    lines.append(_searched(explanation))
     return "\n".join(line for line in lines if line)
 
 
@@ -36,7 +38,7 @@ def name_position(start: Position) -> str:
 
 def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str:
     """Write what was decided about a position, and what would change that."""
-    at = name(decision.box.start)
+    at = _at(decision, name)
     if decision.rule == "reported":
         which = f"match number {decision.number} of {explanation.matches}"
         return f"{at} is reported, {which}: {_enough(decision, explanation)}"
@@ -47,7 +49,7 @@ def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str
         )
     by = decision.removed_by or decision.higher
     if by is not None:
-        return f"{at} is not reported: {_beaten(decision, by, name(by.box.start))}"
+        return f"{at} is not reported: {_beaten(decision, by, _at(by, name))}"
     if decision.rule in ("outside", "no score"):
         return f"{at} has no score: {_nothing(decision)}"
     reasons = {"unlike": _unlike, "alike": _alike}
@@ -55,6 +57,17 @@ def _describe(decision: Decision, explanation: Explanation, name: Naming) -> str
         reasons[decision.rule](decision) if decision.rule in reasons else _too_little(decision, explanation)
     )
     return f"{at} is not reported: {reason}"
+
+
+def _at(position: Decision | Match, name: Naming) -> str:
+    """Name a position, with its pose if it is in one."""
+    pose = _pose(position)
+    return name(position.box.start) + (f" ({pose})" if pose else "")
+
+
+def _pose(position: Decision | Match) -> str:
+    match = position.posed if isinstance(position, Decision) else position
+    return "" if match is None else describe_pose(match)
 
 
 def _alike(decision: Decision) -> str:
@@ -187,7 +200,8 @@ def _other(explanation: Explanation, name: Naming) -> str:
     other = next((decision for decision in explanation.best if decision.box not in described), None)
     if other is None:
         return ""
-    at = f"{name(other.box.start)} ({'reported' if other.reported else 'not reported'})"
+    what = filter(None, [_pose(other), "reported" if other.reported else "not reported"])
+    at = f"{name(other.box.start)} ({'; '.join(what)})"
     expected = f"; {_expected(other.false_alarms)}" if other.false_alarms is not None else ""
     score, where = other.score or 0.0, ""
     if other.filtered_score is not None:
@@ -199,7 +213,7 @@ def _near_misses(explanation: Explanation, name: Naming) -> str:
     """Write which other positions nearly are matches."""
     near = (explanation, explanation.nearest_peak, *explanation.best[:2])
     described = [each.box for each in near if each is not None]
-    others = [name(miss.box.start) for miss in explanation.near_misses if miss.box not in described]
+    others = [_at(miss, name) for miss in explanation.near_misses if miss.box not in described]
     return f"Near misses besides: {', '.join(others)}." if others else ""
 
 
@@ -216,6 +230,14 @@ def _changes(explanation: Explanation, name: Naming) -> str:
         "No other size from half to twice, no rotation by 90, 180 or 270 degrees and no flip fits clearly better"
         f"{there}. If the object is {where}, it looks different: try a template cut from this image."
     )
+
+
+def _searched(explanation: Explanation) -> str:
+    """Write how many poses were searched, and what is left of the template at that size."""
+    if explanation.poses is None:
+        return ""
+    kept = f", which keeps {100 * explanation.poses.kept:.0f} % of the template's variance"
+    return f"{describe_poses([explanation.poses])}{kept if explanation.poses.reduction > 1 else ''}."
 
 
 def _hints(explanation: Explanation) -> list[Hint]:

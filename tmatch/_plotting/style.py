@@ -1,5 +1,6 @@
 """Colours, sizes and drawing helpers that all figures share."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,23 +52,47 @@ def score_colours() -> "Colormap":
     return colormaps["inferno"].with_extremes(bad="0.6")
 
 
-def draw_scores(axes: "Axes", scores: Any, first: tuple[float, float], interpolation: str = "nearest") -> Any:
-    """Draw a score map whose first element lies at (row, column) `first`."""
-    (top, left), (rows, columns) = first, scores.shape
+def draw_scores(
+    axes: "Axes",
+    scores: Any,
+    first: tuple[float, float],
+    interpolation: str = "nearest",
+    side: float = 1,
+) -> Any:
+    """Draw a score map whose first element begins at the pixel (row, column) `first`, and is `side` pixels wide."""
     return axes.imshow(
         np.ma.masked_equal(scores, -np.inf),
         cmap=score_colours(),
         interpolation=interpolation,
-        extent=(left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5),
+        extent=extent_of(scores.shape, first, side),
     )
 
 
+def extent_of(
+    shape: Sequence[int], first: tuple[float, float], side: float = 1
+) -> tuple[float, float, float, float]:
+    """Return the edges of an array on axes in pixels: left, right, bottom, top."""
+    (top, left), (rows, columns) = first, shape
+    return left - 0.5, left + columns * side - 0.5, top + rows * side - 0.5, top - 0.5
+
+
 def draw_colour_bar(
-    axes: "Axes", shown: Any, label: str = "", *, gap: float = 0.03, width: float = 0.04
+    axes: "Axes",
+    shown: Any,
+    label: str = "",
+    *,
+    gap: float = 0.03,
+    width: float = 0.04,
+    ticks: Mapping[float, str] | None = None,
 ) -> None:
-    """Draw a colour bar at the right of an image, as high as it; `gap` and `width` are shares of its width."""
+    """Draw a colour bar at the right of an image, as high as it; `gap` and `width` are shares of its width.
+
+    `ticks` are values and what is written beside them, if not the usual ones.
+    """
     bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1 + gap, 0, width, 1)))
     bar.set_label(label, parse_math=False)
+    if ticks:
+        bar.set_ticks([*ticks], labels=[*ticks.values()])
 
 
 def ring(axes: "Axes", xs: Any, ys: Any) -> None:

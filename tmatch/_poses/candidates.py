@@ -64,18 +64,27 @@ class PosedCandidates(TemplateCandidates):
         starts = np.round(middles - (np.array(shape) - 1) / 2).astype(int)
         return [Box(tuple(start), shape) for start in starts.tolist()]
 
+    def select(self, which: Array) -> "PosedCandidates":
+        """Return the same with some of the candidates."""
+        chosen = [self.candidates[i] for i in which.tolist()]
+        return replace(self, peaks=self.peaks.select(which), candidates=chosen)
+
     def alike(self, which: Array | slice = slice(None), *, asked_to_filter: bool = False) -> Array:  # noqa: ARG002
         """Check which candidates, of some, are similar to the template beyond the noise."""
-        candidates = [self.candidates[i] for i in np.arange(len(self.candidates))[which].tolist()]
         if self.peaks.null is None:
-            return np.ones(len(candidates), bool)
-        scores = np.array([c.score for c in candidates])
-        variances = np.array([c.image_variance for c in candidates]) * self.levels.variance_unit
+            return np.ones(len(self.candidates), bool)[which]
         return np.asarray(
-            beyond_noise(scores, variances, noise_levels(self.comparable, NOISE_BLOCK).any)
-            >= LEAST_POSED_LIKENESS,
-            bool,
-        ).reshape(-1)
+            self._beyond(noise_levels(self.comparable, NOISE_BLOCK).any)[which] >= LEAST_POSED_LIKENESS
+        )
+
+    def likeness(self) -> Array:
+        """Compute how similar candidates are beyond white noise; some have too many false alarms."""
+        return self._beyond(noise_levels(self.comparable, NOISE_BLOCK).white)
+
+    def _beyond(self, noise: float) -> Array:
+        scores = np.array([c.score for c in self.candidates])
+        variances = np.array([c.image_variance for c in self.candidates]) * self.levels.variance_unit
+        return beyond_noise(scores, variances, noise)
 
     def compare(
         self,

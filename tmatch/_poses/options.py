@@ -115,6 +115,13 @@ class PoseOptions:
         return [replace(self, scales=Values(pair, is_range=True)) for pair in itertools.pairwise(ends)]
 
     @property
+    def count(self) -> int | None:
+        """How many poses there are; None if there is a range of them."""
+        if self.angles.is_range or self.scales.is_range:
+            return None
+        return len(self.angles.values) * len(self.scales.values) * len(self.flips)
+
+    @property
     def full_circle(self) -> bool:
         """Whether all angles are searched."""
         return self.angles.is_range and self.angles.high - self.angles.low >= 360

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,13 @@ class Plan:
         """Compute the share of the template's energy that a level keeps."""
         smaller = max(1, round(factor / self._middle_scale))
         return self.template.energy(smaller) if min(self.shape) >= smaller else 0.0
+
+    @property
+    def limit(self) -> Literal["size", "detail"] | None:
+        """Why the search does not begin at a coarser level, if it begins in the image itself and need not."""
+        if self.factor > 1 or self.options.search == "exhaustive":
+            return None
+        return "size" if min(self.shape) * self.options.scales.low / FACTORS[1] < _LEAST_SIDE else "detail"
 
     def _least_alike(self, factor: int) -> float:
         """Compute the least correlation of a copy with those half a cell away: half a pixel, and half a step."""

@@ -68,6 +68,8 @@ class Decision:
         How much it overlaps: intersection over union.
     kind, expected_score
         As in `Match`, of what is reported.
+    posed : Match or None
+        The position in the pose of its template, before its kind was found, where poses were searched.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Decision:
     iou: float | None = None
     kind: Kind | None = None
     expected_score: float | None = None
+    posed: Match | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +107,10 @@ class CandidateDecision(Decision):
         Which template, when there are several.
     second_best : float or None
         As in `Match`.
-    posed : Match or None
-        The candidate in its pose, before its kind was found.
     """
 
     label: str = ""
     second_best: float | None = None
-    posed: Match | None = None
 
     @property
     def match(self) -> Match:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tmatch._results.decisions import Decision
 from tmatch._results.matches import Match
+from tmatch._results.poses import SearchedPoses
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Explanation(Decision):
     ----------
     box, reported, rule, score, filtered_score, prefilter, rank, number
         What was decided about the position, as in `Decision`.
-    false_alarms, least_score, lacks, seen, higher, removed_by, iou, kind, expected_score
+    false_alarms, least_score, lacks, seen, higher, removed_by, iou, kind, expected_score, posed
         As in `Decision`, too.
     asked : bool
         Whether this position was asked for with `at`; otherwise it is the best one.
@@ -67,6 +68,8 @@ class Explanation(Decision):
         Number of changes of the template that were tried.
     noise : float or None
         Standard deviation of the noise in the image, see `estimate_noise`; None if it cannot be estimated.
+    poses : SearchedPoses or None
+        How many poses were searched, and in how much smaller an image; None if the template was as it is.
     text : str
         All this in a few sentences, and what to do next.
 
@@ -89,4 +92,5 @@ class Explanation(Decision):
     turn_hint: Hint | None = None
     tried: int = 0
     noise: float | None = None
+    poses: SearchedPoses | None = None
     text: str = ""

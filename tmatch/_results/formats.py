@@ -54,7 +54,7 @@ def format_matches(
     pixels. With `poses` it is told how each match is rotated, scaled and flipped, where exactly it lies, and how exact
     that is.
     """
-    rows = [_row(match, pixel_ratio) | (_pose(match, pixel_ratio) if poses else {}) for match in matches]
+    rows = [_row(match, pixel_ratio) | (pose_row(match, pixel_ratio) if poses else {}) for match in matches]
     image, decision = about["image"], {name: value for name, value in about.items() if name != "image"}
     height, width = (in_units(side, pixel_ratio) for side in size)
     sides = {"width": width, "height": height}
@@ -89,7 +89,7 @@ def _row(match: Match, pixel_ratio: float) -> dict[str, Any]:
     return {"label": match.label, "x": x, "y": y, "width": width, "height": height, **scores}
 
 
-def _pose(match: Match, pixel_ratio: float) -> dict[str, Any]:
+def pose_row(match: Match, pixel_ratio: float = 1.0) -> dict[str, Any]:
     """Return how a match lies in the image, to more digits than are known of it."""
     errors = match.errors
     return {
@@ -131,20 +131,26 @@ def _segment(match: Match, pixel_ratio: float) -> dict[str, Any]:
 
 
 def without_poses(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dictionary of the fields of a dataclass, for `asdict`: of those of a match, what is not about its pose."""
+    """Make a dictionary of the fields of a dataclass, for `asdict`: what is not about poses."""
     known = dict(pairs)
-    left_out = _POSE_FIELDS if known.keys() >= _POSE_FIELDS else frozenset()
+    left_out = _POSE_FIELDS if known.keys() >= _POSE_FIELDS else {"posed", "poses"}
     return {name: value for name, value in known.items() if name not in left_out}
 
 
-def near_miss_rows(misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0) -> list[dict[str, Any]]:
-    """Return near misses as rows: where they are, their scores, and the rule that excluded them."""
+def near_miss_rows(
+    misses: Sequence[CandidateDecision], pixel_ratio: float = 1.0, *, poses: bool = False
+) -> list[dict[str, Any]]:
+    """Return near misses as rows: where they are, their scores, and the rule that excluded them.
+
+    With `poses` it is told how each lies in the image, as of matches.
+    """
     rows = []
     for miss in misses:
         x, y, width, height = (in_units(value, pixel_ratio) for value in miss.box.xywh)
         names = ("score", "filtered_score", "false_alarms", "rule")
         values = {name: getattr(miss, name) for name in names}
-        rows.append({"label": miss.label, "x": x, "y": y, "width": width, "height": height, **values})
+        pose = pose_row(miss.match, pixel_ratio) if poses else {}
+        rows.append({"label": miss.label, "x": x, "y": y, "width": width, "height": height, **values, **pose})
     return rows
 
 

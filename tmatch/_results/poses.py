@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,35 @@ class PoseErrors:
     center: tuple[float, float] | None = None
     angle: float | None = None
     scale: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchedPoses:
+    """In how many poses a template was searched for, and at which size of the image. Fields are JSON-serializable.
+
+    Parameters
+    ----------
+    label : str
+        Which template, when there are several.
+    number : int
+        How many poses were searched.
+    reduction : int
+        How many times smaller the image was in which all of them were searched; 1 for the image itself.
+    kept : float
+        Share of the template's variance that is left at that size.
+    limit : {"size", "detail"} or None
+        Why none were searched in a smaller image: the template is too small for it, or its details are too fine. None
+        if they were, or were not to be.
+    opened : float or None
+        Share of the positions that a certified search could not rule out, and searched at full size; None for others.
+    """
+
+    label: str
+    number: int
+    reduction: int = 1
+    kept: float = 1.0
+    limit: Literal["size", "detail"] | None = None
+    opened: float | None = None
 
 
 def corners_of(center: Sequence[float], shape: Sequence[float], pose: Pose) -> Outline:

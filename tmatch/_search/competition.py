@@ -42,5 +42,6 @@ def _without(found: TemplateCandidates, explained: Sequence[int]) -> TemplateCan
     peaks = found.peaks
     if not explained or peaks.null is None:
         return found
-    others = peaks.select(np.delete(np.arange(len(peaks.positions)), explained))
-    return replace(found, peaks=replace(others, null=peaks.null.without(peaks.positions[explained])))
+    others = found.select(np.delete(np.arange(len(peaks.positions)), explained))
+    null = peaks.null.without(peaks.positions[explained])
+    return replace(others, peaks=replace(others.peaks, null=null))

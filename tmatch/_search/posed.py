@@ -53,8 +53,9 @@ _OUTSIDE = 1.0  # pixels by which an outline may leave the image
 
 
 def search_poses(
-    searches: Sequence[Search], poses: PoseOptions, criterion: Criterion, resources: Resources
-) -> StageResult:
+    searches: Sequence[Search], poses: PoseOptions, criterion: Criterion, resources: Resources,
+    *, keep_maps: bool = False,
+) -> StageResult:  # fmt: skip
     """Search one image for templates in many poses, and decide."""
     parts = [
         (search, plan)
@@ -65,20 +66,37 @@ def search_poses(
     if not parts:
         msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
         raise ValueError(msg)
-    found = [
-        _PoseSearch(search, plan, criterion, part).candidates(len(parts))
-        for (search, plan), part in zip(parts, resources.split(len(parts)), strict=True)
-    ]
+    found, maps = [], []
+    for (search, plan), part in zip(parts, resources.split(len(parts)), strict=True):
+        pose_search = _PoseSearch(search, plan, criterion, part)
+        found.append(pose_search.candidates(len(parts)))
+        maps += [pose_search.map] * keep_maps
     competing = compete(found, criterion)
-    return StageResult(Stage("none"), [*competing], decide(competing, criterion), [])
+    return StageResult(Stage("none"), [*competing], decide(competing, criterion), [], maps)
 
 
 def best_posed(found: Sequence[TemplateCandidates]) -> Match:
     """Return the candidate with the highest score, with its kind."""
     pairs = [(match, each, i) for each in found for i, match in enumerate(each.matches())]
+    if not pairs:
+        return min((_best_unrefined(each) for each in found), key=order_of)
     best, one, i = min(pairs, key=lambda pair: order_of(pair[0]))
     [(kind, expected)] = one.compare([i])
     return replace(best, kind=kind, expected_score=expected)
+
+
+def _best_unrefined(found: TemplateCandidates) -> Match:
+    """Return the best position before the refinement, in no pose: what was refined is in none that was asked for."""
+    null = found.peaks.null
+    if null is None or not null.cells.high.any():  # nothing is alike at all
+        [box] = found.peak_boxes(np.zeros((1, 2), np.intp))
+        return Match(replace(box, start=(0, 0)), 0.0, found.label)
+    best = np.zeros(null.cells.extrema.shape, bool)
+    best.flat[null.cells.high.argmax()] = True
+    position, scores = null.cells.positions(best), null.cells.extrema[best]
+    expected = null.false_alarms(position, scores, n_tests=found.n_tests)
+    [box] = found.peak_boxes(position)
+    return Match(box, float(scores[0]), found.label, false_alarms=float(expected[0]))
 
 
 class _PoseSearch:

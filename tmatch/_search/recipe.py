@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,9 +14,11 @@ from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.near_misses import best_besides, is_open, near_misses
 from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
+from tmatch._poses.candidates import PosedCandidates
 from tmatch._poses.options import PoseOptions
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
+from tmatch._results.poses import SearchedPoses
 from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
@@ -47,6 +50,17 @@ class SearchResult:
         """The matches, best first; with sub-pixel places if these were asked for."""
         matches = sorted((each.match for each in self.decisions if each.reported), key=order_of)
         return refine_places(matches, self.searches) if self.poses.subpixel and self.poses.exact else matches
+
+    @property
+    def searched_poses(self) -> list[SearchedPoses]:
+        """In how many poses each template was searched for; empty if only as it is."""
+        if self.poses.upright:
+            return []
+        if not self.poses.exact:
+            return [_searched(each) for each in self._found if isinstance(each, PosedCandidates)]
+        numbers = Counter(label for label, _ in {(each.label, each.posed) for each in self.searches})
+        labels = dict.fromkeys(each.label for each in self.searches)
+        return [SearchedPoses(label=label, number=numbers[label]) for label in labels]
 
     @property
     def near_misses(self) -> list[CandidateDecision]:
@@ -83,10 +97,10 @@ def search(
 
     With `keep` "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
     decides on all peaks of the maps, "maps" and "candidates" only on those that the criterion may accept. Searches over
-    `poses` that are not exact make no maps of scores.
+    `poses` that are not exact make no maps of scores; with "maps" those of the best over all poses are kept.
     """
     if not poses.exact:
-        only = search_poses(searches, poses, criterion, resources)
+        only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
         return SearchResult(searches, [only], [], criterion, poses)
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
@@ -126,6 +140,14 @@ def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = U
     n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
     best = _best_of(searches, find_best(searches, resources), n_stages)
     return refine_places([best], searches)[0] if poses.subpixel else best
+
+
+def _searched(found: PosedCandidates) -> SearchedPoses:
+    plan, opened = found.plan, found.opened
+    return SearchedPoses(
+        label=found.label, number=len(plan.poses), reduction=plan.factor, kept=round(plan.energy(plan.factor), 4),
+        limit=plan.limit, opened=None if opened is None else round(opened, 4),
+    )  # fmt: skip
 
 
 def _best_of(searches: Sequence[Search], peaks: Sequence[Candidates], n_stages: int) -> Match:

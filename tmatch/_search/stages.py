@@ -1,7 +1,7 @@
 """Search stages: the image as it is, then filtered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates
 from tmatch._engine.progress import Resources
+from tmatch._poses.coarse import PoseMap
 from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
@@ -26,12 +27,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageResult:
-    """Candidates and decisions of one stage; with the maps of the scores that decide, where maps are kept."""
+    """Candidates and decisions of one stage; with the maps of the scores that decide, where maps are kept.
+
+    `pose_maps` are those of the best scores over poses, where poses are not exact.
+    """
 
     stage: Stage
     found: list[TemplateCandidates]
     decisions: list[CandidateDecision]
     maps: list[ScoreMap]
+    pose_maps: list[PoseMap] = field(default_factory=list)
 
 
 def stages_of(criterion: Criterion, metric: str) -> Sequence[Stage]:

@@ -1,6 +1,10 @@
 """What a search has found, in a sentence or two."""
 
+from collections.abc import Sequence
+
 from tmatch._results.decisions import CandidateDecision
+from tmatch._results.matches import Match
+from tmatch._results.poses import SearchedPoses
 from tmatch._search.recipe import SearchResult
 
 REASONS = {
@@ -27,6 +31,35 @@ def describe_found(result: SearchResult) -> str:
     return f"{counted}, score {span}{other}"
 
 
+def describe_poses(searched: Sequence[SearchedPoses]) -> str:
+    """Write how many poses were searched, and at which size of the image; empty if none were."""
+    if not searched:
+        return ""
+    number = _span([each.number for each in searched])
+    poses = f"{number} pose{'' if number == '1' else 's'}{' of each template' if len(searched) > 1 else ''}"
+    reduction = _span([each.reduction for each in searched])
+    if reduction != "1":
+        opened = max((each.opened for each in searched if each.opened is not None), default=None)
+        certified = (
+            "" if opened is None else f"; {_percent(opened)} of the positions were not ruled out there"
+        )
+        return f"{poses} searched, in an image {reduction} times smaller{certified}"
+    limited = next((each for each in searched if each.limit), None)
+    if limited is None:
+        return f"{poses} searched, at full size"
+    which = f'"{limited.label}"' if len(searched) > 1 else "the template"
+    what = {"size": f"{which} is too small", "detail": f"the details of {which} are too fine"}
+    why = what[limited.limit or "size"]
+    return f"{poses} searched, all at full size, which takes longer: {why} for a smaller image"
+
+
+def describe_pose(match: Match) -> str:
+    """Write how a match is rotated, scaled and mirrored; empty if it is upright."""
+    parts = [f"rotated by {match.angle:.4g} degrees"] * bool(match.angle)
+    parts += [f"{match.scale:.4g} times the size"] * (match.scale != 1)
+    return ", ".join(parts + ["mirrored"] * match.flip)
+
+
 def describe_near_miss(miss: CandidateDecision) -> str:
     """Write where a near miss lies, without its position, and why it is none."""
     score = miss.score if miss.filtered_score is None else miss.filtered_score
@@ -48,6 +81,15 @@ def describe_allowed(false_alarms: float) -> str:
 
 def _false_alarms(number: str) -> str:
     return f"{number} false alarm{'' if number == '1' else 's'}"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = f"{min(numbers):,}", f"{max(numbers):,}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _are(number: str) -> str:

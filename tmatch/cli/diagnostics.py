@@ -128,6 +128,10 @@ def explain(
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
     prefilter: options.PrefilterName = options.PREFILTER,
     copies_only: options.CopiesOnly = False,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
+    pose_search: options.PoseSearch = "auto",
     gray: options.Gray = False,
     metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
@@ -142,7 +146,7 @@ def explain(
     """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why it does not.
 
     Without --at the best position is explained. If it is not accepted, or only alike, other sizes and rotations are
-    tried, too.
+    tried, too. With --angles, --scales or --flips, --at is the middle of the template.
     """
     console = console_of(ctx)
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
@@ -156,10 +160,25 @@ def explain(
             threshold=threshold, max_count=max_count, max_overlap=max_overlap, prefilter=prefilter,
             copies_only=copies_only, metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask,
             min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
+            **options.given_poses(angles, scales, flips, pose_search, False),
         )  # fmt: skip
     text = in_options(describe_explanation(explanation, units.name), options.options_of(ctx.command))
-    told = units.boxes_of(asdict(replace(explanation, text=text), dict_factory=formats.without_poses))
+    told = _told(replace(explanation, text=text), units)
     console.print(json.dumps(told, indent=2) if form == "json" else text)
+
+
+def _told(explanation: tmatch.Explanation, units: "_Units") -> dict[str, Any]:
+    """Return an explanation as JSON holds it; with poses where they were searched."""
+    told: dict[str, Any] = units.boxes_of(asdict(explanation, dict_factory=formats.without_poses))
+    if explanation.poses is None:
+        return told
+    others = [(told[name], getattr(explanation, name)) for name in ("near_misses", "best")]
+    rows = [(told, explanation), *(pair for pairs in others for pair in zip(*pairs, strict=True))]
+    for row, decision in rows:
+        row["pose"] = None if decision.posed is None else units.pose_of(decision.posed)
+        if decision.removed_by is not None:
+            row["removed_by"]["pose"] = units.pose_of(decision.removed_by)
+    return {**told, "poses": asdict(explanation.poses)}
 
 
 @dataclass(frozen=True)
@@ -184,6 +203,11 @@ class _Units:
         if isinstance(value, dict):
             return {name: self.boxes_of(each) for name, each in value.items()}
         return [self.boxes_of(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    def pose_of(self, match: tmatch.Match) -> dict[str, Any]:
+        """Return how a match lies in the image."""
+        start = tuple(s + c for s, c in zip(match.box.start, self.corner, strict=True))
+        return formats.pose_row(replace(match, box=replace(match.box, start=start)), self.pixel_ratio)
 
     def _start(self, start: Sequence[int]) -> list[int | float]:
         return [formats.in_units(s + c, self.pixel_ratio) for s, c in zip(start, self.corner, strict=True)]

@@ -1,27 +1,34 @@
 """Commands that search: locate and heatmap."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 import tmatch
-from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
-from tmatch._engine.progress import Resources
 from tmatch._io import pairs, writing
+from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
-from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.metrics import MetricInfo
-from tmatch._scoring.search import Search
-from tmatch._search.matcher import Matcher, searches_of
-from tmatch._search.recipe import Keep, SearchResult, search
-from tmatch._search.wording import describe_allowed, describe_expected, describe_found, describe_near_miss
+from tmatch._search.matcher import poses_of
+from tmatch._search.recipe import SearchResult
+from tmatch._search.wording import (
+    describe_allowed,
+    describe_expected,
+    describe_found,
+    describe_near_miss,
+    describe_pose,
+    describe_poses,
+)
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of, printable
+from tmatch.cli.part import PartSearch
 
 NONE_FOUND = 1
 _NOTHING = (
@@ -74,35 +81,40 @@ def locate(
     )  # fmt: skip
     poses = options.given_poses(angles, scales, flips, pose_search, subpixel)
     files = _Files(overlay, heatmap, scores)
-    files.check([image, *templates, *(path for path in (mask, image_mask) if path)], len(templates))
+    files.check(
+        [image, *templates, *(path for path in (mask, image_mask) if path)],
+        len(templates),
+        PoseOptions.of(**poses),
+    )
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(
+    search = PartSearch.of(
         console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
     )
     result, matches, best = search.locate(criterion, keep_maps=bool(heatmap or scores))
-    misses = [replace(miss, box=search.box_in_image(miss.box)) for miss in result.near_misses]
+    misses = [search.decision_in_image(miss) for miss in result.near_misses]
     if form == "table":
         _print_table(console, matches, pixel_ratio, poses)
     else:
         about = {
             "image": str(image),
             **_about(result, criterion),
-            "near_misses": formats.near_miss_rows(misses, pixel_ratio),
+            "near_misses": formats.near_miss_rows(misses, pixel_ratio, poses=bool(poses)),
         }
         text = formats.format_matches(
             matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio, poses=bool(poses)
         )
         if text:
             console.print(text)
-    files.write(search, searched, matches, best, list(result.maps))
+    files.write(search, searched, matches, best, result)
     if best is not None and _has_no_score(best, result.searches[0].metric):
         console.say(f"nothing found: {_NOTHING}")
         raise typer.Exit(NONE_FOUND)
     if best is None and form == "table":
-        console.say(describe_found(result))
+        console.say("\n".join(filter(None, [describe_found(result), describe_poses(result.searched_poses)])))
     if best is not None:
-        console.say(_explain_none(best, criterion, pixel_ratio, poses))
+        others = _others(poses, metric, output) if region is None and not copies_only else []
+        console.say(_explain_none(best, result, pixel_ratio, poses, others))
     if best is not None or form == "table":
         _say_near_misses(console, misses, pixel_ratio)
     if best is not None:
@@ -125,69 +137,49 @@ def heatmap(
     output: options.Positions = options.POSITIONS,
     region: options.RegionText = None,
     pixel_ratio: options.PixelRatio = 1.0,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
+    pose_search: options.PoseSearch = "auto",
 ) -> None:
-    """Draw the score of TEMPLATE at every position of IMAGE."""
+    """Draw the score of TEMPLATE at every position of IMAGE.
+
+    With --angles, --scales or --flips the best score over all poses is drawn at the middle of TEMPLATE, and beside it
+    which pose that is.
+    """
     console = console_of(ctx)
+    poses = options.given_poses(angles, scales, flips, pose_search, False)
     writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
     searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    search = _Search.of(console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output)
-    maps = search.score_maps()
-    with console.status("drawing"):
-        best = search.in_image(maps[0].best)
-        writing.write_figure(out, search.draw(maps, [best]))
-    x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
-    found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else _NOTHING
+    search = PartSearch.of(
+        console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
+    )
+    if not poses_of(search.matcher).upright:
+        found = _draw_best_poses(search, out, pixel_ratio)
+    else:
+        maps = search.score_maps()
+        with console.status("drawing"):
+            best = search.in_image(maps[0].best)
+            writing.write_figure(out, search.draw_scores(maps, [best]))
+        x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+        found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else _NOTHING
     console.say(f"{found}; written: {out}")
 
 
-@dataclass(frozen=True)
-class _Search:
-    """A search for templates in a part of an image; its matches are in pixels of the whole image."""
-
-    console: Console
-    matcher: Matcher
-    image: Array
-    image_mask: Array | None
-    part: tuple[slice, slice]
-
-    @classmethod
-    def of(cls, console: Console, pair: pairs.Pair, part: tuple[slice, slice], **preparing: Any) -> "_Search":
-        """Prepare the templates that were read."""
-        matcher = Matcher(pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **preparing)
-        return cls(console, matcher, pair.image, pair.image_mask, part)
-
-    def locate(
-        self, criterion: Criterion, *, keep_maps: bool
-    ) -> tuple[SearchResult, list[tmatch.Match], tmatch.Match | None]:
-        """Search once: return the result, the matches and, if there are none, the best position."""
-        keep: Keep = "maps" if keep_maps else "candidates"
-        with self.console.progress("searching") as progress:
-            result = search(self._searches(), criterion, Resources.of(None, progress), keep=keep)
-        best = None
-        if not result.matches:
-            with self.console.progress("looking for the best position") as progress:
-                best = self.in_image(result.best(Resources.of(None, progress)))
-        return result, [self.in_image(match) for match in result.matches], best
-
-    def _searches(self) -> list[Search]:
-        return searches_of(self.matcher, self.image, self.image_mask)
-
-    def score_maps(self) -> list[ScoreMap]:
-        with self.console.progress("scoring every position") as progress:
-            return score_maps(self._searches(), Resources.of(None, progress))
-
-    def in_image(self, match: tmatch.Match) -> tmatch.Match:
-        """Return a match in the part as one in the whole image."""
-        return replace(match, box=self.box_in_image(match.box))
-
-    def box_in_image(self, box: tmatch.Box) -> tmatch.Box:
-        """Return a box in the part as one in the whole image."""
-        return replace(box, start=tuple(s + p.start for s, p in zip(box.start, self.part, strict=True)))
-
-    def draw(self, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
-        first = {m.label: tuple(f + p.start for f, p in zip(m.first, self.part, strict=True)) for m in maps}
-        return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
+def _draw_best_poses(search: PartSearch, out: Path, pixel_ratio: float) -> str:
+    """Draw the best score over poses, and say where it is highest."""
+    nothing = Criterion(threshold=math.inf)  # is a match
+    result, _, best = search.locate(nothing, keep_maps=True)
+    if best is None or _has_no_score(best, result.searches[0].metric):
+        best, found = None, _NOTHING
+    else:
+        y, x = (round(value / pixel_ratio, 2) for value in best.center)
+        pose = describe_pose(best)
+        found = f"best score {best.score:.3f} about x={x:g}, y={y:g}{', ' if pose else ''}{pose}"
+    with search.console.status("drawing"):
+        writing.write_figure(out, search.draw(result, [best] if best else []))
+    return f"{found}; {describe_poses(result.searched_poses)}"
 
 
 @dataclass(frozen=True)
@@ -198,10 +190,16 @@ class _Files:
     heatmap: Path | None
     scores: Path | None
 
-    def check(self, inputs: list[Path], n_templates: int) -> None:
+    def check(self, inputs: list[Path], n_templates: int, poses: PoseOptions) -> None:
         """Refuse, before any work, what cannot be written."""
         if self.scores and n_templates > 1:
             msg = f"--scores writes one score map, but {n_templates} templates are given; name one of them"
+            raise ValueError(msg)
+        if self.scores and not (poses.exact and poses.count == 1):
+            msg = (
+                "--scores writes the score map of one pose that needs no interpolation, but --angles, --scales or "
+                "--flips ask for others; leave them out, or draw the best score over all poses with --heatmap"
+            )
             raise ValueError(msg)
         if self.scores and self.scores.suffix.lower() != ".npy":
             msg = f'cannot write "{self.scores}": --scores writes arrays; use the ending .npy'
@@ -211,19 +209,19 @@ class _Files:
 
     def write(
         self,
-        search: _Search,
+        search: PartSearch,
         searched: pairs.SearchImage,
         matches: list[tmatch.Match],
         best: tmatch.Match | None,
-        maps: list[ScoreMap],
+        result: SearchResult,
     ) -> None:
         with search.console.status("writing files"):
             if self.overlay:
                 writing.write_figure(self.overlay, _draw_matches(searched, matches, best))
             if self.heatmap:
-                writing.write_figure(self.heatmap, search.draw(maps, matches))
+                writing.write_figure(self.heatmap, search.draw(result, matches))
             if self.scores:
-                writing.write_array(self.scores, maps[0].scores)
+                writing.write_array(self.scores, np.max([made.scores for made in result.maps], axis=0))
         written = ", ".join(str(path) for path in (self.overlay, self.heatmap, self.scores) if path)
         if written:
             search.console.say(f"written: {written}")
@@ -253,6 +251,8 @@ def _about(result: SearchResult, criterion: Criterion) -> dict[str, Any]:
             {"prefilter": each.stage.how, "false_alarms": criterion.false_alarms / each.stage.n_tests}
             for each in result.stages
         ]
+    if searched := result.searched_poses:
+        about["poses"] = [asdict(each) for each in searched]
     return about
 
 
@@ -263,7 +263,8 @@ def _say_near_misses(console: Console, misses: list[CandidateDecision], pixel_ra
     for miss in misses:
         x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in miss.box.xywh)
         label = f'"{miss.label}" ' if miss.label else ""
-        console.say(f"  {label}at x={x:g}, y={y:g}, {describe_near_miss(miss)}")
+        pose = describe_pose(miss.match)
+        console.say(f"  {label}at x={x:g}, y={y:g}, {pose}{', ' if pose else ''}{describe_near_miss(miss)}")
 
 
 def _print_table(
@@ -325,30 +326,45 @@ def _is_good_enough(best: tmatch.Match, criterion: Criterion) -> bool:
 
 
 def _explain_none(
-    best: tmatch.Match, criterion: Criterion, pixel_ratio: float, poses: Mapping[str, Any]
+    best: tmatch.Match, result: SearchResult, pixel_ratio: float, poses: Mapping[str, Any], others: list[str]
 ) -> str:
+    """Write why nothing was found, and what to try: `others` are options that search for more poses."""
+    criterion = result.criterion
     x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+    at = ", ".join(filter(None, [f"x={x}, y={y}", describe_pose(best)]))
     if criterion.copies_only and best.kind == "alike" and _is_good_enough(best, criterion):
-        reason = f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; that is alike, but no copy.'
+        reason = f'the best score was {best.score:.2f} of "{best.label}" at {at}; that is alike, but no copy.'
         remedy = "leave --copies-only out"
     elif (threshold := criterion.threshold) is not None:
         digits = 2 if round(best.score, 2) < threshold else 6
         reason = (
             f"no score reached {threshold:g}; "
-            f'the best score was {best.score:.{digits}f} of "{best.label}" at x={x}, y={y}.'
+            f'the best score was {best.score:.{digits}f} of "{best.label}" at {at}.'
         )
         remedy = "lower --threshold below that score"
     else:
+        number = next((each.number for each in result.searched_poses if each.label == best.label), 1)
+        expected = describe_expected(f"{best.false_alarms:.2g}") + f" in {number:,} poses" * (number > 1)
         reason = (
-            f'the best score was {best.score:.2f} of "{best.label}" at x={x}, y={y}; '
-            f"{describe_expected(f'{best.false_alarms:.2g}')} and {describe_allowed(criterion.false_alarms or 0)}."
+            f'the best score was {best.score:.2f} of "{best.label}" at {at}; '
+            f"{expected} and {describe_allowed(criterion.false_alarms or 0)}."
         )
         remedy = "allow more --false-alarms, or decide by the score with --threshold"
-    searched = {"rotated": "angles" in poses, "of another size": "scales" in poses}
-    others = [*(how for how, done in searched.items() if not done), "absent"]
-    what = others[0] if len(others) == 1 else f"{', '.join(others[:-1])}, or {others[-1]}"
+    searched = describe_poses(result.searched_poses)
+    known = {"rotated": "angles" in poses, "of another size": "scales" in poses}
+    guesses = [*(how for how, done in known.items() if not done), "absent"]
+    what = guesses[0] if len(guesses) == 1 else f"{', '.join(guesses[:-1])}, or {guesses[-1]}"
+    trying = f"{' and '.join(others)}, or " if others else ""
     return (
-        f"nothing found: {reason}\n"
+        f"nothing found: {reason}\n{f'{searched}.{chr(10)}' if searched else ''}"
         f"Look at that position with --overlay or --heatmap; if it is right, {remedy}.\n"
-        f"If it is wrong, the object may be {what}: try a template cut from this image."
+        f"If it is wrong, the object may be {what}: try {trying}a template cut from this image."
     )
+
+
+def _others(poses: Mapping[str, Any], metric: str, output: str) -> list[str]:
+    """Return the options that search for poses that were not searched for; none where these cannot be."""
+    if metric not in ("zncc", "orientation") or output != "valid":
+        return []
+    known = {"angles": "--angles all", "scales": "--scales 0.8:1.25"}
+    return [option for name, option in known.items() if name not in poses]

@@ -12,6 +12,7 @@ import typer
 import tmatch
 from tmatch._arrays.options import Metric, Output, Prefilter
 from tmatch._io import pairs
+from tmatch._poses.options import SearchName
 
 _DECISION, _POSES, _SCORING, RESULT = "Decision", "Poses", "Comparison", "Output"  # headings of the help
 
@@ -113,7 +114,7 @@ Flips = Annotated[
     typer.Option("--flips", help="Search for mirrored templates, too.", rich_help_panel=_POSES),
 ]
 PoseSearch = Annotated[
-    Literal["auto", "exhaustive", "certified"],
+    SearchName,
     typer.Option(
         "--search",
         help="How poses are searched. auto: at reduced resolution first; exhaustive: every pose at full resolution; "
