@@ -42,6 +42,7 @@ from tmatch._search.competition import compete
 from tmatch._search.stages import Stage, StageResult
 
 _REFINED = 100  # peaks, and minima
+_LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
@@ -192,10 +193,11 @@ class _PoseSearch:
         if not len(certified):
             return null
         at = np.array([peaks[i].peak for i in certified])
-        fitted, cells = null.without(at), null.cells.of(at)
-        copies = fitted.copies.copy()
+        cells = null.cells.of(at)
+        copies, are_copies = null.copies.copy(), np.zeros(null.copies.shape, bool)
         np.minimum.at(copies, cells, expected[certified])
-        return replace(fitted, copies=copies)
+        are_copies[cells] = True
+        return _with_known_copies(null, copies, are_copies)
 
     def _may_be_copies(self, candidates: Sequence[Candidate], noise: Noise) -> NDArray[np.bool_]:
         """Check by their score and variance which candidates may leave no more than noise or rounding."""
@@ -271,7 +273,7 @@ class _PoseSearch:
             return chosen
         scores = self.map.high[tuple(chosen.T)]
         reaches = scores >= self.plan.coarse_score(self.criterion.threshold)
-        return np.asarray(chosen[reaches | (np.arange(len(chosen)) < _KEPT)], np.intp)
+        return np.asarray(chosen[reaches | (np.arange(len(chosen)) < _LEAST_REFINED)], np.intp)
 
     def _choose(self, null: NullDistribution, scores: Array) -> Positions:
         """Choose the local maxima with the fewest false alarms expected."""
@@ -329,8 +331,10 @@ class _PoseSearch:
         scores, variances = (
             np.array([getattr(c, name) for c in candidates]) for name in ("score", "image_variance")
         )
-        noise = self.noise.any / self.levels.variance_unit / factor**2
-        kept = beyond_noise(scores, variances, noise) >= _LEVEL_SHARE * LEAST_POSED_LIKENESS
+        kept = np.ones(len(scores), bool)
+        if self.criterion.false_alarms is not None:
+            noise = self.noise.any / self.levels.variance_unit / factor**2
+            kept = beyond_noise(scores, variances, noise) >= _LEVEL_SHARE * LEAST_POSED_LIKENESS
         if self.criterion.threshold is not None:
             kept &= scores >= _LEVEL_SHARE * self.criterion.threshold
         return np.asarray(kept | _are_best(candidates), bool)
@@ -342,6 +346,16 @@ class _PoseSearch:
             s >= -_OUTSIDE and e <= n + _OUTSIDE
             for s, e, n in zip(box.start, box.stop, self.levels.shape, strict=True)
         )
+
+
+def _with_known_copies(
+    null: NullDistribution, copies: Array, excluded: NDArray[np.bool_]
+) -> NullDistribution:
+    """Fit a null distribution without some cells, and keep the false alarms of copies whatever is excluded later."""
+    return replace(
+        null.fit_without(excluded), copies=copies,
+        fit_without=lambda others: _with_known_copies(null, copies, excluded | others),
+    )  # fmt: skip
 
 
 def _nearest_exact(scale: float) -> float:
