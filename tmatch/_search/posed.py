@@ -44,6 +44,7 @@ from tmatch._search.stages import Stage, StageResult
 _REFINED = 100  # peaks, and minima
 _LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
+_TRIED_TURNED = 6  # best candidates that are refined from several angles
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
@@ -149,6 +150,8 @@ class _PoseSearch:
         decided = self.refiners[0].refine(starts, factors[:first])
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
+        if factors[first:]:
+            still = self._also_turned(still)
         final = self.refiners[1].refine(still, factors[first:], self._promising)
         final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
         final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
@@ -310,6 +313,20 @@ class _PoseSearch:
             if self.plan.allows(other, self.plan.factor):
                 others.append(replace(first, pose=other))
         return [first, *others]
+
+    def _also_turned(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Add the best candidates turned by a step either way: in noise the nearest optimum may be another one."""
+        factor = self.plan.decision_factor
+        best = sorted((c for c in candidates if c.sign > 0), key=lambda c: -c.score)[:_TRIED_TURNED]
+        turned = [
+            replace(
+                c,
+                pose=replace(c.pose, angle=c.pose.angle + side * self.plan.angle_step(factor, c.pose.scale)),
+            )
+            for c in best
+            for side in (-1, 1)
+        ]
+        return candidates + [c for c in turned if self.plan.allows(c.pose, factor)]
 
     def _still_open(self, candidates: Sequence[Candidate], null: NullDistribution) -> list[Candidate]:
         """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
