@@ -140,13 +140,19 @@ def bracket() -> Thing:
     """Make a plate with an arm, three holes, a slot and a bend. Mirrored it is another part."""
 
     def paint(x: Array, y: Array) -> tuple[Array, Inside]:
-        inside = rectangle(x, y - 10, 60, 20, 3) | rectangle(x + 20, y, 20, 40, 3)
-        inside &= ~(disc(x, y, 5, (-20, 10)) | disc(x, y, 3, (-20, -12)) | disc(x, y, 3, (24, 10)))
-        inside &= ~stroke(x, y, 5, (1, 10), (12, 10))
-        level = np.where(np.abs(y + 0.8) < 1, 96, np.where(y > 0, 178, 150)) + 0.4 * x
-        return np.where(stroke(x, y, 1.6, (-8, 4), (-8, 16)), 90, level).astype(float), inside
+        inside = bracket_outline(x, y)
+        inside &= ~(disc(x, y, 5, (-20, 16)) | disc(x, y, 3, (-20, -18)) | disc(x, y, 3, (24, 16)))
+        inside &= ~stroke(x, y, 5, (1, 16), (12, 16))
+        level = np.where(np.abs(y - 5.2) < 1, 96, np.where(y > 6, 178, 150)) + 0.4 * x
+        return np.where(stroke(x, y, 1.6, (-8, 10), (-8, 22)), 90, level).astype(float), inside
 
-    return Thing(paint, (42, 62))
+    return Thing(paint, (58, 66))
+
+
+def bracket_outline(x: Array, y: Array, more: float = 0) -> Inside:
+    """Return the plate and the arm without their holes, wider all around by so many pixels."""
+    plate = rectangle(x, y - 16, 60 + 2 * more, 20 + 2 * more, 3 + more)
+    return plate | rectangle(x + 20, y, 20 + 2 * more, 52 + 2 * more, 3 + more)
 
 
 def parts() -> None:
@@ -173,13 +179,14 @@ def parts() -> None:
     save("parts/image", noisy(scene, 7, seed=3))
     save("parts/gear", template_of(gear(), mean))
     save("parts/bracket", template_of(plate, mean))
-    save("parts/bracket_mask", mask_of(plate))
-    save("parts/gear_mask", mask_of(gear()))
+    around = Thing(lambda x, y: (x, bracket_outline(x, y, 2)), plate.shape)
+    save("parts/bracket_mask", mask_of(around))
     sizes = {"angles": "all", "scales": "0.8:1.25"}
+    strict = {"mask": "bracket_mask", "threshold": 0.9} | sizes
     searches = [
-        search("image", "gear", gears, mask="gear_mask", **sizes),
-        search("image", "bracket", right, mask="bracket_mask", **sizes, note="Two more are mirrored."),
-        search("image", "bracket", right + left, mask="bracket_mask", **sizes, flips=True),
+        search("image", "gear", gears, **sizes),
+        search("image", "bracket", right, **strict, note="The mirrored ones fit turned, with up to 0.82."),
+        search("image", "bracket", right + left, **strict, flips=True),
     ]
     write_truth("parts", searches)
 
@@ -326,7 +333,9 @@ def search(image: str, template: str, poses: list[Pose], *, note: str = "", **op
     """Write down one search: its files, its options in the words of the command line, and the true poses."""
     files = {"image": image, "template": template}
     files |= {"mask": options.pop("mask")} if "mask" in options else {}
-    found = {name: f"{file}.png" for name, file in files.items()} | {"threshold": 0.8} | options
+    found: dict[str, Any] = (
+        {name: f"{file}.png" for name, file in files.items()} | {"threshold": 0.8} | options
+    )
     true = [{"x": p.x, "y": p.y, "angle": p.angle, "scale": p.scale, "flip": p.flip} for p in poses]
     return found | {"poses": true} | ({"note": note} if note else {})
 
