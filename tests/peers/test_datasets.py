@@ -127,6 +127,55 @@ def test_true_poses_lie_inside_and_fit_better_than_poses_near_them(picture, name
         assert mirrored < score or np.array_equal(template, template[:, ::-1])
 
 
+def among(words):
+    """Return poses in words as an argument: "all", a range as a tuple, or a list."""
+    if words is None or words == "all":
+        return words
+    values = [float(word) for word in words.replace(":", ",").split(",")]
+    return tuple(values) if ":" in words else values
+
+
+def locate_poses(picture, name, **options):
+    scene, search = POSE_SEARCHES[name]
+    image, template = (picture(f"{scene}/{search[key]}") for key in ("image", "template"))
+    in_colour = image.ndim == template.ndim == 3
+    if not in_colour:
+        image, template = grey(image), grey(template)
+    options |= {key: among(search.get(key)) for key in ("angles", "scales")}
+    options |= {"masks": picture(f"{scene}/{search['mask']}") > 0} if "mask" in search else {}
+    options |= {"channel_axis": 2} if in_colour else {}
+    return tmatch.locate(image, template, flips=search.get("flips", False), **options)
+
+
+def is_pose(match, pose):
+    turn = (match.angle - pose["angle"] + 180) % 360 - 180
+    return (
+        np.hypot(match.center[0] - pose["y"], match.center[1] - pose["x"]) <= 0.25
+        and abs(turn) <= 0.5
+        and abs(match.scale / pose["scale"] - 1) <= 0.01
+        and match.flip == pose["flip"]
+    )
+
+
+@pytest.mark.parametrize("name", POSE_SEARCHES)
+def test_each_search_finds_the_true_poses_and_nothing_else(picture, name):
+    search = POSE_SEARCHES[name][1]
+    matches = locate_poses(picture, name, threshold=search["threshold"])
+    assert len(matches) == len(search["poses"])
+    for pose in search["poses"]:
+        assert sum(is_pose(match, pose) for match in matches) == 1, pose
+
+
+@pytest.mark.one_engine
+def test_without_any_threshold_all_poses_are_found_and_what_is_else_is_alike(picture):
+    for name, (_, search) in POSE_SEARCHES.items():
+        matches = locate_poses(picture, name)
+        for pose in search["poses"]:
+            assert sum(is_pose(match, pose) for match in matches) == 1, (name, pose)
+        others = [match for match in matches if not any(is_pose(match, pose) for pose in search["poses"])]
+        assert all(match.kind == "alike" for match in others), name
+
+
 # --- what the README of the datasets promises -----------------------------------------------------
 
 
