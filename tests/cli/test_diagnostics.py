@@ -230,3 +230,10 @@ def test_inspect_tells_which_poses_look_alike(tmp_path):
     spot = np.uint8(255 * np.exp(-(np.hypot(*np.mgrid[-12:13, -12:13]) ** 2) / 50))
     Image.fromarray(spot).save(tmp_path / "spot.png")
     assert "the same at all angles: no angle can be told;" in run("inspect", tmp_path / "spot.png").stdout
+
+
+def test_robustness_searches_poses_on_request():
+    study = "robustness", DATASETS / "raccoon" / "face_gray.png", EYE, "--kinds", "rotation", "--format", "json"
+    upright, turned = (json.loads(run(*study, *asked).stdout) for asked in ([], ["--angles=-15:15"]))
+    assert [row["detection"] for row in turned] == [1] * 5
+    assert upright[-1]["score"] is None or upright[-1]["score"] < turned[-1]["score"]

@@ -79,6 +79,9 @@ def robustness(
     false_alarms: options.FalseAlarms = None,
     threshold: options.Threshold = None,
     prefilter: options.PrefilterName = options.PREFILTER,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
     gray: options.Gray = False,
     mask: options.MaskFile = None,
     alpha: options.AlphaRule = "opaque",
@@ -109,6 +112,7 @@ def robustness(
             kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials,
             false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label),
             channel_axis=pair.channel_axis, rng=seed, progress=progress,
+            **options.given_poses(angles, scales, flips, "auto", False),
         )  # fmt: skip
     if form == "json":
         console.print(json.dumps([asdict(row) for row in rows], indent=2))
