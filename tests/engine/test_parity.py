@@ -692,7 +692,7 @@ def test_fit_poses_finds_the_same_pose(flip, masked, joint):
     )
     starts, free = np.stack([start, start + np.array([0.2, 0.1, 0, 0])]), np.array([True, True, True, True])
     expected, found = (
-        engine.fit_poses(windows, template, starts, free, (1e-4, 1.5, 20.0, 1.0, joint)) for engine in ENGINES
+        engine.fit_poses(windows, template, starts, free, (1e-4, 1.5, 5.0, 1.0, joint)) for engine in ENGINES
     )
     np.testing.assert_allclose(found.poses, expected.poses, atol=1e-7)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-9)

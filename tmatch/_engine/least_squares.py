@@ -14,7 +14,7 @@ N_FREE = 4  # row, column, angle, logarithm of the scale
 TEMPLATE, IMAGE = 4, 5
 N_SUMS = 1 + 6 + 21  # of weights, of quantities, of products
 SINGULAR = 1e-7  # share of a derivative's energy that nothing else explains, at least
-EQUAL = 1e-9  # difference of scores that may be rounding
+EQUAL = 1e-3  # by which a step may lower the score, as pixels at the edge come and go
 
 
 def centre(sums: Array, joint: bool, products: Array) -> None:  # noqa: FBT001

@@ -1,5 +1,6 @@
 """Which poses are searched, and how."""
 
+import itertools
 import math
 import numbers
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ Scales = tuple[float, float] | Sequence[float] | None
 
 LEAST_CERTIFIED = 0.7  # threshold of a search that proves that it misses nothing
 _SCALES = 1 / 16, 16.0  # of a template
+_WIDE = 1.6  # ratio of scales that are searched together
 _LISTED_STEP = 2.0  # pixels by which a corner moves from one pose to the next
 _MOST_LISTED = 1000  # poses
 _MAX_LISTED = 10_000  # angles or scales in a list
@@ -102,6 +104,15 @@ class PoseOptions:
             )
             raise ValueError(msg)
         return replace(self, angles=angles, scales=scales, listed=True)
+
+    def by_size(self) -> list["PoseOptions"]:
+        """Divide a wide range of scales into narrow ones, each to be searched in an image made smaller to suit."""
+        scales = self.scales
+        count = math.ceil(math.log(scales.high / scales.low) / math.log(_WIDE)) if scales.is_range else 1
+        if count <= 1:
+            return [self]
+        ends = np.geomspace(scales.low, scales.high, count + 1).tolist()
+        return [replace(self, scales=Values(pair, is_range=True)) for pair in itertools.pairwise(ends)]
 
     @property
     def count(self) -> int | None:

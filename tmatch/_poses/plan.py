@@ -53,6 +53,12 @@ class Plan:
         self.joint = search.joint
         self.shape = search.window
         self.has_own_masks = not self.template.even or max(self.shape) > _ROUND * min(self.shape)
+        if options.search == "certified" and self.has_own_masks:
+            msg = (
+                '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 '
+                'times as long as wide, or "exhaustive"'
+            )
+            raise ValueError(msg)
         fixed = {"exhaustive": 1, "certified": CERTIFIED_FACTOR}
         self.factor = fixed.get(options.search) or self._choose_factor()
         self.poses = self.poses_at(self.factor)
@@ -251,6 +257,11 @@ class Plan:
             last = min(math.floor(side - 0.5 - half + _SLACK), math.ceil(side) - 1)
             ends += [first, max(last + 1, first)]
         return ends[0], ends[1], ends[2], ends[3]
+
+    def fits(self, shape: Shape) -> bool:
+        """Check that the template lies inside an image of some shape in some pose."""
+        bounds = (self.bounds(pose, shape) for pose in self.poses)
+        return any(top < bottom and left < right for top, bottom, left, right in bounds)
 
     def reach(self, pose: Pose) -> tuple[float, float]:
         """Compute how far the outline reaches from its middle, in pixels along rows and columns."""

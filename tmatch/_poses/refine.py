@@ -32,7 +32,8 @@ _FLOOR = 0.0075  # pixels: standard error of the interpolation
 _CLUSTERED_PIXELS = 40_000  # of a large window whose blocks are summed
 _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on each other
 _MOST_ERROR = 0.25  # of the template's short side, or radians: parameters less exact are not told
-_PASS_COST = 40.0  # of a pixel, in passes
+_PASS_COST, _NUMPY_COST = 40.0, 5000.0  # of a pixel, in passes: of one pass compiled, of a whole fit by NumPy
+_LEAST_STRENGTHS = (1e-3, 1e-3, 0.1, 0.01)  # of derivatives, as shares of the strongest of the place
 _PART = 16  # candidates that one thread fits at a time
 
 
@@ -209,7 +210,7 @@ class Refiner:
         windows = FitWindows(
             np.concatenate([w.ravel() for w in cut]), _joined(masks, cut), np.array([w.shape for w in cut])
         )
-        engine = select.choose(4 * _PASS_COST * windows.pixels.size)
+        engine = select.choose(_NUMPY_COST * windows.pixels.size)
         found = engine.fit_poses(
             windows, template, np.array(starts), self.free, (*map(float, options), float(self.plan.joint))
         )
@@ -252,7 +253,7 @@ class Refiner:
             return PoseErrors()
         scale, side = candidate.pose.scale, min(self.plan.shape) * candidate.pose.scale
         covariance = self._covariance(candidate, fit)
-        radius = math.sqrt((self.plan.shape[0] ** 2 + self.plan.shape[1] ** 2) / 12) * scale
+        radius = self._radius(candidate)
         floors = _FLOOR, _FLOOR, _FLOOR / radius, _FLOOR / radius
         errors = [
             math.sqrt(variance + floor**2) if math.isfinite(variance) else math.inf
@@ -262,6 +263,10 @@ class Refiner:
         angle = math.degrees(errors[2]) if self.free[2] and errors[2] <= _MOST_ERROR else None
         factor = errors[3] * scale if self.free[3] and errors[3] <= _MOST_ERROR else None
         return PoseErrors(center, angle, factor)
+
+    def _radius(self, candidate: Candidate) -> float:
+        """Return the root mean square distance of the template's pixels from its middle, in the image."""
+        return math.hypot(*self.plan.shape) / math.sqrt(12) * candidate.pose.scale
 
     def _covariance(self, candidate: Candidate, fit: Fit) -> NDArray[np.float64]:
         """Compute the variances of row, column, angle and logarithm of the scale."""
@@ -276,9 +281,10 @@ class Refiner:
         gain = shared / energy
         beside = products[:4, least_squares.TEMPLATE]
         normal = gain * gain * (products[:4, :4] - np.outer(beside, beside) / energy)
-        used = np.flatnonzero(
-            free & (np.diag(normal) > least_squares.SINGULAR * gain * gain * np.diag(products)[:4])
-        )
+        # Weak derivatives tell nothing: along stripes, around a disc.
+        radius = self._radius(candidate)
+        strengths = np.diag(normal) / np.array([1.0, 1.0, radius**2, radius**2])
+        used = np.flatnonzero(free & (strengths > np.array(_LEAST_STRENGTHS) * strengths[:2].max()))
         inverse = np.linalg.pinv(normal[np.ix_(used, used)], rcond=1e-10, hermitian=True)
         left = products[least_squares.IMAGE, least_squares.IMAGE] - gain * shared
         n_parameters = len(used) + 1 + len(self.levels.channels)

@@ -300,8 +300,8 @@ def _check_dimensions(template: PreparedTemplate, poses: PoseOptions) -> None:
     options = template.options
     if options.metric != "zncc" and not poses.exact:
         msg = (
-            f'`metric` is "{options.metric}"; poses that need interpolation are searched by "zncc" or "orientation": use '
-            "one of them, or right angles and whole-number scales"
+            f'`metric` is "{options.metric}"; poses that need interpolation are searched by "zncc" or "orientation": '
+            "use one of them, or right angles and whole-number scales"
         )
         raise ValueError(msg)
     if options.metric != "zncc":

@@ -41,12 +41,29 @@ def best_poses(result: SearchResult) -> list[BestPoses]:
         return best_of_maps(result.maps)
     [stage] = result.stages
     found = [each for each in stage.found if isinstance(each, PosedCandidates)]
+    parts: dict[str, list[BestPoses]] = {}
+    for each, made in zip(found, stage.pose_maps, strict=True):
+        scores = np.where(made.valid, made.high, -np.inf)
+        part = BestPoses(each.label, scores, made.pose, each.plan.poses, made.factor)
+        parts.setdefault(each.label, []).append(part)
     return [
-        BestPoses(
-            each.label, np.where(made.valid, made.high, -np.inf), made.pose, each.plan.poses, made.factor
-        )
-        for each, made in zip(found, stage.pose_maps, strict=True)
+        each[0] if len(each) == 1 else _together(each, result.searches[0].image[0].shape)
+        for each in parts.values()
     ]
+
+
+def _together(parts: Sequence[BestPoses], shape: Shape) -> BestPoses:
+    """Return the best of parts that were searched in images of several sizes, at the size of the image itself."""
+    best, which, poses = np.full(shape, -np.inf), np.zeros(shape, np.intp), list[Pose]()
+    for part in parts:
+        scores, numbers = (
+            values.repeat(part.reduction, 0).repeat(part.reduction, 1)[: shape[0], : shape[1]]
+            for values in (part.scores, part.which)
+        )
+        better = scores > best
+        best[better], which[better] = scores[better], numbers[better] + len(poses)
+        poses += part.poses
+    return BestPoses(parts[0].label, best, which, poses)
 
 
 def best_of_maps(maps: Sequence[ScoreMap]) -> list[BestPoses]:

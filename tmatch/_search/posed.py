@@ -33,7 +33,7 @@ from tmatch._poses.coarse import PoseMap, pose_map
 from tmatch._poses.exact import exact_search
 from tmatch._poses.levels import ImageLevels, steps_down
 from tmatch._poses.options import PoseOptions, wrapped
-from tmatch._poses.plan import plan_of
+from tmatch._poses.plan import Plan, plan_of
 from tmatch._poses.refine import Candidate, Refiner
 from tmatch._results.matches import Match, order_of
 from tmatch._results.poses import Pose, bounding_box, corners_of
@@ -53,14 +53,23 @@ _OUTSIDE = 1.0  # pixels by which an outline may leave the image
 
 
 def search_poses(
-    searches: Sequence[Search], options: PoseOptions, criterion: Criterion, resources: Resources,
+    searches: Sequence[Search], poses: PoseOptions, criterion: Criterion, resources: Resources,
     *, keep_maps: bool = False,
 ) -> StageResult:  # fmt: skip
     """Search one image for templates in many poses, and decide."""
+    parts = [
+        (search, plan)
+        for search in map(comparable, searches)
+        for plan in (plan_of(search, part) for part in poses.by_size())
+        if plan.fits(search.image[0].shape)
+    ]
+    if not parts:
+        msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
+        raise ValueError(msg)
     found, maps = [], []
-    for each, part in zip(searches, resources.split(len(searches)), strict=True):
-        pose_search = _PoseSearch(each, options, criterion, part)
-        found.append(pose_search.candidates(len(searches)))
+    for (search, plan), part in zip(parts, resources.split(len(parts)), strict=True):
+        pose_search = _PoseSearch(search, plan, criterion, part)
+        found.append(pose_search.candidates(len(parts)))
         maps += [pose_search.map] * keep_maps
     competing = compete(found, criterion)
     return StageResult(Stage("none"), [*competing], decide(competing, criterion), [], maps)
@@ -93,35 +102,15 @@ def _best_unrefined(found: TemplateCandidates) -> Match:
 class _PoseSearch:
     """The search for one template."""
 
-    def __init__(
-        self, search: Search, options: PoseOptions, criterion: Criterion, resources: Resources
-    ) -> None:
-        self.search, self.criterion = comparable(search), criterion
-        self.levels = search.image_cache.get("levels", lambda: ImageLevels(self.search))
-        self.plan = plan_of(self.search, options)
-        self._check_size()
-        self.noise = noise_levels(self.search, NOISE_BLOCK)
+    def __init__(self, search: Search, plan: Plan, criterion: Criterion, resources: Resources) -> None:
+        self.search, self.plan, self.criterion = search, plan, criterion
+        self.levels = search.image_cache.get("levels", lambda: ImageLevels(search))
+        self.noise = noise_levels(search, NOISE_BLOCK)
         self.opened: float | None = None
         searching, certifying, *refining = resources.split(4)
-        self.map = pose_map(self.levels, self.plan, search.cache, searching)
-        self.certified = self._certified(certifying) if options.search == "certified" else None
-        self.refiners = [Refiner(self.levels, self.plan, part) for part in refining]
-
-    def _check_size(self) -> None:
-        """Check that the template lies inside the image in some pose."""
-        shape = self.levels.shape
-        if not any(
-            top < bottom and left < right
-            for top, bottom, left, right in (self.plan.bounds(pose, shape) for pose in self.plan.poses)
-        ):
-            msg = "no pose of the template lies inside the image; use smaller scales, or a larger image"
-            raise ValueError(msg)
-        if self.plan.options.search == "certified" and self.plan.has_own_masks:
-            msg = (
-                '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 '
-                'times as long as wide, or "exhaustive"'
-            )
-            raise ValueError(msg)
+        self.map = pose_map(self.levels, plan, search.cache, searching)
+        self.certified = self._certified(certifying) if plan.options.search == "certified" else None
+        self.refiners = [Refiner(self.levels, plan, part) for part in refining]
 
     def _certified(self, resources: Resources) -> PoseMap:
         """Search at full size where the threshold may be reached, by a bound on all scores."""
