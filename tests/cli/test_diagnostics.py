@@ -217,3 +217,23 @@ def test_what_cannot_be_explained_is_refused(options, sentence):
     result = run("explain", NOISY, EYE, *options)
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+def test_inspect_tells_which_poses_look_alike(tmp_path):
+    rows, columns = np.mgrid[-30:30, -30:30] + 0.5
+    Image.fromarray(np.uint8(255 * ((abs(rows) < 8) & (abs(columns) < 24)))).save(tmp_path / "bar.png")
+    told = run("inspect", tmp_path / "bar.png").stdout
+    assert (
+        "other poses       alike rotated by 180 degrees, or mirrored and rotated by 0, 180 degrees; a search over all "
+        "angles begins in an image 4 times smaller\n" in told
+    )
+    spot = np.uint8(255 * np.exp(-(np.hypot(*np.mgrid[-12:13, -12:13]) ** 2) / 50))
+    Image.fromarray(spot).save(tmp_path / "spot.png")
+    assert "the same at all angles: no angle can be told;" in run("inspect", tmp_path / "spot.png").stdout
+
+
+def test_robustness_searches_poses_on_request():
+    study = "robustness", DATASETS / "raccoon" / "face_gray.png", EYE, "--kinds", "rotation", "--format", "json"
+    upright, turned = (json.loads(run(*study, *asked).stdout) for asked in ([], ["--angles=-15:15"]))
+    assert [row["detection"] for row in turned] == [1] * 5
+    assert upright[-1]["score"] is None or upright[-1]["score"] < turned[-1]["score"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+import pose_scenes
 import tmatch
 from loops import each
 from tmatch import Box
@@ -709,3 +710,15 @@ def test_no_figure_of_nothing():
     message = "`rows` is empty; it must hold what `robustness` measured, at least one row"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         plot_robustness([])
+
+
+@pytest.mark.one_engine
+def test_poses_that_are_searched_are_found_where_their_middle_is():
+    random = np.random.default_rng(0)
+    scene = pose_scenes.make_scene(pose_scenes.KINDS["eye"], random, shape=(160, 180), angles=(0, 0))
+    kinds = {"rotation": [0, 45], "scale": [1.15]}
+    rows = tmatch.robustness(*scene[:2], kinds=kinds, threshold=0.8, angles=(-60, 60), scales=(0.9, 1.2))
+    assert [row.detection for row in rows] == [1, 1, 1]
+    assert max(row.error for row in rows) < 0.6  # of the true box in whole pixels
+    upright = tmatch.robustness(*scene[:2], kinds=kinds, threshold=0.8)
+    assert upright[1].detection == 0

@@ -356,7 +356,7 @@ def test_fields_are_plain_numbers_strings_and_tuples(draw):
     found = inspect_template(draw((5, 6), "f4"), draw((20, 20), seed=1))
 
     def check(value):
-        assert type(value) in (int, float, str, tuple)
+        assert type(value) in (bool, int, float, str, tuple)
         for part in value if type(value) is tuple else ():
             check(part)
 
@@ -708,3 +708,30 @@ def test_what_does_not_count_is_not_drawn(draw):
 def test_figures_of_what_was_not_inspected_are_refused(template, other, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         plot_inspection(template, inspect_template(other))
+
+
+# --- other poses ----------------------------------------------------------------------------------
+
+
+def test_poses_in_which_a_template_looks_alike_are_told():
+    rows, columns = np.mgrid[-30:30, -30:30] + 0.5
+    bar = np.uint8(255 * ((abs(rows) < 8) & (abs(columns) < 24)))
+    found = tmatch.inspect_template(bar)
+    assert set(found.alternatives) == {(180.0, False), (0.0, True), (180.0, True)}
+    assert (found.has_angle, found.reduction > 1) == (True, True)
+
+
+def test_what_has_no_angle_is_told():
+    rows, columns = np.mgrid[-12:13, -12:13]
+    found = tmatch.inspect_template(np.exp(-(rows**2 + columns**2) / 50))
+    assert found.has_angle is False
+
+
+def test_poses_are_told_of_images_only_and_not_where_that_would_take_long():
+    random = np.random.default_rng(0)
+    fine = tmatch.inspect_template(random.integers(0, 256, (100, 110), np.uint8))
+    assert (fine.reduction, fine.alternatives, fine.has_angle) == (1, None, None)
+    line = tmatch.inspect_template(random.normal(size=30))
+    assert (line.reduction, line.alternatives, line.has_angle) == (None, None, None)
+    colour = tmatch.inspect_template(random.normal(size=(20, 24, 3)), channel_axis=-1)
+    assert (colour.reduction, colour.alternatives, colour.has_angle) == (1, (), True)

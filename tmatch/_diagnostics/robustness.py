@@ -16,6 +16,7 @@ from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._diagnostics.distortions import DISTORTIONS, Kind, Scene, distort, has_jpeg
 from tmatch._engine.progress import Progress, ProgressCallback
+from tmatch._poses.options import Angles, Scales
 from tmatch._results.boxes import Box, iou
 from tmatch._results.matches import Match
 from tmatch._search.matcher import Matcher
@@ -74,6 +75,9 @@ def robustness(
     false_alarms: float | None = None,
     threshold: float | None = None,
     prefilter: Prefilter = "auto",
+    angles: Angles = None,
+    scales: Scales = None,
+    flips: bool = False,
     mask: ArrayLike | None = None,
     channel_axis: int | None = None,
     rng: int | np.random.Generator | None = None,
@@ -95,6 +99,8 @@ def robustness(
         Number of searches at each level of a random distortion: noise and occlusion.
     false_alarms, threshold, prefilter
         What is a match, as in `locate`.
+    angles, scales, flips
+        The poses that are searched, as in `locate`; a match counts by where its middle is.
     mask : array of bool or of weights, or None
         The template's mask, as in `match_template`.
     channel_axis : int or None
@@ -157,14 +163,16 @@ def robustness(
     entropy = _entropy(rng)
     if box is not None:
         _check_box(box, shape, planes.shape)
-    matcher = Matcher(pattern, masks=mask, channel_axis=channel_axis)
+    matcher = Matcher(
+        pattern, masks=mask, channel_axis=channel_axis, angles=angles, scales=scales, flips=flips
+    )
 
     def search(channels_last: Array) -> list[Match]:
         array = channels_last if axis is None else np.moveaxis(channels_last, -1, axis)
         return matcher.locate(array, false_alarms=false_alarms, threshold=threshold, prefilter=prefilter)
 
     clean = search(planes)  # first, as it refuses what cannot be searched
-    scene = Scene.of(planes, box or _true_box(clean, clean[0] if clean else matcher.best(pixels)))
+    scene = Scene.of(planes, box or _true_box(clean, clean[0] if clean else matcher.best(pixels), shape))
     counts = [_count(kind, level, trials) for kind, level in plan]
     reported.expect(sum(counts))
     rows = []
@@ -190,8 +198,8 @@ class _Outcome(NamedTuple):
 
 def _judge(matches: Sequence[Match], box: Box) -> _Outcome:
     """Find the match on the true box, of several the one with the largest intersection over union; count the others."""
-    found = max(matches, key=lambda match: iou(match.box, box), default=None)
-    if found is None or iou(found.box, box) < _MIN_IOU:
+    found = max(matches, key=lambda match: iou(_upright(match, box.shape), box), default=None)
+    if found is None or iou(_upright(found, box.shape), box) < _MIN_IOU:
         return _Outcome(None, 0.0, len(matches))
     return _Outcome(found, math.dist(found.center, box.center), len(matches) - 1)
 
@@ -287,7 +295,12 @@ def _check_box(box: Box, shape: tuple[int, ...], image_shape: tuple[int, ...]) -
         raise ValueError(msg)
 
 
-def _true_box(clean: Sequence[Match], best: Match) -> Box:
+def _upright(match: Match, shape: tuple[int, ...]) -> Box:
+    """Return the box of a match or, if that is in another pose, of the template as it is about the same middle."""
+    return Box(tuple(round(c - (n - 1) / 2) for c, n in zip(match.center, shape, strict=True)), shape)
+
+
+def _true_box(clean: Sequence[Match], best: Match, shape: tuple[int, ...]) -> Box:
     """Return the box of the best match in the undistorted image."""
     if not clean:
         msg = (
@@ -295,4 +308,4 @@ def _true_box(clean: Sequence[Match], best: Match) -> Box:
             f"{best.score:.2f}; if that is right, name it with `box`, else see with `explain` why"
         )
         raise ValueError(msg)
-    return clean[0].box
+    return _upright(clean[0], shape)

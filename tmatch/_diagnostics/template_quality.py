@@ -11,6 +11,7 @@ from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
+from tmatch._diagnostics.turns import about_poses
 from tmatch._diagnostics.wording import name_position
 from tmatch._poses.transform import transform
 from tmatch._results.poses import Pose
@@ -70,6 +71,14 @@ class Inspection:
         First pixel of these windows on each axis; empty if there is none.
     second_ratio : float or None
         The second score over the best: near 1 the two are hard to distinguish. None if there is none above 0.
+    alternatives : tuple of (float, bool), or None
+        Degrees by which a copy is rotated, and whether it is mirrored first, that looks alike: their correlation in the
+        image where a search begins is at least 0.8. None if it would take long to compare them, or there are other than
+        two dimensions.
+    has_angle : bool or None
+        Whether the template is not the same at all angles; None as for `alternatives`.
+    reduction : int or None
+        How many times smaller the image is in which a search over all angles begins; None without two dimensions.
 
     Examples
     --------
@@ -94,6 +103,9 @@ class Inspection:
     best_at: tuple[int, ...] = ()
     second_at: tuple[int, ...] = ()
     second_ratio: float | None = None
+    alternatives: tuple[tuple[float, bool], ...] | None = None
+    has_angle: bool | None = None
+    reduction: int | None = None
 
 
 @own_errstate
@@ -186,6 +198,7 @@ def inspect_template(
         noise=contrast * _noise_limit(effective, values, in_image["places"]),
         advice="",
         **in_image,
+        **about_poses(template, mask, channel_axis),
     )
     brightest = max(float(np.abs(channel[weights > 0].astype(np.float64)).max()) for channel in channels)
     return replace(found, advice=_advise(found, contrast / brightest))

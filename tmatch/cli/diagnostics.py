@@ -19,6 +19,8 @@ from tmatch.cli import options
 from tmatch.cli.console import console_of
 from tmatch.cli.wording import in_options
 
+_MOST_ANGLES = 4  # that are listed
+
 
 def inspect(
     ctx: typer.Context,
@@ -77,6 +79,9 @@ def robustness(
     false_alarms: options.FalseAlarms = None,
     threshold: options.Threshold = None,
     prefilter: options.PrefilterName = options.PREFILTER,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
     gray: options.Gray = False,
     mask: options.MaskFile = None,
     alpha: options.AlphaRule = "opaque",
@@ -107,6 +112,7 @@ def robustness(
             kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials,
             false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label),
             channel_axis=pair.channel_axis, rng=seed, progress=progress,
+            **options.given_poses(angles, scales, flips, "auto", False),
         )  # fmt: skip
     if form == "json":
         console.print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -226,12 +232,40 @@ def _describe(found: tmatch.Inspection) -> str:
         ("separation", f"{found.separation[1]:.3g} pixels across, {found.separation[0]:.3g} down"),
         ("self-similarity", ", ".join(f"{score:.2f} {name}" for name, score in found.likeness)),
     ]
+    if found.reduction is not None:
+        lines.append(("other poses", _other_poses(found)))
     if found.best_score is not None:
         lines.append(("best position", f"{found.best_score:.2f}{_at(found.best_at)}"))
     if found.second_score is not None:
         of = "" if found.second_ratio is None else f" ({found.second_ratio:.2f} of the best)"
         lines.append(("second best", f"{found.second_score:.2f}{_at(found.second_at)}{of}"))
     return "\n".join([*(f"{name:18}{text}" for name, text in lines if text), found.advice])
+
+
+def _other_poses(found: tmatch.Inspection) -> str:
+    """Write which poses look alike, and how small an image a search over all angles begins in."""
+    size = f"in an image {found.reduction} times smaller" if found.reduction != 1 else "at full size"
+    begins = f"a search over all angles begins {size}"
+    if found.has_angle is None:
+        return begins
+    if not found.has_angle:
+        return f"the same at all angles: no angle can be told; {begins}"
+    return f"{_alternatives(found.alternatives or ())}; {begins}"
+
+
+def _alternatives(alike: Sequence[tuple[float, bool]]) -> str:
+    """Write in which other poses a template looks alike."""
+    parts = []
+    for flip in (False, True):
+        angles = [f"{angle:g}" for angle, flipped in alike if flipped == flip]
+        how = (
+            f"at {len(angles)} angles"
+            if len(angles) > _MOST_ANGLES
+            else f"rotated by {', '.join(angles)} degrees"
+        )
+        if angles:
+            parts.append("mirrored" if angles == ["0"] else "mirrored and " * flip + how)
+    return "alike " + ", or ".join(parts) if parts else "none looks alike"
 
 
 def _at(position: tuple[int, ...]) -> str:
