@@ -43,8 +43,8 @@ def misses(options: argparse.Namespace) -> dict[str, Any]:
     rows = [row_of(str(sigma), [f for f in found if f.sigma == sigma]) for sigma in SIGMAS]
     print_table(
         f"misses: {len(jobs)} scenes of {SHAPE[0]} x {SHAPE[1]}, all angles, a fifth of them with templates of 3 : 1\n"
-        "and 6 : 1, some with mirrored objects or other scales. Lost: exhaustive finds the object, auto neither it nor a score as good.\n"
-        f"Bar: {MOST_LOST:.1%} in all, and none where block means keep half of the template's energy.",
+        "and 6 : 1, some with mirrored objects or other scales. Lost: exhaustive finds the object, auto neither it\n"
+        f"nor a score as good. Bar: {MOST_LOST:.1%} in all, none where block means keep half of the template's energy.",
         ["sigma", "scenes", "found by exhaustive", "lost by auto", "worse elsewhere"],
         [*rows, row_of("all", found)],
     )
