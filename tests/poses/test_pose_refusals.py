@@ -211,7 +211,7 @@ def test_score_maps_of_poses():
 def test_a_certified_search_compares_discs(options):
     refused(
         ValueError,
-        '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 times as '
-        'long as wide, or "exhaustive"',
+        '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 times '
+        'as long as wide, or "exhaustive"',
         angles="all", search="certified", threshold=0.8, **options,
     )  # fmt: skip
