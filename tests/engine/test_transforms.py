@@ -14,9 +14,8 @@ from tmatch._engine import tiling as _tiling
 pytest.importorskip("numba")
 from numba import njit
 
-from tmatch._engine.numba import cache, compiler, vectors
+from tmatch._engine.numba import butterflies, cache, compiler, vectors
 from tmatch._engine.numba import scoring as numba_scoring
-from tmatch._engine.numba import transforms as numba_transforms
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy.transforms import SciPyTransforms
 
@@ -49,7 +48,7 @@ def by_scipy(tiles, kernels, tiling):
 def test_transforms_of_a_few_numbers_are_by_definition(n, sign):
     rng = np.random.default_rng(n)
     x = rng.normal(size=n) + 1j * rng.normal(size=n)
-    found = numba_transforms.dft([numba_transforms.Complex(a.real, a.imag) for a in x], sign)
+    found = butterflies.dft([butterflies.Complex(a.real, a.imag) for a in x], sign)
     for k, number in enumerate(found):
         wanted = sum(a * cmath.exp(sign * 2j * math.pi * j * k / n) for j, a in enumerate(x))
         assert complex(number.re, number.im) == pytest.approx(wanted, abs=1e-14 * n)

@@ -1,5 +1,6 @@
 """Copies of a template that need no interpolation: right angles, mirrors, and whole-number scales."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,13 +9,18 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.casting import cast_pixels
 from tmatch._arrays.typing import Array
-from tmatch._poses.options import PoseOptions
+from tmatch._detection.candidates import score_at
+from tmatch._poses.options import PoseOptions, wrapped
+from tmatch._poses.plan import Plan
+from tmatch._poses.refine import Candidate
 from tmatch._poses.transform import transform
 from tmatch._results.poses import Pose
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
 _PLANE = 2  # axes of an image without channels
+_EXACT_REACH = 0.25  # pixels of a corner: exact copies that are nearer are tried
+_EQUAL = 1e-9  # difference of scores that may be rounding
 Copy = tuple[Pose, Array, Array | None]
 
 
@@ -76,6 +82,30 @@ def exact_search(search: Search, pose: Pose) -> Search:
     return replace(
         search, template=[*map(copied, search.template)], weights=[*map(copied, weights)], cache=Cache()
     )  # fmt: skip
+
+
+def exact_beside(search: Search, plan: Plan, candidate: Candidate) -> Candidate:
+    """Return the exact copy beside a candidate, if it fits as well; its score is that of the plain definition."""
+    pose = candidate.pose
+    near = Pose(wrapped(90 * round(pose.angle / 90)), _nearest_exact(pose.scale), pose.flip)
+    radius = math.hypot(*plan.shape) / 2 * pose.scale
+    off = radius * max(np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1))
+    if off > _EXACT_REACH or candidate.sign < 0 or not plan.allows(near, 1):
+        return candidate
+    copy = exact_search(search, near)
+    middle = (np.array(copy.window) - 1) / 2
+    start = np.asarray(np.round(np.array(candidate.center) - middle), np.intp)
+    if np.any(start < 0) or np.any(start + np.array(copy.window) > np.array(search.image[0].shape)):
+        return candidate
+    score = float(score_at(copy, start[None])[0])
+    if score < candidate.score - _EQUAL:
+        return candidate
+    y, x = (start + middle).tolist()
+    return replace(candidate, center=(y, x), pose=near, score=score)
+
+
+def _nearest_exact(scale: float) -> float:
+    return float(max(round(scale), 1)) if scale >= 1 else 1 / round(1 / scale)
 
 
 def _turned(values: Array, angle: float, flip: bool, axes: tuple[int, ...]) -> Array:  # noqa: FBT001

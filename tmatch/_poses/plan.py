@@ -27,7 +27,8 @@ _LEAST_FITTED = 4  # pixels of a level of the template that is fitted
 _ROUND = 1.5  # ratio of the sides up to which the inscribed disc is compared
 _POINTS = 4  # points along a pixel of a copy, of a level of the template that is as many times finer
 _SLACK = 1.0  # coarse pixels by which an outline may reach beyond the image
-_SAME = 0.98  # correlation of a template with all its turned copies that has no angle
+_TURNED_SIDE = 32  # pixels of the template that is compared with itself, turned
+_SAME = 0.95  # correlation of a template with all its turned copies that has no angle
 _SAME_ANGLE = 1e-6  # degrees
 _ALIKE = 0.8  # correlation of a template with itself in another pose that is tried, too
 
@@ -299,34 +300,47 @@ class Plan:
             total += float(truth[1:-2, 1:-2].var())
         return min(_LOSS * left / total, _MOST_LOST) if total > 0 else 0.0
 
-    @cached_property
+    @property
     def alternatives(self) -> list[tuple[float, bool]]:
         """Turns and flips after which the template looks much as before: a candidate may be meant so, too."""
+        return self.alternatives_of(_ALIKE)
+
+    def alternatives_of(self, least: float) -> list[tuple[float, bool]]:
+        """Return the turns and flips after which the template correlates with itself so much."""
         if not self.options.angles.is_range and self.options.flips == (False,):
             return []
-        return self._own_turns()[0]
+        return [(turn, flip) for turn, flip, alike in self._own_turns[0] if alike >= least]
 
     @cached_property
     def has_angle(self) -> bool:
         """Whether the template is not the same at all angles."""
-        return self._own_turns()[1]
+        return self._own_turns[1] < _SAME
 
-    def _own_turns(self) -> tuple[list[tuple[float, bool]], bool]:
-        """Correlate the template with its own turned copies on the inscribed disc."""
-        scale, side = self.options.scales.low, self.side
-        count = max(8, 2 * math.ceil(180 / self.angle_step(self.factor, scale)))
-        disc = self._disc(self.factor, scale, side)
-        base = _normalised(self._copy(Pose(0.0, scale), self.factor, side)[0], disc, joint=self.joint)
+    @cached_property
+    def _own_turns(self) -> tuple[list[tuple[float, bool, float]], float]:
+        """Correlate the template with its own turned copies on the inscribed disc, in a small image.
+
+        Return the local maxima: turn, flip and correlation; and the least correlation.
+        """
+        scale = self.options.scales.low
+        small = (f for f in FACTORS if min(self.shape) * scale / f <= _TURNED_SIDE or f == FACTORS[-1])
+        factor = max(self.factor, next(small))
+        side = self._side(factor)
+        count = max(8, 2 * math.ceil(180 / self.angle_step(factor, scale)))
+        disc = self._disc(factor, scale, side)
+        base = _normalised(self._copy(Pose(0.0, scale), factor, side)[0], disc, joint=self.joint)
         found, least = [], 1.0
         for flip in self.options.flips:
             alike = np.empty(count)
             for i in range(count):
-                copy, _ = self._copy(Pose(360 * i / count, scale, flip), self.factor, side)
+                copy, _ = self._copy(Pose(360 * i / count, scale, flip), factor, side)
                 alike[i] = float((base * _normalised(copy, disc, joint=self.joint)).sum())
             least = min(least, float(alike.min()))
-            peaks = (alike >= _ALIKE) & (alike >= np.roll(alike, 1)) & (alike >= np.roll(alike, -1))
-            found += [(360 * int(i) / count, flip) for i in np.flatnonzero(peaks) if i or flip]
-        return found, least < _SAME
+            peaks = (alike >= np.roll(alike, 1)) & (alike >= np.roll(alike, -1))
+            found += [
+                (360 * i / count, flip, float(alike[i])) for i in np.flatnonzero(peaks).tolist() if i or flip
+            ]
+        return found, least
 
     def _disc(self, factor: int, scale: float, side: int) -> Array:
         """Return the inscribed disc of a copy, for each channel."""

@@ -1,38 +1,31 @@
 """A search over poses: from a coarse map over all of them to refined candidates, and the decision."""
 
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Positions
-from tmatch._detection.candidates import score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
-from tmatch._detection.false_alarms import CERTAIN, NullDistribution, effective_pixels
-from tmatch._detection.null.certificate import Noise, certify, may_be_exact, may_leave_noise
-from tmatch._detection.null.fit import TemplateFacts, fit_null
-from tmatch._detection.null.footprint import Footprint
+from tmatch._detection.false_alarms import NullDistribution
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import Residuals, beyond_noise, comparable, residuals, rounding_of
-from tmatch._detection.null.summary import ScoreSummary
+from tmatch._detection.null.residual import beyond_noise, comparable
 from tmatch._engine import select
 from tmatch._engine.progress import Resources
 from tmatch._poses.candidates import (
     LEAST_POSED_LIKENESS,
     NOISE_BLOCK,
     PosedCandidates,
-    noise_unit,
-    turned_search,
 )
 from tmatch._poses.certified import at_full_size, score_bounds
+from tmatch._poses.chance import PoseChance
 from tmatch._poses.coarse import PoseMap, pose_map
-from tmatch._poses.exact import exact_search
+from tmatch._poses.exact import exact_beside
 from tmatch._poses.levels import ImageLevels, steps_down
-from tmatch._poses.options import PoseOptions, wrapped
+from tmatch._poses.options import PoseOptions
 from tmatch._poses.plan import Plan, plan_of
 from tmatch._poses.refine import Candidate, Refiner
 from tmatch._results.matches import Match, order_of
@@ -44,13 +37,13 @@ from tmatch._search.stages import Stage, StageResult
 _REFINED = 100  # peaks, and minima
 _LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
+_ALIKE, _FAINTLY_ALIKE = 0.8, 0.45  # correlation of a template with itself in another pose that is tried, too
+_TRIED_OTHERWISE = 12  # best peaks that are tried in poses that are only faintly alike
 _TRIED_TURNED = 6  # best candidates that are refined from several angles
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
 _LEVEL_SHARE = 0.9  # of the score that a match needs in the end, at coarser levels
-_EXACT_REACH = 0.25  # pixels of a corner: exact copies that are nearer are tried
-_EQUAL = 1e-9  # difference of scores that may be rounding
 _OUTSIDE = 1.0  # pixels by which an outline may leave the image
 
 
@@ -143,19 +136,28 @@ class _PoseSearch:
         """Find the candidates: from peaks of the coarse map to poses in the image."""
         made, factors = self.map, steps_down(self.plan.factor)
         first = factors.index(self.plan.decision_factor) + 1
-        coarse = self._fit_null(made.summary(self._window(made.factor), len(self.plan.poses)), made.factor)
+        chance = PoseChance(self.search, self.levels, self.plan, made, self.noise)
+        coarse = chance.of_map()
         peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low)
-        starts = [start for peak in peaks.tolist() for start in self._starts(peak)]
+        starts = [
+            start
+            for number, peak in enumerate(peaks.tolist())
+            for start in self._starts(peak, _FAINTLY_ALIKE if number < _TRIED_OTHERWISE else _ALIKE)
+        ]
         starts += [self._start(minimum, -1) for minimum in minima.tolist()]
         decided = self.refiners[0].refine(starts, factors[:first])
-        null = self._null_of(decided, coarse)
-        still = self._still_open(decided, null)
+        null = chance.of_refined(decided, coarse)
+        still = self._still_open(decided, chance, null)
         if factors[first:]:
             still = self._also_turned(still)
         final = self.refiners[1].refine(still, factors[first:], self._promising)
         final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
-        final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
-        null = self._with_copies(final, null)
+        final = [
+            exact_beside(self.search, self.plan, c)
+            for c in final
+            if self._is_inside(c) and self.plan.allows(c.pose, 1)
+        ]
+        null = chance.with_copies(final, null)
         final = sorted((c for c in final if c.sign > 0), key=lambda c: (c.peak, c.center))
         final = self.refiners[1].with_errors(final)
         found = Candidates(
@@ -171,103 +173,6 @@ class _PoseSearch:
             levels=self.levels,
             opened=self.opened,
         )
-
-    def _with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
-        """Certify copies by what is left of them, with minima as controls, and fit the null without them."""
-        noise = Noise(self.noise.white, rounding_of(self.search))
-        may_be = self._may_be_copies(candidates, noise)
-        chosen = [c for c, may in zip(candidates, may_be.tolist(), strict=True) if may]
-        peaks, minima = ([c for c in chosen if c.sign == sign] for sign in (1, -1))
-        if not peaks:
-            return null
-        unit = noise_unit(self.levels, self.plan)
-        positions = float(null.cells.sums[1].sum())
-        pixels = self.search.cache.get(
-            "effective pixels", lambda: effective_pixels(self.search.template, self.plan.template.weights[0])
-        )
-        expected = certify(
-            self._residuals(peaks),
-            lambda: self._residuals(minima),
-            positions=positions,
-            pixels=pixels,
-            noise=Noise(noise.white / unit, noise.rounding / unit),
-        )
-        certified = np.flatnonzero(expected <= CERTAIN)
-        if not len(certified):
-            return null
-        at = np.array([peaks[i].peak for i in certified])
-        cells = null.cells.of(at)
-        copies, are_copies = null.copies.copy(), np.zeros(null.copies.shape, bool)
-        np.minimum.at(copies, cells, expected[certified])
-        are_copies[cells] = True
-        return _with_known_copies(null, copies, are_copies)
-
-    def _may_be_copies(self, candidates: Sequence[Candidate], noise: Noise) -> NDArray[np.bool_]:
-        """Check by their score and variance which candidates may leave no more than noise or rounding."""
-        scores = np.array([c.score for c in candidates])
-        variances = np.array([c.image_variance for c in candidates]) * self.levels.variance_unit
-        exact = may_be_exact(scores, variances, noise.rounding)
-        return np.asarray(exact | may_leave_noise(scores, variances, noise), bool)
-
-    def _residuals(self, candidates: Sequence[Candidate]) -> Residuals:
-        """Compute what is left of the image without the template in the poses of candidates."""
-        parts = []
-        for candidate in candidates:
-            turned, position = turned_search(self.search, self.levels, self.plan, candidate)
-            parts.append(residuals(turned, np.array([position], np.intp)))
-        if not parts:
-            return residuals(self.search, np.empty((0, 2), np.intp))
-        return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
-
-    def _exact(self, candidate: Candidate) -> Candidate:
-        """Return the exact copy beside a candidate, if it fits as well; its score is that of the plain definition."""
-        pose = candidate.pose
-        near = Pose(wrapped(90 * round(pose.angle / 90)), _nearest_exact(pose.scale), pose.flip)
-        radius = math.hypot(*self.plan.shape) / 2 * pose.scale
-        off = radius * max(
-            np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1)
-        )
-        if off > _EXACT_REACH or candidate.sign < 0 or not self.plan.allows(near, 1):
-            return candidate
-        search = exact_search(self.search, near)
-        middle = (np.array(search.window) - 1) / 2
-        start = np.asarray(np.round(np.array(candidate.center) - middle), np.intp)
-        if np.any(start < 0) or np.any(start + np.array(search.window) > np.array(self.levels.shape)):
-            return candidate
-        score = float(score_at(search, start[None])[0])
-        if score < candidate.score - _EQUAL:
-            return candidate
-        y, x = (start + middle).tolist()
-        return replace(candidate, center=(y, x), pose=near, score=score)
-
-    def _fit_null(self, summary: ScoreSummary, factor: int) -> NullDistribution:
-        level = self.plan.template.at(max(1, min(factor, min(self.plan.shape) // 2)))
-        channels, weights = [*level.values], [*level.weights]
-        cache = self.search.cache
-        facts = TemplateFacts(
-            lambda: cache.get(("effective pixels", factor), lambda: effective_pixels(channels, weights[0])),
-            lambda: cache.get(("footprint", factor), lambda: Footprint(channels, weights)),
-        )
-        return fit_null(summary, facts)
-
-    def _window(self, factor: int) -> tuple[int, int]:
-        height, width = (max(1, n // factor) for n in self.plan.shape)
-        return height, width
-
-    def _null_of(self, refined: Sequence[Candidate], coarse: NullDistribution) -> NullDistribution:
-        """Fit the null distribution to refined peaks and minima."""
-        cells, ratio = coarse.cells, self.map.factor / self.plan.decision_factor
-        extrema = np.zeros_like(cells.extrema)
-        shares = []
-        for candidate in refined:
-            cell = tuple(p // s for p, s in zip(candidate.peak, cells.size, strict=True))
-            at = (0 if candidate.sign > 0 else 1, *cell)
-            extrema[at] = max(extrema[at], candidate.score)
-            before = abs(float((self.map.high if candidate.sign > 0 else self.map.low)[candidate.peak]))
-            shares.append(max(candidate.score, 0.0) / max(before, 1e-6))
-        share = float(np.median(shares)) ** 2 if shares else 1.0
-        sums = cells.sums * np.array([share, 1.0]).reshape(2, *(1 for _ in cells.size)) * ratio**2
-        return self._fit_null(replace(cells, extrema=extrema, sums=sums), self.plan.decision_factor)
 
     def _choose_peaks(self, null: NullDistribution) -> Positions:
         """Choose the peaks that are refined."""
@@ -304,11 +209,11 @@ class _PoseSearch:
         center = tuple(p * factor + (factor - 1) / 2 for p in at)
         return Candidate((center[0], center[1]), self.plan.poses[int(which[at])], float(scores[at]), at, sign)
 
-    def _starts(self, peak: Sequence[int]) -> list[Candidate]:
-        """Return a peak as a candidate, and in the poses in which the template looks much the same."""
+    def _starts(self, peak: Sequence[int], alike: float) -> list[Candidate]:
+        """Return a peak as a candidate, and in the poses in which the template looks alike."""
         first = self._start(peak)
         pose, others = first.pose, []
-        for turn, flip in self.plan.alternatives:
+        for turn, flip in self.plan.alternatives_of(alike):
             other = Pose(pose.angle + (-turn if pose.flip else turn), pose.scale, pose.flip != flip)
             if self.plan.allows(other, self.plan.factor):
                 others.append(replace(first, pose=other))
@@ -328,13 +233,14 @@ class _PoseSearch:
         ]
         return candidates + [c for c in turned if self.plan.allows(c.pose, factor)]
 
-    def _still_open(self, candidates: Sequence[Candidate], null: NullDistribution) -> list[Candidate]:
+    def _still_open(
+        self, candidates: Sequence[Candidate], chance: PoseChance, null: NullDistribution
+    ) -> list[Candidate]:
         """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
         scores = np.array([c.score for c in candidates])
         peaks = np.array([c.sign > 0 for c in candidates], bool)
         factor = self.plan.decision_factor
-        noise = Noise(self.noise.white / factor**2, rounding_of(self.search))
-        still = self._may_be_copies(candidates, noise)
+        still = chance.may_be_copies(candidates, factor)
         if self.criterion.false_alarms is not None:
             positions = np.array([c.peak for c in candidates], np.intp).reshape(-1, 2)
             still |= peaks & (null.expected(positions, scores) <= _STILL_OPEN)
@@ -363,20 +269,6 @@ class _PoseSearch:
             s >= -_OUTSIDE and e <= n + _OUTSIDE
             for s, e, n in zip(box.start, box.stop, self.levels.shape, strict=True)
         )
-
-
-def _with_known_copies(
-    null: NullDistribution, copies: Array, excluded: NDArray[np.bool_]
-) -> NullDistribution:
-    """Fit a null distribution without some cells, and keep the false alarms of copies whatever is excluded later."""
-    return replace(
-        null.fit_without(excluded), copies=copies,
-        fit_without=lambda others: _with_known_copies(null, copies, excluded | others),
-    )  # fmt: skip
-
-
-def _nearest_exact(scale: float) -> float:
-    return float(max(round(scale), 1)) if scale >= 1 else 1 / round(1 / scale)
 
 
 def _are_best(candidates: Sequence[Candidate]) -> NDArray[np.bool_]:

@@ -11,198 +11,22 @@ horizontal frequency: first all real parts, then all imaginary parts.
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import execution
-from tmatch._engine.numba.compiler import compiled, inline, instructions
-from tmatch._engine.numba.vectors import VECTOR_BYTES, Code, Vector
+from tmatch._engine.numba.butterflies import add_product, join, set_product, split, step_back, step_forward
+from tmatch._engine.numba.compiler import compiled, inline
+from tmatch._engine.numba.vectors import VECTOR_BYTES
 from tmatch._engine.tiling import Tiling
 
 STEP = 32  # sides of tiles are multiples of it: two of the longest vectors
 _PASSES = 16.0  # cost of a pair of transforms, in passes over a tile
 _LINE_BYTES = 64  # of the cache: loading a vector that spans two lines is slower
-
-
-@dataclass(frozen=True, slots=True)
-class Complex:
-    """A complex number whose parts are any two values that can be added and multiplied."""
-
-    re: Any
-    im: Any
-
-    def __add__(self, other: "Complex") -> "Complex":
-        return Complex(self.re + other.re, self.im + other.im)
-
-    def __sub__(self, other: "Complex") -> "Complex":
-        return Complex(self.re - other.re, self.im - other.im)
-
-    def __mul__(self, other: "Complex") -> "Complex":
-        return Complex(self.re * other.re - self.im * other.im, self.re * other.im + self.im * other.re)
-
-    def times(self, number: "float | Vector") -> "Complex":
-        return Complex(self.re * number, self.im * number)
-
-    def times_i(self, sign: int) -> "Complex":
-        return Complex(-self.im, self.re) if sign > 0 else Complex(self.im, -self.re)
-
-    def conj(self) -> "Complex":
-        return Complex(self.re, -self.im)
-
-
-def dft(x: Sequence[Complex], sign: int) -> list[Complex]:
-    """Compute the discrete Fourier transform: ``x[j] exp(sign 2 pi i j k / n)`` summed over j, for each k."""
-    n, half = len(x), len(x) // 2
-    if n == 1:
-        return list(x)
-    if n % 2 == 0:
-        even, odd = dft(x[::2], sign), dft(x[1::2], sign)
-        rotated = [_times_root(odd[k], k, n, sign) for k in range(half)]
-        pairs = list(zip(even, rotated, strict=True))
-        return [e + t for e, t in pairs] + [e - t for e, t in pairs]
-    sums = [x[j] + x[n - j] for j in range(1, half + 1)]
-    differences = [x[j] - x[n - j] for j in range(1, half + 1)]
-    low = [functools.reduce(Complex.__add__, sums, x[0])]
-    high: list[Complex] = []
-    for k in range(1, half + 1):
-        angles = [2 * math.pi * (j * k % n) / n for j in range(1, half + 1)]
-        cosines = (s.times(math.cos(a)) for s, a in zip(sums, angles, strict=True))
-        sines = (d.times(math.sin(a)) for d, a in zip(differences, angles, strict=True))
-        even_part = functools.reduce(Complex.__add__, cosines, x[0])
-        odd_part = functools.reduce(Complex.__add__, sines).times_i(sign)
-        low.append(even_part + odd_part)
-        high.insert(0, even_part - odd_part)
-    return low + high
-
-
-def _times_root(x: Complex, k: int, n: int, sign: int) -> Complex:
-    """Multiply by ``exp(sign 2 pi i k / n)``."""
-    if k == 0:
-        return x
-    if 4 * k == n:
-        return x.times_i(sign)
-    angle = 2 * math.pi * k / n
-    return x * Complex(math.cos(angle), sign * math.sin(angle))
-
-
-def _load(code: Code, data: Any, at: Any, gap: Any) -> Complex:
-    return Complex(code.load(data, at), code.load(data, code.sum(at, gap)))
-
-
-def _store(code: Code, number: Complex, data: Any, at: Any, gap: Any) -> None:
-    code.store(number.re, data, at)
-    code.store(number.im, data, code.sum(at, gap))
-
-
-def _butterfly(radix: int, sign: int) -> Any:
-    """Generate a butterfly of a transform (sign -1) or of its inverse (1) on `radix` complex vectors, in place."""
-
-    @instructions
-    def butterfly(code: Code, values: Any, at: Any, gap: Any, step: Any, roots: Any, first: Any) -> None:
-        positions = [at]
-        for _ in range(radix - 1):
-            positions.append(code.sum(positions[-1], step))
-        x = [_load(code, values, position, gap) for position in positions]
-        indices = [code.sum(code.product(first, 2), i) for i in range(2 * (radix - 1))]
-        broadcast = [code.broadcast(code.item(roots, value)) for value in indices]
-        factors = [Complex(*pair) for pair in zip(broadcast[::2], broadcast[1::2], strict=True)]
-        if sign < 0:
-            x = dft([x[0], *(a * w for a, w in zip(x[1:], factors, strict=True))], sign)
-        else:
-            x = dft(x, sign)
-            x = [x[0], *(a * w.conj() for a, w in zip(x[1:], factors, strict=True))]
-        for value, position in zip(x, positions, strict=True):
-            _store(code, value, values, position, gap)
-
-    return butterfly
-
-
-def _product(*, add: bool) -> Any:
-    """Generate the scaled product of vectors of two spectra, stored in a buffer or added to it."""
-
-    @instructions
-    def product(code: Code, spectrum: Any, kernel: Any, number: Any, at: Any, gap: Any, buffer: Any) -> None:
-        factors = _load(code, spectrum, at, gap), _load(code, kernel, at, gap)
-        result = (factors[0] * factors[1]).times(code.broadcast(number))
-        if add:
-            result += _load(code, buffer, at, gap)
-        _store(code, result, buffer, at, gap)
-
-    return product
-
-
-def _mirrored_rows(code: Code, rows: Any, first: Any, x: Any, pitch: Any) -> list[tuple[Any, Any]]:
-    """Return where the vectors of each frequency and its mirror begin, for as many rows as there are lanes."""
-    indices = [code.product(code.sum(first, lane), 2) for lane in range(code.lanes)]
-    pairs = [(code.item(rows, n), code.item(rows, code.sum(n, 1))) for n in indices]
-    return [(code.sum(code.product(u, pitch), x), code.sum(code.product(v, pitch), x)) for u, v in pairs]
-
-
-@instructions
-def _split(
-    code: Code, tile: Any, rows: Any, first: Any, x: Any, half: Any, pitch: Any, gap: Any, block: Any
-) -> None:
-    """Generate the separation of the spectra of both halves, scaled by 2 and transposed."""
-    positions = _mirrored_rows(code, rows, first, x, pitch)
-    left = code.product(x, code.lanes)
-    right = code.sum(left, code.product(half, code.lanes))
-    parts: tuple[tuple[Any, Callable[[Complex, Complex], Vector]], ...] = (
-        (left, lambda u, v: (u + v).re),
-        (code.sum(left, gap), lambda u, v: (u + v).im),
-        (right, lambda u, v: (u - v).times_i(-1).re),
-        (code.sum(right, gap), lambda u, v: (u - v).times_i(-1).im),
-    )
-    for target, part in parts:  # reloading for each part is faster than spilling registers
-        pairs = ((_load(code, tile, u, half), _load(code, tile, v, half).conj()) for u, v in positions)
-        for i, vector in enumerate(code.transpose([part(u, v) for u, v in pairs])):
-            code.store(vector, block, code.sum(target, i * code.lanes))
-
-
-@instructions
-def _join(
-    code: Code, tile: Any, rows: Any, first: Any, x: Any, half: Any, pitch: Any, gap: Any, block: Any
-) -> None:
-    """Generate the inverse of `_split`."""
-    positions = _mirrored_rows(code, rows, first, x, pitch)
-    left = code.product(x, code.lanes)
-    right = code.sum(left, code.product(half, code.lanes))
-
-    def transposed(start: Any) -> list[Vector]:
-        return code.transpose([code.load(block, code.sum(start, i * code.lanes)) for i in range(code.lanes)])
-
-    for (u, v), re, im in zip(positions, transposed(left), transposed(code.sum(right, gap)), strict=True):
-        code.store(re - im, tile, u)
-        code.store(re + im, tile, v)
-    for (u, v), im, re in zip(positions, transposed(code.sum(left, gap)), transposed(right), strict=True):
-        code.store(im + re, tile, code.sum(u, half))
-        code.store(re - im, tile, code.sum(v, half))
-
-
-def _step(sign: int) -> Any:
-    """Return a function that computes a butterfly of any radix."""
-    by_3, by_4, by_5, by_8 = (_butterfly(radix, sign) for radix in (3, 4, 5, 8))
-
-    @numba.njit(inline="always")  # a call per butterfly would cost more than the branch
-    def step_by(radix: int, values: Array, at: int, gap: int, step: int, roots: Array, first: int) -> None:
-        if radix == 8:
-            by_8(values, at, gap, step, roots, first)
-        elif radix == 4:
-            by_4(values, at, gap, step, roots, first)
-        elif radix == 3:
-            by_3(values, at, gap, step, roots, first)
-        else:
-            by_5(values, at, gap, step, roots, first)
-
-    return step_by
-
-
-_step_forward, _step_back = _step(-1), _step(1)
-_set_product, _add_product = _product(add=False), _product(add=True)
 
 
 @inline
@@ -214,7 +38,7 @@ def _transform(values: Array, at: int, gap: int, pitch: int, n: int, radices: Ar
         step = sub * pitch
         for start in range(at, at + n * pitch, size * pitch):
             for position in range(start, start + step, pitch):
-                _step_forward(radix, values, position, gap, step, roots, first)
+                step_forward(radix, values, position, gap, step, roots, first)
             first += radix - 1
         size = sub
 
@@ -232,7 +56,7 @@ def _transform_back(
         first = last
         for start in range(at, at + n * pitch, size * pitch):
             for position in range(start, start + step, pitch):
-                _step_back(radix, values, position, gap, step, roots, first)
+                step_back(radix, values, position, gap, step, roots, first)
             first += radix - 1
 
 
@@ -260,7 +84,7 @@ def _transform_tile(
     for i in range(blocks):
         block = spectrum[i].ravel()
         for x in range(0, half, lanes):
-            _split(flat, rows, i * lanes, x, half, pitch, gap, block)
+            split(flat, rows, i * lanes, x, half, pitch, gap, block)
         _transform(block, 0, gap, lanes, width, radices_across, roots_across)
 
 
@@ -320,10 +144,10 @@ def _multiply(
     gap = width * lanes
     if number == 0:
         for at in range(0, gap, lanes):
-            _set_product(spectrum, kernel, scale, at, gap, block)
+            set_product(spectrum, kernel, scale, at, gap, block)
     else:
         for at in range(0, gap, lanes):
-            _add_product(spectrum, kernel, scale, at, gap, block)
+            add_product(spectrum, kernel, scale, at, gap, block)
 
 
 @inline
@@ -335,7 +159,7 @@ def _rows_back(
     flat = tile.ravel()
     _transform_back(block, 0, gap, lanes, width, radices, roots)
     for x in range(0, half, lanes):
-        _join(flat, rows, i * lanes, x, half, pitch, gap, block)
+        join(flat, rows, i * lanes, x, half, pitch, gap, block)
 
 
 @inline
@@ -447,7 +271,7 @@ class CompiledTransforms:
         spectra, kernels = zip(*pairs, strict=True)
         dtype = spectra[0].dtype.type
         height, width = self.tiling.fft_shape
-        # `_split` doubles both spectra; the transforms are not normalised.
+        # `split` doubles both spectra; the transforms are not normalised.
         scale = dtype(1 / (4 * height * width))
         plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
         block = _aligned((2 * width * _lanes(dtype),), dtype)
