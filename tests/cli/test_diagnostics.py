@@ -233,7 +233,15 @@ def test_inspect_tells_which_poses_look_alike(tmp_path):
 
 
 def test_robustness_searches_poses_on_request():
-    study = "robustness", DATASETS / "raccoon" / "face_gray.png", EYE, "--kinds", "rotation", "--format", "json"
+    study = (
+        "robustness",
+        DATASETS / "raccoon" / "face_gray.png",
+        EYE,
+        "--kinds",
+        "rotation",
+        "--format",
+        "json",
+    )
     upright, turned = (json.loads(run(*study, *asked).stdout) for asked in ([], ["--angles=-15:15"]))
     assert [row["detection"] for row in turned] == [1] * 5
     assert upright[-1]["score"] is None or upright[-1]["score"] < turned[-1]["score"]
