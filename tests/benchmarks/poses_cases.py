@@ -55,7 +55,7 @@ def jobs_of(
 
 def is_near(match: tmatch.Match | None, placed: Any) -> bool:
     """Whether a match is that of an object."""
-    if match is None:
+    if match is None or match.flip != placed.flip:
         return False
     rows, columns, angle, _ = scenes.off_by(match, placed)
     return math.hypot(rows, columns) <= NEAR and abs(angle) <= NEAR_ANGLE

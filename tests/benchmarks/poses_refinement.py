@@ -60,6 +60,9 @@ def of_mode(mode: str, count: int, options: argparse.Namespace) -> dict[str, Any
          "RMS ln scale", "robust", "over predicted"],
         [errors_row(sigma, mode, [e for _, e in each]) for sigma, each in by_sigma.items()],
     )  # fmt: skip
+    lost = [str(job) for job, errors in zip(jobs, found, strict=True) if not errors.kept]
+    if lost:
+        print("the best match is not the object: " + "; ".join(lost))
     print_table(
         "95 % intervals cover (bars: 90 to 99 % at sigma 0 and 2, else 92 to 98 %; places of the least kind 85 %)",
         ["sigma", *QUANTITIES, "least kind, places"],

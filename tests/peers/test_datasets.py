@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import tmatch
 from loops import each
@@ -11,10 +12,16 @@ from tmatch import Box
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 SCENES = sorted(path.parent.name for path in DATASETS.glob("*/truth.json"))
+TRUTH = {scene: json.loads((DATASETS / scene / "truth.json").read_text()) for scene in SCENES}
 SEARCHES = {
     f"{scene}-{Path(search['template']).stem}-{Path(search['image']).stem}": (scene, search)
-    for scene in SCENES
-    for search in json.loads((DATASETS / scene / "truth.json").read_text())["searches"]
+    for scene, truth in TRUTH.items()
+    for search in truth["searches"]
+}
+POSE_SEARCHES = {
+    f"{scene}-{number}-{Path(search['template']).stem}-{Path(search['image']).stem}": (scene, search)
+    for scene, truth in TRUTH.items()
+    for number, search in enumerate(truth.get("pose_searches", ()))
 }
 
 
@@ -68,6 +75,105 @@ def test_the_eye_of_the_raccoon_is_found_exactly_through_heavy_noise(picture):
         noise = np.random.default_rng(seed).normal(0, 50, face.shape)
         best = tmatch.best_match(tmatch.to_range(face + noise), eye)
         assert best.box == Box((300, 670), (65, 80)), f"seed {seed}"
+
+
+# --- planted poses --------------------------------------------------------------------------------
+
+POSE = {"x": 0.0, "y": 0.0, "angle": 0.0, "scale": 1.0, "flip": False}
+WRONG = {"x": 1.5, "y": -1.5, "angle": 3.0, "scale": 0.05}
+
+
+def offsets_in_template(pose, image_shape):
+    """Return the offset (rows, columns) from the template's middle of each pixel of the image."""
+    right, down = np.meshgrid(np.arange(image_shape[1]) - pose["x"], np.arange(image_shape[0]) - pose["y"])
+    sine, cosine = np.sin(np.radians(pose["angle"])), np.cos(np.radians(pose["angle"]))
+    across, along = cosine * right - sine * down, sine * right + cosine * down
+    return np.stack([along, -across if pose["flip"] else across]) / pose["scale"]
+
+
+def score_at(image, template, mask, pose):
+    """Score the template, turned onto the pixels of the image whose centres lie in its outline."""
+    offsets, shape = offsets_in_template(pose, image.shape), np.array(template.shape)
+    places = offsets + (shape - 1)[:, None, None] / 2
+    counts = (np.abs(offsets) < shape[:, None, None] / 2).all(axis=0)
+    counts[counts] = ndimage.map_coordinates(mask.astype(float), places[:, counts], order=1) > 0.5
+    turned = ndimage.map_coordinates(template.astype(float), places[:, counts], order=3, mode="nearest")
+    return np.corrcoef(turned, image[counts])[0, 1]
+
+
+def read_pose_search(picture, name):
+    """Return image, template and mask of a search, in grey, and its true poses."""
+    scene, search = POSE_SEARCHES[name]
+    image, template = (grey(picture(f"{scene}/{search[key]}")) for key in ("image", "template"))
+    mask = picture(f"{scene}/{search['mask']}") > 0 if "mask" in search else np.ones(template.shape, bool)
+    return image, template, mask, search["poses"]
+
+
+@pytest.mark.engine_free
+@each("name", POSE_SEARCHES)
+def test_true_poses_lie_inside_and_fit_better_than_poses_near_them(picture, name):
+    image, template, mask, poses = read_pose_search(picture, name)
+    for pose in poses:
+        assert pose.keys() == POSE.keys()
+        within = np.abs(offsets_in_template(pose, image.shape)) < np.array(template.shape)[:, None, None] / 2
+        assert within.all(axis=0)[1:-1, 1:-1].sum() == within.all(axis=0).sum()
+        score = score_at(image, template, mask, pose)
+        assert score >= POSE_SEARCHES[name][1]["threshold"]
+        for key, step in WRONG.items():
+            for change in (step, -step):
+                assert score_at(image, template, mask, pose | {key: pose[key] + change}) < score, (pose, key)
+        assert score_at(image, template, mask, pose | {"angle": pose["angle"] + 180}) < score
+        mirrored = score_at(image, template, mask, pose | {"flip": not pose["flip"]})
+        assert mirrored < score or np.array_equal(template, template[:, ::-1])
+
+
+def among(words):
+    """Return poses in words as an argument: "all", a range as a tuple, or a list."""
+    if words is None or words == "all":
+        return words
+    values = [float(word) for word in words.replace(":", ",").split(",")]
+    return tuple(values) if ":" in words else values
+
+
+def locate_poses(picture, name, **options):
+    scene, search = POSE_SEARCHES[name]
+    image, template = (picture(f"{scene}/{search[key]}") for key in ("image", "template"))
+    in_colour = image.ndim == template.ndim == 3
+    if not in_colour:
+        image, template = grey(image), grey(template)
+    options |= {key: among(search.get(key)) for key in ("angles", "scales")}
+    options |= {"masks": picture(f"{scene}/{search['mask']}") > 0} if "mask" in search else {}
+    options |= {"channel_axis": 2} if in_colour else {}
+    return tmatch.locate(image, template, flips=search.get("flips", False), **options)
+
+
+def is_pose(match, pose):
+    turn = (match.angle - pose["angle"] + 180) % 360 - 180
+    return (
+        np.hypot(match.center[0] - pose["y"], match.center[1] - pose["x"]) <= 0.25
+        and abs(turn) <= 0.5
+        and abs(match.scale / pose["scale"] - 1) <= 0.01
+        and match.flip == pose["flip"]
+    )
+
+
+@pytest.mark.parametrize("name", POSE_SEARCHES)
+def test_each_search_finds_the_true_poses_and_nothing_else(picture, name):
+    search = POSE_SEARCHES[name][1]
+    matches = locate_poses(picture, name, threshold=search["threshold"])
+    assert len(matches) == len(search["poses"])
+    for pose in search["poses"]:
+        assert sum(is_pose(match, pose) for match in matches) == 1, pose
+
+
+@pytest.mark.one_engine
+def test_without_any_threshold_all_poses_are_found_and_what_is_else_is_alike(picture):
+    for name, (_, search) in POSE_SEARCHES.items():
+        matches = locate_poses(picture, name)
+        for pose in search["poses"]:
+            assert sum(is_pose(match, pose) for match in matches) == 1, (name, pose)
+        others = [match for match in matches if not any(is_pose(match, pose) for pose in search["poses"])]
+        assert all(match.kind == "alike" for match in others), name
 
 
 # --- what the README of the datasets promises -----------------------------------------------------

@@ -203,3 +203,15 @@ def test_score_maps_of_poses():
         match="^this matcher has poses, and a score map is of one; make a matcher without angles, scales and flips$",
     ):
         tmatch.Matcher(TEMPLATE, angles="all").score(IMAGE)
+
+
+@each(
+    "options", [{"masks": np.arange(10)[:, None] + np.arange(12) > 3}, {"template": IMAGE[5:15, 8:30].copy()}]
+)
+def test_a_certified_search_compares_discs(options):
+    refused(
+        ValueError,
+        '`search` is "certified", which compares inscribed discs; use a template without a mask, less than 1.5 times '
+        'as long as wide, or "exhaustive"',
+        angles="all", search="certified", threshold=0.8, **options,
+    )  # fmt: skip

@@ -144,6 +144,24 @@ def test_without_flips_a_mirrored_object_is_not_found():
 
 
 @pytest.mark.one_engine
+def test_objects_between_pixels_of_the_coarse_level_are_found():
+    kind = KINDS["brick"]._replace(
+        shape=(37, 27)
+    )  # one thin line: higher scores beside the object, on the line
+    scene = make_scene(kind, np.random.default_rng(12), shape=(110, 120), sigma=5)
+    assert_found(locate(scene), scene.placed)
+
+
+@pytest.mark.one_engine
+@pytest.mark.parametrize("seed", [4, 5])
+def test_nearly_symmetric_objects_are_told_from_their_mirror_images(seed):
+    kind = KINDS["brick"]._replace(shape=(45, 35))
+    scene = make_scene(kind, np.random.default_rng(seed), shape=(110, 120), flips=True, sigma=5)
+    assert_found([tmatch.best_match(scene.image, scene.template, angles="all", flips=True)], scene.placed)
+    assert_found(locate(scene, flips=True), scene.placed)
+
+
+@pytest.mark.one_engine
 def test_objects_at_the_border_are_found_at_every_scale():
     template = template_of(OBJECT)
     for scale in (0.6, 1.6):

@@ -24,10 +24,7 @@ from tmatch._results.poses import Pose
 
 
 def score_bounds(levels: ImageLevels, plan: Plan, resources: Resources) -> NDArray[np.float64]:
-    """Bound the scores on the inscribed disc, of all poses with their middle on a pixel of the smaller image.
-
-    Where no copy lies inside the image, the bound is -1.
-    """
+    """Bound the scores on the inscribed disc, of all poses with their middle on a pixel of the smaller image."""
     level = level_of(levels, plan.factor)
     bounds = np.full(level[0][0].shape, -1.0)
     transforms, engine, batches = plan_tiles(level, plan)
@@ -41,6 +38,7 @@ def score_bounds(levels: ImageLevels, plan: Plan, resources: Resources) -> NDArr
         )  # fmt: skip
         job = threads.Job(tiles.search, transforms.tiling, 20.0 * len(batch))
         threads.run(job, resources=resources)
+    bounds[bounds < 0] = 1.0  # at the border, none of the poses lies in the image, but others may
     return bounds
 
 

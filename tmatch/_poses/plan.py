@@ -85,7 +85,7 @@ class Plan:
         return math.ceil(math.hypot(*self.shape) * self.options.scales.high / factor) | 1
 
     def poses_at(self, factor: int) -> list[Pose]:
-        """List the poses that are searched at a level: a corner moves by a pixel from one to the next."""
+        """List the poses that are searched at a level: no pixel moves by more than one from one to the next."""
         poses = []
         for scale in _spread(self.options.scales, self._scale_steps(factor)):
             for angle in self._angles(factor, scale):
@@ -94,7 +94,7 @@ class Plan:
 
     def _scale_steps(self, factor: int) -> float:
         scales = self.options.scales
-        return math.log(scales.high / scales.low) * math.hypot(*self.shape) * scales.high / 2 / factor
+        return math.log(scales.high / scales.low) * self._radius * scales.high / factor
 
     def _angles(self, factor: int, scale: float) -> list[float]:
         angles = self.options.angles
@@ -105,8 +105,13 @@ class Plan:
         return _spread(angles, (angles.high - angles.low) / step, even=True)
 
     def angle_step(self, factor: int, scale: float) -> float:
-        """Compute the angle by which a corner moves by a pixel of a level."""
-        return math.degrees(2 * math.asin(min(factor / (scale * math.hypot(*self.shape)), 1.0)))
+        """Compute the angle by which the farthest pixel that is compared moves by a pixel of a level."""
+        return math.degrees(2 * math.asin(min(factor / (2 * scale * self._radius), 1.0)))
+
+    @property
+    def _radius(self) -> float:
+        """Distance of the farthest pixel that is compared, from the middle: of a corner, or on the inscribed disc."""
+        return (math.hypot(*self.shape) if self.has_own_masks else min(self.shape)) / 2
 
     def _choose_factor(self) -> int:
         """Choose the coarsest level at which the template is still told from others."""

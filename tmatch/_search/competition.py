@@ -29,19 +29,24 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
     )
     ordered = [boxes[template][number] for *_, template, number in flat]
     explained: list[list[int]] = [[] for _ in found]
-    for (*_, template, number), by in zip(
+    removed: list[list[int]] = [[] for _ in found]
+    for (*_, label, template, number), by in zip(
         flat, better_overlapping(ordered, criterion.max_overlap), strict=True
     ):
         if by is not None and flat[by][3] != template:
             explained[template].append(number)
-    return [_without(each, numbers) for each, numbers in zip(found, explained, strict=True)]
+            if flat[by][2] != label:  # in another pose of the same template it stays
+                removed[template].append(number)
+    return [_without(*each) for each in zip(found, explained, removed, strict=True)]
 
 
-def _without(found: TemplateCandidates, explained: Sequence[int]) -> TemplateCandidates:
-    """Remove candidates, and fit the null distribution without their positions."""
+def _without(
+    found: TemplateCandidates, explained: Sequence[int], removed: Sequence[int]
+) -> TemplateCandidates:
+    """Remove candidates, and fit the null distribution without the positions of those that are explained."""
     peaks = found.peaks
     if not explained or peaks.null is None:
         return found
-    others = found.select(np.delete(np.arange(len(peaks.positions)), explained))
+    others = found.select(np.delete(np.arange(len(peaks.positions)), removed))
     null = peaks.null.without(peaks.positions[explained])
     return replace(others, peaks=replace(others.peaks, null=null))

@@ -42,7 +42,9 @@ from tmatch._search.competition import compete
 from tmatch._search.stages import Stage, StageResult
 
 _REFINED = 100  # peaks, and minima
+_LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
+_TRIED_TURNED = 6  # best candidates that are refined from several angles
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
@@ -148,6 +150,8 @@ class _PoseSearch:
         decided = self.refiners[0].refine(starts, factors[:first])
         null = self._null_of(decided, coarse)
         still = self._still_open(decided, null)
+        if factors[first:]:
+            still = self._also_turned(still)
         final = self.refiners[1].refine(still, factors[first:], self._promising)
         final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
         final = [self._exact(c) for c in final if self._is_inside(c) and self.plan.allows(c.pose, 1)]
@@ -192,10 +196,11 @@ class _PoseSearch:
         if not len(certified):
             return null
         at = np.array([peaks[i].peak for i in certified])
-        fitted, cells = null.without(at), null.cells.of(at)
-        copies = fitted.copies.copy()
+        cells = null.cells.of(at)
+        copies, are_copies = null.copies.copy(), np.zeros(null.copies.shape, bool)
         np.minimum.at(copies, cells, expected[certified])
-        return replace(fitted, copies=copies)
+        are_copies[cells] = True
+        return _with_known_copies(null, copies, are_copies)
 
     def _may_be_copies(self, candidates: Sequence[Candidate], noise: Noise) -> NDArray[np.bool_]:
         """Check by their score and variance which candidates may leave no more than noise or rounding."""
@@ -271,7 +276,7 @@ class _PoseSearch:
             return chosen
         scores = self.map.high[tuple(chosen.T)]
         reaches = scores >= self.plan.coarse_score(self.criterion.threshold)
-        return np.asarray(chosen[reaches | (np.arange(len(chosen)) < _KEPT)], np.intp)
+        return np.asarray(chosen[reaches | (np.arange(len(chosen)) < _LEAST_REFINED)], np.intp)
 
     def _choose(self, null: NullDistribution, scores: Array) -> Positions:
         """Choose the local maxima with the fewest false alarms expected."""
@@ -309,6 +314,20 @@ class _PoseSearch:
                 others.append(replace(first, pose=other))
         return [first, *others]
 
+    def _also_turned(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Add the best candidates turned by a step either way: in noise the nearest optimum may be another one."""
+        factor = self.plan.decision_factor
+        best = sorted((c for c in candidates if c.sign > 0), key=lambda c: -c.score)[:_TRIED_TURNED]
+        turned = [
+            replace(
+                c,
+                pose=replace(c.pose, angle=c.pose.angle + side * self.plan.angle_step(factor, c.pose.scale)),
+            )
+            for c in best
+            for side in (-1, 1)
+        ]
+        return candidates + [c for c in turned if self.plan.allows(c.pose, factor)]
+
     def _still_open(self, candidates: Sequence[Candidate], null: NullDistribution) -> list[Candidate]:
         """Return the candidates that may be matches, the best few, and the minima that may leave noise."""
         scores = np.array([c.score for c in candidates])
@@ -329,8 +348,10 @@ class _PoseSearch:
         scores, variances = (
             np.array([getattr(c, name) for c in candidates]) for name in ("score", "image_variance")
         )
-        noise = self.noise.any / self.levels.variance_unit / factor**2
-        kept = beyond_noise(scores, variances, noise) >= _LEVEL_SHARE * LEAST_POSED_LIKENESS
+        kept = np.ones(len(scores), bool)
+        if self.criterion.false_alarms is not None:
+            noise = self.noise.any / self.levels.variance_unit / factor**2
+            kept = beyond_noise(scores, variances, noise) >= _LEVEL_SHARE * LEAST_POSED_LIKENESS
         if self.criterion.threshold is not None:
             kept &= scores >= _LEVEL_SHARE * self.criterion.threshold
         return np.asarray(kept | _are_best(candidates), bool)
@@ -342,6 +363,16 @@ class _PoseSearch:
             s >= -_OUTSIDE and e <= n + _OUTSIDE
             for s, e, n in zip(box.start, box.stop, self.levels.shape, strict=True)
         )
+
+
+def _with_known_copies(
+    null: NullDistribution, copies: Array, excluded: NDArray[np.bool_]
+) -> NullDistribution:
+    """Fit a null distribution without some cells, and keep the false alarms of copies whatever is excluded later."""
+    return replace(
+        null.fit_without(excluded), copies=copies,
+        fit_without=lambda others: _with_known_copies(null, copies, excluded | others),
+    )  # fmt: skip
 
 
 def _nearest_exact(scale: float) -> float:
