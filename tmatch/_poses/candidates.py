@@ -130,12 +130,16 @@ class PosedCandidates(TemplateCandidates):
         )
         unit, noise = noise_unit(self.levels, self.plan), noise_levels(self.comparable, NOISE_BLOCK)
         [(kind, expected)] = TemplateCandidates(turned, one, self.n_tests).compare([0], noise.white / unit)
-        if kind == "alike" and not candidate.is_exact:
-            # Interpolation leaves some of the finest details.
-            variance = max(candidate.image_variance * self.levels.variance_unit, 1e-300)
-            lost = _NOISE_ERROR * noise.white / variance + self.plan.interpolation_loss
-            kind = "copy" if 1 - candidate.score**2 <= lost else kind
+        white = noise.white / self.levels.variance_unit
+        if kind == "alike" and lacks_only_details(candidate, self.plan, white):
+            kind = "copy"
         return kind, expected
+
+
+def lacks_only_details(candidate: Candidate, plan: Plan, white_noise: float) -> bool:
+    """Check whether white noise, and the finest details that interpolation loses, are all that a candidate lacks."""
+    noise = _NOISE_ERROR * white_noise / max(candidate.image_variance, 1e-300)
+    return not candidate.is_exact and 1 - candidate.score**2 <= noise + plan.interpolation_loss
 
 
 def turned_search(

@@ -14,7 +14,8 @@ from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, residuals, rounding_of
 from tmatch._detection.null.summary import ScoreSummary
-from tmatch._poses.candidates import noise_unit, turned_search
+from tmatch._detection.null.tails import AnalyticTail, evidence_of
+from tmatch._poses.candidates import lacks_only_details, noise_unit, turned_search
 from tmatch._poses.coarse import PoseMap
 from tmatch._poses.levels import ImageLevels
 from tmatch._poses.plan import Plan
@@ -54,33 +55,52 @@ class PoseChance:
 
     def with_copies(self, candidates: Sequence[Candidate], null: NullDistribution) -> NullDistribution:
         """Certify copies by what is left of them, with minima as controls, and fit the null without them."""
-        noise = Noise(self.noise.white, rounding_of(self.search))
-        may_be = self.may_be_copies(candidates)
-        chosen = [c for c, may in zip(candidates, may_be.tolist(), strict=True) if may]
-        peaks, minima = ([c for c in chosen if c.sign == sign] for sign in (1, -1))
-        if not peaks:
-            return null
-        unit = noise_unit(self.levels, self.plan)
         positions = float(null.cells.sums[1].sum())
-        pixels = self.search.cache.get(
-            "effective pixels", lambda: effective_pixels(self.search.template, self.plan.template.weights[0])
+        expected = np.minimum(
+            self._leaving_noise(candidates, positions), self._lacking_details(candidates, positions)
         )
-        expected = certify(
-            self._residuals(peaks),
-            lambda: self._residuals(minima),
-            positions=positions,
-            pixels=pixels,
-            noise=Noise(noise.white / unit, noise.rounding / unit),
-        )
-        certified = np.flatnonzero(expected <= CERTAIN)
-        if not len(certified):
+        certified = np.flatnonzero(expected <= CERTAIN).tolist()
+        if not certified:
             return null
-        at = np.array([peaks[i].peak for i in certified])
-        cells = null.cells.of(at)
+        cells = null.cells.of(np.array([candidates[i].peak for i in certified]))
         copies, are_copies = null.copies.copy(), np.zeros(null.copies.shape, bool)
         np.minimum.at(copies, cells, expected[certified])
         are_copies[cells] = True
         return _with_known_copies(null, copies, are_copies)
+
+    def _leaving_noise(self, candidates: Sequence[Candidate], positions: float) -> Array:
+        """Compute the false alarms of candidates that leave noise or rounding, as copies; infinite for others."""
+        expected = np.full(len(candidates), np.inf)
+        may_be, signs = self.may_be_copies(candidates), np.array([c.sign for c in candidates])
+        peaks, minima = (np.flatnonzero(may_be & (signs == sign)).tolist() for sign in (1, -1))
+        if peaks:
+            unit = noise_unit(self.levels, self.plan)
+            expected[peaks] = certify(
+                self._residuals([candidates[i] for i in peaks]),
+                lambda: self._residuals([candidates[i] for i in minima]),
+                positions=positions,
+                pixels=self._pixels,
+                noise=Noise(self.noise.white / unit, rounding_of(self.search) / unit),
+            )
+        return expected
+
+    def _lacking_details(self, candidates: Sequence[Candidate], positions: float) -> Array:
+        """Compute the false alarms, as copies, of candidates that lack nothing but noise and details."""
+        white = self.noise.white / self.levels.variance_unit
+        lacking = np.array([lacks_only_details(c, self.plan, white) for c in candidates], bool)
+        if any(c.sign < 0 for c, there in zip(candidates, lacking.tolist(), strict=True) if there):
+            lacking[:] = False  # what no copy does is no evidence of one
+        scores = np.minimum([c.score for c in candidates], AnalyticTail.max_score)
+        tail = AnalyticTail(positions, max(self._pixels, 1.1))
+        expected = tail.expect(evidence_of(np.asarray(scores), np.full(len(scores), 0.5)))
+        return np.where(lacking, expected, np.inf)
+
+    @property
+    def _pixels(self) -> float:
+        """Effective pixels of the template."""
+        search = self.search
+        weights = self.plan.template.weights[0]
+        return search.cache.get("effective pixels", lambda: effective_pixels(search.template, weights))
 
     def may_be_copies(self, candidates: Sequence[Candidate], factor: int = 1) -> NDArray[np.bool_]:
         """Check by their score and variance at a level which candidates may leave no more than noise or rounding."""
