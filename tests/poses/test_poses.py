@@ -153,6 +153,13 @@ def test_objects_between_pixels_of_the_coarse_level_are_found():
 
 
 @pytest.mark.one_engine
+def test_the_pose_that_fits_best_is_found_though_others_fit_better_on_the_coarse_level():
+    scene = make_scene(KINDS["crater"], np.random.default_rng(17), shape=(112, 112), scales=SCALES, sigma=2)
+    best = tmatch.best_match(scene.image, scene.template, angles="all", scales=SCALES)
+    assert_found([best], scene.placed)
+
+
+@pytest.mark.one_engine
 @pytest.mark.parametrize("seed", [4, 5])
 def test_nearly_symmetric_objects_are_told_from_their_mirror_images(seed):
     kind = KINDS["brick"]._replace(shape=(45, 35))
