@@ -17,6 +17,7 @@ from tmatch._plotting.template_quality import plot_inspection
 from tmatch._results.boxes import Box, iou
 from tmatch._results.explanation import Explanation
 from tmatch._results.matches import Match, non_max_suppression
+from tmatch._results.poses import PoseErrors
 from tmatch._scoring.maps import match_template, score_validity
 from tmatch._search.locate import best_match, locate
 from tmatch._search.matcher import Matcher
@@ -29,6 +30,7 @@ __all__ = [
     "Inspection",
     "Match",
     "Matcher",
+    "PoseErrors",
     "RobustnessRow",
     "best_match",
     "convolve",

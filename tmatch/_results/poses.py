@@ -60,6 +60,11 @@ class PoseErrors:
         Degrees. None if it was not searched for, or cannot be told, as of a disc.
     scale : float or None
         Of the factor. None if it was not searched for, or cannot be told.
+
+    Examples
+    --------
+    >>> PoseErrors(center=(0.01, 0.012), angle=0.03).scale is None
+    True
     """
 
     center: tuple[float, float] | None = None
