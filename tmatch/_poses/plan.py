@@ -23,13 +23,14 @@ _DECISION_PIXELS = 1000  # of the template at the level that decides
 _DETAIL_PIXELS = 40_000  # of the template whose residuals are looked at
 _LEAST_SHIFTED = 12  # pixels of a template whose loss by interpolation is estimated
 _LOSS, _MOST_LOST = 1.0, 0.2  # of what is lost at half the size; share of the variance
+_COARSER = 1.1  # factor by which pixels of a template may be coarser than those of the image
 _LEAST_FITTED = 4  # pixels of a level of the template that is fitted
 _ROUND = 1.5  # ratio of the sides up to which the inscribed disc is compared
 _POINTS = 4  # points along a pixel of a copy, of a level of the template that is as many times finer
 _SLACK = 1.0  # coarse pixels by which an outline may reach beyond the image
 _TURNED_SIDE = 32  # pixels of the template that is compared with itself, turned
 _SAME = 0.95  # correlation of a template with all its turned copies that has no angle
-_SAME_ANGLE = 1e-6  # degrees
+_SAME_ANGLE = 1e-6  # degrees, or share of a scale
 _ALIKE = 0.8  # correlation of a template with itself in another pose that is tried, too
 
 
@@ -249,6 +250,8 @@ class Plan:
             scales.low * (1 - math.radians(step)) <= pose.scale <= scales.high * (1 + math.radians(step))
         ):
             return False
+        if not scales.is_range and all(abs(pose.scale / scale - 1) > _SAME_ANGLE for scale in scales.values):
+            return False
         if not angles.is_range:
             return any(abs(wrapped(pose.angle - angle)) < _SAME_ANGLE for angle in angles.values)
         middle, half = (angles.low + angles.high) / 2, (angles.high - angles.low) / 2
@@ -276,9 +279,12 @@ class Plan:
         return height * cosine + width * sine, height * sine + width * cosine
 
     def template_factor(self, scale: float, factor: int) -> int:
-        """Choose the level of the template whose pixels are about as large as those of a level of the image."""
+        """Choose the level of the template whose pixels are about as large as those of a level of the image.
+
+        Rather a finer one: interpolation takes points of it, and a coarser one has lost details.
+        """
         usable = [f for f in FACTORS if f == 1 or min(self.shape) // f >= _LEAST_FITTED]
-        return min(usable, key=lambda f: abs(math.log(f * scale / factor)))
+        return max(f for f in usable if f == 1 or f <= _COARSER * factor / scale)
 
     @cached_property
     def interpolation_loss(self) -> float:

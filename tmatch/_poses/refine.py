@@ -24,10 +24,8 @@ _COARSE_TOLERANCE, _TOLERANCE = 0.05, 1e-3  # pixels: smaller steps are the last
 _PASSES = 12
 _FAST_PIXELS = 10_000  # of a large template that are compared before all are
 _MARGIN = 3  # pixels around a window, for it to move
-_SAME_PLACE = (
-    1 / 3
-)  # of the template's short side: candidates that are nearer are the same if they are turned alike
-_SAME_TURN = 1.5  # steps of the angle
+_SAME_PLACE = 1.5  # pixels of a level: candidates that are nearer, and lie alike, are the same
+_SAME_TURN = 0.75  # steps of the angle, and of the scale
 _FLOOR = 0.0075  # pixels: standard error of the interpolation
 _CLUSTERED_PIXELS = 40_000  # of a large window whose blocks are summed
 _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on each other
@@ -137,13 +135,11 @@ class Refiner:
 
     def _merged(self, candidates: Sequence[Candidate], factor: int) -> list[Candidate]:
         """Keep the best of candidates that meet."""
-        side = min(self.plan.shape)
+        size = _SAME_PLACE * factor
         kept: list[Candidate] = []
         cells: dict[tuple[int, int], list[Candidate]] = {}
         for candidate in sorted(candidates, key=lambda c: (-c.score, c.center)):
-            reach = _SAME_PLACE * side * max(candidate.pose.scale, 1e-9)
-            step = _SAME_TURN * self.plan.angle_step(factor, candidate.pose.scale) + 1e-9
-            size = _SAME_PLACE * side * self.plan.options.scales.high + 1e-9
+            pose, step = candidate.pose, _SAME_TURN * self.plan.angle_step(factor, candidate.pose.scale)
             row, column = (int(c // size) for c in candidate.center)
             near = (
                 other
@@ -152,10 +148,10 @@ class Refiner:
                 for other in cells.get((y, x), ())
             )
             if not any(
-                candidate.distance(other) <= reach
-                and candidate.sign == other.sign
-                and candidate.pose.flip == other.pose.flip
-                and abs(wrapped(candidate.pose.angle - other.pose.angle)) <= step
+                candidate.distance(other) <= size
+                and (candidate.sign, pose.flip) == (other.sign, other.pose.flip)
+                and abs(wrapped(pose.angle - other.pose.angle)) <= step
+                and abs(math.log(pose.scale / other.pose.scale)) <= math.radians(step)
                 for other in near
             ):
                 kept.append(candidate)

@@ -1,5 +1,6 @@
 """A search over poses: from a coarse map over all of them to refined candidates, and the decision."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,8 +39,8 @@ _REFINED = 100  # peaks, and minima
 _LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
 _ALIKE, _FAINTLY_ALIKE = 0.8, 0.45  # correlation of a template with itself in another pose that is tried, too
-_TRIED_OTHERWISE = 12  # best peaks that are tried in poses that are only faintly alike
-_TRIED_TURNED = 6  # best candidates that are refined from several angles
+_TRIED_OTHERWISE = 12  # best peaks that are tried in poses that are only faintly alike, and at all scales
+_TRIED_BESIDE = 6  # best candidates that are refined from several poses
 _MOST_REFINED = 3000
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
@@ -139,18 +140,17 @@ class _PoseSearch:
         chance = PoseChance(self.search, self.levels, self.plan, made, self.noise)
         coarse = chance.of_map()
         peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low)
-        starts = [
-            start
-            for number, peak in enumerate(peaks.tolist())
-            for start in self._starts(peak, _FAINTLY_ALIKE if number < _TRIED_OTHERWISE else _ALIKE)
-        ]
+        starts = [start for peak in peaks.tolist() for start in self._starts(peak, _ALIKE)]
+        for peak in peaks[:_TRIED_OTHERWISE].tolist():
+            starts += [*self._starts(peak, _FAINTLY_ALIKE)[1:], *self._at_other_scales(peak)]
         starts += [self._start(minimum, -1) for minimum in minima.tolist()]
         decided = self.refiners[0].refine(starts, factors[:first])
         null = chance.of_refined(decided, coarse)
         still = self._still_open(decided, chance, null)
-        if factors[first:]:
-            still = self._also_turned(still)
-        final = self.refiners[1].refine(still, factors[first:], self._promising)
+        left = factors[first:]
+        beside = self._tried_beside(still)
+        final = self.refiners[1].refine([*still, *beside] if left else beside, left or [1], self._promising)
+        final += [] if left else still
         final += self.refiners[1].refine(self._certified_starts(), [1], self._promising)
         final = [
             exact_beside(self.search, self.plan, c)
@@ -219,19 +219,25 @@ class _PoseSearch:
                 others.append(replace(first, pose=other))
         return [first, *others]
 
-    def _also_turned(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Add the best candidates turned by a step either way: in noise the nearest optimum may be another one."""
+    def _at_other_scales(self, peak: Sequence[int]) -> list[Candidate]:
+        """Return a peak at all other scales: smooth templates fit nearly as well where they are smaller."""
+        first = self._start(peak)
+        scales = {pose.scale for pose in self.plan.poses} - {first.pose.scale}
+        return [replace(first, pose=replace(first.pose, scale=scale)) for scale in sorted(scales)]
+
+    def _tried_beside(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return the best candidates a step of angle or scale beside: in noise the nearest optimum may be another."""
         factor = self.plan.decision_factor
-        best = sorted((c for c in candidates if c.sign > 0), key=lambda c: -c.score)[:_TRIED_TURNED]
-        turned = [
-            replace(
-                c,
-                pose=replace(c.pose, angle=c.pose.angle + side * self.plan.angle_step(factor, c.pose.scale)),
-            )
-            for c in best
-            for side in (-1, 1)
-        ]
-        return candidates + [c for c in turned if self.plan.allows(c.pose, factor)]
+        best = sorted((c for c in candidates if c.sign > 0), key=lambda c: -c.score)[:_TRIED_BESIDE]
+        beside = []
+        for candidate in best:
+            pose, step = candidate.pose, self.plan.angle_step(factor, candidate.pose.scale)
+            poses = [replace(pose, angle=pose.angle + side * step) for side in (-1, 1)]
+            poses += [
+                replace(pose, scale=pose.scale * math.exp(side * math.radians(step))) for side in (-1, 1)
+            ]
+            beside += [replace(candidate, pose=each) for each in poses if self.plan.allows(each, factor)]
+        return beside
 
     def _still_open(
         self, candidates: Sequence[Candidate], chance: PoseChance, null: NullDistribution
