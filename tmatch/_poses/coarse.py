@@ -20,7 +20,8 @@ from tmatch._scoring.cache import Cache
 _FLAT = 1e-5  # windows with a smaller share of the largest energy have no score
 _EXTREME = 100.0  # times the usual magnitude: more is rare
 _USUAL = 0.99  # share of the pixels that are not cut off
-_SPECTRA_BYTES = 2**26  # of copies that are held at a time
+_BAND = 256  # rows that are summarised at a time
+_SPECTRA_BYTES = 2**25  # of copies that are held at a time
 
 
 Level = tuple[list[Array], Array | None]
@@ -44,11 +45,14 @@ class PoseMap:
 
     def summary(self, window: Shape, n_poses: int) -> ScoreSummary:
         """Summarise the map in cells: peaks of the best scores, minima of the worst; each pose counts."""
-        parts = []
-        for scores in (self.high, self.low, np.sqrt(self.squares)):
-            builder = SummaryBuilder(scores.shape, window)
-            builder.add(tuple(slice(0, n) for n in scores.shape), scores.astype(np.float64), self.valid)
-            parts.append(builder.merged())
+        builders = [SummaryBuilder(self.high.shape, window) for _ in range(3)]
+        for first in range(0, len(self.high), _BAND):
+            band = slice(first, min(first + _BAND, len(self.high)))
+            part = band, slice(0, self.high.shape[1])
+            planes = self.high[band], self.low[band], np.sqrt(self.squares[band])
+            for builder, scores in zip(builders, planes, strict=True):
+                builder.add(part, scores.astype(np.float64), self.valid[band])
+        parts = [builder.merged() for builder in builders]
         high, low, squares = parts
         return ScoreSummary(
             high.size, high.map_shape, np.stack([high.extrema[0], low.extrema[1]]),
@@ -126,11 +130,12 @@ class PoseMaps:
 
     def finished(self, factor: int) -> PoseMap:
         valid = self.count > 0
-        squares = self.squares / np.maximum(self.count, 1)
-        high, low = np.where(valid, self.high, 0), np.where(valid, self.low, 0)
-        return PoseMap(
-            factor, np.clip(high, -1, 1), self.pose, np.clip(low, -1, 1), self.low_pose, np.minimum(squares, 1), valid
-        )  # fmt: skip
+        self.squares /= np.maximum(self.count, 1)
+        for plane in (self.high, self.low):  # in place: these are large
+            plane[~valid] = 0
+            np.clip(plane, -1, 1, out=plane)
+        np.minimum(self.squares, 1, out=self.squares)
+        return PoseMap(factor, self.high, self.pose, self.low, self.low_pose, self.squares, valid)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from tmatch._scoring.search import Search
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
+_KEPT_FACTOR = 4  # levels that are at least so much smaller are kept as a whole
+_LEAST_SHARE = 0.5  # of a block that is valid
 _SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # of the power of two above the pixels, of others
 
@@ -52,8 +54,9 @@ class ImageLevels:
     def at(self, factor: int) -> tuple[list[Array], Array | None]:
         """Return the channels of a level, in single precision, and the share of each block that is valid."""
         if factor not in self._levels:
-            finer = next((n for n in steps_down(factor)[1:2] if n > 1), 1)
-            self._levels[factor] = self._halved(finer, factor // finer)
+            finer = next((n for n in steps_down(factor)[1:2] if n >= _KEPT_FACTOR), 1)
+            source = self._source() if finer == 1 else self.at(finer)
+            self._levels[factor] = _averaged(*source, factor // finer)
         return self._levels[factor]
 
     def spread(self, factor: int) -> list[Array]:
@@ -69,9 +72,17 @@ class ImageLevels:
         """Cut out a window in double precision, and which of its pixels are valid: empty if all are."""
         part = slice(top, top + shape[0]), slice(left, left + shape[1])
         if factor > 1:
-            channels, share = self.at(factor)
-            pixels = np.stack([channel[part] for channel in channels]).astype(np.float64)
-            valid = np.zeros((0, 0), bool) if share is None else share[part] >= 0.5
+            if (
+                factor < _KEPT_FACTOR and factor not in self._levels
+            ):  # a large level, of which little is needed
+                inner = tuple(slice(s.start * factor, s.stop * factor) for s in part)
+                channels, share = _averaged(*self._source(inner), factor)
+            else:
+                kept, known_share = self.at(factor)
+                channels = [channel[part] for channel in kept]
+                share = None if known_share is None else known_share[part]
+            pixels = np.stack(channels).astype(np.float64)
+            valid = np.zeros((0, 0), bool) if share is None else share >= _LEAST_SHARE
             return pixels, valid
         known = None if self.valid is None else self.valid[part]
         pixels = np.stack(
@@ -82,22 +93,17 @@ class ImageLevels:
         pixels[:, ~known] = 0
         return pixels, known
 
-    def _halved(self, finer: int, ratio: int) -> tuple[list[Array], Array | None]:
-        """Average blocks of a level; those at the end hold what there is."""
-        if finer > 1:
-            channels, share = self.at(finer)
-        else:
-            channels, share = self.channels, None if self.valid is None else self.valid.astype(np.float32)
-            if not self._narrow:
-                channels = [
-                    self._scaled(c, o).astype(np.float32)
-                    for c, o in zip(channels, self._offsets, strict=True)
-                ]
-        if share is None:
-            return [_means(channel, ratio) for channel in channels], None
-        known = _means(share, ratio)
-        least = np.maximum(known, 1e-6)
-        return [_means(np.where(share > 0, c, 0) * share, ratio) / least for c in channels], known
+    def _source(
+        self, part: tuple[slice, ...] = (slice(None), slice(None))
+    ) -> tuple[list[Array], Array | None]:
+        """Return a part of the image, of which blocks are averaged, and which of its pixels are valid."""
+        channels, share = [c[part] for c in self.channels], None
+        if self.valid is not None:
+            share = self.valid[part].astype(np.float32)
+        if not self._narrow:
+            pairs = zip(channels, self._offsets, strict=True)
+            channels = [self._scaled(channel, offset).astype(np.float32) for channel, offset in pairs]
+        return channels, share
 
     def _scaled(self, pixels: Array, offset: float) -> Array:
         values = pixels.astype(np.float64)
@@ -123,6 +129,15 @@ class ImageLevels:
             if counted.size:
                 largest = max(largest, abs(float(counted.max()) - offset), abs(float(counted.min()) - offset))
         return int(np.frexp(largest)[1]) - _EXPONENT if largest > 0 else 0
+
+
+def _averaged(channels: list[Array], share: Array | None, factor: int) -> tuple[list[Array], Array | None]:
+    """Average blocks of channels, of the pixels that are valid; those at the end hold what there is."""
+    if share is None:
+        return [_means(channel, factor) for channel in channels], None
+    known = _means(share, factor)
+    least = np.maximum(known, 1e-6)
+    return [_means(np.where(share > 0, c, 0) * share, factor) / least for c in channels], known
 
 
 def _means(channel: Array, factor: int) -> Array:

@@ -32,7 +32,7 @@ _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on 
 _MOST_ERROR = 0.25  # of the template's short side, or radians: parameters less exact are not told
 _PASS_COST, _NUMPY_COST = 40.0, 5000.0  # of a pixel, in passes: of one pass compiled, of a whole fit by NumPy
 _LEAST_STRENGTHS = (1e-3, 1e-3, 0.1, 0.01)  # of derivatives, as shares of the strongest of the place
-_PART = 16  # candidates that one thread fits at a time
+_PART, _PARTS = 16, 4  # candidates that one thread fits at a time, at most; parts, at least
 
 
 class Fit(NamedTuple):
@@ -128,7 +128,8 @@ class Refiner:
 
         if candidates:
             cost = _PASS_COST * _PASSES * min(math.prod(self.plan.shape), _FAST_PIXELS)
-            tiling = Tiling((len(candidates),), (1,), (_PART,))
+            part = max(1, min(_PART, len(candidates) // _PARTS))
+            tiling = Tiling((len(candidates),), (1,), (part,))
             self._resources.progress.expect(tiling.count)
             threads.run(threads.Job(work, tiling, cost), resources=self._resources)
         return done
