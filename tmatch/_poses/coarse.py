@@ -3,7 +3,8 @@
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,14 @@ def plan_tiles(level: Level, plan: Plan) -> tuple[Transforms, Engine, list[range
     reach, count, channels = plan.side // 2, len(plan.poses), len(level[0])
     height, width = (n + 2 * reach for n in level[0][0].shape)
     engine = select.choose(20.0 * count * height * width, (height, width), channels)
-    transforms = engine.transforms((height, width), (plan.side, plan.side))
+    window = plan.side, plan.side
+    transforms = engine.transforms((height, width), window)
+    if (
+        transforms.tiling.count == 1 and height > 2 * plan.side
+    ):  # one tile of many poses is work for two threads
+        positions = transforms.tiling.positions
+        halves: Any = engine.transforms((-(-positions[0] // 2) + plan.side - 1, width), window)
+        transforms = replace(halves, tiling=replace(halves.tiling, positions=positions))
     step = max(1, _SPECTRA_BYTES // (4 * channels * math.prod(transforms.tiling.fft_shape)))
     return transforms, engine, [range(i, min(i + step, count)) for i in range(0, count, step)]
 

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
-from tmatch._engine import select
+from tmatch._engine import select, threads
 from tmatch._engine.interface import FitTemplate
+from tmatch._engine.progress import Resources
+from tmatch._engine.tiling import Tiling
 from tmatch._poses.transform import filled
 from tmatch._scoring.search import Search
 
@@ -17,6 +19,7 @@ FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
 _KEPT_FACTOR = 4  # levels that are at least so much smaller are kept as a whole
 _LEAST_SHARE = 0.5  # of a block that is valid
+_BAND_PIXELS = 2**20  # that one thread averages at a time
 _SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # of the power of two above the pixels, of others
 
@@ -36,8 +39,8 @@ class ImageLevels:
     at ``k y + (k - 1) / 2`` of the image.
     """
 
-    def __init__(self, search: Search) -> None:
-        self.channels, self.valid = search.image, search.valid
+    def __init__(self, search: Search, workers: int | None = None) -> None:
+        self.channels, self.valid, self._workers = search.image, search.valid, workers
         self.shape = search.image[0].shape
         known = [c if self.valid is None else np.where(self.valid, c, c.dtype.type(0)) for c in self.channels]
         check_finite("image", known)
@@ -56,7 +59,7 @@ class ImageLevels:
         if factor not in self._levels:
             finer = next((n for n in steps_down(factor)[1:2] if n >= _KEPT_FACTOR), 1)
             source = self._source() if finer == 1 else self.at(finer)
-            self._levels[factor] = _averaged(*source, factor // finer)
+            self._levels[factor] = _averaged(*source, factor // finer, self._workers)
         return self._levels[factor]
 
     def spread(self, factor: int) -> list[Array]:
@@ -76,7 +79,7 @@ class ImageLevels:
                 factor < _KEPT_FACTOR and factor not in self._levels
             ):  # a large level, of which little is needed
                 inner = tuple(slice(s.start * factor, s.stop * factor) for s in part)
-                channels, share = _averaged(*self._source(inner), factor)
+                channels, share = _averaged(*self._source(inner), factor, self._workers)
             else:
                 kept, known_share = self.at(factor)
                 channels = [channel[part] for channel in kept]
@@ -131,23 +134,35 @@ class ImageLevels:
         return int(np.frexp(largest)[1]) - _EXPONENT if largest > 0 else 0
 
 
-def _averaged(channels: list[Array], share: Array | None, factor: int) -> tuple[list[Array], Array | None]:
+def _averaged(
+    channels: list[Array], share: Array | None, factor: int, workers: int | None
+) -> tuple[list[Array], Array | None]:
     """Average blocks of channels, of the pixels that are valid; those at the end hold what there is."""
     if share is None:
-        return [_means(channel, factor) for channel in channels], None
-    known = _means(share, factor)
+        return [_means(channel, factor, workers) for channel in channels], None
+    known = _means(share, factor, workers)
     least = np.maximum(known, 1e-6)
-    return [_means(np.where(share > 0, c, 0) * share, factor) / least for c in channels], known
+    return [_means(np.where(share > 0, c, 0) * share, factor, workers) / least for c in channels], known
 
 
-def _means(channel: Array, factor: int) -> Array:
-    """Average blocks, also the incomplete ones at the end of both axes."""
+def _means(channel: Array, factor: int, workers: int | None) -> Array:
+    """Average blocks, also the incomplete ones at the end of both axes; bands of rows on several threads."""
     short = [-n % factor for n in channel.shape]
     if any(short):
         channel = np.pad(channel, [(0, n) for n in short], mode="edge")
     if channel.dtype.byteorder not in "=|":
         channel = channel.astype(channel.dtype.newbyteorder("="))
-    return select.choose(2.0 * channel.size).block_means(channel, factor)
+    rows, columns = (n // factor for n in channel.shape)
+    engine, means = select.choose(2.0 * channel.size), np.empty((rows, columns), np.float32)
+
+    def average(block: tuple[slice, ...]) -> None:
+        band = block[0]
+        means[band] = engine.block_means(channel[band.start * factor : band.stop * factor], factor)
+
+    tiling = Tiling((rows,), (1,), (max(1, _BAND_PIXELS // (columns * factor * factor)),))
+    job = threads.Job(average, tiling, 2.0 * columns * factor * factor)
+    threads.run(job, resources=Resources(workers))
+    return means
 
 
 @dataclass(frozen=True)

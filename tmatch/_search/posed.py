@@ -100,7 +100,7 @@ class _PoseSearch:
 
     def __init__(self, search: Search, plan: Plan, criterion: Criterion, resources: Resources) -> None:
         self.search, self.plan, self.criterion = search, plan, criterion
-        self.levels = search.image_cache.get("levels", lambda: ImageLevels(search))
+        self.levels = search.image_cache.get("levels", lambda: ImageLevels(search, resources.workers))
         self.noise = noise_levels(search, NOISE_BLOCK)
         self.opened: float | None = None
         searching, certifying, *refining = resources.split(4)
