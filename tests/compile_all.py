@@ -89,6 +89,16 @@ def filter_images():
                 tmatch.correlate(image, kernel, output=output, stride=stride, channel_axis=axis)
 
 
+def search_poses():
+    """Search in many poses, in grey and colour, of integers and floats, at levels and at full size."""
+    image = draw((80, 90, 3), "u1")
+    image[20:60, 20:60] = np.kron(draw((5, 5, 3), "u1", 1), np.ones((8, 8, 1), "u1"))
+    for pixels, axis in [(image[..., 0], None), (image, 2), (image[..., 0] / 3.0, None)]:
+        for how in ({}, {"search": "exhaustive"}, {"search": "certified"}):
+            sought = {"angles": (-5, 5), "threshold": 0.8, "channel_axis": axis}
+            tmatch.locate(pixels, pixels[20:60, 20:60], **sought, **how)
+
+
 if __name__ == "__main__":
     os.environ["TMATCH_ENGINE"] = "numba"
     begun = time.monotonic()
@@ -101,6 +111,7 @@ if __name__ == "__main__":
             (search, ["u2", "i1"]),
             (score,),
             (search_in_more_colours,),
+            (search_poses,),
         ]
         for done in [pool.submit(*part) for part in parts]:
             done.result()
