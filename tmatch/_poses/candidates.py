@@ -22,8 +22,8 @@ from tmatch._results.poses import Outline, bounding_box, corners_of
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
-_NOISE_ERROR = 1.25  # factor by which noise may be stronger than estimated
-_LEAST_VALID = 0.5  # share of a block that counts
+_NOISE_ERROR = 1.25  # factor by which the variance of noise may be larger than estimated
+_LEAST_VALID = 0.5  # share of valid pixels in a block that counts
 LEAST_POSED_LIKENESS = 0.6  # beyond the noise: interpolation loses some of the finest details
 NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
 
@@ -32,9 +32,9 @@ NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated
 class PosedCandidates(TemplateCandidates):
     """Candidates of one template in many poses.
 
-    `peaks` are their positions on the coarse map, with its null distribution; their scores are those of the fits, and
-    the coarse ones decide on false alarms. Of a certified search `opened` is the share of the positions that could not
-    be ruled out.
+    `peaks` are their positions on the coarse map. Their scores are those of the fits in the image itself; those at the
+    level that decides, with the null distribution of that level, give the false alarms. Of a certified search `opened`
+    is the share of the positions that could not be ruled out.
     """
 
     candidates: Sequence[Candidate]
@@ -78,7 +78,7 @@ class PosedCandidates(TemplateCandidates):
         )
 
     def likeness(self) -> Array:
-        """Compute how similar candidates are beyond white noise; some have too many false alarms."""
+        """Compute how similar candidates are beyond white noise, also of those with too many false alarms."""
         return self._beyond(noise_levels(self.comparable, NOISE_BLOCK).white)
 
     def _beyond(self, noise: float) -> Array:
@@ -91,11 +91,11 @@ class PosedCandidates(TemplateCandidates):
         which: Sequence[int],
         white_noise: float | None = None,  # noqa: ARG002
     ) -> list[tuple[Kind | None, float | None]]:
-        """Compare some candidates with the template in their poses: what kind of match they are."""
+        """Compare some candidates with the template in their poses; white noise is that of the image."""
         return [self._compare_one(self.candidates[i]) for i in which]
 
     def evidence(self) -> Array:
-        """Compute how much of the image candidates explain."""
+        """Compute how much of the image candidates explain: larger ones have more pixels."""
         scales = np.array([c.pose.scale for c in self.candidates])
         return np.asarray(super().evidence() * (scales**2 if self.peaks.null is not None else 1.0))
 
@@ -137,7 +137,10 @@ class PosedCandidates(TemplateCandidates):
 
 
 def lacks_only_details(candidate: Candidate, plan: Plan, white_noise: float) -> bool:
-    """Check whether white noise, and the finest details that interpolation loses, are all that a candidate lacks."""
+    """Check whether white noise, and the finest details that interpolation loses, are all that a candidate lacks.
+
+    Where the template lies pixel on pixel nothing is interpolated, and nothing lost.
+    """
     noise = _NOISE_ERROR * white_noise / max(candidate.image_variance, 1e-300)
     return not candidate.is_exact and 1 - candidate.score**2 <= noise + plan.interpolation_loss
 

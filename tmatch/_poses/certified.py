@@ -98,11 +98,7 @@ class _Bounds(Tiles):
         which = np.flatnonzero(self.spectra.which == number)
         first, last = int(which[0]), int(which[-1]) + 1
         spectra = tuple(each[first:last] for each in self.spectra.kernels)
-        planes = [
-            np.full(inverse.shape, v, d)
-            for v, d in ((-2, "f4"), (0, "i4"), (2, "f4"), (0, "i4"), (0, "f4"), (0, "i4"))
-        ]
-        out = Maxima(inverse[None].astype(np.float32), *planes)
+        out = Maxima(inverse[None].astype(np.float32), *PoseMaps(inverse.shape).planes)
         kernels = PoseKernels(spectra, np.zeros(last - first, np.intp), bounds[first:last], 0)
         self.engine.pose_maxima(transformed, kernels, self.transforms, out)
         return np.asarray(out.high)

@@ -19,8 +19,8 @@ from tmatch._poses.plan import Copies, Plan
 from tmatch._scoring.cache import Cache
 
 _FLAT = 1e-5  # windows with a smaller share of the largest energy have no score
-_EXTREME = 100.0  # times the usual magnitude: more is rare
-_USUAL = 0.99  # share of the pixels that are not cut off
+_EXTREME = 100.0  # times the median magnitude: pixels farther from the others are cut off
+_USUAL = 0.99  # share of the pixels that are never cut off
 _BAND = 256  # rows that are summarised at a time
 _SPECTRA_BYTES = 2**25  # of copies that are held at a time
 
@@ -137,6 +137,7 @@ class PoseMaps:
         return self.high, self.pose, self.low, self.low_pose, self.squares, self.count
 
     def finished(self, factor: int) -> PoseMap:
+        """Return the finished maps; no more may be added to them."""
         valid = self.count > 0
         self.squares /= np.maximum(self.count, 1)
         for plane in (self.high, self.low):  # in place: these are large
@@ -156,7 +157,7 @@ class Tiles:
     spectra: Spectra
     level: Level
     image_shape: Shape
-    made: "PoseMaps"
+    made: PoseMaps
 
     def search(self, block: Region) -> None:
         """Search a block of positions."""
@@ -251,7 +252,7 @@ class Tiles:
 def _centred(pixels: Array, counted: Array | None = None) -> Array:
     """Subtract the mean of the pixels that count.
 
-    Values so far from all others that these would drown in rounding are cut off; they are looked at later.
+    Values so far from all others that these would drown in rounding are cut off; fits see them as they are.
     """
     weights = np.ones(pixels.shape) if counted is None else counted
     total = max(float(weights.sum()), 1e-9)

@@ -71,7 +71,7 @@ def _interpolated_copies(
                 )
 
 
-def exact_search(search: Search, pose: Pose) -> Search:
+def _exact_search(search: Search, pose: Pose) -> Search:
     """Return a search for an exact copy of a template; of a larger one, with its pixels repeated."""
     axes = (0, 1)
 
@@ -92,7 +92,7 @@ def exact_beside(search: Search, plan: Plan, candidate: Candidate) -> Candidate:
     off = radius * max(np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1))
     if off > _EXACT_REACH or candidate.sign < 0 or not plan.allows(near, 1):
         return candidate
-    copy = exact_search(search, near)
+    copy = _exact_search(search, near)
     middle = (np.array(copy.window) - 1) / 2
     start = np.asarray(np.round(np.array(candidate.center) - middle), np.intp)
     if np.any(start < 0) or np.any(start + np.array(copy.window) > np.array(search.image[0].shape)):
@@ -115,6 +115,7 @@ def _turned(values: Array, angle: float, flip: bool, axes: tuple[int, ...]) -> A
 
 
 def _scaled(values: Array, scale: float, axes: tuple[int, ...]) -> list[Array]:
+    """Return an array at a scale that is exact: a larger one with repeated pixels, and interpolated if that differs."""
     if scale == 1:
         return [values]
     if scale > 1:

@@ -21,7 +21,7 @@ _KEPT_FACTOR = 4  # levels that are at least so much smaller are kept as a whole
 _LEAST_SHARE = 0.5  # of a block that is valid
 _BAND_PIXELS = 2**20  # that one thread averages at a time
 _SAMPLED = 256  # pixels along an axis that a median is taken of
-_EXPONENT = 10  # of the power of two above the pixels, of others
+_EXPONENT = 10  # pixels of other types are scaled to lie below 2 to this power
 
 
 def steps_down(factor: int) -> list[int]:
@@ -169,7 +169,7 @@ def _means(channel: Array, factor: int, workers: int | None) -> Array:
 class TemplateLevel:
     """A template made smaller: its channels without their means, and the weights of its pixels.
 
-    `centre` is the middle of the template, in pixels of the level.
+    `centre` is the middle of the template, and `radius` the distance of its corners from it, in pixels of the level.
     """
 
     values: Array
@@ -215,7 +215,7 @@ class TemplateLevels:
         self._levels: dict[int, TemplateLevel] = {}
 
     def at(self, factor: int) -> TemplateLevel:
-        """Return a level."""
+        """Return the template made smaller by a factor."""
         if factor not in self._levels:
             height, width = self.shape
             values, weights = (self.means(each, factor) for each in (self.values, self.weights))

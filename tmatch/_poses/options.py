@@ -77,7 +77,8 @@ class PoseOptions:
     def exact(self) -> bool:
         """Whether each pose is a template of its own.
 
-        These are poses that need no interpolation: right angles, and scales that are whole numbers or one over them.
+        These are poses that need no interpolation: right angles, and scales that are whole numbers or one over them;
+        and all that are `listed`.
         """
         if self.listed:
             return True

@@ -15,14 +15,14 @@ from tmatch._poses.options import PoseOptions, Values, wrapped
 from tmatch._results.poses import Pose
 from tmatch._scoring.search import Search
 
-CERTIFIED_FACTOR = 2  # of the image in which positions are ruled out
+_CERTIFIED_FACTOR = 2  # of the level at which positions are ruled out
 _LEAST_SIDE = 12  # pixels of the template at a coarse level
 _LEAST_ENERGY = 0.5  # share that block means keep
-_MOST_TURN = math.cos(math.radians(62))  # correlation of a copy with those half a cell of poses away
+_LEAST_BESIDE = math.cos(math.radians(62))  # correlation of a copy with those half a cell of poses away
 _DECISION_PIXELS = 1000  # of the template at the level that decides
 _DETAIL_PIXELS = 40_000  # of the template whose residuals are looked at
 _LEAST_SHIFTED = 12  # pixels of a template whose loss by interpolation is estimated
-_LOSS, _MOST_LOST = 1.0, 0.2  # of what is lost at half the size; share of the variance
+_MOST_LOST = 0.2  # share of the variance that interpolation may lose
 _COARSER = 1.1  # factor by which pixels of a template may be coarser than those of the image
 _LEAST_FITTED = 4  # pixels of a level of the template that is fitted
 _ROUND = 1.5  # ratio of the sides up to which the inscribed disc is compared
@@ -30,8 +30,8 @@ _POINTS = 4  # points along a pixel of a copy, of a level of the template that i
 _SLACK = 1.0  # coarse pixels by which an outline may reach beyond the image
 _TURNED_SIDE = 32  # pixels of the template that is compared with itself, turned
 _SAME = 0.95  # correlation of a template with all its turned copies that has no angle
-_SAME_ANGLE = 1e-6  # degrees, or share of a scale
-_ALIKE = 0.8  # correlation of a template with itself in another pose that is tried, too
+_SAME_POSE = 1e-6  # difference of angles in degrees, or of scales as a share, that is rounding
+ALIKE = 0.8  # correlation of a template with itself in another pose that is tried, too
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Plan:
                 'times as long as wide, or "exhaustive"'
             )
             raise ValueError(msg)
-        fixed = {"exhaustive": 1, "certified": CERTIFIED_FACTOR}
+        fixed = {"exhaustive": 1, "certified": _CERTIFIED_FACTOR}
         self.factor = fixed.get(options.search) or self._choose_factor()
         self.poses = self.poses_at(self.factor)
 
@@ -107,7 +107,7 @@ class Plan:
         return _spread(angles, (angles.high - angles.low) / step, even=True)
 
     def angle_step(self, factor: int, scale: float) -> float:
-        """Compute the angle by which the farthest pixel that is compared moves by a pixel of a level."""
+        """Compute the angle, in degrees, that moves the farthest pixel that is compared by a pixel of a level."""
         return math.degrees(2 * math.asin(min(factor / (2 * scale * self._radius), 1.0)))
 
     @property
@@ -120,7 +120,7 @@ class Plan:
         smallest = self.options.scales.low
         factors = [f for f in FACTORS if f > 1 and min(self.shape) * smallest / f >= _LEAST_SIDE]
         for factor in reversed(factors):
-            if self.energy(factor) >= _LEAST_ENERGY and self._least_alike(factor) >= _MOST_TURN:
+            if self.energy(factor) >= _LEAST_ENERGY and self._least_alike(factor) >= _LEAST_BESIDE:
                 return factor
         return 1
 
@@ -175,11 +175,6 @@ class Plan:
         middle = (means * disc).sum(axis=axes, keepdims=True) / disc.sum(axis=axes, keepdims=True)
         kept = float((disc * (means - middle) ** 2).sum())
         return kept / max(kept + float((disc * blocks.var(axis=(2, 4))).sum()), 1e-300)
-
-    @cached_property
-    def copies(self) -> Copies:
-        """The template in all poses of the coarse level."""
-        return self.copies_of(range(len(self.poses)))
 
     def copies_of(self, numbers: range) -> Copies:
         """Draw the template in some of the poses of the coarse level."""
@@ -250,10 +245,10 @@ class Plan:
             scales.low * (1 - math.radians(step)) <= pose.scale <= scales.high * (1 + math.radians(step))
         ):
             return False
-        if not scales.is_range and all(abs(pose.scale / scale - 1) > _SAME_ANGLE for scale in scales.values):
+        if not scales.is_range and all(abs(pose.scale / scale - 1) > _SAME_POSE for scale in scales.values):
             return False
         if not angles.is_range:
-            return any(abs(wrapped(pose.angle - angle)) < _SAME_ANGLE for angle in angles.values)
+            return any(abs(wrapped(pose.angle - angle)) < _SAME_POSE for angle in angles.values)
         middle, half = (angles.low + angles.high) / 2, (angles.high - angles.low) / 2
         return half >= 180 or abs(wrapped(pose.angle - middle)) <= half + step
 
@@ -290,8 +285,8 @@ class Plan:
     def interpolation_loss(self) -> float:
         """Estimate the share of a copy's variance that interpolation leaves, at most.
 
-        At half the size, what lies half a pixel beside is known and can be interpolated. Templates drawn from finer
-        images lose an eighth to three quarters as much at full size.
+        At half the size, what lies half a pixel beside is known, and its interpolation is compared with it. Measured:
+        templates drawn from finer images lose an eighth to three quarters as much at full size.
         """
         from scipy import ndimage  # noqa: PLC0415
 
@@ -304,12 +299,12 @@ class Plan:
             shifted = ndimage.shift(plane, -0.5, order=3, mode="mirror")[: len(truth), : truth.shape[1]]
             left += float((truth - shifted)[1:-2, 1:-2].var())
             total += float(truth[1:-2, 1:-2].var())
-        return min(_LOSS * left / total, _MOST_LOST) if total > 0 else 0.0
+        return min(left / total, _MOST_LOST) if total > 0 else 0.0
 
     @property
     def alternatives(self) -> list[tuple[float, bool]]:
         """Turns and flips after which the template looks much as before: a candidate may be meant so, too."""
-        return self.alternatives_of(_ALIKE)
+        return self.alternatives_of(ALIKE)
 
     def alternatives_of(self, least: float) -> list[tuple[float, bool]]:
         """Return the turns and flips after which the template correlates with itself so much."""

@@ -29,7 +29,7 @@ _SAME_TURN = 0.75  # steps of the angle, and of the scale
 _FLOOR = 0.0075  # pixels: standard error of the interpolation
 _CLUSTERED_PIXELS = 40_000  # of a large window whose blocks are summed
 _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on each other
-_MOST_ERROR = 0.25  # of the template's short side, or radians: parameters less exact are not told
+_MOST_ERROR = 0.25  # of the short side, radians, or of the scale: parameters less exact are not told
 _PASS_COST, _NUMPY_COST = 40.0, 5000.0  # of a pixel, in passes: of one pass compiled, of a whole fit by NumPy
 _LEAST_STRENGTHS = (1e-3, 1e-3, 0.1, 0.01)  # of derivatives, as shares of the strongest of the place
 _PART, _PARTS = 16, 4  # candidates that one thread fits at a time, at most; parts, at least
@@ -55,7 +55,7 @@ class Candidate:
     """A pose that may be a match: the middle of the template in the image, and its score at the level it was fitted.
 
     `peak` is the position on the coarse map that it comes from. With the sign -1 it is a minimum: the negated image is
-    compared. `decision_score` is the score at the level that decides.
+    compared. `decision_score` is the score at the level that decides on false alarms.
     """
 
     center: tuple[float, float]
@@ -114,7 +114,7 @@ class Refiner:
         return left
 
     def with_errors(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Add the standard errors of the poses."""
+        """Add the standard errors of the poses of candidates that were fitted in the image itself."""
         return self._in_parts(candidates, lambda part: [replace(c, errors=self._errors(c)) for c in part])
 
     def _in_parts(
@@ -217,7 +217,7 @@ class Refiner:
         ]
 
     def _moved(
-        self, candidate: Candidate, origin: tuple[int, int], factor: int, ratio: float, fit: "Fit"
+        self, candidate: Candidate, origin: tuple[int, int], factor: int, ratio: float, fit: Fit
     ) -> Candidate:
         """Return a candidate where it was fitted."""
         y, x, angle, log_scale = fit.pose.tolist()
@@ -258,8 +258,8 @@ class Refiner:
         ]
         center = (errors[0], errors[1]) if max(errors[:2]) <= _MOST_ERROR * side else None
         angle = math.degrees(errors[2]) if self.free[2] and errors[2] <= _MOST_ERROR else None
-        factor = errors[3] * scale if self.free[3] and errors[3] <= _MOST_ERROR else None
-        return PoseErrors(center, angle, factor)
+        of_scale = errors[3] * scale if self.free[3] and errors[3] <= _MOST_ERROR else None
+        return PoseErrors(center, angle, of_scale)
 
     def _radius(self, candidate: Candidate) -> float:
         """Return the root mean square distance of the template's pixels from its middle, in the image."""
@@ -292,6 +292,7 @@ class Refiner:
         return np.asarray(result)
 
     def _clusters(self, candidate: Candidate, fit: Fit, gain: float) -> Array:
+        """Sum the products of derivatives times residuals, which may depend on each other within a block."""
         origin, pixels, valid = self._window(candidate, 1)
         template = self.plan.template.at(self.plan.template_factor(candidate.pose.scale, 1)).for_fit(
             flip=candidate.pose.flip

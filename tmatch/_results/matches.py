@@ -27,7 +27,8 @@ class Match:
     label : str
         Which template, when there are several.
     offset : tuple of float
-        Sub-pixel part of the position on each axis, in pixels; empty if none was computed.
+        From the middle of `box` to that of the template, in pixels on each axis: the sub-pixel part of the position.
+        Empty if none was computed.
     false_alarms : float or None
         Expected number of equally good matches in the whole search if the template were absent; None if not known.
     second_best : float or None
@@ -37,7 +38,8 @@ class Match:
         The score that a copy of the template would have there, in the white noise of the image. None if not known.
     kind : {"copy", "alike"} or None
         "copy": the template, with gain and offset, and white noise explain the window (or rounding does, or light that
-        slopes). "alike": something else is seen, as where another object is similar. None if not known.
+        slopes; in poses that are interpolated, noise and the finest details, which interpolation loses). "alike":
+        something else is seen, as where another object is similar. None if not known.
     angle : float
         Degrees in (-180, 180] by which the template is rotated, counter-clockwise as seen on the screen.
     scale : float
@@ -47,7 +49,7 @@ class Match:
     template_shape : tuple of int
         Height and width of the template, whose turned outline `box` bounds; empty if `box` is the outline.
     errors : PoseErrors or None
-        Standard errors of the pose; None if it was not refined.
+        Standard errors of center, angle and scale; None if they were not refined.
 
     Examples
     --------

@@ -57,9 +57,9 @@ class PoseErrors:
     center : tuple of float, or None
         Pixels, along rows and columns. None if the position cannot be told, as along a straight edge.
     angle : float or None
-        Degrees. None if it was not searched for, or cannot be told, as of a disc.
+        Degrees. None if no range of angles was searched, or the angle cannot be told, as of a disc.
     scale : float or None
-        Of the factor. None if it was not searched for, or cannot be told.
+        In units of `Match.scale`. None if no range of scales was searched, or the scale cannot be told.
 
     Examples
     --------
@@ -75,6 +75,8 @@ class PoseErrors:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchedPoses:
     """In how many poses a template was searched for, and at which size of the image. Fields are JSON-serializable.
+
+    A wide range of scales is divided, and each part has numbers of its own.
 
     Parameters
     ----------

@@ -53,15 +53,15 @@ def locate(
         Maximum number of matches, the best ones; None for no limit.
     max_overlap : float
         Intersection over union, in [0, 1], above which the weaker of two matches is dropped, whatever
-        their labels. 1 switches this off.
+        their labels. 1 switches this off. Of matches rotated by other than right angles the outlines are compared.
     min_distance : int
         Minimum distance in pixels between two matches of one template; 1 for no limit.
     prefilter : {"auto", "none", "whiten", "bandpass"}
         How image and templates are filtered before the search. "none": not at all. "whiten": so that all frequencies
         are equally strong in the image, its noise included, and rare details count. "bandpass": without the finest and
         the coarsest details. "auto": not at all and, if nothing is found or a peak stands apart that is not accepted,
-        whitened as well, each with half of the false alarms allowed; with a threshold alone, or a metric other than
-        "zncc", not at all. Scores of matches are those of the unfiltered arrays.
+        whitened as well, each with half of the false alarms allowed; with a threshold alone, a metric other than
+        "zncc", or poses that need interpolation, not at all. Scores of matches are those of the unfiltered arrays.
     copies_only : bool
         Report only matches of the kind "copy", see `Match`: not what is similar.
     masks : array of bool or of weights, mapping of str to such arrays, or None
@@ -69,7 +69,9 @@ def locate(
     angles : None, "all", tuple of 2 floats or list of floats
         Angles by which the template may be rotated, in degrees, counter-clockwise as seen on the screen. None: not at
         all. "all"; a tuple is a range with both ends, which may pass 180 degrees, as (170, 190); a list holds just
-        these angles. Images must have two axes, besides channels.
+        these angles. Images must have two axes, besides channels. Other than right angles, and other scales than
+        whole numbers and one over them, need interpolation and the metric "zncc" or "orientation". The latter searches
+        a list of poses, up to 1000, about two pixels apart, as templates of their own, which are not refined.
     scales : None, tuple of 2 floats or list of floats
         Size in the image divided by that of the template, from 1/16 to 16: None for 1, a range, or just these.
     flips : bool
@@ -77,9 +79,11 @@ def locate(
     search : {"auto", "exhaustive", "certified"}
         How ranges of poses are searched. "auto": in a smaller image first, as far as the template can be told from
         others there. "exhaustive": in every pose at full size. "certified": proved to find what reaches the
-        `threshold`, which must be at least 0.7.
+        `threshold`, which must be at least 0.7; the template must have no mask, and be less than 1.5 times as long as
+        wide.
     subpixel : bool
-        Refine the places of upright matches, too, to a part of a pixel. In ranges of poses all are refined.
+        Refine the places of upright matches, and of those in poses that need no interpolation, to a part of a pixel
+        (metric "zncc"). Where poses need it, all are refined by that metric.
     **scoring
         How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
         `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
@@ -108,8 +112,9 @@ def locate(
 
     A peak is a match if it has no more false alarms than are allowed, by the tail, as a copy or in a group; if it is
     no side lobe of a better match; and, unless it is a copy or in a group, if its score in the unfiltered image would
-    be at least 0.7 without the noise. What really looks like the template is no false alarm in this sense: see
-    `Match.kind` and `copies_only`. docs/explanation/decision.md has the reasons, and what the number does not say.
+    be at least 0.7 without the noise, or 0.6 in poses that are interpolated. What really looks like the template is no
+    false alarm in this sense: see `Match.kind` and `copies_only`. docs/explanation/decision.md has the reasons, and
+    what the number does not say.
 
     Examples
     --------

@@ -129,7 +129,7 @@ class Matcher:
         Raises
         ------
         ValueError, TypeError
-            As in `match_template`.
+            As in `match_template`; and if the matcher has poses, as a score map is of one.
 
         Examples
         --------

@@ -27,7 +27,7 @@ from tmatch._poses.coarse import PoseMap, pose_map
 from tmatch._poses.exact import exact_beside
 from tmatch._poses.levels import ImageLevels, steps_down
 from tmatch._poses.options import PoseOptions
-from tmatch._poses.plan import Plan, plan_of
+from tmatch._poses.plan import ALIKE, Plan, plan_of
 from tmatch._poses.refine import Candidate, Refiner
 from tmatch._results.matches import Match, order_of
 from tmatch._results.poses import Pose, bounding_box, corners_of
@@ -35,13 +35,13 @@ from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
 from tmatch._search.stages import Stage, StageResult
 
-_REFINED = 100  # peaks, and minima
+_REFINED = 100  # peaks, and minima, at least
 _LEAST_REFINED = 32  # peaks, whatever the threshold
 _MOST_EXPECTED = 10.0  # false alarms of a further peak that is refined
-_ALIKE, _FAINTLY_ALIKE = 0.8, 0.45  # correlation of a template with itself in another pose that is tried, too
+_FAINTLY_ALIKE = 0.45  # correlation of a template with itself in another pose that is tried at the best peaks
 _TRIED_OTHERWISE = 12  # best peaks that are tried in poses that are only faintly alike, and at all scales
 _TRIED_BESIDE = 6  # best candidates that are refined from several poses
-_MOST_REFINED = 3000
+_MOST_REFINED = 3000  # peaks, and minima, however many may be matches
 _STILL_OPEN = 10.0  # false alarms of a candidate that is refined to the end
 _KEPT = 3  # best candidates that are refined to the end, however low they are
 _LEVEL_SHARE = 0.9  # of the score that a match needs in the end, at coarser levels
@@ -140,7 +140,7 @@ class _PoseSearch:
         chance = PoseChance(self.search, self.levels, self.plan, made, self.noise)
         coarse = chance.of_map()
         peaks, minima = self._choose_peaks(coarse), self._choose(coarse, -made.low)
-        starts = [start for peak in peaks.tolist() for start in self._starts(peak, _ALIKE)]
+        starts = [start for peak in peaks.tolist() for start in self._starts(peak, ALIKE)]
         for peak in peaks[:_TRIED_OTHERWISE].tolist():
             starts += [*self._starts(peak, _FAINTLY_ALIKE)[1:], *self._at_other_scales(peak)]
         starts += [self._start(minimum, -1) for minimum in minima.tolist()]

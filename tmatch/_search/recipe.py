@@ -77,7 +77,7 @@ class SearchResult:
         return [found for stage in self.stages for found in stage.found]
 
     def best(self, resources: Resources) -> Match:
-        """Find the best position: in the maps if they were kept, otherwise by scoring once more."""
+        """Find the best position: in the maps if they were kept, among fitted poses, otherwise by scoring once more."""
         if not self.poses.exact:
             return best_posed(self._found)
         maps = [best_in_map(made) for made in self.maps]

@@ -1,4 +1,4 @@
-"""Sub-pixel places of upright matches."""
+"""Sub-pixel places of matches that are upright, or in exact poses."""
 
 from collections.abc import Sequence
 from dataclasses import replace

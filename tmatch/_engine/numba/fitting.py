@@ -270,7 +270,7 @@ def _fit(
     sums: Array,
     products: Array,
 ) -> tuple[float, int]:
-    """Fit in place; see `numpy.poses.fit_pose`."""
+    """Fit in place, as `_fit` of the NumPy engine does."""
     tolerance, trust, most, stride, joint = options
     best, step = pose.copy(), np.zeros(4)
     row = np.empty((9, _BUFFER + window.shape[2]))
