@@ -54,7 +54,7 @@ class TemplateCandidates:
         """The windows of the candidates."""
         return self.peak_boxes(self.peaks.positions)
 
-    @property
+    @cached_property
     def outlines(self) -> Sequence[Outline | None]:
         """The outlines of candidates that are turned, which their boxes bound; None for others."""
         return [None] * len(self.boxes)

@@ -47,7 +47,7 @@ class PosedCandidates(TemplateCandidates):
         """The boxes that bound the outlines, within the image."""
         return [self._within(bounding_box(self._outline(c))) for c in self.candidates]
 
-    @property
+    @cached_property
     def outlines(self) -> Sequence[Outline | None]:
         """The outlines of candidates that are turned."""
         return [self._outline(c) if c.pose.angle % 90 else None for c in self.candidates]
@@ -142,7 +142,7 @@ def lacks_only_details(candidate: Candidate, plan: Plan, white_noise: float) -> 
     Where the template lies pixel on pixel nothing is interpolated, and nothing lost.
     """
     noise = _NOISE_ERROR * white_noise / max(candidate.image_variance, 1e-300)
-    return not candidate.is_exact and 1 - candidate.score**2 <= noise + plan.interpolation_loss
+    return not candidate.is_exact(plan.shape) and 1 - candidate.score**2 <= noise + plan.interpolation_loss
 
 
 def turned_search(

@@ -67,14 +67,11 @@ class Candidate:
     fit: Fit | None = None
     errors: PoseErrors | None = None
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether the template lies pixel on pixel: at a right angle, in its own size."""
-        return (
-            self.pose.angle % 90 == 0
-            and self.pose.scale == 1
-            and all((2 * c).is_integer() for c in self.center)
-        )
+    def is_exact(self, shape: tuple[int, ...]) -> bool:
+        """Whether a template of a shape lies pixel on pixel: at a right angle, in its own size."""
+        sides = shape if self.pose.angle % 180 == 0 else shape[::-1]
+        whole = all((c - (n - 1) / 2).is_integer() for c, n in zip(self.center, sides, strict=True))
+        return self.pose.angle % 90 == 0 and self.pose.scale == 1 and whole
 
     @property
     def image_variance(self) -> float:

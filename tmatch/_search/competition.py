@@ -28,10 +28,11 @@ def compete(found: Sequence[TemplateCandidates], criterion: Criterion) -> list[T
         if alike
     )
     ordered = [boxes[template][number] for *_, template, number in flat]
+    outlines = [found[template].outlines[number] for *_, template, number in flat]
     explained: list[list[int]] = [[] for _ in found]
     removed: list[list[int]] = [[] for _ in found]
     for (*_, label, template, number), by in zip(
-        flat, better_overlapping(ordered, criterion.max_overlap), strict=True
+        flat, better_overlapping(ordered, criterion.max_overlap, outlines), strict=True
     ):
         if by is not None and flat[by][3] != template:
             explained[template].append(number)

@@ -128,7 +128,7 @@ class _PoseSearch:
         return [
             Candidate(
                 (float(y), float(x)), plan.poses[int(self.certified.pose[y, x])], float(scores[y, x]),
-                (y // factor, x // factor),
+                (y // factor, x // factor), decision_score=float(scores[y, x]),
             )
             for y, x in found.tolist()
         ]  # fmt: skip
