@@ -12,19 +12,12 @@ pytest.importorskip("numba")
 
 from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
-from tmatch._engine.interface import (
-    DirectProducts,
-    Engine,
-    FitTemplate,
-    FitWindows,
-    Maxima,
-    PoseKernels,
-    Transforms,
-)
+from tmatch._engine.interface import DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
+from tmatch._engine.posed import FitTemplate, FitWindows, Maxima, PoseKernels
 from tmatch._engine.tiling import Tiling
 from tmatch._results.poses import Pose
 from tmatch._search.matcher import searches_of

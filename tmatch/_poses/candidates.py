@@ -12,7 +12,7 @@ from tmatch._detection.decide import TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise
 from tmatch._engine import select
-from tmatch._poses.levels import ImageLevels
+from tmatch._poses.levels import LEAST_SHARE, ImageLevels
 from tmatch._poses.options import wrapped
 from tmatch._poses.plan import Plan
 from tmatch._poses.refine import Candidate
@@ -23,7 +23,6 @@ from tmatch._scoring.cache import Cache
 from tmatch._scoring.search import Search
 
 _NOISE_ERROR = 1.25  # factor by which the variance of noise may be larger than estimated
-_LEAST_VALID = 0.5  # share of valid pixels in a block that counts
 LEAST_POSED_LIKENESS = 0.6  # beyond the noise: interpolation loses some of the finest details
 NOISE_BLOCK = 16.0  # pixels: largest side of the blocks that noise is estimated from
 
@@ -173,7 +172,7 @@ def _at_level(search: Search, levels: ImageLevels, factor: int) -> Search:
         return search
     channels, share = levels.at(factor)
     return replace(
-        search, image=channels, valid=None if share is None else share >= _LEAST_VALID, image_cache=Cache()
+        search, image=channels, valid=None if share is None else share >= LEAST_SHARE, image_cache=Cache()
     )
 
 

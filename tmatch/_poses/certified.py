@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import threads
-from tmatch._engine.interface import Maxima, PoseKernels
+from tmatch._engine.posed import Maxima, PoseKernels
 from tmatch._engine.progress import Resources
 from tmatch._poses.coarse import PoseMaps, Spectra, Tiles, level_of, plan_tiles
 from tmatch._poses.levels import ImageLevels
@@ -34,7 +34,7 @@ def score_bounds(levels: ImageLevels, plan: Plan, resources: Resources) -> NDArr
         spectra = Spectra(plan, batch, transforms)
         laws = [_law(plan, scale) for scale in dict.fromkeys(plan.poses[n].scale for n in batch)]
         tiles = _Bounds(
-            engine, transforms, plan, spectra, level, levels.shape, PoseMaps(bounds.shape), bounds, laws, within
+            engine, transforms, plan, spectra, level, levels.shape, PoseMaps((0, 0)), bounds, laws, within
         )  # fmt: skip
         job = threads.Job(tiles.search, transforms.tiling, 20.0 * len(batch))
         threads.run(job, resources=resources)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._detection.null.summary import ScoreSummary, SummaryBuilder
 from tmatch._engine import select, threads
-from tmatch._engine.interface import Engine, Maxima, PoseKernels, Transforms
+from tmatch._engine.interface import Engine, Transforms
+from tmatch._engine.posed import Maxima, PoseKernels
 from tmatch._engine.progress import Resources
-from tmatch._poses.levels import ImageLevels
+from tmatch._poses.levels import LEAST_SHARE, ImageLevels
 from tmatch._poses.plan import Copies, Plan
 from tmatch._scoring.cache import Cache
 
@@ -182,7 +183,7 @@ class Tiles:
         counted = self.padded(share, block)
 
         def centred(pixels: Array, weights: Array) -> Array:
-            return np.where(weights >= 0.5, _centred(pixels, weights), 0)
+            return np.where(weights >= LEAST_SHARE, _centred(pixels, weights), 0)
 
         return [self.padded(channel, block, centred, share) for channel in channels], counted
 
@@ -241,12 +242,15 @@ class Tiles:
 
     def bounds(self, block: Region) -> NDArray[np.intp]:
         """Compute where each pose may lie, in the block."""
-        bounds = np.array(
-            [self.plan.bounds(self.plan.poses[n], self.image_shape) for n in self.spectra.numbers]
-        )
         starts = np.repeat([s.start for s in block], 2)
         stops = np.repeat([s.stop - s.start for s in block], 2)
-        return np.asarray(np.clip(bounds - starts, 0, stops), np.intp)
+        return np.asarray(np.clip(self._whole_bounds - starts, 0, stops), np.intp)
+
+    @functools.cached_property
+    def _whole_bounds(self) -> NDArray[np.intp]:
+        """Where each pose may lie in the image; the same for all blocks."""
+        poses = [self.plan.poses[n] for n in self.spectra.numbers]
+        return np.array([self.plan.bounds(pose, self.image_shape) for pose in poses], np.intp)
 
 
 def _centred(pixels: Array, counted: Array | None = None) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import select, threads
-from tmatch._engine.interface import FitTemplate
+from tmatch._engine.posed import FitTemplate
 from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 from tmatch._poses.transform import filled
@@ -18,7 +18,7 @@ from tmatch._scoring.search import Search
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into single precision
 _KEPT_FACTOR = 4  # levels that are at least so much smaller are kept as a whole
-_LEAST_SHARE = 0.5  # of a block that is valid
+LEAST_SHARE = 0.5  # of a block that is valid
 _BAND_PIXELS = 2**20  # that one thread averages at a time
 _SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # pixels of other types are scaled to lie below 2 to this power
@@ -85,7 +85,7 @@ class ImageLevels:
                 channels = [channel[part] for channel in kept]
                 share = None if known_share is None else known_share[part]
             pixels = np.stack(channels).astype(np.float64)
-            valid = np.zeros((0, 0), bool) if share is None else share >= _LEAST_SHARE
+            valid = np.zeros((0, 0), bool) if share is None else share >= LEAST_SHARE
             return pixels, valid
         known = None if self.valid is None else self.valid[part]
         pixels = np.stack(

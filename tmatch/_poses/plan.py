@@ -232,8 +232,12 @@ class Plan:
 
         Copies half a cell of poses away are alike by an angle; on average half of it is lost. Measured.
         """
-        lost = math.acos(max(self._least_alike(self.factor), 0.0)) / 2
-        return math.cos(min(math.acos(min(max(score, -1.0), 1.0)) + lost, math.pi / 2))
+        return math.cos(min(math.acos(min(max(score, -1.0), 1.0)) + self._lost_angle, math.pi / 2))
+
+    @cached_property
+    def _lost_angle(self) -> float:
+        """Half the angle between copies half a cell of poses apart."""
+        return math.acos(max(self._least_alike(self.factor), 0.0)) / 2
 
     def allows(self, pose: Pose, factor: int) -> bool:
         """Check that a pose is among those that are searched; at the ends of ranges by half a step of a level."""

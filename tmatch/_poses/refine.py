@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array
 from tmatch._engine import least_squares, select, threads
-from tmatch._engine.interface import FitTemplate, FitWindows
+from tmatch._engine.posed import FitTemplate, FitWindows
 from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 from tmatch._poses.levels import ImageLevels

@@ -7,8 +7,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._engine import least_squares
-from tmatch._engine.interface import FitResults, FitTemplate, FitWindows
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
+from tmatch._engine.posed import FitResults, FitTemplate, FitWindows
 
 _INSIDE = 1e-9  # pixels by which rounding may move a pixel out of the template
 _EQUAL = least_squares.EQUAL

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._engine.interface import Maxima, PoseKernels
 from tmatch._engine.numba.compiler import compiled
 from tmatch._engine.numba.transforms import correlate_nth
 from tmatch._engine.numpy import poses
+from tmatch._engine.posed import Maxima, PoseKernels
 
 
 def block_means(channel: Array, factor: int) -> Array:

@@ -6,7 +6,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._engine import least_squares
-from tmatch._engine.interface import FitResults, FitTemplate, FitWindows, Maxima, PoseKernels, Transforms
+from tmatch._engine.interface import Transforms
+from tmatch._engine.posed import FitResults, FitTemplate, FitWindows, Maxima, PoseKernels
 
 _INSIDE = 1e-9  # pixels by which rounding may move a pixel out of the template
 
