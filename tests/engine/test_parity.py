@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 
 from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
-from tmatch._engine.interface import DirectProducts, Engine, Transforms
+from tmatch._engine.interface import DOUBTFUL, DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
@@ -721,3 +721,96 @@ def test_drawn_templates_are_the_same(flip, masked):
     assert not values[weights == 0].any()
     inside = weights[0] > 0
     assert np.corrcoef(values[0][inside], window[0][inside])[0, 1] > 0.9
+
+
+# --- tiles of any real numbers ----------------------------------------------------------------------
+
+REALS = ["f4", "f8", "u1", "u2"]
+SCALES, FACTOR = (2.0**24, 2.0**20), 2.0**-9  # powers of two, so that pixels are split exactly
+
+
+def split_by(engine, tiles, limbs):
+    digits = np.empty((limbs, len(tiles), *tiles[0].shape), np.int32)
+    outs = [np.full([n + 9 for n in tiles[0].shape], 7.0) for _ in tiles]
+    found = [
+        engine.split(tile, 100.0, FACTOR / 128, SCALES, out, digits[:, i])
+        for i, (tile, out) in enumerate(zip(tiles, outs, strict=True))
+    ]
+    return digits, outs, found
+
+
+@pytest.mark.parametrize("limbs", [1, 2])
+@pytest.mark.parametrize("dtype", REALS)
+@shapes
+def test_split_writes_the_same(draw, dtype, limbs, shape):
+    results = [split_by(engine, [draw(shape, dtype)], limbs) for engine in ENGINES]
+    for i in range(2):
+        np.testing.assert_array_equal(results[0][i], results[1][i])
+    np.testing.assert_allclose(results[0][2], results[1][2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine_module", ENGINES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_split_tells_what_does_not_fit(draw, engine_module, value):
+    tile = draw((20, 31), "f8").copy()
+    tile[19, 30] = value
+    [(_, total, largest)] = split_by(engine_module, [tile], 2)[2]
+    assert not np.isfinite(total) or largest > SCALES[0]
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("limbs", [1, 2])
+@one_or_three_channels
+@shapes
+def test_fixed_norms_are_the_same(draw, channels, limbs, kind, shape):
+    tiles = [draw(shape, "f8", i).copy() for i in range(channels)]
+    for tile in tiles:
+        tile[2:30, 3:40] = 5  # constant windows are doubtful
+    digits = split_by(numpy_engine, tiles, limbs)[0]
+    results = [np.empty([n - k + 1 for n, k in zip(shape, WINDOW, strict=True)], kind) for _ in ENGINES]
+    bits = [result.view("i4" if kind == "f4" else "i8") for result in results]
+    largest = [
+        engine.fixed_norms(digits, *WINDOW, SCALES, (1e-12, 1e-6), result, view)
+        for engine, result, view in zip(ENGINES, results, bits, strict=True)
+    ]
+    np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-14)
+    assert largest[0] == pytest.approx(largest[1], rel=1e-6) == results[0].max()
+
+
+def test_scale_double_is_the_same(draw):
+    inverse = np.abs(draw((33, 50), "f8"))
+    inverse[3, 4] = DOUBTFUL
+    for factor, wrong in [(0.1, False), (10, True)]:
+        products = [draw((40, 64), "f8", 1) * factor for _ in ENGINES]
+        found = [engine.scale_double(product, inverse) for engine, product in zip(ENGINES, products, strict=True)]
+        np.testing.assert_array_equal(*(product[:33, :50] for product in products))
+        assert found[0] == found[1]
+        assert (found[0] > 0) == wrong
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@shapes
+def test_constant_windows_are_the_same(draw, dtype, shape):
+    tile = draw(shape, dtype).copy()
+    tile[shape[0] // 4 :, shape[1] // 5 : shape[1] // 5 + 20] = tile[0, 0]
+    found = [np.empty([n - k + 1 for n, k in zip(shape, WINDOW, strict=True)], bool) for _ in ENGINES]
+    for engine, out in zip(ENGINES, found, strict=True):
+        engine.constant_windows(tile, *WINDOW, out)
+    expected = windows_of(tile).max(axis=(2, 3)) == windows_of(tile).min(axis=(2, 3))
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], expected)
+
+
+@one_or_three_channels
+@pytest.mark.parametrize("scale", [1, 1e-290, 1e200])
+def test_score_float_windows_gives_the_same(draw, channels, scale):
+    tiles = tuple(draw((37, 53), "f8", i) * scale for i in range(channels))
+    for tile in tiles:
+        tile[:10, :10] = scale
+    values = np.stack([draw(WINDOW, "f8", 9 + i) for i in range(channels)])
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    values /= np.sqrt(np.square(values).sum())
+    positions = np.argwhere(np.ones((33, 47)))
+    found = [engine.score_float_windows(tiles, positions, values) for engine in ENGINES]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
+    assert found[0][0] == found[1][0] == -np.inf

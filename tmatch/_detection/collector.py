@@ -1,4 +1,4 @@
-"""Candidate peaks of integer searches, from a pass in single precision.
+"""Candidate peaks of batches of templates, from a pass in single precision.
 
 The scores of candidates and of their neighbours are then computed by definition, so that the result is that of double
 precision.
@@ -34,9 +34,8 @@ from tmatch._detection.peaks import settle
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Progress, Resources
-from tmatch._scoring.integer.batch import TemplateBatch
-from tmatch._scoring.integer.template import IntegerTemplate
-from tmatch._scoring.integer.tile import score_positions
+from tmatch._scoring.batch.batch import TemplateBatch
+from tmatch._scoring.batch.tile import BatchTemplate
 from tmatch._scoring.search import Search
 
 _FEW_WINDOWS = 100  # are scored faster than duplicates among them are found
@@ -94,7 +93,7 @@ class _Collector:
     def __init__(
         self,
         batch: TemplateBatch,
-        template: IntegerTemplate,
+        template: BatchTemplate,
         search: Search,
         criterion: Criterion,
         progress: Progress,
@@ -209,11 +208,11 @@ def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], r
         threads.run(threads.Job(collect, batch.tiling, batch.passes, blocks), resources=resources)
 
 
-def _rescore(batch: TemplateBatch, template: IntegerTemplate, collector: _Collector) -> Candidates:
+def _rescore(batch: TemplateBatch, template: BatchTemplate, collector: _Collector) -> Candidates:
     """Score candidates and their neighbours by definition, and select the peaks."""
     positions = np.concatenate(collector.positions)
     positions = positions[np.lexsort(positions.T[::-1])]
-    scores = score_positions(batch.image, template, positions)
+    scores = template.score_positions(batch.image, positions)
     high = scores >= collector.floor
     positions, scores = positions[high], scores[high]
     neighbours = positions[:, None] + maxima.shifts(2)
@@ -224,11 +223,11 @@ def _rescore(batch: TemplateBatch, template: IntegerTemplate, collector: _Collec
     return Candidates(positions[peaks], scores[peaks], collector.null)
 
 
-def _score_distinct(batch: TemplateBatch, template: IntegerTemplate, positions: Positions) -> Array:
+def _score_distinct(batch: TemplateBatch, template: BatchTemplate, positions: Positions) -> Array:
     """Score positions by definition; score duplicates among many only once."""
     if len(positions) <= _FEW_WINDOWS:
-        return score_positions(batch.image, template, positions)
+        return template.score_positions(batch.image, positions)
     shape = batch.map_shape(template.window)
     unique, inverse = np.unique(np.ravel_multi_index(tuple(positions.T), shape), return_inverse=True)
     distinct = np.stack(np.unravel_index(unique, shape), axis=1)
-    return score_positions(batch.image, template, distinct)[inverse]
+    return template.score_positions(batch.image, distinct)[inverse]

@@ -17,6 +17,8 @@ from tmatch._engine.tiling import Tiling
 
 # How a block of scores is summarised: its shape, where its first cells end, and the shape of a cell.
 SummaryGrid = tuple[Shape, Shape, Shape]
+# Instead of an inverse norm: the score must be computed otherwise. No inverse norm is as large.
+DOUBTFUL = 1e30
 # Sum windows of a region into an array; return whether sums and pixels are finite.
 SumWindows = Callable[[PaddedImage, Region, Array], bool]
 
@@ -178,6 +180,56 @@ class Engine(Protocol):
 
     def invert(self, variance: Array) -> float:
         """Replace each variance by its inverse root, 0 where it is 0; return the maximum."""
+
+    # --- tiles of any real numbers ----------------------------------------------------------------
+
+    def split(
+        self,
+        tile: Array,
+        constant: float,
+        factor: float,
+        scales: tuple[float, float],
+        values: Array,
+        digits: Array,
+    ) -> tuple[float, float, float]:
+        """Split ``(tile - constant) * factor`` into digits in fixed point, and copy it into the corner of `values`.
+
+        High digits count units of ``1 / scales[0]``, low ones parts of these of ``1 / scales[1]``; they are the planes
+        of `digits`, which are one or two. `values` is 0 elsewhere. Return the largest sum of squares of a row or a
+        column, the sum of all, and the largest magnitude of a high digit; one is not finite if a pixel is not.
+        """
+
+    def fixed_norms(
+        self,
+        digits: Array,
+        height: int,
+        width: int,
+        scales: tuple[float, float],
+        limits: tuple[float, float],
+        inverse: Array,
+        bits: Array,
+    ) -> float:
+        """Compute the inverse roots of the variances times the count of all windows; return the maximum.
+
+        `digits` has a second axis of channels. An inverse root is `DOUBTFUL` where the sum of squares about the means is
+        below the first limit, or below the second as a share of the sum about the constants. `bits` are the bits of
+        `inverse`, as integers.
+        """
+
+    def scale_double(self, product: Array, inverse: Array) -> int:
+        """Scale products to scores in [-1, 1], in the corner of `product`, rounded to multiples of 2**-40.
+
+        Return the number of scores that exceed 1 by more than rounding, doubtful ones aside.
+        """
+
+    def constant_windows(self, tile: Array, height: int, width: int, out: Array) -> None:
+        """Find the windows whose pixels are all equal."""
+
+    def score_float_windows(self, channels: tuple[Array, ...], positions: Positions, values: Array) -> Array:
+        """Score single windows by definition, in two passes; minus infinity if a window is constant.
+
+        `values` are the channels of the template, about their means and with a norm of 1.
+        """
 
     # --- scores -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.casting import subtract_offset
+from tmatch._arrays.casting import narrowed, subtract_offset
 from tmatch._arrays.channels import check_channels
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
@@ -46,6 +46,7 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
     n_channels = len(channels)
     if options.info.offset == "each":
         channels = held_by_floats(channels)
+    channels = narrowed(channels)
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")

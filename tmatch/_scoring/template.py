@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.casting import narrowed
 from tmatch._arrays.channels import check_channels, split_channels, with_channel_axis
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array, Shape
@@ -80,6 +81,7 @@ def prepare_template(
         channels = held_by_floats(channels)
     channels = without_unweighted(channels, weights)
     check_finite("template", channels)
+    channels = narrowed(channels)
     if info.directions:
         channels, weights = template_directions(channels, weights)
     if info.normalised:

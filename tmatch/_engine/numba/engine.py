@@ -3,6 +3,13 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
+from tmatch._engine.numba.fixed_point import (
+    constant_windows,
+    fixed_norms,
+    scale_double,
+    score_float_windows,
+    split,
+)
 from tmatch._engine.numba.fitting import cluster_products, drawn, fit_poses
 from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
@@ -26,10 +33,12 @@ __all__ = [
     "block_means",
     "candidates",
     "cluster_products",
+    "constant_windows",
     "direct_products",
     "drawn",
     "explained_by_stronger",
     "fit_poses",
+    "fixed_norms",
     "inverse_norms",
     "invert",
     "load",
@@ -41,10 +50,13 @@ __all__ = [
     "residual_sums",
     "ring_sums",
     "round_moments",
+    "scale_double",
     "score",
     "score_alone",
     "score_exactly",
+    "score_float_windows",
     "score_windows",
+    "split",
     "summarise",
     "tap_passes",
     "transforms",

@@ -77,7 +77,7 @@ def _cumulative_sum_vector(code: Code, values: Any, at: Any, cumulative: Any, to
 
 
 @inline
-def _cumulative_sums(values: Array, cumulative: Array) -> None:
+def cumulative_sums(values: Array, cumulative: Array) -> None:
     """Compute cumulative sums of rows, all rows interleaved, as each sum depends on the one before it."""
     rows, columns = values.shape
     lanes, pitch = VECTOR_BYTES // values.itemsize, cumulative.strides[0] // cumulative.itemsize
@@ -118,7 +118,7 @@ def slide(
                 _add_row(row, centre, column_sums[i], column_sums[channels])
         else:
             _replace_row(tile[y - 1], tile[y + height - 1], centre, column_sums[i], column_sums[channels])
-    _cumulative_sums(column_sums, cumulative)
+    cumulative_sums(column_sums, cumulative)
 
 
 @inline
@@ -178,7 +178,7 @@ def inverse_norms(
         last = cumulative[width : width + row.size]
         for x in range(row.size):
             row[x] = _inverse_root(np.float32(sum_type(last[x] - cumulative[x]) * count - squares[x]))
-        _update_max(bits[y], largest)
+        update_max(bits[y], largest)
     return float(largest.view(np.float32)[0])
 
 
@@ -188,7 +188,7 @@ def _inverse_root(variance: Any) -> Any:
 
 
 @inline
-def _update_max(bits: Array, largest: Array) -> None:
+def update_max(bits: Array, largest: Array) -> None:
     """Update a maximum of floats of at least 0 by their bits, which have the same order and compare faster."""
     for x in range(bits.size):
         largest[0] = max(largest[0], bits[x])
@@ -237,7 +237,7 @@ def add_masked_moments(
     for y in range(tile.shape[0]):
         values[:] = 0
         _add_row(tile[y], work.dtype.type(centre), values[0], values[1])
-        _cumulative_sums(values, work[:, y])
+        cumulative_sums(values, work[:, y])
     totals, squares = np.empty(variance.shape[1], work.dtype), np.empty(variance.shape[1], work.dtype)
     for y in range(variance.shape[0]):
         totals[:] = 0
@@ -274,7 +274,7 @@ def invert(variance: Array) -> float:
         row = variance[y]
         for x in range(row.size):
             row[x] = _inverse_root(row[x])
-        _update_max(bits[y], largest)
+        update_max(bits[y], largest)
     return float(largest.view(np.float32)[0])
 
 

@@ -2,6 +2,13 @@
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
+from tmatch._engine.numpy.fixed_point import (
+    constant_windows,
+    fixed_norms,
+    scale_double,
+    score_float_windows,
+    split,
+)
 from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
 from tmatch._engine.numpy.scoring import (
@@ -27,10 +34,12 @@ __all__ = [
     "block_means",
     "candidates",
     "cluster_products",
+    "constant_windows",
     "direct_products",
     "drawn",
     "explained_by_stronger",
     "fit_poses",
+    "fixed_norms",
     "inverse_norms",
     "invert",
     "load",
@@ -42,10 +51,13 @@ __all__ = [
     "residual_sums",
     "ring_sums",
     "round_moments",
+    "scale_double",
     "score",
     "score_alone",
     "score_exactly",
+    "score_float_windows",
     "score_windows",
+    "split",
     "summarise",
     "tap_passes",
     "transforms",

@@ -30,8 +30,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
     """Prepare sums in float64, about the mean of the tile if the search is centred."""
     weights = {id(w): w.astype(np.float64) for w in search.weights}
     weighted = [weights[id(w)] for w in search.weights]
-    floats = [as_float(t)[None] for t in search.template]
-    values = [v[0] for v in _centred(search, floats, [w[None] for w in weighted])]
+    values = centred_template(search)
     template = WeightedTemplate.of(values, weighted, transforms)
     largest = max(float(np.abs(v).max()) for v in values)
     relative = _EPS * (2 + math.log2(weighted[0].size)) / _TRUSTED * (4 if search.metric.centred else 1)
@@ -61,6 +60,13 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
         return sums
 
     return sum_block
+
+
+def centred_template(search: Search) -> list[Array]:
+    """Return the channels of a template about their weighted means, if the search is centred; float64."""
+    weights = {id(w): w.astype(np.float64)[None] for w in search.weights}
+    floats = [as_float(t)[None] for t in search.template]
+    return [v[0] for v in _centred(search, floats, [weights[id(w)] for w in search.weights])]
 
 
 def _subtract_means(search: Search, raw: RawSums) -> WindowSums:

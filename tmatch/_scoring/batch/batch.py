@@ -1,4 +1,4 @@
-"""Batches of integer templates in one image: spectra and window sums of a tile are computed once for all."""
+"""Batches of templates in one image: spectra and window sums of a tile are computed once for all."""
 
 import math
 from collections import defaultdict
@@ -13,8 +13,10 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import execution, select
 from tmatch._engine.interface import Engine
 from tmatch._engine.tiling import Tiling
-from tmatch._scoring.integer.template import IntegerTemplate
-from tmatch._scoring.integer.tile import ImageTile
+from tmatch._scoring.batch.float_tile import FloatTile
+from tmatch._scoring.batch.floats import FloatTemplate
+from tmatch._scoring.batch.integer_tile import IntegerTile
+from tmatch._scoring.batch.integers import IntegerTemplate
 from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
 from tmatch._scoring.search import PASSES, Search
 
@@ -25,13 +27,13 @@ _DIRECT_PIXELS, _DIRECT_PIXELS_SINGLE = 220, 80
 
 @dataclass(frozen=True)
 class TemplateBatch:
-    """Integer searches in one image, all on the same tiles. `members` are templates with their numbers.
+    """Searches in one image, all on the same tiles. `members` are templates of one kind with their numbers.
 
     Templates of one shape are adjacent, so that a tile's window sums are computed once and then discarded.
     """
 
     image: Sequence[Array]
-    members: Sequence[tuple[int, IntegerTemplate]]
+    members: Sequence[tuple[int, IntegerTemplate]] | Sequence[tuple[int, FloatTemplate]]
     single: bool
 
     @property
@@ -60,13 +62,13 @@ class TemplateBatch:
         return self._has_few_pixels(_DIRECT_PIXELS)
 
     @cached_property
-    def exact(self) -> bool:
-        """Whether to score with exact sums: always in double precision, and in single if that is faster."""
+    def double(self) -> bool:
+        """Whether to score in double precision: also if single will do, where correlation is direct and exact."""
         return not self.single or self._has_few_pixels(_DIRECT_PIXELS_SINGLE)
 
     def _has_few_pixels(self, limit: int) -> bool:
         """Return whether templates have at most `limit` pixels for each transform, and small values."""
-        small = all(template.ranges.sum_dtype is np.int32 for _, template in self.members)
+        small = all(template.small for _, template in self.members)
         if self.engine.direct_products is None or not small:
             return False
         override = execution.current().direct_products
@@ -94,36 +96,42 @@ class TemplateBatch:
         """Score a block of positions, template by template, each within its score map."""
         needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
         region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
-        native = self.image[0].dtype.newbyteorder("=")
-        channels = [channel[region].astype(native, order="C") for channel in self.image]
-        tile = ImageTile(channels, self.members[0][1], direct=self.direct, shared=len(self.members) > 1)
+        tile = self._tile(region)
         for number, template in self.members:
             limits = zip(block, self.map_shape(template.window), strict=True)
             part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)
             if all(s.start < s.stop for s in part):
                 grid = grids and grids.get(number)
                 summary_grid = grid(part) if grid else None
-                scored = None if self.exact else tile.score_single(template, floor, summary_grid)
-                scores, norms, reaches_floor, summary = scored or tile.score_exactly(template, summary_grid)
+                scored = None if self.double else tile.score_single(template, floor, summary_grid)
+                scores, norms, reaches_floor, summary = scored or tile.score_double(template, summary_grid)
                 shape = tuple(slice(s.stop - s.start) for s in part)
                 yield ScoredBlock(number, part, scores[shape], norms[shape], reaches_floor, summary)
 
+    def _tile(self, region: Region) -> IntegerTile | FloatTile:
+        like, native = self.members[0][1], self.image[0].dtype.newbyteorder("=")
+        corner = [part.start for part in region]
+        if isinstance(like, FloatTemplate):
+            channels = [channel[region].astype(native, copy=False) for channel in self.image]
+            return FloatTile(channels, like, corner)
+        channels = [channel[region].astype(native, order="C") for channel in self.image]
+        return IntegerTile(channels, like, corner, direct=self.direct, shared=len(self.members) > 1)
+
     def finish(self) -> None:
-        """Raise nothing: every window of an integer search is valid or constant."""
+        """Raise nothing: every window of these searches is valid or constant."""
 
 
 def make_batches(searches: Sequence[Search]) -> list[TemplateBatch]:
-    """Group the integer searches in one image by size; omit other searches."""
+    """Group searches in one image by the size of their templates; omit those that batches do not support."""
     groups = defaultdict(list)
     for number, search in enumerate(searches):
-        if _is_integer_search(search):
+        if _is_supported(search):
             groups[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
-    batches = (_make_batch(members) for members in groups.values())
-    return [batch for batch in batches if batch is not None]
+    return [batch for members in groups.values() for batch in _batches_of(members)]
 
 
-def _make_batch(members: Sequence[tuple[int, Search]]) -> TemplateBatch | None:
-    """Prepare the templates of one batch; None if integers can hold the sums of none of them."""
+def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch]:
+    """Prepare templates of similar size: those whose sums integers can hold, and others."""
     windows = [search.template[0].shape for _, search in members]
     largest, smallest = (tuple(map(f, zip(*windows, strict=True))) for f in (max, min))
     image = members[0][1].image
@@ -131,20 +139,34 @@ def _make_batch(members: Sequence[tuple[int, Search]]) -> TemplateBatch | None:
     work = sum(PASSES * math.prod(search.shape) for _, search in members)
     engine = select.choose(work, shape, len(image))
     transforms = engine.transforms(shape, largest)
-    prepared = [(number, IntegerTemplate.of(search, transforms, engine)) for number, search in members]
-    templates = [(number, template) for number, template in prepared if template]
-    templates.sort(key=lambda p: (p[1].summed_over, p[1].ranges.sum_dtype.__name__, p[0]))
-    return TemplateBatch(image, templates, members[0][1].single) if templates else None
+    integers: list[tuple[int, IntegerTemplate]] = []
+    floats: list[tuple[int, FloatTemplate]] = []
+    for number, search in members:
+        exact = IntegerTemplate.of(search, transforms, engine) if _is_narrow(search) else None
+        if exact is not None:
+            integers.append((number, exact))
+        elif search.weights[0].all():
+            floats.append((number, FloatTemplate.of(search, transforms, engine)))
+    integers.sort(key=lambda p: (p[1].summed_over, p[1].ranges.sum_dtype.__name__, p[0]))
+    floats.sort(key=lambda p: (p[1].window, p[0]))
+    single = members[0][1].single
+    yield from (TemplateBatch(image, templates, single) for templates in (integers, floats) if templates)
 
 
-def _is_integer_search(search: Search) -> bool:
+def _is_narrow(search: Search) -> bool:
+    return all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
+
+
+def _is_supported(search: Search) -> bool:
+    weights = search.weights[0]
     return (
         search.metric.name == "zncc"
         and not search.joint
         and len(search.shape) == 2
         and search.valid is None
         and not any(map(any, search.margins))
-        and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
-        and all(w is search.weights[0] for w in search.weights)
-        and search.weights[0].dtype == bool
+        and all(w is weights for w in search.weights)
+        and weights.dtype == bool
+        and (bool(weights.all()) or _is_narrow(search))
+        and all(c.dtype.kind in "biu" or c.dtype.itemsize <= 8 for c in (*search.image, *search.template))
     )

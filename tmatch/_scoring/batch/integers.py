@@ -1,6 +1,7 @@
 """An integer template, prepared for the tiles of one tiling."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.casting import subtract_offset
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
+from tmatch._scoring.batch.tile import contiguous
 from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import Search
+
+_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class IntegerTemplate:
     def summed_over(self) -> tuple[Shape, bytes]:
         """Key of the pixels that windows are summed over: equal for templates that can share sums."""
         return self.window, b"" if self.mask is None else self.mask.tobytes()
+
+    @property
+    def sums_key(self) -> tuple[Any, ...]:
+        """What window sums depend on."""
+        return self.summed_over, self.ranges.sum_dtype, self.ranges.product_dtype
+
+    @property
+    def small(self) -> bool:
+        """Whether sums of products fit in 32 bits."""
+        return self.ranges.sum_dtype is np.int32
 
     @cached_property
     def runs(self) -> Array:
@@ -109,3 +123,13 @@ class IntegerTemplate:
         if self.mask is not None:
             centred = [np.where(self.mask, v, 0) for v in centred]
         return [self.transforms.kernel_spectrum(v.astype(np.float32)) for v in centred]
+
+    def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
+        """Score single positions by definition; minus infinity where the window is constant."""
+        if not len(positions):
+            return np.empty(0)
+        group = max(1, _GROUP_PIXELS // self.count)
+        if len(positions) > group:
+            parts = (positions[start : start + group] for start in range(0, len(positions), group))
+            return np.concatenate([self.score_positions(channels, part) for part in parts])
+        return self.engine.score_windows(*contiguous(channels, positions, self.window), *self.by_definition)

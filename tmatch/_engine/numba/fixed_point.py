@@ -1,0 +1,272 @@
+"""Window sums of any real numbers in fixed point, and scores from them. Compiled.
+
+A pixel is a constant plus whole digits: a high one, and a low one for what is left. Sums of whole numbers are exact in
+any order, and may overflow as long as their differences do not.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.typing import Array
+from tmatch._engine.interface import DOUBTFUL
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
+from tmatch._engine.numba.vectors import full_rows
+from tmatch._engine.numba.window_sums import cumulative_sums, update_max
+
+
+def split(
+    tile: Array, constant: float, factor: float, scales: tuple[float, float], values: Array, digits: Array
+) -> tuple[float, float, float]:
+    """Split the pixels of a tile into digits, and copy them, scaled, into `values`."""
+    columns, planes = tile.shape[1], tuple(digits)  # code is compiled for each number of digits
+    largest, total, digit = _split(full_rows(tile), columns, constant, factor, scales, values, planes)
+    return largest, total, digit
+
+
+@compiled_reassociating
+def _split(
+    tile: Array,
+    columns: int,
+    constant: float,
+    factor: float,
+    scales: tuple[float, float],
+    values: Array,
+    digits: tuple[Array, ...],
+) -> tuple[float, float, float]:
+    kind, (unit, parts) = values.dtype.type, scales
+    column_squares, largest, total = np.zeros(columns, values.dtype), 0.0, 0.0
+    lowest, highest = np.int32(0), np.int32(0)
+    for y in range(tile.shape[0]):
+        row, target, row_squares, high = tile[y, :columns], values[y], kind(0), digits[0][y]
+        for x in range(columns):
+            value = kind((np.float64(row[x]) - constant) * factor)
+            target[x] = value
+            square = value * value
+            row_squares += square
+            column_squares[x] += square
+        target[columns:] = 0
+        if len(digits) > 1:
+            low = digits[1][y]
+            for x in range(columns):
+                scaled = (np.float64(row[x]) - constant) * factor * unit
+                whole = np.rint(scaled)
+                high[x] = np.int32(whole)
+                low[x] = np.int32(np.rint((scaled - whole) * parts))
+        else:
+            for x in range(columns):
+                high[x] = np.int32(np.rint((np.float64(row[x]) - constant) * factor * unit))
+        for x in range(columns):
+            lowest, highest = min(lowest, high[x]), max(highest, high[x])
+        total += float(row_squares)
+        largest = max(largest, float(row_squares))
+    values[tile.shape[0] :] = 0
+    return max(largest, float(column_squares.max())), total, float(max(-np.int64(lowest), np.int64(highest)))
+
+
+@inline
+def _enter(high: Array, sums: Array, squares: Array) -> None:
+    """Add a row of high digits, and its squares, to sums down the columns."""
+    for x in range(high.size):
+        value = np.int64(high[x])
+        sums[x] += value
+        squares[x] += value * value
+
+
+@inline
+def _enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array) -> None:
+    for x in range(high.size):
+        a, b = np.int64(high[x]), np.int64(low[x])
+        sums[x] += b
+        squares[x] += 2 * a * b + np.int64(np.uint64(b * b) >> shift)
+
+
+@inline
+def _replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
+    """Add a row of high digits and subtract another one."""
+    for x in range(high.size):
+        a, b = np.int64(high[x]), np.int64(old[x])
+        sums[x] += a - b
+        squares[x] += a * a - b * b
+
+
+@inline
+def _replace_low(
+    high: Array, low: Array, old_high: Array, old_low: Array, shift: Any, sums: Array, squares: Array
+) -> None:
+    for x in range(high.size):
+        a, b, c, d = np.int64(high[x]), np.int64(low[x]), np.int64(old_high[x]), np.int64(old_low[x])
+        sums[x] += b - d
+        low_squares = np.int64(np.uint64(b * b) >> shift) - np.int64(np.uint64(d * d) >> shift)
+        squares[x] += 2 * (a * b - c * d) + low_squares
+
+
+def fixed_norms(
+    digits: Array,
+    height: int,
+    width: int,
+    scales: tuple[float, float],
+    limits: tuple[float, float],
+    inverse: Array,
+    bits: Array,
+) -> float:
+    """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
+    # Code is compiled for each number of digits.
+    largest: float = _fixed_norms(tuple(digits), height, width, scales, limits, inverse, bits)
+    return largest
+
+
+@compiled
+def _fixed_norms(
+    digits: tuple[Array, ...],
+    height: int,
+    width: int,
+    scales: tuple[float, float],
+    limits: tuple[float, float],
+    inverse: Array,
+    bits: Array,
+) -> float:
+    (channels, _, columns), limbs, (unit, parts), (least, share) = digits[0].shape, len(digits), scales, limits
+    shift, part, places = np.uint64(round(np.log2(parts))), 1 / parts, inverse.shape[1]
+    # For each channel sums of high and of low digits; last, sums of squares, all channels together.
+    sums = np.zeros(((channels + 1) * limbs, columns), np.int64)
+    cumulative = np.zeros((len(sums), columns + 1), np.int64)
+    others = np.zeros(places)  # squared sums of all channels but the first
+    n, kind, largest = float(height * width), inverse.dtype.type, np.zeros(1, bits.dtype)
+    size, share_of_one = 1 / (unit * unit), 1 / n
+    last = channels * limbs
+    for y in range(len(inverse)):
+        for i in range(channels):
+            _slide(digits, i, y, height, shift, sums[i * limbs : (i + 1) * limbs], sums[last:])
+        cumulative_sums(sums, cumulative)
+        for i in range(1, channels):
+            ends, starts = cumulative[i * limbs, width:], cumulative[i * limbs]
+            low_ends, low_starts = cumulative[i * limbs + limbs - 1, width:], cumulative[i * limbs + limbs - 1]
+            for x in range(places):
+                total = float(ends[x] - starts[x])
+                if limbs > 1:
+                    total += float(low_ends[x] - low_starts[x]) * part
+                others[x] = total * total if i == 1 else others[x] + total * total
+        a1, a0, c1, c0 = cumulative[0, width:], cumulative[0], cumulative[limbs - 1, width:], cumulative[limbs - 1]
+        b1, b0, d1, d0 = cumulative[last, width:], cumulative[last], cumulative[-1, width:], cumulative[-1]
+        row = inverse[y]
+        for x in range(places):
+            total, squares = float(a1[x] - a0[x]), float(b1[x] - b0[x])
+            if limbs > 1:
+                total += float(c1[x] - c0[x]) * part
+                squares += float(d1[x] - d0[x]) * part
+            variance = squares - (total * total + others[x]) * share_of_one
+            sure = (variance * size > least) & (variance > squares * share)
+            row[x] = kind(1) / np.sqrt(kind(variance * (size * n))) if sure else kind(DOUBTFUL)
+        update_max(bits[y], largest)
+    return float(largest.view(inverse.dtype)[0])
+
+
+@inline
+def _slide(
+    digits: tuple[Array, ...], i: int, y: int, height: int, shift: Any, sums: Array, squares: Array
+) -> None:
+    """Advance the sums of a channel down the columns to the windows of row y."""
+    high, low = digits[0][i], digits[-1][i]
+    if y == 0:
+        for k in range(height):
+            _enter(high[k], sums[0], squares[0])
+            if len(digits) > 1:
+                _enter_low(high[k], low[k], shift, sums[1], squares[1])
+    else:
+        new, old = y + height - 1, y - 1
+        _replace(high[new], high[old], sums[0], squares[0])
+        if len(digits) > 1:
+            _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
+
+
+@compiled
+def scale_double(product: Array, inverse: Array) -> int:
+    """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
+    out_of_range = 0
+    for y in range(len(inverse)):
+        row, factors = product[y], inverse[y]
+        for x in range(factors.size):
+            score = np.rint(row[x] * factors[x] * 1099511627776.0) * (1 / 1099511627776.0) + 0.0
+            sure = factors[x] < DOUBTFUL
+            out_of_range += sure & (not abs(score) <= 1 + 1e-9)
+            row[x] = min(max(score, -1.0), 1.0)
+    return out_of_range
+
+
+def constant_windows(tile: Array, height: int, width: int, out: Array) -> None:
+    """Find the windows whose pixels are all equal."""
+    _constant_windows(full_rows(tile), tile.shape[1], height, width, out)
+
+
+@compiled
+def _constant_windows(tile: Array, columns: int, height: int, width: int, out: Array) -> None:
+    """Count, for each column, the rows up to here that end in a long run of equal pixels, and that equal the one above."""
+    across, down = np.zeros((2, columns), np.int32)
+    for y in range(len(tile)):
+        row, above, run = tile[y, :columns], tile[max(y - 1, 0), :columns], np.int32(0)
+        for x in range(columns):
+            run = run + np.int32(1) if x and row[x] == row[x - 1] else np.int32(1)
+            across[x] = across[x] + np.int32(1) if run >= width else np.int32(0)
+        for x in range(columns):
+            down[x] = down[x] + np.int32(1) if y and row[x] == above[x] else np.int32(1)
+        if y >= height - 1:
+            into = out[y - height + 1]
+            for x in range(into.size):
+                into[x] = (across[x + width - 1] >= height) & (down[x + width - 1] >= height)
+
+
+@compiled_reassociating
+def score_float_windows(channels: tuple[Array, ...], positions: Array, values: Array) -> Array:
+    """Score single windows by definition, in two passes."""
+    scores = np.empty(len(positions))
+    for i in range(len(positions)):
+        product, variance = _about_means(channels, positions[i, 0], positions[i, 1], values, 1.0)
+        if not 1e-250 < variance < 1e250:  # squares overflow, or vanish
+            product, variance = _about_means(
+                channels, positions[i, 0], positions[i, 1], values, _near_one(channels, positions[i], values)
+            )
+        scores[i] = min(max(product / np.sqrt(variance), -1.0), 1.0) if variance > 0 else -np.inf
+    return scores
+
+
+@inline
+def _about_means(
+    channels: tuple[Array, ...], top: int, left: int, values: Array, factor: float
+) -> tuple[float, float]:
+    """Sum the products of a window's pixels about their means with a template's, and their squares."""
+    _, height, width = values.shape
+    product = variance = 0.0
+    for channel in range(len(channels)):
+        image, weights = channels[channel], values[channel]
+        base, total = np.float64(image[top, left]) * factor, 0.0
+        for y in range(height):
+            row, part = image[top + y, left : left + width], 0.0
+            for x in range(width):
+                part += np.float64(row[x]) * factor - base
+            total += part
+        mean, rest = total / (height * width), 0.0
+        for y in range(height):
+            row, other = image[top + y, left : left + width], weights[y]
+            squares = products = left_over = 0.0
+            for x in range(width):
+                value = (np.float64(row[x]) * factor - base) - mean
+                squares += value * value
+                products += value * other[x]
+                left_over += value
+            variance += squares
+            product += products
+            rest += left_over
+        variance -= rest * rest / (height * width)
+    return product, variance
+
+
+@inline
+def _near_one(channels: tuple[Array, ...], position: Array, values: Array) -> float:
+    """Return a power of two that brings the magnitudes of a window near 1."""
+    largest = 0.0
+    for channel in range(len(channels)):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                largest = max(largest, abs(np.float64(channels[channel][position[0] + y, position[1] + x])))
+    return 2.0 ** min(-np.ceil(np.log2(largest)), 1000.0) if largest > 0 else 1.0

@@ -1,0 +1,128 @@
+"""Window sums of any real numbers in fixed point, in NumPy operations. `interface.Engine` describes each function."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tmatch._arrays.typing import Array, Positions
+from tmatch._engine.interface import DOUBTFUL
+from tmatch._engine.numpy.sliding import sliding_max, sliding_min
+
+_STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
+_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
+
+
+def split(
+    tile: Array, constant: float, factor: float, scales: tuple[float, float], values: Array, digits: Array
+) -> tuple[float, float, float]:
+    """Split the pixels of a tile into digits, and copy them, scaled, into `values`."""
+    rows, columns = tile.shape
+    part, (unit, parts) = values[:rows, :columns], scales
+    values[rows:], values[:rows, columns:] = 0, 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = tile.astype(np.float64)
+        scaled -= constant
+        scaled *= factor
+        part[...] = scaled
+        lines, columns_squared = np.vecdot(part, part), np.einsum("yx,yx->x", part, part)
+        scaled *= unit
+        whole = np.rint(scaled)
+        digits[0] = whole
+        if len(digits) > 1:
+            scaled -= whole
+            scaled *= parts
+            digits[1] = np.rint(scaled, out=scaled)
+        largest = float(np.abs(whole, out=whole).max())
+        total = float(lines.sum(dtype=np.float64))
+    return float(max(lines.max(), columns_squared.max())), total, largest
+
+
+def fixed_norms(
+    digits: Array,
+    height: int,
+    width: int,
+    scales: tuple[float, float],
+    limits: tuple[float, float],
+    inverse: Array,
+    bits: Array,  # noqa: ARG001
+) -> float:
+    """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
+    (unit, parts), (least, share), count = scales, limits, float(height * width)
+    window, shift = (height, width), round(np.log2(parts))
+    squares, means, low_squares = np.zeros(inverse.shape), np.zeros(inverse.shape), np.zeros(inverse.shape)
+    for channel in np.moveaxis(digits, 1, 0):
+        high = channel[0].astype(np.int64)
+        total = _window_sums(high, window)
+        squares += _window_sums(high * high, window)
+        if len(channel) > 1:
+            low = channel[1].astype(np.int64)
+            total += _window_sums(low, window) / parts
+            low_squares += _window_sums(2 * high * low + (low * low >> shift), window)
+        means += np.square(total, out=total)
+    squares += low_squares / parts
+    means *= 1 / count
+    variance = squares - means
+    squares *= share
+    sure = variance > squares
+    variance *= 1 / (unit * unit)
+    sure &= variance > least
+    variance *= count
+    inverse[...] = DOUBTFUL
+    np.divide(1, np.sqrt(variance, where=sure, out=variance), where=sure, out=inverse, casting="same_kind")
+    return float(inverse.max())
+
+
+def _window_sums(values: Array, window: tuple[int, int]) -> Array:
+    """Sum integers over windows, exactly; cumulative sums may overflow, as their differences do not."""
+    cumulative = np.zeros([n + 1 for n in values.shape], np.int64)
+    np.cumsum(values, axis=0, out=cumulative[1:, 1:])
+    np.cumsum(cumulative[1:, 1:], axis=1, out=cumulative[1:, 1:])
+    height, width = window
+    bands = cumulative[height:] - cumulative[:-height]
+    return (bands[:, width:] - bands[:, :-width]).astype(np.float64)
+
+
+def scale_double(product: Array, inverse: Array) -> int:
+    """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
+    scores = product[: inverse.shape[0], : inverse.shape[1]]
+    scores *= inverse
+    scores *= _STEPS
+    np.rint(scores, out=scores)
+    scores /= _STEPS
+    scores += 0.0  # minus zero becomes zero
+    highest, lowest = float(scores.max()), float(scores.min())
+    out_of_range = 0
+    if not (highest <= 1 + 1e-9 and lowest >= -1 - 1e-9):
+        out_of_range = int(np.count_nonzero(~(np.abs(scores) <= 1 + 1e-9) & (inverse < DOUBTFUL)))
+    np.clip(scores, -1, 1, out=scores)
+    return out_of_range
+
+
+def constant_windows(tile: Array, height: int, width: int, out: Array) -> None:
+    """Find the windows whose pixels are all equal."""
+    np.equal(sliding_max(tile, (height, width)), sliding_min(tile, (height, width)), out=out)
+
+
+def score_float_windows(channels: Sequence[Array], positions: Positions, values: Array) -> Array:
+    """Score single windows by definition, in two passes."""
+    group = max(1, _GROUP_PIXELS // values[0].size)
+    scores = np.empty(len(positions))
+    for start in range(0, len(positions), group):
+        part = positions[start : start + group]
+        scores[start : start + group] = _score_group(channels, part, values)
+    return scores
+
+
+def _score_group(channels: Sequence[Array], positions: Positions, values: Array) -> Array:
+    views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
+    windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
+    exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
+    windows = np.ldexp(windows, -exponents)
+    windows -= windows[..., :1, :1].copy()
+    for _ in range(2):  # the mean of large values is itself rounded; a second pass subtracts the rest
+        windows -= windows.mean(axis=(2, 3), keepdims=True)
+    squares = np.einsum("kcij,kcij->k", windows, windows)
+    scores = np.full(len(positions), -np.inf)
+    products = np.einsum("kcij,cij->k", windows, values)
+    np.divide(products, np.sqrt(squares), out=scores, where=squares > 0)
+    return np.clip(scores, -1, 1, out=scores, where=squares > 0)

@@ -1,0 +1,284 @@
+"""A tile of an image of any real numbers; window sums are in fixed point.
+
+Pixels are a constant of the tile plus an integer number of small units, so that sums are exact whatever their order.
+Windows whose contrast is too low for these units, or for the rounding of transforms, are scored otherwise: constant ones
+are 0; where there are many others, pixels far from their values are replaced, which leaves a tile with a smaller range,
+and the same scores where no pixel was replaced; the rest is scored by definition.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.finite import check_finite
+from tmatch._arrays.geometry import valid_shape
+from tmatch._arrays.typing import Array, Positions, Shape
+from tmatch._engine.interface import DOUBTFUL, SummaryGrid
+from tmatch._engine.tiling import rounding_bound
+from tmatch._scoring.batch.floats import FloatTemplate, compilable
+from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
+
+_EPS = float(np.finfo(np.float64).eps)
+_TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
+_TRUSTED_UNITS = 1e-5  # error of scores in single precision that the units of fixed point may cause
+_SAMPLED_ROWS = 16  # one row in so many says where the values of a tile lie
+_MAX_EXPONENT = 900  # of the factor of a tile
+_WINDOW_PIXELS = 60  # of doubtful windows for each pixel of a tile; with more, other bands of values are faster
+_BANDS = 24  # maximum number of tiles that one is scored in again
+_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie
+_NARROWER = 8  # by how much a band of values must be narrower than the tile's
+
+
+@dataclass(frozen=True)
+class _FixedPoint:
+    """The digits of a tile, the tile about its constants, and norms: of its largest row or column, and its own."""
+
+    digits: Array
+    values: list[Array]
+    scales: tuple[float, float]
+    line_squares: float
+    squares: float
+
+
+@dataclass(frozen=True)
+class _Doubtful:
+    """How doubtful windows are scored: in other tiles, each for some windows, or by definition."""
+
+    bands: list[tuple["FloatTile", Array]]
+    positions: Positions
+
+
+class FloatTile(ImageTile[FloatTemplate]):
+    """A tile of an image of any real numbers."""
+
+    def __init__(self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any) -> None:
+        self._wanted: Array | None = options.pop("wanted", None)
+        self._budget: list[int] = options.pop("budget", [_BANDS])
+        super().__init__([_row_contiguous(compilable(c)) for c in channels], like, corner, **options)
+
+    def score_double(self, template: FloatTemplate, grid: SummaryGrid | None) -> Scored:
+        """Score in double precision."""
+        norms = self._norms_double(template)
+        product = self.transforms.correlate(zip(self._spectra, template.spectra, strict=True))
+        check_range(self.engine.scale_double(product, norms.values))
+        if norms.largest >= DOUBTFUL:
+            self._settle(template, norms, product[tuple(map(slice, norms.values.shape))])
+        return product, norms.values, True, grid and self._summarise(product, norms.values, grid)
+
+    # --- norms and spectra ------------------------------------------------------------------------
+
+    @cached_property
+    def spectra_single(self) -> tuple[list[Array], float]:
+        """Spectra of the channels about a constant, and the largest sums of squares of a row or column, added."""
+        tile = self._single
+        return [self.transforms.transform(v, overwrite=True) for v in tile.values], tile.line_squares
+
+    @cached_property
+    def _spectra(self) -> list[Array]:
+        return [self.transforms.transform(v, overwrite=True) for v in self._double.values]
+
+    def _inverse_norms(self, template: FloatTemplate) -> InverseNorms:
+        """Return the inverse norms of windows in single precision, with low digits if high ones are too coarse."""
+
+        def compute() -> InverseNorms:
+            norms = self._norms(template, self._single, np.float32, self._limits_single(self._single))
+            if norms.largest < DOUBTFUL:
+                return norms
+            fine = self._split(np.float32, 2)
+            return self._without_constant(
+                self._norms(template, fine, np.float32, self._limits_single(fine)), template
+            )
+
+        result: InverseNorms = self._cached("single", template, compute)
+        return result
+
+    def _norms_double(self, template: FloatTemplate) -> InverseNorms:
+        def compute() -> InverseNorms:
+            norms = self._norms(template, self._double, np.float64, self._limits_double(self._double))
+            return self._without_constant(norms, template)
+
+        result: InverseNorms = self._cached("double", template, compute)
+        return result
+
+    def _norms(
+        self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
+    ) -> InverseNorms:
+        values = np.empty(valid_shape(self.shape, template.window), dtype)
+        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
+        largest = self.engine.fixed_norms(tile.digits, *template.window, tile.scales, limits, values, bits)
+        return InverseNorms(values, largest, template.window)
+
+    def _without_constant(self, norms: InverseNorms, template: FloatTemplate) -> InverseNorms:
+        """Set the inverse norms of constant windows to 0."""
+        if norms.largest < DOUBTFUL:
+            return norms
+        constant = norms.values >= DOUBTFUL
+        for channel in self.channels:
+            found = np.empty(constant.shape, bool)
+            self.engine.constant_windows(channel, *template.window, found)
+            constant &= found
+        norms.values[constant] = 0
+        return InverseNorms(norms.values, float(norms.values.max()), norms.window)
+
+    # A score is sure to `_TRUSTED` if the variance of its window, times its pixels, is above each of the limits: by the
+    # rounding of transforms; by half of the last digit in every pixel; by the squares of low digits that are cut off;
+    # and, as a share of the sum of squares, by the rounding of the last subtraction.
+    def _limits_double(self, tile: _FixedPoint) -> tuple[float, float]:
+        unit, parts = tile.scales
+        rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED
+        digits = self._points / (unit * parts * _TRUSTED) ** 2
+        return max(rounding**2, digits, self._points / (unit * unit * parts * _TRUSTED)), 8 * _EPS / _TRUSTED
+
+    def _limits_single(self, tile: _FixedPoint) -> tuple[float, float]:
+        unit, parts = tile.scales
+        smallest = unit * (parts if len(tile.digits) > 1 else 1)
+        return self._points * (0.5 / (_TRUSTED_UNITS * smallest)) ** 2, 8 * _EPS / _TRUSTED_UNITS
+
+    # --- fixed point ------------------------------------------------------------------------------
+
+    @property
+    def _points(self) -> int:
+        """Number of pixels in the largest window, all channels together."""
+        return math.prod(self.transforms.tiling.window) * len(self.channels)
+
+    @cached_property
+    def _single(self) -> _FixedPoint:
+        return self._split(np.float32, 1)
+
+    @cached_property
+    def _double(self) -> _FixedPoint:
+        return self._split(np.float64, 2)
+
+    def _split(self, dtype: type[np.floating[Any]], limbs: int) -> _FixedPoint:
+        """Split pixels into digits about constants that a sample suggests; if they do not fit, that all suggest."""
+        channels = self.channels
+        for every in (_SAMPLED_ROWS, 1):
+            tile = self._try_to_split(channels, every, dtype, limbs)
+            if tile is not None:
+                return tile
+        check_finite("image", channels, self.corner)
+        largest = max(float(np.abs(channel).max()) for channel in channels)
+        near_one = [np.ldexp(channel.astype(np.float64), -math.frexp(largest)[1]) for channel in channels]
+        tile = self._try_to_split(near_one, 1, dtype, limbs)
+        if tile is None:
+            msg = "a finite tile has no fixed point: this is a bug in tmatch, please report it"
+            raise ArithmeticError(msg)
+        return tile
+
+    def _try_to_split(
+        self, channels: list[Array], every: int, dtype: type[np.floating[Any]], limbs: int
+    ) -> _FixedPoint | None:
+        """Split pixels into digits; None if one does not fit, or is not finite."""
+        # Sums of squares must stay below 2**62.
+        unit_bits = min(30, int((62 - math.log2(self._points)) / 2))
+        scales = 2.0**unit_bits, 2.0 ** min(24, unit_bits)
+        constants, factor = _constants_of(channels, every)
+        digits = np.empty((limbs, len(channels), *self.shape), np.int32)
+        values = [self.transforms.empty_tile(dtype) for _ in channels]
+        found = [
+            self.engine.split(*parts[:2], factor, scales, *parts[2:])
+            for parts in zip(channels, constants, values, np.moveaxis(digits, 1, 0), strict=True)
+        ]
+        lines, squares, largest = (sum(column) for column in zip(*found, strict=True))
+        fits = max(high for _, _, high in found) <= scales[0] and math.isfinite(lines + squares)
+        return _FixedPoint(digits, values, scales, lines, squares) if fits else None
+
+    # --- doubtful windows -------------------------------------------------------------------------
+
+    def _settle(self, template: FloatTemplate, norms: InverseNorms, scores: Array) -> None:
+        """Score the windows whose scores in double precision are doubtful."""
+        doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
+        for band, windows in doubtful.bands:
+            found = band.score_double(template, None)[0]
+            scores[windows] = found[tuple(map(slice, scores.shape))][windows]
+        exact = template.score_positions(self._contiguous, doubtful.positions)
+        scores[tuple(doubtful.positions.T)] = exact
+
+    def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
+        left = norms.values >= DOUBTFUL
+        if self._wanted is not None:
+            left &= self._wanted
+        bands: list[tuple[FloatTile, Array]] = []
+        limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
+        while (count := np.count_nonzero(left)) > limit and self._budget[0] > 0:
+            self._budget[0] -= 1
+            found = self._band(template, left)
+            if found is None:
+                break
+            channels, windows = found
+            windows &= left
+            if np.count_nonzero(windows) * 16 < count:
+                break
+            band = FloatTile(channels, template, self.corner, wanted=windows, budget=self._budget)
+            bands.append((band, windows))
+            left &= ~windows
+        return _Doubtful(bands, np.argwhere(left))
+
+    def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
+        """Replace pixels far from the values of some doubtful windows.
+
+        Return the channels, and the windows without a replaced pixel; None if no range of values is much smaller than
+        that of the tile.
+        """
+        positions = np.argwhere(doubtful)
+        positions = positions[:: max(1, len(positions) // _SAMPLED_WINDOWS)]
+        views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
+        windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
+        low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
+        reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
+        # Of the ranges about each sampled window, take the one that holds most others.
+        inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
+        largest = max(float(c.max()) - float(c.min()) for c in self.channels)
+        held = np.where(reach <= largest / _NARROWER, inside.all(axis=2).sum(axis=1), 0)
+        best = int(held.argmax())
+        if not held[best]:
+            return None
+        channels, replaced = [], np.zeros(self.shape, bool)
+        for channel, centre in zip(self.channels, middle[best], strict=True):
+            far = np.abs(channel - centre) > reach[best]
+            channels.append(np.where(far, channel.dtype.type(centre), channel))
+            replaced |= far
+        return channels, ~_contain(replaced, template.window)
+
+    @cached_property
+    def _contiguous(self) -> list[Array]:
+        return [np.ascontiguousarray(channel) for channel in self.channels]
+
+
+def _contain(marked: Array, window: Shape) -> Array:
+    """Find the windows that contain a marked pixel."""
+    counts = np.zeros([n + 1 for n in marked.shape], np.int32)
+    np.cumsum(np.cumsum(marked, axis=0, out=counts[1:, 1:]), axis=1, out=counts[1:, 1:])
+    height, width = window
+    rows = counts[height:] - counts[:-height]
+    return np.asarray(rows[:, width:] != rows[:, :-width])
+
+
+def _row_contiguous(channel: Array) -> Array:
+    return channel if channel.strides[1] == channel.itemsize else np.ascontiguousarray(channel)
+
+
+def _constants_of(channels: list[Array], every: int) -> tuple[list[float], float]:
+    """Return a constant near the values of each channel, and a power of two that brings the rest below a half.
+
+    They are those of a sample: one row in `every`.
+    """
+    constants, largest = [], 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # found when pixels are split
+        for channel in channels:
+            rows = channel[::every]
+            low, high, constant = float(rows.min()), float(rows.max()), float(rows.mean(dtype=np.float64))
+            above, below = high - constant, constant - low
+            if not max(above, below) <= 20 * min(above, below):  # a few huge values drag the mean
+                constant = float(np.median(rows[:, ::8]))
+                above, below = high - constant, constant - low
+            # Differences from a constant of the dtype of the pixels are exact, if they are near it.
+            constant = float(np.float32(constant)) if channel.dtype == np.float32 else constant
+            constants.append(constant)
+            largest = max(largest, above, below)
+    exponent = math.frexp(2 * largest)[1] if 0 < largest < math.inf else 0
+    return constants, 2.0 ** -max(-_MAX_EXPONENT, min(_MAX_EXPONENT, exponent))
