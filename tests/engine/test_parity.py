@@ -761,8 +761,9 @@ def test_split_tells_what_does_not_fit(draw, engine_module, value):
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 @pytest.mark.parametrize("limbs", [1, 2])
 @one_or_three_channels
+@pytest.mark.parametrize("centred", [True, False])
 @shapes
-def test_fixed_norms_are_the_same(draw, channels, limbs, kind, shape):
+def test_fixed_norms_are_the_same(draw, channels, limbs, kind, shape, centred):
     tiles = [draw(shape, "f8", i).copy() for i in range(channels)]
     for tile in tiles:
         tile[2:30, 3:40] = 5  # constant windows are doubtful
@@ -770,11 +771,26 @@ def test_fixed_norms_are_the_same(draw, channels, limbs, kind, shape):
     results = [np.empty([n - k + 1 for n, k in zip(shape, WINDOW, strict=True)], kind) for _ in ENGINES]
     bits = [result.view("i4" if kind == "f4" else "i8") for result in results]
     largest = [
-        engine.fixed_norms(digits, *WINDOW, SCALES, (1e-12, 1e-6), result, view)
+        engine.fixed_norms(digits, (1, 1, 3, 5), centred, SCALES, (1e-12, 1e-6), result, view)
         for engine, result, view in zip(ENGINES, results, bits, strict=True)
     ]
-    np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-14)
+    np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-9)
     assert largest[0] == pytest.approx(largest[1], rel=1e-6) == results[0].max()
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@one_or_three_channels
+def test_weighted_norms_are_the_same(draw, channels, kind):
+    sums = tuple(draw((40, 64), "f8", i) for i in range(channels))
+    squares = tuple(np.square(total) / 5 + draw((40, 64), "f8", 7) for total in sums)
+    results = [np.empty((33, 50), kind) for _ in ENGINES]
+    bits = [result.view("i4" if kind == "f4" else "i8") for result in results]
+    largest = [
+        engine.weighted_norms(sums, squares, (5.0,) * channels, 35.0, 1e-3, result, view)
+        for engine, result, view in zip(ENGINES, results, bits, strict=True)
+    ]
+    assert largest == [np.float32(DOUBTFUL) if kind == "f4" else DOUBTFUL] * 2
+    np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-9)
 
 
 def test_scale_double_is_the_same(draw):
@@ -802,15 +818,18 @@ def test_constant_windows_are_the_same(draw, dtype, shape):
 
 
 @one_or_three_channels
+@pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("scale", [1, 1e-290, 1e200])
-def test_score_float_windows_gives_the_same(draw, channels, scale):
+def test_score_float_windows_gives_the_same(draw, channels, scale, centred):
     tiles = tuple(draw((37, 53), "f8", i) * scale for i in range(channels))
     for tile in tiles:
-        tile[:10, :10] = scale
+        tile[:10, :10] = scale if centred else 0
     values = np.stack([draw(WINDOW, "f8", 9 + i) for i in range(channels)])
     values -= values.mean(axis=(1, 2), keepdims=True)
+    weights = np.abs(draw((channels, *WINDOW), "f8", 5)) * (draw((channels, *WINDOW), "f8", 6) > 0)
+    weights[:, 1, 2] = 1
     values /= np.sqrt(np.square(values).sum())
     positions = np.argwhere(np.ones((33, 47)))
-    found = [engine.score_float_windows(tiles, positions, values) for engine in ENGINES]
+    found = [engine.score_float_windows(tiles, positions, values, weights, (1, 2), centred) for engine in ENGINES]
     np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
     assert found[0][0] == found[1][0] == -np.inf

@@ -29,10 +29,11 @@ def as_float(array: Array) -> Array:
     return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
-def narrowed(channels: list[Array]) -> list[Array]:
+def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     """Convert whole numbers of a wide dtype to integers of 8 or 16 bits, whose sums are exact, if these hold them.
 
-    The channels themselves, if they are narrow already, or not all whole.
+    An offset is subtracted where one does not matter, as the means of channels are. Return the channels themselves if
+    they are narrow already, or not all whole.
     """
     if channels[0].dtype.kind not in "iuf" or (channels[0].dtype.kind != "f" and channels[0].itemsize <= 2):
         return channels
@@ -40,13 +41,21 @@ def narrowed(channels: list[Array]) -> list[Array]:
     if not all(_is_whole(channel[:: 1 + len(channel) // 4]) for channel in channels):
         return channels
     low, high = min(c.min() for c in channels), max(c.max() for c in channels)
+    if not (math.isfinite(low) and math.isfinite(high)) or not all(map(_is_whole, channels)):
+        return channels
+    least, most = int(low), int(high)
     for dtype in (np.uint8, np.uint16, np.int16):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            narrow = [channel.astype(dtype) for channel in channels]
-            same = all(np.array_equal(a, b) for a, b in zip(narrow, channels, strict=True))
-            return narrow if same else channels
+        if np.iinfo(dtype).min <= least and most <= np.iinfo(dtype).max:
+            return [channel.astype(dtype) for channel in channels]
+    if centred and most - least < 2**16 and max(-least, most) < 2**53:
+        return [_less(channel, least).astype(np.uint16) for channel in channels]
     return channels
 
 
+def _less(channel: Array, offset: int) -> Array:
+    return channel - channel.dtype.type(offset) if channel.dtype.kind == "f" else subtract_offset(channel, offset)
+
+
 def _is_whole(values: Array) -> bool:
-    return values.dtype.kind in "iu" or bool((np.rint(values) == values).all())
+    with np.errstate(invalid="ignore"):
+        return values.dtype.kind in "iu" or bool((np.rint(values) == values).all())

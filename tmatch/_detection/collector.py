@@ -105,7 +105,7 @@ class _Collector:
         self._count = 0
         self.positions: list[Positions] = [np.empty((0, 2), np.intp)]
         self.overflowed = False
-        self.builder = SummaryBuilder(search.map_shape, template.window)
+        self.builder = summary_builder(search)
         self.null: NullDistribution | None = None
         # Minimum accepted score.
         self.floor = math.inf if criterion.false_alarms is not None else criterion.floor(None)
@@ -145,7 +145,7 @@ class _Collector:
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
-        if self.null is None or self._floors is None:  # a threshold decides, or the null is not fitted yet
+        if self.null is None or self._floors is None or self.builder is None:  # a threshold decides, or the null is not fitted yet
             return self.floor, part
         size = self.builder.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
@@ -170,12 +170,12 @@ def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resourc
     positions = sum(math.prod(batch.map_shape(template.window)) for _, template in batch.members)
     keep_all = positions <= execution.current().kept_positions
     kept: list[tuple[_Collector, Region, Array]] = []
-    grids = {number: collector.builder.grid for number, collector in collectors.items()}
+    grids = {number: c.builder.grid for number, c in collectors.items() if c.builder is not None}
 
     def score(block: Region) -> None:
         for scored in batch.score(block, floor=floor, grids=grids):
             collector = collectors[scored.template]
-            if scored.summary is not None:
+            if scored.summary is not None and collector.builder is not None:
                 collector.builder.store(scored.region, scored.summary)
             if has_floor and scored.reaches_floor:
                 collector.collect(scored.region, scored.scores, scored.norms)

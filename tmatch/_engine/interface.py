@@ -202,8 +202,8 @@ class Engine(Protocol):
     def fixed_norms(
         self,
         digits: Array,
-        height: int,
-        width: int,
+        box: tuple[int, int, int, int],
+        centred: bool,  # noqa: FBT001
         scales: tuple[float, float],
         limits: tuple[float, float],
         inverse: Array,
@@ -211,9 +211,25 @@ class Engine(Protocol):
     ) -> float:
         """Compute the inverse roots of the variances times the count of all windows; return the maximum.
 
-        `digits` has a second axis of channels. An inverse root is `DOUBTFUL` where the sum of squares about the means is
+        `digits` has a second axis of channels. The pixels of a window are those of a box: its first row and column in
+        the window, its height and its width. Squares are about 0 if not `centred`. An inverse root is `DOUBTFUL` where the sum of squares about the means is
         below the first limit, or below the second as a share of the sum about the constants. `bits` are the bits of
         `inverse`, as integers.
+        """
+
+    def weighted_norms(
+        self,
+        sums: tuple[Array, ...],
+        squares: tuple[Array, ...],
+        totals: tuple[float, ...],
+        factor: float,
+        least: float,
+        inverse: Array,
+        bits: Array,
+    ) -> float:
+        """Do the same from the weighted sums of pixels and of squares of each channel, in the corners of arrays.
+
+        `totals` are the sums of weights, infinite if means are not subtracted; variances are multiplied by `factor`, and there is no second limit.
         """
 
     def scale_double(self, product: Array, inverse: Array) -> int:
@@ -225,10 +241,19 @@ class Engine(Protocol):
     def constant_windows(self, tile: Array, height: int, width: int, out: Array) -> None:
         """Find the windows whose pixels are all equal."""
 
-    def score_float_windows(self, channels: tuple[Array, ...], positions: Positions, values: Array) -> Array:
+    def score_float_windows(
+        self,
+        channels: tuple[Array, ...],
+        positions: Positions,
+        values: Array,
+        weights: Array,
+        base: tuple[int, int],
+        centred: bool,  # noqa: FBT001
+    ) -> Array:
         """Score single windows by definition, in two passes; minus infinity if a window is constant.
 
-        `values` are the channels of the template, about their means and with a norm of 1.
+        `values` are the channels of the template, about their weighted means if `centred`, and with a weighted norm of
+        1. `base` is a pixel that has weight.
         """
 
     # --- scores -----------------------------------------------------------------------------------

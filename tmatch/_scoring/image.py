@@ -46,7 +46,7 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
     n_channels = len(channels)
     if options.info.offset == "each":
         channels = held_by_floats(channels)
-    channels = narrowed(channels)
+    channels = narrowed(channels, centred=options.info.offset == "each")
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")

@@ -81,7 +81,7 @@ def prepare_template(
         channels = held_by_floats(channels)
     channels = without_unweighted(channels, weights)
     check_finite("template", channels)
-    channels = narrowed(channels)
+    channels = narrowed(channels, centred=info.offset == "each")
     if info.directions:
         channels, weights = template_directions(channels, weights)
     if info.normalised:

@@ -9,6 +9,7 @@ from tmatch._engine.numba.fixed_point import (
     scale_double,
     score_float_windows,
     split,
+    weighted_norms,
 )
 from tmatch._engine.numba.fitting import cluster_products, drawn, fit_poses
 from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
@@ -61,6 +62,7 @@ __all__ = [
     "tap_passes",
     "transforms",
     "turned",
+    "weighted_norms",
     "window_variances",
     "with_neighbours",
 ]

@@ -103,8 +103,8 @@ def _replace_low(
 
 def fixed_norms(
     digits: Array,
-    height: int,
-    width: int,
+    box: tuple[int, int, int, int],
+    centred: bool,  # noqa: FBT001
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
@@ -112,15 +112,15 @@ def fixed_norms(
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
     # Code is compiled for each number of digits.
-    largest: float = _fixed_norms(tuple(digits), height, width, scales, limits, inverse, bits)
+    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, bits)
     return largest
 
 
 @compiled
 def _fixed_norms(
     digits: tuple[Array, ...],
-    height: int,
-    width: int,
+    box: tuple[int, int, int, int],
+    centred: bool,  # noqa: FBT001
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
@@ -132,23 +132,24 @@ def _fixed_norms(
     sums = np.zeros(((channels + 1) * limbs, columns), np.int64)
     cumulative = np.zeros((len(sums), columns + 1), np.int64)
     others = np.zeros(places)  # squared sums of all channels but the first
+    top, left, height, width = box
     n, kind, largest = float(height * width), inverse.dtype.type, np.zeros(1, bits.dtype)
-    size, share_of_one = 1 / (unit * unit), 1 / n
+    size, share_of_one = 1 / (unit * unit), 1 / n if centred else 0.0
     last = channels * limbs
     for y in range(len(inverse)):
         for i in range(channels):
-            _slide(digits, i, y, height, shift, sums[i * limbs : (i + 1) * limbs], sums[last:])
+            _slide(digits, i, y, top, height, shift, sums[i * limbs : (i + 1) * limbs], sums[last:])
         cumulative_sums(sums, cumulative)
         for i in range(1, channels):
-            ends, starts = cumulative[i * limbs, width:], cumulative[i * limbs]
-            low_ends, low_starts = cumulative[i * limbs + limbs - 1, width:], cumulative[i * limbs + limbs - 1]
+            starts, low_starts = cumulative[i * limbs, left:], cumulative[i * limbs + limbs - 1, left:]
+            ends, low_ends = starts[width:], low_starts[width:]
             for x in range(places):
                 total = float(ends[x] - starts[x])
                 if limbs > 1:
                     total += float(low_ends[x] - low_starts[x]) * part
                 others[x] = total * total if i == 1 else others[x] + total * total
-        a1, a0, c1, c0 = cumulative[0, width:], cumulative[0], cumulative[limbs - 1, width:], cumulative[limbs - 1]
-        b1, b0, d1, d0 = cumulative[last, width:], cumulative[last], cumulative[-1, width:], cumulative[-1]
+        a0, c0, b0, d0 = cumulative[0, left:], cumulative[limbs - 1, left:], cumulative[last, left:], cumulative[-1, left:]
+        a1, c1, b1, d1 = a0[width:], c0[width:], b0[width:], d0[width:]
         row = inverse[y]
         for x in range(places):
             total, squares = float(a1[x] - a0[x]), float(b1[x] - b0[x])
@@ -164,20 +165,46 @@ def _fixed_norms(
 
 @inline
 def _slide(
-    digits: tuple[Array, ...], i: int, y: int, height: int, shift: Any, sums: Array, squares: Array
+    digits: tuple[Array, ...], i: int, y: int, top: int, height: int, shift: Any, sums: Array, squares: Array
 ) -> None:
     """Advance the sums of a channel down the columns to the windows of row y."""
     high, low = digits[0][i], digits[-1][i]
     if y == 0:
-        for k in range(height):
+        for k in range(top, top + height):
             _enter(high[k], sums[0], squares[0])
             if len(digits) > 1:
                 _enter_low(high[k], low[k], shift, sums[1], squares[1])
     else:
-        new, old = y + height - 1, y - 1
+        new, old = top + y + height - 1, top + y - 1
         _replace(high[new], high[old], sums[0], squares[0])
         if len(digits) > 1:
             _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
+
+
+@compiled
+def weighted_norms(
+    sums: tuple[Array, ...],
+    squares: tuple[Array, ...],
+    totals: tuple[float, ...],
+    factor: float,
+    least: float,
+    inverse: Array,
+    bits: Array,
+) -> float:
+    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
+    kind, largest, variance = inverse.dtype.type, np.zeros(1, bits.dtype), np.zeros(inverse.shape[1])
+    for y in range(len(inverse)):
+        for i in range(len(sums)):
+            total, square, share = sums[i][y], squares[i][y], 1 / totals[i]
+            for x in range(variance.size):
+                own = square[x] - total[x] * total[x] * share
+                variance[x] = own if i == 0 else variance[x] + own
+        row = inverse[y]
+        for x in range(variance.size):
+            sure = variance[x] > least
+            row[x] = kind(1) / np.sqrt(kind(variance[x] * factor)) if sure else kind(DOUBTFUL)
+        update_max(bits[y], largest)
+    return float(largest.view(inverse.dtype)[0])
 
 
 @compiled
@@ -217,56 +244,77 @@ def _constant_windows(tile: Array, columns: int, height: int, width: int, out: A
 
 
 @compiled_reassociating
-def score_float_windows(channels: tuple[Array, ...], positions: Array, values: Array) -> Array:
+def score_float_windows(
+    channels: tuple[Array, ...],
+    positions: Array,
+    values: Array,
+    weights: Array,
+    base: tuple[int, int],
+    centred: bool,  # noqa: FBT001
+) -> Array:
     """Score single windows by definition, in two passes."""
     scores = np.empty(len(positions))
     for i in range(len(positions)):
-        product, variance = _about_means(channels, positions[i, 0], positions[i, 1], values, 1.0)
+        at = positions[i, 0], positions[i, 1]
+        product, variance = _about_means(channels, at, values, weights, base, centred, 1.0)
         if not 1e-250 < variance < 1e250:  # squares overflow, or vanish
-            product, variance = _about_means(
-                channels, positions[i, 0], positions[i, 1], values, _near_one(channels, positions[i], values)
-            )
+            factor = _near_one(channels, at, weights)
+            product, variance = _about_means(channels, at, values, weights, base, centred, factor)
         scores[i] = min(max(product / np.sqrt(variance), -1.0), 1.0) if variance > 0 else -np.inf
     return scores
 
 
 @inline
 def _about_means(
-    channels: tuple[Array, ...], top: int, left: int, values: Array, factor: float
+    channels: tuple[Array, ...],
+    at: tuple[int, int],
+    values: Array,
+    weights: Array,
+    base: tuple[int, int],
+    centred: bool,  # noqa: FBT001
+    factor: float,
 ) -> tuple[float, float]:
     """Sum the products of a window's pixels about their means with a template's, and their squares."""
     _, height, width = values.shape
     product = variance = 0.0
     for channel in range(len(channels)):
-        image, weights = channels[channel], values[channel]
-        base, total = np.float64(image[top, left]) * factor, 0.0
+        image = channels[channel]
+        start, total, weight = 0.0, 0.0, 0.0
+        if centred:
+            start = np.float64(image[at[0] + base[0], at[1] + base[1]]) * factor
         for y in range(height):
-            row, part = image[top + y, left : left + width], 0.0
+            row, counts = image[at[0] + y, at[1] : at[1] + width], weights[channel, y]
+            part = count = 0.0
             for x in range(width):
-                part += np.float64(row[x]) * factor - base
+                value = np.float64(row[x]) * factor - start
+                part += value * counts[x] if counts[x] > 0 else 0.0
+                count += counts[x]
             total += part
-        mean, rest = total / (height * width), 0.0
+            weight += count
+        mean, rest = total / weight if centred else 0.0, 0.0
         for y in range(height):
-            row, other = image[top + y, left : left + width], weights[y]
+            row, counts, other = image[at[0] + y, at[1] : at[1] + width], weights[channel, y], values[channel, y]
             squares = products = left_over = 0.0
             for x in range(width):
-                value = (np.float64(row[x]) * factor - base) - mean
-                squares += value * value
-                products += value * other[x]
-                left_over += value
+                value = (np.float64(row[x]) * factor - start) - mean if counts[x] > 0 else 0.0
+                weighted = value * counts[x]
+                squares += weighted * value
+                products += weighted * other[x]
+                left_over += weighted
             variance += squares
             product += products
             rest += left_over
-        variance -= rest * rest / (height * width)
+        variance -= rest * rest / weight if centred else 0.0
     return product, variance
 
 
 @inline
-def _near_one(channels: tuple[Array, ...], position: Array, values: Array) -> float:
+def _near_one(channels: tuple[Array, ...], at: tuple[int, int], weights: Array) -> float:
     """Return a power of two that brings the magnitudes of a window near 1."""
     largest = 0.0
     for channel in range(len(channels)):
-        for y in range(values.shape[1]):
-            for x in range(values.shape[2]):
-                largest = max(largest, abs(np.float64(channels[channel][position[0] + y, position[1] + x])))
+        for y in range(weights.shape[1]):
+            for x in range(weights.shape[2]):
+                if weights[channel, y, x] > 0:
+                    largest = max(largest, abs(np.float64(channels[channel][at[0] + y, at[1] + x])))
     return 2.0 ** min(-np.ceil(np.log2(largest)), 1000.0) if largest > 0 else 1.0

@@ -8,6 +8,7 @@ from tmatch._engine.numpy.fixed_point import (
     scale_double,
     score_float_windows,
     split,
+    weighted_norms,
 )
 from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
@@ -62,6 +63,7 @@ __all__ = [
     "tap_passes",
     "transforms",
     "turned",
+    "weighted_norms",
     "window_variances",
     "with_neighbours",
 ]

@@ -39,16 +39,18 @@ def split(
 
 def fixed_norms(
     digits: Array,
-    height: int,
-    width: int,
+    box: tuple[int, int, int, int],
+    centred: bool,  # noqa: FBT001
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
     bits: Array,  # noqa: ARG001
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
-    (unit, parts), (least, share), count = scales, limits, float(height * width)
-    window, shift = (height, width), round(np.log2(parts))
+    (unit, parts), (least, share), (top, left, height, width) = scales, limits, box
+    count, window, shift = float(height * width), (height, width), round(np.log2(parts))
+    rows, columns = (n + k - 1 for n, k in zip(inverse.shape, window, strict=True))
+    digits = digits[..., top : top + rows, left : left + columns]
     squares, means, low_squares = np.zeros(inverse.shape), np.zeros(inverse.shape), np.zeros(inverse.shape)
     for channel in np.moveaxis(digits, 1, 0):
         high = channel[0].astype(np.int64)
@@ -60,7 +62,7 @@ def fixed_norms(
             low_squares += _window_sums(2 * high * low + (low * low >> shift), window)
         means += np.square(total, out=total)
     squares += low_squares / parts
-    means *= 1 / count
+    means *= 1 / count if centred else 0
     variance = squares - means
     squares *= share
     sure = variance > squares
@@ -80,6 +82,28 @@ def _window_sums(values: Array, window: tuple[int, int]) -> Array:
     height, width = window
     bands = cumulative[height:] - cumulative[:-height]
     return (bands[:, width:] - bands[:, :-width]).astype(np.float64)
+
+
+def weighted_norms(
+    sums: Sequence[Array],
+    squares: Sequence[Array],
+    totals: Sequence[float],
+    factor: float,
+    least: float,
+    inverse: Array,
+    bits: Array,  # noqa: ARG001
+) -> float:
+    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
+    corner = tuple(map(slice, inverse.shape))
+    variance = np.zeros(inverse.shape)
+    for total, square, weight in zip(sums, squares, totals, strict=True):
+        variance += square[corner]
+        variance -= np.square(total[corner]) * (1 / weight)
+    sure = variance > least
+    variance *= factor
+    inverse[...] = DOUBTFUL
+    np.divide(1, np.sqrt(variance, where=sure, out=variance), where=sure, out=inverse, casting="same_kind")
+    return float(inverse.max())
 
 
 def scale_double(product: Array, inverse: Array) -> int:
@@ -103,26 +127,44 @@ def constant_windows(tile: Array, height: int, width: int, out: Array) -> None:
     np.equal(sliding_max(tile, (height, width)), sliding_min(tile, (height, width)), out=out)
 
 
-def score_float_windows(channels: Sequence[Array], positions: Positions, values: Array) -> Array:
+def score_float_windows(
+    channels: Sequence[Array],
+    positions: Positions,
+    values: Array,
+    weights: Array,
+    base: tuple[int, int],
+    centred: bool,  # noqa: FBT001
+) -> Array:
     """Score single windows by definition, in two passes."""
     group = max(1, _GROUP_PIXELS // values[0].size)
     scores = np.empty(len(positions))
     for start in range(0, len(positions), group):
         part = positions[start : start + group]
-        scores[start : start + group] = _score_group(channels, part, values)
+        scores[start : start + group] = _score_group(channels, part, values, weights, base, centred)
     return scores
 
 
-def _score_group(channels: Sequence[Array], positions: Positions, values: Array) -> Array:
+def _score_group(
+    channels: Sequence[Array],
+    positions: Positions,
+    values: Array,
+    weights: Array,
+    base: tuple[int, int],
+    centred: bool,  # noqa: FBT001
+) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
+    windows = np.where(weights > 0, windows, windows[..., base[0], base[1]][..., None, None] if centred else 0)
     exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
     windows = np.ldexp(windows, -exponents)
-    windows -= windows[..., :1, :1].copy()
-    for _ in range(2):  # the mean of large values is itself rounded; a second pass subtracts the rest
-        windows -= windows.mean(axis=(2, 3), keepdims=True)
-    squares = np.einsum("kcij,kcij->k", windows, windows)
+    if centred:
+        windows -= windows[..., base[0], base[1]][..., None, None].copy()
+    totals = weights.sum(axis=(1, 2))
+    for _ in range(2 if centred else 0):  # the mean of large values is itself rounded; a second pass subtracts the rest
+        windows -= (np.einsum("kcij,cij->kc", windows, weights) / totals)[..., None, None]
+    weighted = windows * weights
+    squares = np.einsum("kcij,kcij->k", weighted, windows)
     scores = np.full(len(positions), -np.inf)
-    products = np.einsum("kcij,cij->k", windows, values)
+    products = np.einsum("kcij,cij->k", weighted, values)
     np.divide(products, np.sqrt(squares), out=scores, where=squares > 0)
     return np.clip(scores, -1, 1, out=scores, where=squares > 0)

@@ -145,7 +145,7 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
         exact = IntegerTemplate.of(search, transforms, engine) if _is_narrow(search) else None
         if exact is not None:
             integers.append((number, exact))
-        elif search.weights[0].all():
+        else:
             floats.append((number, FloatTemplate.of(search, transforms, engine)))
     integers.sort(key=lambda p: (p[1].summed_over, p[1].ranges.sum_dtype.__name__, p[0]))
     floats.sort(key=lambda p: (p[1].window, p[0]))
@@ -154,19 +154,22 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
 
 
 def _is_narrow(search: Search) -> bool:
-    return all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
+    """Return whether exact sums of integers are possible for all but large templates."""
+    arrays, weights = (*search.image, *search.template), search.weights
+    one_mask = weights[0].dtype == bool and all(w is weights[0] for w in weights)
+    return one_mask and all(a.dtype.kind in "biu" and a.dtype.itemsize <= 2 for a in arrays)
 
 
 def _is_supported(search: Search) -> bool:
-    weights = search.weights[0]
+    metric = search.metric
     return (
-        search.metric.name == "zncc"
+        metric.bounded
+        and not metric.differences
+        and (metric.centred or not _is_narrow(search))
         and not search.joint
         and len(search.shape) == 2
         and search.valid is None
         and not any(map(any, search.margins))
-        and all(w is weights for w in search.weights)
-        and weights.dtype == bool
-        and (bool(weights.all()) or _is_narrow(search))
+        and all(w.any() for w in search.weights)
         and all(c.dtype.kind in "biu" or c.dtype.itemsize <= 8 for c in (*search.image, *search.template))
     )

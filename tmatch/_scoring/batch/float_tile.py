@@ -58,6 +58,7 @@ class FloatTile(ImageTile[FloatTemplate]):
     def __init__(self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any) -> None:
         self._wanted: Array | None = options.pop("wanted", None)
         self._budget: list[int] = options.pop("budget", [_BANDS])
+        self.centred = like.centred
         super().__init__([_row_contiguous(compilable(c)) for c in channels], like, corner, **options)
 
     def score_double(self, template: FloatTemplate, grid: SummaryGrid | None) -> Scored:
@@ -81,10 +82,22 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _spectra(self) -> list[Array]:
         return [self.transforms.transform(v, overwrite=True) for v in self._double.values]
 
+    @cached_property
+    def _spectra_of_squares(self) -> tuple[list[Array], float]:
+        """Spectra of the squares of the channels about their constants, and the sum of fourth powers."""
+        spectra, fourth_powers = [], 0.0
+        for values in self._split(np.float64, 1).values:
+            np.square(values, out=values)
+            fourth_powers += float(np.vdot(values, values))
+            spectra.append(self.transforms.transform(values, overwrite=True))
+        return spectra, fourth_powers
+
     def _inverse_norms(self, template: FloatTemplate) -> InverseNorms:
         """Return the inverse norms of windows in single precision, with low digits if high ones are too coarse."""
 
         def compute() -> InverseNorms:
+            if template.box is None:
+                return self._without_constant(self._weighted_norms(template, np.float32), template)
             norms = self._norms(template, self._single, np.float32, self._limits_single(self._single))
             if norms.largest < DOUBTFUL:
                 return norms
@@ -98,7 +111,10 @@ class FloatTile(ImageTile[FloatTemplate]):
 
     def _norms_double(self, template: FloatTemplate) -> InverseNorms:
         def compute() -> InverseNorms:
-            norms = self._norms(template, self._double, np.float64, self._limits_double(self._double))
+            if template.box is not None:
+                norms = self._norms(template, self._double, np.float64, self._limits_double(self._double))
+            else:
+                norms = self._weighted_norms(template, np.float64)
             return self._without_constant(norms, template)
 
         result: InverseNorms = self._cached("double", template, compute)
@@ -109,7 +125,29 @@ class FloatTile(ImageTile[FloatTemplate]):
     ) -> InverseNorms:
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         bits = values.view(np.int32 if dtype is np.float32 else np.int64)
-        largest = self.engine.fixed_norms(tile.digits, *template.window, tile.scales, limits, values, bits)
+        largest = self.engine.fixed_norms(
+            tile.digits, template.box, template.centred, tile.scales, limits, values, bits
+        )
+        return InverseNorms(values, largest, template.window)
+
+    def _weighted_norms(self, template: FloatTemplate, dtype: Any) -> InverseNorms:
+        """Compute norms by transforms in double precision."""
+        sums, squares = (
+            tuple(self.transforms.correlate([pair]) for pair in zip(spectra, template.weight_spectra, strict=True))
+            for spectra in (self._spectra, self._spectra_of_squares[0])
+        )
+        values = np.empty(valid_shape(self.shape, template.window), dtype)
+        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
+        # Both sums are rounded, and so is the product, in double precision.
+        norm, (weight_norm, value_norm) = math.sqrt(self._double.squares), template.norms
+        fourth_norm, tiling = math.sqrt(self._spectra_of_squares[1]), self.transforms.tiling
+        least = max(
+            (rounding_bound(norm * value_norm, tiling) / _TRUSTED) ** 2,
+            rounding_bound((fourth_norm + 2 * norm) * weight_norm, tiling) / _TRUSTED,
+        )
+        largest = self.engine.weighted_norms(
+            sums, squares, template.totals, float(template.count), least, values, bits
+        )
         return InverseNorms(values, largest, template.window)
 
     def _without_constant(self, norms: InverseNorms, template: FloatTemplate) -> InverseNorms:
@@ -121,6 +159,8 @@ class FloatTile(ImageTile[FloatTemplate]):
             found = np.empty(constant.shape, bool)
             self.engine.constant_windows(channel, *template.window, found)
             constant &= found
+            if not self.centred:
+                constant &= channel[tuple(map(slice, found.shape))] == 0
         norms.values[constant] = 0
         return InverseNorms(norms.values, float(norms.values.max()), norms.window)
 
@@ -176,7 +216,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         # Sums of squares must stay below 2**62.
         unit_bits = min(30, int((62 - math.log2(self._points)) / 2))
         scales = 2.0**unit_bits, 2.0 ** min(24, unit_bits)
-        constants, factor = _constants_of(channels, every)
+        constants, factor = _constants_of(channels, every, centred=self.centred)
         digits = np.empty((limbs, len(channels), *self.shape), np.int32)
         values = [self.transforms.empty_tile(dtype) for _ in channels]
         found = [
@@ -195,8 +235,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         for band, windows in doubtful.bands:
             found = band.score_double(template, None)[0]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
-        exact = template.score_positions(self._contiguous, doubtful.positions)
-        scores[tuple(doubtful.positions.T)] = exact
+        self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
         left = norms.values >= DOUBTFUL
@@ -229,6 +268,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
         windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
         low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
+        if not self.centred:
+            middle = np.zeros_like(middle)
         reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
         # Of the ranges about each sampled window, take the one that holds most others.
         inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
@@ -244,10 +285,6 @@ class FloatTile(ImageTile[FloatTemplate]):
             replaced |= far
         return channels, ~_contain(replaced, template.window)
 
-    @cached_property
-    def _contiguous(self) -> list[Array]:
-        return [np.ascontiguousarray(channel) for channel in self.channels]
-
 
 def _contain(marked: Array, window: Shape) -> Array:
     """Find the windows that contain a marked pixel."""
@@ -262,10 +299,10 @@ def _row_contiguous(channel: Array) -> Array:
     return channel if channel.strides[1] == channel.itemsize else np.ascontiguousarray(channel)
 
 
-def _constants_of(channels: list[Array], every: int) -> tuple[list[float], float]:
+def _constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:
     """Return a constant near the values of each channel, and a power of two that brings the rest below a half.
 
-    They are those of a sample: one row in `every`.
+    They are those of a sample: one row in `every`. Constants are 0 if not `centred`.
     """
     constants, largest = [], 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # found when pixels are split
@@ -273,7 +310,9 @@ def _constants_of(channels: list[Array], every: int) -> tuple[list[float], float
             rows = channel[::every]
             low, high, constant = float(rows.min()), float(rows.max()), float(rows.mean(dtype=np.float64))
             above, below = high - constant, constant - low
-            if not max(above, below) <= 20 * min(above, below):  # a few huge values drag the mean
+            if not centred:
+                constant, above, below = 0.0, high, -low
+            elif not max(above, below) <= 20 * min(above, below):  # a few huge values drag the mean
                 constant = float(np.median(rows[:, ::8]))
                 above, below = high - constant, constant - low
             # Differences from a constant of the dtype of the pixels are exact, if they are near it.

@@ -20,9 +20,14 @@ _COMPILED = {np.dtype(name) for name in ("f4", "f8", "u1", "u2")}
 
 @dataclass(frozen=True)
 class FloatTemplate:
-    """Values about the means of their channels, with a norm of 1; spectra are computed when first needed."""
+    """Values with a weighted norm of 1, about the weighted means of their channels if these are compared about means.
+
+    Spectra are computed when first needed.
+    """
 
     values: Array
+    weights: Array
+    centred: bool
     transforms: Transforms
     engine: Engine
 
@@ -32,7 +37,9 @@ class FloatTemplate:
 
         def prepare() -> "FloatTemplate":
             values = np.stack(centred_template(search))
-            return cls(values / math.sqrt(np.square(values).sum()), transforms, engine)
+            weights = np.array([np.broadcast_to(w, search.window) for w in search.weights], np.float64)
+            values /= math.sqrt((weights * np.square(values)).sum())
+            return cls(values, weights, search.metric.centred, transforms, engine)
 
         template: FloatTemplate = search.cache.get(("float template", transforms), prepare)
         return template
@@ -44,13 +51,43 @@ class FloatTemplate:
 
     @property
     def count(self) -> int:
-        """Number of pixels in each channel."""
-        return self.values[0].size
+        """Number of pixels in each channel, by which norms are multiplied."""
+        return self.values[0].size if self.box is None else self.box[2] * self.box[3]
 
-    @property
+    @cached_property
     def sums_key(self) -> tuple[Any, ...]:
         """What window sums depend on."""
-        return (self.window,)
+        return self.window, self.centred, self.box or self.weights.tobytes()
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """The box of pixels with a weight of 1, if all others have none: first row and column, height and width."""
+        rows, columns = (np.flatnonzero(self.weights[0].any(axis=axis)) for axis in (1, 0))
+        top, left = int(rows[0]), int(columns[0])
+        inside = self.weights[:, top : rows[-1] + 1, left : columns[-1] + 1]
+        is_box = (inside == 1).all() and np.count_nonzero(self.weights) == inside.size
+        return (top, left, *inside.shape[1:]) if is_box else None
+
+    @cached_property
+    def totals(self) -> tuple[float, ...]:
+        """The sum of the weights of each channel; infinite if means are not subtracted."""
+        return tuple(float(w.sum()) if self.centred else math.inf for w in self.weights)
+
+    @cached_property
+    def norms(self) -> tuple[float, float]:
+        """The norms of the weights and of the weighted values."""
+        return math.sqrt(np.square(self.weights).sum()), math.sqrt(np.square(self.values * self.weights).sum())
+
+    @cached_property
+    def base(self) -> tuple[int, int]:
+        """A pixel that has weight in all channels, if there is one."""
+        y, x = np.unravel_index(self.weights.min(axis=0).argmax(), self.window)
+        return int(y), int(x)
+
+    @cached_property
+    def weight_spectra(self) -> list[Array]:
+        """Spectra of the weights of the channels."""
+        return [self.transforms.kernel_spectrum(w) for w in self.weights]
 
     @property
     def small(self) -> bool:
@@ -68,15 +105,20 @@ class FloatTemplate:
         return [self.transforms.kernel_spectrum(v.astype(np.float32)) for v in self._scaled]
 
     @property
+    def _by_definition(self) -> tuple[Any, ...]:
+        return self.values, self.weights, self.base, self.centred
+
+    @property
     def _scaled(self) -> Array:
-        return self.values * math.sqrt(self.count)
+        return self.values * self.weights * math.sqrt(self.count)
 
     def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
         """Score single positions by definition; minus infinity where the window is constant."""
         if not len(positions):
             return np.empty(0)
         arrays, starts = contiguous(channels, positions, self.window, _COMPILED)
-        scores = self.engine.score_float_windows(tuple(map(compilable, arrays)), starts, self.values)
+        arrays = tuple(map(compilable, arrays))
+        scores = self.engine.score_float_windows(arrays, starts, *self._by_definition)
         return np.rint(scores * _STEPS) / _STEPS
 
 

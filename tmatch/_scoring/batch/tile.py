@@ -137,7 +137,7 @@ class ImageTile(ABC, Generic[T]):
             return None
         highest = -1.0
         if len(low_contrast):
-            highest = self._rescore(template, scores, low_contrast)[0]
+            highest = self._rescore(template, scores, norms, low_contrast)[0]
             summary = grid and self._summarise(product, norms.values, grid)
         return product, norms.values, reaching > 0 or highest >= floor, summary
 
@@ -161,15 +161,24 @@ class ImageTile(ABC, Generic[T]):
             for share in (0.5, _TYPICAL_ERROR)
         ]
         sample = np.concatenate([norms.sample(*limits, max_count) for limits in bounds])
-        return self._rescore(template, scores, sample)[1] <= TRUSTED_SINGLE / 16
+        return self._rescore(template, scores, norms, sample)[1] <= TRUSTED_SINGLE / 16
 
-    def _rescore(self, template: T, scores: Array, positions: Positions) -> tuple[float, float]:
+    def _rescore(
+        self, template: T, scores: Array, norms: InverseNorms, positions: Positions
+    ) -> tuple[float, float]:
         """Rescore some positions by definition; return the highest score and the largest change."""
+        exact = template.score_positions(self.contiguous, positions)
+        constant = exact == -np.inf
+        norms.values[tuple(positions[constant].T)] = exact[constant] = 0
         at = tuple(positions.T)
-        exact = template.score_positions(self.channels, positions)
         change = np.abs(scores[at] - exact)
         scores[at] = exact
         return float(exact.max(initial=-1)), float(change.max(initial=0))
+
+    @cached_property
+    def contiguous(self) -> list[Array]:
+        """The channels, contiguous."""
+        return [np.ascontiguousarray(channel) for channel in self.channels]
 
     def _summarise(self, scores: Array, norms: Array, grid: SummaryGrid) -> Array:
         shape, leads, size = grid
