@@ -833,3 +833,33 @@ def test_score_float_windows_gives_the_same(draw, channels, scale, centred):
     found = [engine.score_float_windows(tiles, positions, values, weights, (1, 2), centred) for engine in ENGINES]
     np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
     assert found[0][0] == found[1][0] == -np.inf
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("angle", [0, 2, -88, 180])
+def test_long_rows_of_pixels_are_compared_the_same(angle, stride):
+    """Longer ones than compiled code takes at once; what lies where no pixel counts is not looked at."""
+    rng = np.random.default_rng(7)
+    coefficients = rng.normal(size=(1, 11, 404))
+    template = FitTemplate(coefficients, np.zeros((0, 0, 0)), (3.0, 199.5), 1.0, 199.5)
+    window = rng.normal(size=(1, 40, 410) if abs(angle) != 88 else (1, 410, 40))
+    valid = rng.random(window.shape[1:]) > 0.1
+    window[0, ~valid] = np.nan
+    pose = np.array([*((n - 1) // 2 for n in window.shape[1:]), np.radians(angle), 0.0])
+    pose[1 if window.shape[2] > 40 else 0] += 0.5
+    windows = FitWindows(window.ravel(), valid.ravel(), np.array([window.shape]))
+    options = (1e-3, 1.5, 1.0, float(stride), 0.0)
+    expected, found = (
+        engine.fit_poses(windows, template, pose[None], np.ones(4, bool), options) for engine in ENGINES
+    )
+    np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-9, atol=1e-9)
+    assert expected.sums[0, 0, 0] > 2000 / stride**2
+    expected, found = (
+        engine.cluster_products(window, valid, template, pose, 0.9, np.zeros(1), 5, stride)
+        for engine in ENGINES
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    for found, expected in zip(
+        *(engine.drawn(template, pose, window.shape[1:]) for engine in ENGINES), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-9)

@@ -84,13 +84,14 @@ class ImageLevels:
                 kept, known_share = self.at(factor)
                 channels = [channel[part] for channel in kept]
                 share = None if known_share is None else known_share[part]
-            pixels = np.stack(channels).astype(np.float64)
+            pixels = np.stack(channels, dtype=np.float64)
             valid = np.zeros((0, 0), bool) if share is None else share >= LEAST_SHARE
             return pixels, valid
         known = None if self.valid is None else self.valid[part]
-        pixels = np.stack(
-            [self._scaled(c[part], offset) for c, offset in zip(self.channels, self._offsets, strict=True)]
-        )
+        channels = [c[part] for c in self.channels]
+        if not self._narrow:
+            channels = [self._scaled(c, offset) for c, offset in zip(channels, self._offsets, strict=True)]
+        pixels = np.stack(channels, dtype=np.float64)
         if known is None or known.all():
             return pixels, np.zeros((0, 0), bool)
         pixels[:, ~known] = 0
@@ -153,13 +154,16 @@ def _means(channel: Array, factor: int, workers: int | None) -> Array:
     if channel.dtype.byteorder not in "=|":
         channel = channel.astype(channel.dtype.newbyteorder("="))
     rows, columns = (n // factor for n in channel.shape)
-    engine, means = select.choose(2.0 * channel.size), np.empty((rows, columns), np.float32)
+    engine, at_once = select.choose(2.0 * channel.size), max(1, _BAND_PIXELS // (columns * factor * factor))
+    if rows <= at_once:
+        return np.asarray(engine.block_means(channel, factor))
+    means = np.empty((rows, columns), np.float32)
 
     def average(block: tuple[slice, ...]) -> None:
         band = block[0]
         means[band] = engine.block_means(channel[band.start * factor : band.stop * factor], factor)
 
-    tiling = Tiling((rows,), (1,), (max(1, _BAND_PIXELS // (columns * factor * factor)),))
+    tiling = Tiling((rows,), (1,), (at_once,))
     job = threads.Job(average, tiling, 2.0 * columns * factor * factor)
     threads.run(job, resources=Resources(workers))
     return means

@@ -21,25 +21,48 @@ class Vector:
 
     # "contract": a product and a sum may be fused into one instruction, rounded once.
 
-    def __add__(self, other: "Vector") -> "Vector":
+    def __add__(self, other: "Vector | float") -> "Vector":
         if isinstance(self.value.type.element, ir.IntType):
-            return Vector(self.code, self.code.add(self.value, other.value))
-        return Vector(self.code, self.code.fadd(self.value, other.value, flags=("contract",)))
+            return Vector(self.code, self.code.add(self.value, self._operand(other)))
+        return Vector(self.code, self.code.fadd(self.value, self._operand(other), flags=("contract",)))
 
-    def __sub__(self, other: "Vector") -> "Vector":
-        return Vector(self.code, self.code.fsub(self.value, other.value, flags=("contract",)))
+    def __sub__(self, other: "Vector | float") -> "Vector":
+        return Vector(self.code, self.code.fsub(self.value, self._operand(other), flags=("contract",)))
+
+    def __rsub__(self, other: float) -> "Vector":
+        return Vector(self.code, self.code.fsub(self._operand(other), self.value, flags=("contract",)))
 
     def __neg__(self) -> "Vector":
         return Vector(self.code, self.code.fneg(self.value))
 
     def __mul__(self, other: "Vector | float") -> "Vector":
-        vector_type = self.value.type
-        factor = (
-            other.value
-            if isinstance(other, Vector)
-            else ir.Constant(vector_type, [float(other)] * vector_type.count)
+        return Vector(self.code, self.code.fmul(self.value, self._operand(other), flags=("contract",)))
+
+    def _operand(self, other: "Vector | float") -> Any:
+        """Return the operand of an instruction; a number is repeated in all lanes."""
+        if isinstance(other, Vector):
+            return other.value
+        return ir.Constant(self.value.type, [float(other)] * self.value.type.count)
+
+    def clip(self, low: "Vector | float", high: "Vector | float") -> "Vector":
+        """Clip floats to where they lie between two bounds."""
+        value = self.value
+        for relation, bound in ((">", self._operand(low)), ("<", self._operand(high))):
+            value = self.code.select(self.code.fcmp_ordered(relation, value, bound), value, bound)
+        return Vector(self.code, value)
+
+    def floor(self) -> "Vector":
+        """Round float64 down."""
+        name = f"llvm.floor.v{self.value.type.count}f64"
+        floor = self.code.module.declare_intrinsic(
+            name, fnty=ir.FunctionType(self.value.type, [self.value.type])
         )
-        return Vector(self.code, self.code.fmul(self.value, factor, flags=("contract",)))
+        return Vector(self.code, self.code.call(floor, [self.value]))
+
+    def as_integers(self) -> "Vector":
+        """Convert floats to 64-bit integers, towards zero."""
+        vector_type = ir.VectorType(ir.IntType(64), self.value.type.count)
+        return Vector(self.code, self.code.fptosi(self.value, vector_type))
 
     def as_doubles(self) -> "Vector":
         """Convert integers to float64."""
@@ -48,7 +71,10 @@ class Vector:
 
 
 class Code:
-    """Code under construction. Arguments are numbers and array data; vectors have the dtype of the first array."""
+    """Code under construction. Arguments are numbers, lists of them for tuples, and array data.
+
+    Vectors have the dtype of the first array.
+    """
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> None:
         self.builder = builder
@@ -56,6 +82,8 @@ class Code:
         self.args = [
             tools.create_struct_proxy(arg_type)(context, builder, value=value).data
             if isinstance(arg_type, types.Array)
+            else tools.unpack_tuple(builder, value)
+            if isinstance(arg_type, types.BaseTuple)
             else value
             for arg_type, value in zip(signature.args, args, strict=True)
         ]
@@ -77,26 +105,37 @@ class Code:
         """Load one item."""
         return self.builder.load(self.builder.gep(data, [_integer(at)]))
 
-    def load(self, data: Any, at: Any) -> Vector:
-        """Load a vector."""
-        pointer = self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
+    def load(self, data: Any, at: Any, lanes: int | None = None) -> Vector:
+        """Load a vector, of fewer lanes if that is asked for."""
+        vector_type = ir.VectorType(self.type.element, lanes or self.lanes)
+        pointer = self.builder.bitcast(self.builder.gep(data, [_integer(at)]), vector_type.as_pointer())
         return Vector(self.builder, self.builder.load(pointer, align=self.align))
 
     def store(self, vector: Vector, data: Any, at: Any) -> None:
         """Store a vector."""
-        pointer = self.builder.bitcast(self.builder.gep(data, [at]), vector.value.type.as_pointer())
+        pointer = self.builder.bitcast(self.builder.gep(data, [_integer(at)]), vector.value.type.as_pointer())
         self.builder.store(vector.value, pointer, align=self.align)
+
+    def on_stack(self, vectors: Sequence[Vector]) -> Any:
+        """Store vectors one after the other where their items can be loaded; return the data."""
+        tools: Any = cgutils
+        first = vectors[0].value.type
+        data = tools.alloca_once(self.builder, first.element, len(vectors) * first.count)
+        for i, vector in enumerate(vectors):
+            self.store(vector, data, i * first.count)
+        return data
 
     def zero(self) -> Vector:
         """Return a vector of zeros."""
         return Vector(self.builder, ir.Constant(self.type, [0] * self.lanes))
 
-    def broadcast(self, number: Any, group: int = 1) -> Vector:
+    def broadcast(self, number: Any, group: int = 1, lanes: int | None = None) -> Vector:
         """Return a vector that repeats a number in all lanes, or a group of lanes given as one wide number."""
-        undefined = ir.Constant(ir.VectorType(number.type, self.lanes // group), ir.Undefined)
+        vector_type = ir.VectorType(self.type.element, lanes or self.lanes)
+        undefined = ir.Constant(ir.VectorType(number.type, vector_type.count // group), ir.Undefined)
         first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
         repeated = self._shuffle(first, undefined, [0] * undefined.type.count)
-        return Vector(self.builder, self.builder.bitcast(repeated.value, self.type))
+        return Vector(self.builder, self.builder.bitcast(repeated.value, vector_type))
 
     def sum_products(self, a: Vector, b: Vector) -> Vector:
         """Multiply integers and add pairs of neighbours, in half as many lanes of twice the width: one instruction."""
@@ -136,11 +175,20 @@ class Code:
 
     def transpose(self, rows: Sequence[Vector]) -> list[Vector]:
         """Transpose a square of vectors by repeatedly interleaving its two halves."""
-        n, vectors = self.lanes, list(rows)
+        n, vectors = len(rows), list(rows)
         for _ in range(n.bit_length() - 1):
             pairs = zip(vectors[: n // 2], vectors[n // 2 :], strict=True)
             vectors = [half for a, b in pairs for half in self.interleave(a, b)]
         return vectors
+
+    def join(self, vectors: Sequence[Vector]) -> Vector:
+        """Join the lanes of vectors, one vector after the other; their number is a power of 2."""
+        if len(vectors) == 1:
+            return vectors[0]
+        first, second = (
+            self.join(part) for part in (vectors[: len(vectors) // 2], vectors[len(vectors) // 2 :])
+        )
+        return self._shuffle(first.value, second.value, range(2 * first.value.type.count))
 
     def _shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Vector:
         """Select lanes of two vectors; lane numbers of the second follow those of the first."""
