@@ -1,4 +1,8 @@
-"""Images on which scores lose digits: the CPU time they take, and the errors that are left."""
+"""Images on which scores lose digits: the CPU time they take, and the errors that are left.
+
+Windows are faint beside others of their tile: a row that is quick may only have tiles that keep the faint ones apart,
+which depends on the sides of the image and of the template.
+"""
 
 import contextlib
 import signal
