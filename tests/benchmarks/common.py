@@ -40,15 +40,22 @@ class Setup:
     threads: int | None
     full: bool
     quick: bool
+    seed: int = 0
+    tables: tuple[str, ...] | None = None  # of the contest of dtypes; None: another contest
 
 
 def photo(height: int, width: int, *, colours: bool = False) -> np.ndarray:
     """A photograph of any size: the raccoon, mirrored as often as needed, with a little noise."""
+    return tmatch.to_range(photo_of_floats(height, width, colours=colours))
+
+
+def photo_of_floats(height: int, width: int, *, colours: bool = False, seed: int = 0) -> np.ndarray:
+    """Return the same before it is rounded to 8 bits and clipped."""
     name = "face.png" if colours else "face_gray.png"
     face = tmatch.read_image(DATASETS / "raccoon" / name).astype(np.float64)
     margins = [(0, max(0, height - face.shape[0])), (0, max(0, width - face.shape[1])), (0, 0)]
     tiled = np.pad(face, margins[: face.ndim], mode="symmetric")[:height, :width]
-    return tmatch.to_range(tiled + np.random.default_rng(0).normal(0, 2, tiled.shape))
+    return tiled + np.random.default_rng(seed).normal(0, 2, tiled.shape)
 
 
 def optional(module: str, *, install: str = ""):
@@ -83,6 +90,7 @@ class Timing:
 
     ms: float
     fresh: float  # bytes that one call got fresh from the system, by page faults
+    cpu: float  # milliseconds of all threads together
 
 
 class Elsewhere:
@@ -113,13 +121,14 @@ def compare(contest: Contest, check: Check) -> None:
         check(name, result, first)
 
 
-def timed(run: Callable[[], Any]) -> tuple[float, float]:
-    """Milliseconds that one call takes, and bytes it gets fresh from the system."""
+def timed(run: Callable[[], Any]) -> tuple[float, float, float]:
+    """Milliseconds that one call takes, bytes it gets fresh from the system, milliseconds of all its threads."""
     if isinstance(run, Elsewhere):
         return run.child.call(timed, run.run)
-    before, begin = fresh_bytes(), time.perf_counter()
+    before, begin, cpu = fresh_bytes(), time.perf_counter(), time.process_time()
     run()
-    return 1000 * (time.perf_counter() - begin), fresh_bytes() - before
+    wall = time.perf_counter() - begin
+    return 1000 * wall, fresh_bytes() - before, 1000 * (time.process_time() - cpu)
 
 
 def fresh_bytes() -> float:

@@ -4,7 +4,8 @@
 
 Runs are interleaved, medians are compared, results are checked to be equal first. A peer that is
 not installed is left out by name. With --what robust nothing is timed: it shows what each makes of
-data on which scores go wrong. The last line is the whole in JSON.
+data on which scores go wrong. With --what heatmap --dtypes pixels are of 8 and 16 bits and floats,
+images are hard, and searches have masks, holes and other metrics. The last line is the whole in JSON.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import filters
 import heatmap
+import heatmap_dtypes
 import memory
 import places
 import poses_speed
@@ -48,8 +50,10 @@ def main() -> None:
         os.environ["TMATCH_ENGINE"] = options.engine
     about = describe(options)
     print_head(about)
-    setup = Setup(options.rounds, options.threads, options.full, options.quick)
-    result = CONTESTS[options.what](setup)
+    tables = None if options.dtypes is None else tuple(options.dtypes or heatmap_dtypes.TABLES)
+    setup = Setup(options.rounds, options.threads, options.full, options.quick, options.seed, tables)
+    contest = CONTESTS[options.what] if tables is None else heatmap_dtypes.dtypes
+    result = contest(setup)
     found = result if isinstance(result, dict) else result.as_json()
     about["load"].append(load())
     print(f"\nload at the end {about['load'][-1]}\n")
@@ -68,7 +72,16 @@ def parse() -> argparse.Namespace:
         help="the one that does the work; by default as tmatch chooses",
     )
     parser.add_argument("--threads", type=int, help="of tmatch and OpenCV; by default as each likes")
+    parser.add_argument(
+        "--dtypes",
+        nargs="*",
+        choices=heatmap_dtypes.TABLES,
+        help="of --what heatmap: pixels of other kinds than 8 bits; some tables, or all",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the noise in the images of --dtypes")
     options = parser.parse_args()
+    if options.dtypes is not None and options.what != "heatmap":
+        parser.error("--dtypes goes with --what heatmap")
     if options.rounds < 1 or (options.threads is not None and options.threads < 1):
         parser.error("--rounds and --threads are at least 1")
     return options
@@ -94,6 +107,7 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
         "rounds": options.rounds,
         "quick": options.quick,
+        "seed": options.seed,
     }
 
 
