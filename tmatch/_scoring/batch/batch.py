@@ -142,7 +142,8 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
     integers: list[tuple[int, IntegerTemplate]] = []
     floats: list[tuple[int, FloatTemplate]] = []
     for number, search in members:
-        exact = IntegerTemplate.of(search, transforms, engine) if _is_narrow(search) else None
+        is_narrow = _is_narrow(search) and all(w is search.weights[0] for w in search.weights)
+        exact = IntegerTemplate.of(search, transforms, engine) if is_narrow else None
         if exact is not None:
             integers.append((number, exact))
         else:
@@ -154,10 +155,10 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
 
 
 def _is_narrow(search: Search) -> bool:
-    """Return whether exact sums of integers are possible for all but large templates."""
-    arrays, weights = (*search.image, *search.template), search.weights
-    one_mask = weights[0].dtype == bool and all(w is weights[0] for w in weights)
-    return one_mask and all(a.dtype.kind in "biu" and a.dtype.itemsize <= 2 for a in arrays)
+    """Return whether sums of integers can be exact, unless the template is large."""
+    arrays = (*search.image, *search.template)
+    binary = all(w.dtype == bool for w in search.weights)
+    return binary and all(a.dtype.kind in "biu" and a.dtype.itemsize <= 2 for a in arrays)
 
 
 def _is_supported(search: Search) -> bool:
