@@ -10,7 +10,7 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._detection.criterion import SINGLE_MARGIN
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import beyond_noise
+from tmatch._detection.null.residual import beyond_noise, window_variances
 from tmatch._engine import select, threads
 from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
@@ -33,25 +33,40 @@ def _may_be_alike(found: TemplateCandidates, resources: Resources) -> bool:
     search, null = found.search, found.peaks.null
     if null is None or found.prefilter != "none":
         return True
+    if not _is_plain(search):
+        return True
+    noise, peaks = noise_levels(search).any, null.others
+    variances = window_variances(
+        search, peaks.positions
+    )  # of few windows, which most often are enough to know
+    if (beyond_noise(peaks.scores, variances, noise) >= LEAST_LIKENESS).any():
+        return True
     least = _least_variances(search, null.cells.size, resources)
     if least is None:
         return True
-    scores = null.cells.high + SINGLE_MARGIN
-    likeness = beyond_noise(scores, least * _ROUNDING, noise_levels(search).any)
+    likeness = beyond_noise(null.cells.high + SINGLE_MARGIN, least * _ROUNDING, noise)
     return bool((likeness >= LEAST_LIKENESS).any())
 
 
+def _is_plain(search: Search) -> bool:
+    """Check whether all pixels are valid and count alike, as integers of at most 16 bits in two dimensions."""
+    return (
+        len(search.shape) == 2
+        and search.valid is None
+        and not any(map(any, search.margins))
+        and not search.joint
+        and all(weights.dtype == bool and weights.all() for weights in search.weights)
+        and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))
+    )
+
+
 def _least_variances(search: Search, cell: Shape, resources: Resources) -> Array | None:
-    """Find the least variance of the windows in each cell of a score map; None if not all pixels are integers alike."""
-    if len(search.shape) != 2 or search.valid is not None or any(map(any, search.margins)) or search.joint:
-        return None
-    if not all(weights.dtype == bool and weights.all() for weights in search.weights):
-        return None
+    """Find the least variance of the windows in each cell of a score map; None if its sums could overflow."""
     engine = select.choose(0, search.shape, len(search.image))
     ranges = IntegerRange.of(
         replace(search, single=False), engine.transforms(search.shape, search.window).tiling
     )
-    if ranges is None or ranges.offsets is None or search.image[0].dtype.itemsize > 2:
+    if ranges is None or ranges.offsets is None:
         return None
     offsets, positions, (height, width) = ranges.offsets, search.map_shape, search.window
     least = np.empty([-(-n // side) for n, side in zip(positions, cell, strict=True)])
