@@ -20,6 +20,7 @@ from typing import Any
 import filters
 import heatmap
 import memory
+import misses
 import places
 import poses_speed
 import robust
@@ -31,6 +32,7 @@ CONTESTS = {
     "multi": places.multi,
     "poses": poses_speed.speed,
     "memory": memory.memory,
+    "misses": misses.misses,
     "filter": filters.filters,
     "robust": lambda _: robust.robust(),
 }

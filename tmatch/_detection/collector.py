@@ -30,6 +30,7 @@ from tmatch._detection.null.residual import (
     window_variances,
 )
 from tmatch._detection.null.summary import SummaryBuilder
+from tmatch._detection.null.windows import scores_at
 from tmatch._detection.peaks import settle
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
@@ -78,7 +79,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
         lambda positions: window_variances(seen, positions),
         functools.partial(residuals, seen),
         functools.partial(patterns, seen),
-        None if seen is search else lambda positions: residuals(seen, positions).score,
+        None if seen is search else lambda positions: scores_at(seen, positions),
         lambda: template_variance(seen),
         pixels=independent_pixels(seen),
         least_score=lambda: least_alike_score(search, CERTIFIED_LIKENESS),

@@ -74,8 +74,10 @@ class Residuals:
 
     @property
     def score(self) -> Array:
-        """The score of each window, in double precision."""
-        share = np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1)
+        """The score of each window, in double precision; 0 where it is flat."""
+        share = np.where(
+            self.variance > 0, np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1), 0.0
+        )
         return np.asarray(np.copysign(np.sqrt(share), self.gain))
 
 
