@@ -96,10 +96,16 @@ class TemplateCandidates:
         if self.search.metric.directions:
             return np.ones(len(scores), bool)
         positions = self.peaks.positions[which]
-        noise = noise_levels(self.comparable).any
-        alike = beyond_noise(scores, window_variances(self.comparable, positions), noise) >= LEAST_LIKENESS
+        alike = np.zeros(len(scores), bool)
         if self.peaks.filtered_scores is None:
-            alike |= null.as_copies(positions, scores) <= 1
+            alike = null.as_copies(positions, scores) <= 1
+        rest = ~alike
+        if rest.any():
+            noise, variance = (
+                noise_levels(self.comparable).any,
+                window_variances(self.comparable, positions[rest]),
+            )
+            alike[rest] = beyond_noise(scores[rest], variance, noise) >= LEAST_LIKENESS
         return np.asarray(alike)
 
     def likeness(self) -> Array | None:

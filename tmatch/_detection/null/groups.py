@@ -59,6 +59,11 @@ def find_group(
     return best
 
 
+def may_be_group(likeness: Array) -> bool:
+    """Check whether two peaks are as alike as nearly all of a group are."""
+    return int(np.count_nonzero(likeness >= LEAST_LIKENESS[0])) >= 2
+
+
 def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
     """Find the members that are copies of something else.
 

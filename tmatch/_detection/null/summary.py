@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,15 +35,21 @@ class ScoreSummary:
 
     def of(self, positions: Positions) -> tuple[Array, ...]:
         """Return the cell of each position."""
-        return tuple((positions // self.size).T)
+        return tuple((positions // self._size).T)
+
+    @cached_property
+    def _size(self) -> Array:
+        """The size as an array, which divides many times faster than a tuple does."""
+        return np.array(self.size)
 
     def positions(self, which: Array) -> Positions:
         """Return the positions of some extrema: those marked in an array like `extrema`."""
-        return np.stack(np.unravel_index(self.places[which], self.map_shape, order="F"), axis=1)
+        indices = self.places[which].astype(np.intp, copy=False)
+        return np.stack(np.unravel_index(indices, self.map_shape, order="F"), axis=1)
 
     def best_elsewhere(self, positions: Positions) -> Array:
         """Find the highest score half a template's side away from each position, or more; 0 if none is above 0."""
-        high, reach, cells = self.high, _CELLS // 2, positions // self.size
+        high, reach, cells = self.high, _CELLS // 2, positions // self._size
         top = np.unravel_index(high.argmax(), high.shape)
         best = np.full(len(positions), high[top])
         near = (np.abs(cells - top) <= reach).all(axis=1)
@@ -79,6 +86,11 @@ class SummaryBuilder:
 
     def merged(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""
+        if len(self._parts) == 1:  # of one block nothing need be moved
+            [(part, summary)] = self._parts.values()
+            if part == self.map_shape:
+                extrema = summary[:2].astype(np.float32)
+                return ScoreSummary(self.size, self.map_shape, extrema, summary[4:], summary[2:4])
         shape = [-(-n // size) for n, size in zip(self.map_shape, self.size, strict=True)]
         extrema, sums = np.zeros((2, *shape), np.float32), np.zeros((2, *shape))
         places = np.zeros((2, *shape), np.int64)
@@ -109,9 +121,13 @@ def cell_shape(window: Shape) -> Shape:
     return tuple(max(1, round(side / _CELLS)) for side in window)
 
 
-def ring_sums(values: Array, inner: int, outer: int) -> Array:
-    """Sum the cells in a ring around each, farther away than `inner`, and no farther than `outer`; of some arrays."""
-    return select.choose().ring_sums(values, inner, outer)
+def variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    """Average the squared scores in a ring around each cell, of free cells, and of the whole map.
+
+    The ring is farther away than `inner`, and no farther than `outer`; the footprint of a place itself does not reach
+    it. Where a part of it is missing, its weight is smaller than `local`.
+    """
+    return select.choose().variance_in_ring(sums, free, inner, outer, local)
 
 
 def with_neighbours(values: Array, *, largest: bool) -> Array:

@@ -110,11 +110,34 @@ def _find(
     return y + height * x
 
 
-def ring_sums(values: Array, inner: int, outer: int) -> Array:
-    """Sum the values in a ring around each; compiled for two axes."""
-    if values.ndim != 3:
-        return summaries.ring_sums(values, inner, outer)
-    return np.asarray(_ring_sums(values, inner, outer))
+def variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    """Average the squared scores in a ring around each cell; compiled for two axes."""
+    if sums.ndim != 3:
+        return summaries.variance_in_ring(sums, free, inner, outer, local)
+    return np.asarray(_variance_in_ring(sums, free, inner, outer, local))
+
+
+@compiled
+def _variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    height, width = free.shape
+    counted, out = np.empty((3, height, width)), np.empty((height, width))
+    squares = count = 0.0
+    for y in range(height):
+        for x in range(width):
+            there = 1.0 if free[y, x] else 0.0
+            counted[0, y, x], counted[1, y, x] = sums[0, y, x] * there, sums[1, y, x] * there
+            counted[2, y, x] = sums[1, y, x]
+            squares += counted[0, y, x]
+            count += counted[1, y, x]
+    everywhere, rings = squares / max(count, 1.0), _ring_sums(counted, inner, outer)
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = everywhere
+            n = rings[1, y, x]
+            if n >= 0.5:
+                weight = local * min(n / max(rings[2, y, x], 1.0), 1.0)
+                out[y, x] = weight * (rings[0, y, x] / max(n, 1.0)) + (1 - weight) * everywhere
+    return out
 
 
 @compiled

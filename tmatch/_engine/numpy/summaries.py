@@ -65,6 +65,19 @@ def ring_sums(values: Array, inner: int, outer: int) -> Array:
     return np.asarray(np.maximum(_box_sums(values, outer) - _box_sums(values, inner), 0))
 
 
+def variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    """Average the squared scores in a ring around each cell, of free cells, and of the whole map."""
+    counted = sums * free
+    squares, count = counted.reshape(2, -1).sum(axis=1).tolist()
+    everywhere = squares / max(count, 1)
+    rings = ring_sums(counted if free.all() else np.concatenate([counted, sums[1:]]), inner, outer)
+    ring_squares, ring_count, full = rings[0], rings[1], rings[-1]
+    known = ring_count >= 0.5
+    near = np.where(known, ring_squares / np.maximum(ring_count, 1), everywhere)
+    weight = local * np.where(known, np.clip(ring_count / np.maximum(full, 1), 0, 1), 0)
+    return np.asarray(weight * near + (1 - weight) * everywhere)
+
+
 def _box_sums(values: Array, reach: int) -> Array:
     for axis in range(1, values.ndim):
         n = values.shape[axis]
