@@ -8,15 +8,18 @@ from tmatch._arrays.typing import Array
 def quantile(values: Array, share: float) -> float:
     """Return what `np.quantile` does of a flat array without NaN."""
     at = share * (len(values) - 1)
-    below = int(at)
-    parts = np.partition(values, below)  # of one index: of two it is ten times slower
-    low = float(parts[below])
-    if at == below:
-        return low
-    high, share = float(parts[below + 1 :].min()), at - below
-    return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+    low, high = _pair(values, int(at))
+    return low + (high - low) * (at - int(at))
 
 
 def median(values: Array) -> float:
     """Return what `np.median` does of an array without NaN."""
-    return quantile(values.ravel(), 0.5)
+    low, high = _pair(values.ravel(), (values.size - 1) // 2)
+    return low if values.size % 2 else (low + high) / 2
+
+
+def _pair(values: Array, index: int) -> tuple[float, float]:
+    """Find the value at an index of the sorted array, and the next one."""
+    parts = np.partition(values, index)  # at one index: at two it is ten times slower
+    low = float(parts[index])
+    return low, float(parts[index + 1 :].min()) if index + 1 < len(parts) else low
