@@ -88,6 +88,7 @@ class ResidualTemplate(NamedTuple):
     lines: Array
     products: Array
     blocks: Array  # shapes of blocks
+    heaviest: Shape  # index of a pixel of the largest weight
 
 
 class Engine(Protocol):
@@ -250,6 +251,22 @@ class Engine(Protocol):
         ones the first position counts.
         """
 
+    def merge_summary(
+        self,
+        summary: Array,
+        start: Shape,
+        part: Shape,
+        whole: tuple[Shape, Shape],
+        extrema: Array,
+        places: Array,
+        sums: Array,
+    ) -> None:
+        """Merge the summary of a block, its start and shape given, into the arrays of the whole map, in place.
+
+        `whole` are the shape of the map, and that of a cell. Extrema are merged as in `summarise`; of equal ones the
+        first place counts, as an index into the map in column-major order.
+        """
+
     def with_neighbours(self, values: Array, largest: bool) -> Array:  # noqa: FBT001
         """Return the sum or maximum of each value and its neighbours, in each of several arrays."""
 
@@ -301,6 +318,12 @@ class Engine(Protocol):
         a peak, and the negated ones, by differences of cells. `limits` are the lowest side lobe that counts, the factor
         by which heights may be above the expected ones, and the slack added. A minimum has the footprint of a peak with
         the signs exchanged.
+        """
+
+    def expected_beside(self, heights: Array, cells: Positions, footprints: Array, levels: Array) -> Array:
+        """Compute the highest scores expected around the peaks of some cells, of one sign, as `explained_by_stronger`.
+
+        `heights` holds the maxima of cells, and `footprints` the expected scores for each of the levels.
         """
 
     # --- poses ------------------------------------------------------------------------------------

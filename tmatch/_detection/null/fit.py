@@ -146,7 +146,7 @@ class _Fit:
         both = np.concatenate([peaks[~self.best_of(peaks, rest, n_copies)], lows])
         if len(both) < LEAST_OTHERS:
             return self.analytic(certified)
-        squares, count = self.cells.sums.reshape(2, -1).sum(axis=1).tolist()
+        squares, count = self.cells.totals
         effective = max(count, 1) / max(squares, 1e-9 * max(count, 1))
         return self.distribution(effective, len(both), self.variance, FittedTail.of(both))
 
@@ -172,7 +172,7 @@ class _Fit:
     def unexplained(self) -> NDArray[np.bool_]:
         """Mark the extrema that no stronger one explains, and no other template."""
         tops = self.all_tops & self.free
-        if (self.heights >= STRONG * self.root).any():
+        if float(self.heights.max()) >= STRONG * self.root:
             footprints = self.template.footprint().in_cells(self.cells.size)
             tops &= ~explained_by_stronger(
                 self.heights, self.all_tops, self.root, footprints, self.copies <= CERTAIN
@@ -190,7 +190,7 @@ class _Fit:
 
     def certify(self, image: ImageFacts) -> None:
         """Certify copies among the highest peaks."""
-        positions = max(float(self.cells.sums[1].sum()), 1.0)
+        positions = max(self.cells.totals[1], 1.0)
         least = max(least_score(positions, image.pixels), image.least_score())
         noise = Noise(image.noise().white, image.rounding)
 
@@ -247,10 +247,10 @@ class _Fit:
     def free_of(self, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the cells that copies do not explain; the quietest ones if these are hardly any."""
         footprints = self.template.footprint().in_cells(self.cells.size)
-        expected = footprints_of(np.argwhere(copies), self.heights, footprints)
+        expected = footprints_of(copies, self.heights, footprints)
         free = expected < max(_FOOTPRINT[0], _FOOTPRINT[1] * self.root)
         squares, count = self.cells.sums
-        if (count * free).sum() >= _LEAST_FREE * count.sum():
+        if float(count[free].sum()) >= _LEAST_FREE * self.cells.totals[1]:
             return np.asarray(free)
         mean = squares / np.maximum(count, 1)
         return np.asarray(mean <= quantile(mean[count > 0], _QUIET))

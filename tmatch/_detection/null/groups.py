@@ -93,16 +93,18 @@ def _above_widest_gap(
     from k values, it has a heavier tail; and as any m is tried, its chance is multiplied by m.
     """
     order = np.argsort(-peaks, kind="stable")
-    powers, lows = peaks[order] ** POWER, np.sort(minima)[::-1] ** POWER
-    ranks = np.arange(1, len(powers) + 1)
-    below = np.append(powers[1:], 0)
-    if len(lows):
-        below = np.maximum(below, lows[np.minimum((ranks * _MINIMA).astype(np.intp), len(lows) - 1)])
-    widths = powers - below
-    are_alike = np.cumsum(alike[order]) >= _ALIKE * ranks
-    sure = np.minimum.accumulate(sure_likeness[order]) >= _SURE_LIKENESS
+    most = int(np.count_nonzero(alike) / _ALIKE) + 1  # members that a group may have
+    powers = np.append(peaks[order[: most + 1]], 0)[: most + 1] ** POWER
+    ranks = np.arange(1, len(powers))
+    below, first = powers[1:], order[: len(ranks)]
+    if len(minima):
+        number = np.minimum((ranks * _MINIMA).astype(np.intp), len(minima) - 1)
+        below = np.maximum(below, np.sort(minima)[::-1][number] ** POWER)
+    widths = powers[:-1] - below
+    are_alike = np.cumsum(alike[first]) >= _ALIKE * ranks
+    sure = np.minimum.accumulate(sure_likeness[first]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
-        are_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
+        are_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(peaks) + len(minima))
     )
     possible = possible[np.argsort(-(ranks * widths)[possible], kind="stable")][:_MOST_GAPS]
     gaps = []

@@ -60,6 +60,37 @@ def _reduce_cells(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> 
     return stages
 
 
+def merge_summary(
+    summary: Array,
+    start: Shape,
+    part: Shape,
+    whole: tuple[Shape, Shape],
+    extrema: Array,
+    places: Array,
+    sums: Array,
+) -> None:
+    """Merge the summary of a block into that of the whole map, in place."""
+    map_shape, size = whole
+    ends = zip(start, size, summary.shape[1:], strict=True)
+    at = slice(None), *(slice(s // n, s // n + k) for s, n, k in ends)
+    sums[at] += summary[2:4]
+    high, place = summary[:2].astype(np.float32), _places(summary[4:], start, part, map_shape)
+    old_high, old_place = extrema[at], places[at]
+    better = (high > old_high) | ((high == old_high) & (place < old_place))
+    np.copyto(old_high, high, where=better)
+    np.copyto(old_place, place, where=better, casting="unsafe")
+
+
+def _places(local: Array, start: Shape, part: Shape, whole: Shape) -> Array:
+    """Convert indices into a part of an array to indices into the whole; both column-major, in float64."""
+    places, stride, whole_stride = local + start[0], 1, 1
+    for n, n_of_all, first in zip(part, whole, start[1:], strict=False):
+        stride *= n  # of the next axis
+        places += np.floor(local / stride) * (n_of_all - n) * whole_stride + first * n_of_all * whole_stride
+        whole_stride *= n_of_all
+    return places
+
+
 def ring_sums(values: Array, inner: int, outer: int) -> Array:
     """Sum the values in a ring around each; none is below 0."""
     return np.asarray(np.maximum(_box_sums(values, outer) - _box_sums(values, inner), 0))
