@@ -41,8 +41,7 @@ def explained_by_stronger(
     return explained.reshape(heights.shape)
 
 
-def footprints_of(copies: NDArray[np.bool_], heights: Array, footprints: Array) -> Array:
+def footprints_of(cells: NDArray[np.intp], heights: Array, footprints: Array) -> Array:
     """Compute the highest scores expected around the peaks of some cells, of either sign."""
-    cells = columns_of(np.flatnonzero(copies), copies.shape)
     both = np.maximum(footprints[:, 0], footprints[:, 1])
     return select.choose().expected_beside(heights[0], cells, both, _HEIGHTS)

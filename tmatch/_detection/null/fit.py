@@ -17,7 +17,7 @@ from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.groups import LEAST_OTHERS, find_group, may_be_group, others_of_a_kind
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, beyond_noise
-from tmatch._detection.null.summary import ScoreSummary, variance_in_ring, with_neighbours
+from tmatch._detection.null.summary import ScoreSummary, columns_of, variance_in_ring, with_neighbours
 from tmatch._detection.null.tails import (
     MAX_FITTED_SCORE,
     POWER,
@@ -247,7 +247,7 @@ class _Fit:
     def free_of(self, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the cells that copies do not explain; the quietest ones if these are hardly any."""
         footprints = self.template.footprint().in_cells(self.cells.size)
-        expected = footprints_of(copies, self.heights, footprints)
+        expected = footprints_of(columns_of(np.flatnonzero(copies), copies.shape), self.heights, footprints)
         free = expected < max(_FOOTPRINT[0], _FOOTPRINT[1] * self.root)
         squares, count = self.cells.sums
         if float(count[free].sum()) >= _LEAST_FREE * self.cells.totals[1]:

@@ -94,17 +94,19 @@ def _above_widest_gap(
     """
     order = np.argsort(-peaks, kind="stable")
     most = int(np.count_nonzero(alike) / _ALIKE) + 1  # members that a group may have
+    first, ranks = order[:most], np.arange(1, min(most, len(order)) + 1)
+    are_alike = (np.cumsum(alike[first]) >= _ALIKE * ranks) & (ranks >= 2)
+    if not are_alike.any():  # as where one peak or none is like the template
+        return None
     powers = np.append(peaks[order[: most + 1]], 0)[: most + 1] ** POWER
-    ranks = np.arange(1, len(powers))
-    below, first = powers[1:], order[: len(ranks)]
+    below = powers[1:]
     if len(minima):
         number = np.minimum((ranks * _MINIMA).astype(np.intp), len(minima) - 1)
         below = np.maximum(below, np.sort(minima)[::-1][number] ** POWER)
     widths = powers[:-1] - below
-    are_alike = np.cumsum(alike[first]) >= _ALIKE * ranks
     sure = np.minimum.accumulate(sure_likeness[first]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
-        are_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(peaks) + len(minima))
+        are_alike & (widths > 0) & (ranks + LEAST_OTHERS // 2 <= len(peaks) + len(minima))
     )
     possible = possible[np.argsort(-(ranks * widths)[possible], kind="stable")][:_MOST_GAPS]
     gaps = []

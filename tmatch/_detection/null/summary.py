@@ -57,18 +57,19 @@ class ScoreSummary:
 
     def best_elsewhere(self, positions: Positions) -> Array:
         """Find the highest score half a template's side away from each position, or more; 0 if none is above 0."""
-        high, reach, cells = self.high, _CELLS // 2, positions // self._size
-        [top] = columns_of(np.array([high.argmax()]), high.shape)
-        best = np.full(len(positions), high[tuple(top)])
-        near = np.flatnonzero((np.abs(cells - top) <= reach).all(axis=1))
-        known: dict[tuple[int, ...], float] = {}  # few; for them the highest one is not elsewhere
-        for i, cell in zip(near.tolist(), map(tuple, cells[near].tolist()), strict=True):
-            if cell not in known:
+        high, reach = self.high, _CELLS // 2
+        top = np.unravel_index(high.argmax(), high.shape)
+        best: dict[tuple[int, ...], float] = {}  # of each cell
+        cells = [*map(tuple, (positions // self._size).tolist())]
+        for cell in set(cells):
+            best[cell] = float(high[top])
+            if all(
+                abs(c - t) <= reach for c, t in zip(cell, top, strict=True)
+            ):  # few; there it is not elsewhere
                 others = high.copy()
                 others[tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)] = 0
-                known[cell] = float(others.max())
-            best[i] = known[cell]
-        return best
+                best[cell] = float(others.max())
+        return np.array([best[cell] for cell in cells])
 
 
 def columns_of(indices: NDArray[np.intp], shape: Shape) -> Positions:
