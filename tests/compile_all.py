@@ -46,6 +46,16 @@ def search(dtypes):
             several.locate(image, threshold=0.9)
 
 
+def decide():
+    """Fit the null distribution to maps of one block and of several, of images of all kinds, with noisy copies."""
+    for dtype in ["u1", "i2", "u2", "i4", "f4", "f8"]:
+        image = draw((120, 130), dtype)
+        image[70:94, 60:91] = image[7:31, 9:40]
+        for tile, threshold in itertools.product([None, (40, 50)], [None, 0.9]):
+            with execution.using(tile=tile):
+                tmatch.locate(image, image[7:31, 9:40], threshold=threshold)
+
+
 def search_in_more_colours():
     """Score in two and four channels, which are few."""
     for dtype, colours in [("u1", 2), ("u1", 4), ("i1", 2), ("i2", 2)]:
@@ -110,6 +120,7 @@ if __name__ == "__main__":
             (search, ["i2"]),
             (search, ["u2", "i1"]),
             (score,),
+            (decide,),
             (search_in_more_colours,),
             (search_poses,),
         ]

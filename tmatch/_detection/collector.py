@@ -213,12 +213,14 @@ def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], r
 def _rescore(batch: TemplateBatch, template: IntegerTemplate, collector: _Collector) -> Candidates:
     """Score candidates and their neighbours by definition, and select the peaks."""
     positions = np.concatenate(collector.positions)
+    if not len(positions):
+        return Candidates(positions, np.empty(0), collector.null)
     positions = positions[np.lexsort(positions.T[::-1])]
     scores = score_positions(batch.image, template, positions)
     high = scores >= collector.floor
     positions, scores = positions[high], scores[high]
     neighbours = positions[:, None] + maxima.shifts(2)
-    inside = ((neighbours >= 0) & (neighbours < batch.map_shape(template.window))).all(axis=-1)
+    inside = ((neighbours >= 0) & (neighbours < np.array(batch.map_shape(template.window)))).all(axis=-1)
     neighbour_scores = np.full(inside.shape, -np.inf)
     neighbour_scores[inside] = _score_distinct(batch, template, neighbours[inside])
     peaks = settle(positions, scores, neighbour_scores)

@@ -2,7 +2,8 @@
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
-from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
+from tmatch._engine.numpy.noise import block_variances, second_differences
+from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
 from tmatch._engine.numpy.scoring import (
     add_masked_moments,
@@ -17,7 +18,13 @@ from tmatch._engine.numpy.scoring import (
     score_exactly,
     score_windows,
 )
-from tmatch._engine.numpy.summaries import candidates, ring_sums, summarise, with_neighbours
+from tmatch._engine.numpy.summaries import (
+    candidates,
+    merge_summary,
+    summarise,
+    variance_in_ring,
+    with_neighbours,
+)
 from tmatch._engine.numpy.taps import plan_taps, tap_passes
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.tiling import plan_tiles
@@ -25,31 +32,35 @@ from tmatch._engine.tiling import plan_tiles
 __all__ = [
     "add_masked_moments",
     "block_means",
+    "block_variances",
     "candidates",
     "cluster_products",
     "direct_products",
     "drawn",
+    "expected_beside",
     "explained_by_stronger",
     "fit_poses",
     "inverse_norms",
     "invert",
     "load",
     "max_mask_runs",
+    "merge_summary",
     "moments",
     "place",
     "plan_taps",
     "pose_maxima",
     "residual_sums",
-    "ring_sums",
     "round_moments",
     "score",
     "score_alone",
     "score_exactly",
     "score_windows",
+    "second_differences",
     "summarise",
     "tap_passes",
     "transforms",
     "turned",
+    "variance_in_ring",
     "window_variances",
     "with_neighbours",
 ]
