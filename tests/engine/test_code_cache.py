@@ -139,6 +139,16 @@ def test_code_in_a_folder_that_cannot_be_written_is_loaded_in_silence(folder):
     assert compile_in_a_process(folder, SEALED) == (0, total)
 
 
+def test_vectors_are_as_long_as_the_processor_that_is_named_allows():
+    """Code that is compiled on another machine, for a processor that is named on both, must have the same stamp."""
+    for features, length in [("", "32"), ("+avx2,+avx512f", "64")]:
+        done = subprocess.run(
+            [sys.executable, "-c", "from tmatch._engine.numba import vectors; print(vectors.VECTOR_BYTES)"],
+            env=os.environ | {"NUMBA_CPU_FEATURES": features}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == length
+
+
 def test_code_outlives_a_new_date_of_its_source(tmp_path, monkeypatch):
     """Layers of container images keep dates in whole seconds."""
     source = tmp_path / "late.py"

@@ -20,6 +20,7 @@ _FunctionCache: Any = caching.FunctionCache
 
 _REMEDY = "every run compiles anew; name a folder that can be written in NUMBA_CACHE_DIR"
 _warned: set[str] = set()
+_functions: list[Any] = []
 
 
 class _CheckedCode(_CompileResultCacheImpl):  # type: ignore[misc]
@@ -86,10 +87,24 @@ class _CodeCache(_FunctionCache):  # type: ignore[misc]
 
 def enable(dispatcher: Any, function: Callable[..., Any]) -> None:
     """Let compiled code be kept on disk, if possible."""
+    _functions.append(dispatcher)
     try:
         dispatcher._cache = _CodeCache(function)  # noqa: SLF001
     except (RuntimeError, OSError) as error:  # no folder can be written, or the source cannot be read
         _warn("compiled code cannot be kept in any folder", error, _REMEDY)
+
+
+def folder() -> str | None:
+    """Return the folder of compiled code; None if it is not kept."""
+    paths = (function._cache.cache_path for function in _functions)  # noqa: SLF001
+    return next((path for path in paths if path is not None), None)
+
+
+def counts() -> tuple[int, int]:
+    """Count what this process has compiled so far, and what it has loaded."""
+    stats = [function.stats for function in _functions]
+    compiled, loaded = ([sum(each[i].values()) for each in stats] for i in (2, 1))
+    return sum(compiled), sum(loaded)
 
 
 def _warn(what: str, error: Exception, then: str) -> None:
