@@ -24,7 +24,14 @@ from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
 from tmatch._search.likeness import any_alike
 from tmatch._search.posed import best_posed, search_poses
-from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
+from tmatch._search.stages import (
+    StageResult,
+    count_decisions,
+    find_candidates,
+    find_in_maps,
+    score_all,
+    stages_of,
+)
 from tmatch._search.subpixel import refine_places
 
 Keep = Literal["matches", "candidates", "maps", "peaks"]
@@ -142,6 +149,7 @@ def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = U
     name = searches[0].metric.name
     if not poses.exact:
         return search(searches, Criterion.of(name), resources, poses=poses).best(resources)
+    count_decisions(searches)
     n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
     best = _best_of(searches, find_best(searches, resources), n_stages)
     return refine_places([best], searches)[0] if poses.subpixel else best
