@@ -21,6 +21,7 @@ from tmatch._results.poses import PoseErrors
 from tmatch._scoring.maps import match_template, score_validity
 from tmatch._search.locate import best_match, locate
 from tmatch._search.matcher import Matcher
+from tmatch._search.warm_up import warm_up
 
 __version__ = "0.1.0"
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "score_validity",
     "synthetic",
     "to_range",
+    "warm_up",
 ]

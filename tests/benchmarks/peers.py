@@ -21,7 +21,9 @@ from typing import Any
 import filters
 import heatmap
 import heatmap_dtypes
+import loading
 import memory
+import misses
 import places
 import poses_speed
 import robust
@@ -33,7 +35,9 @@ CONTESTS = {
     "multi": places.multi,
     "poses": poses_speed.speed,
     "memory": memory.memory,
+    "misses": misses.misses,
     "filter": filters.filters,
+    "loading": loading.loading,
     "robust": lambda _: robust.robust(),
 }
 ENOUGH_ROUNDS = 7
@@ -41,7 +45,7 @@ ENOUGH_ROUNDS = 7
 
 def main() -> None:
     options = parse()
-    if options.engine is None and options.what not in ("filter", "robust"):
+    if options.engine is None and options.what not in ("filter", "loading", "robust"):
         # What tmatch comes to by itself, once there is work enough; here from the start.
         options.engine = os.environ.get("TMATCH_ENGINE") or (
             "numba" if importlib.util.find_spec("numba") else "numpy"

@@ -186,6 +186,15 @@ def test_version_and_help():
         assert "Usage" in result.stdout
 
 
+@pytest.mark.engine_free
+def test_warm_up_ends_with_an_exit_code_where_there_is_nothing_to_compile(monkeypatch):
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    result = run("warm-up", "uint8")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("nothing to compile; engine: NumPy and SciPy")
+    assert run("warm-up", "pixels").stderr.startswith("error: DTYPE has pixels, which is no dtype of images")
+
+
 # --- refusals -----------------------------------------------------------------------------------------
 
 

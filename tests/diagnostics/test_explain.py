@@ -22,8 +22,8 @@ from tmatch._poses.transform import transform
 from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.poses import Pose
-from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.batch.batch import TemplateBatch
+from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import searches_of
 from tmatch._search.recipe import search

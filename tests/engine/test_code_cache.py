@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -101,3 +103,63 @@ def test_where_no_folder_can_be_written_nothing_is_kept(monkeypatch):
         loads, [told] = loads_and_warnings()
         assert loads == 0
         assert told.startswith("compiled code cannot be kept in any folder (cannot cache function")
+
+
+SEALED = """
+import os, sys, warnings
+warnings.simplefilter("error")
+def refuse(event, arguments):
+    writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if writes or event in ("os.mkdir", "os.rename", "os.remove"):
+        raise OSError(30, "Read-only file system")
+sys.addaudithook(refuse)
+"""
+COUNTED = """
+import numba.core.event as event, numpy as np, tmatch
+with event.install_recorder("numba:compile") as recorder:
+    scores = tmatch.match_template(np.arange(3600, dtype="u1").reshape(60, 60) ** 2, np.eye(9, dtype="u1"))
+print(sum(found.is_start for _, found in recorder.buffer), scores.sum())
+"""
+
+
+def compile_in_a_process(folder, before=""):
+    """Score in a process of its own; return how many functions were compiled there, and the sum of the scores."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "TMATCH_ENGINE": "numba"}
+    done = subprocess.run(
+        [sys.executable, "-c", before + COUNTED], env=environment, capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+    count, total = done.stdout.split()
+    return int(count), float(total)
+
+
+def test_code_in_a_folder_that_cannot_be_written_is_loaded_in_silence(folder):
+    compiled, total = compile_in_a_process(folder)
+    assert compiled > 0
+    assert compile_in_a_process(folder, SEALED) == (0, total)
+
+
+def test_vectors_are_as_long_as_the_processor_that_is_named_allows():
+    """Code that is compiled on another machine, for a processor that is named on both, must have the same stamp."""
+    for features, length in [("", "32"), ("+avx2,+avx512f", "64")]:
+        done = subprocess.run(
+            [sys.executable, "-c", "from tmatch._engine.numba import vectors; print(vectors.VECTOR_BYTES)"],
+            env=os.environ | {"NUMBA_CPU_FEATURES": features}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == length
+
+
+def test_code_outlives_a_new_date_of_its_source(tmp_path, monkeypatch):
+    """Layers of container images keep dates in whole seconds."""
+    source = tmp_path / "late.py"
+    source.write_text("def thrice(number):\n    return 3 * number\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import late
+
+    stats = []
+    for date in (1e9 + 0.25, 1e9):
+        os.utime(source, (date, date))
+        function = compiler.compiled(late.thrice)
+        assert function(14) == 42
+        stats.append(sum(function.stats.cache_hits.values()))
+    assert stats == [0, 1]

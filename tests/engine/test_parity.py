@@ -1,6 +1,7 @@
 """Both engines have all members of the protocols, called in the same way, and return the same."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -440,6 +441,28 @@ def test_summarise_returns_the_same(draw, dtype, shape, leads, share_valid):
     assert expected[3].sum() == norms.sum()
 
 
+@pytest.mark.parametrize(
+    ("shape", "part"), [((37, 53), (20, 31)), ((40, 9), (7, 9)), ((30,), (11,)), ((6, 7, 8), (3, 7, 2))]
+)
+@pytest.mark.parametrize("constant", [False, True])
+def test_merge_summary_returns_what_the_summary_of_the_whole_map_does(draw, shape, part, constant):
+    scores = np.full(shape, 0.5) if constant else draw(shape).round(1)  # equal ones are common
+    size = (3, 5, 2)[: len(shape)]
+    whole, merged = numpy_engine.summarise(scores, np.ones(shape), (0,) * len(shape), size), []
+    for engine in ENGINES:
+        found = [np.zeros((2, *whole.shape[1:]), dtype) for dtype in ("f4", "i8", "f8")]
+        for start in itertools.product(*(range(0, n, k) for n, k in zip(shape, part, strict=True))):
+            block = scores[tuple(slice(s, s + k) for s, k in zip(start, part, strict=True))]
+            leads = tuple(-s % n for s, n in zip(start, size, strict=True))
+            summary = numpy_engine.summarise(block, np.ones(block.shape), leads, size)
+            engine.merge_summary(summary, start, block.shape, (shape, size), *found)
+        merged.append(found)
+        np.testing.assert_allclose(found[2], whole[2:4], rtol=1e-12)
+        np.testing.assert_array_equal(found[0], whole[:2].astype("f4"))
+    for expected, found in zip(*merged, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(2, 17, 23), (1, 1, 1), (4, 1, 9), (2, 30), (2, 4, 5, 6)], ids=str)
 @pytest.mark.parametrize("largest", [False, True])
 def test_with_neighbours_returns_the_same_bits(draw, shape, largest):
@@ -508,15 +531,73 @@ def test_max_mask_runs_is_a_count_in_both():
     assert all(isinstance(engine.max_mask_runs, int) and engine.max_mask_runs > 0 for engine in ENGINES)
 
 
-@pytest.mark.parametrize("shape", [(2, 30, 41), (3, 2, 5), (2, 17), (2, 6, 7, 8)], ids=str)
-def test_ring_sums_returns_the_same_bits(draw, shape):
-    values = np.abs(draw(shape))
-    expected, found = (engine.ring_sums(values, 1, 3) for engine in ENGINES)
-    np.testing.assert_array_equal(found, expected)
-    cell = tuple(n // 2 for n in shape[1:])
-    distances = np.abs(np.indices(shape[1:]) - np.reshape(cell, (-1, *(1 for _ in cell)))).max(axis=0)
+@pytest.mark.parametrize("shape", [(30, 41), (2, 5), (1, 1), (300, 400), (17,), (6, 7, 8)], ids=str)
+@pytest.mark.parametrize("share_free", [0, 0.1, 0.9, 1])
+@pytest.mark.parametrize("counts", [0, 1, 64], ids=str)
+def test_variance_in_ring_is_the_same(shape, share_free, counts):
+    rng = np.random.default_rng(4)
+    count = np.full(shape, float(counts))
+    if counts > 1:
+        count[rng.random(shape) < 0.2] = 0
+    sums = np.stack([count * rng.random(shape), count])
+    free = rng.random(shape) < share_free
+    expected, found = (engine.variance_in_ring(sums, free, 1, 3, 0.5) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    cell = tuple(n // 2 for n in shape)
+    distances = np.abs(np.indices(shape) - np.reshape(cell, (-1, *(1 for _ in cell)))).max(axis=0)
     in_ring = (distances > 1) & (distances <= 3)
-    np.testing.assert_allclose(expected[(0, *cell)], values[0][in_ring].sum(), rtol=1e-12, atol=1e-12)
+    squares, known = sums[0][in_ring & free].sum(), sums[1][in_ring & free].sum()
+    everywhere = sums[0][free].sum() / max(sums[1][free].sum(), 1)
+    weight = 0.5 * known / max(sums[1][in_ring].sum(), 1)
+    by_hand = weight * squares / max(known, 1) + (1 - weight) * everywhere
+    np.testing.assert_allclose(expected[cell], by_hand, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u2", "u4", "f4", "f8", ">f8", ">u2"])
+@pytest.mark.parametrize("shape", [(40, 50), (3, 3), (2, 9), (5, 1), (30,), (6, 7, 8)], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_second_differences_returns_the_same(draw, dtype, shape, masked):
+    channel = draw(shape, dtype)
+    valid = draw(shape, "?", 1) if masked else None
+    middles = np.arange(1, next(n for n in shape if n >= 3) - 1, 2)
+    expected, found = (engine.second_differences(channel, valid, middles) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max(initial=0))
+    assert found.ndim == 1
+    if dtype == "u2" and shape == (3, 3) and not masked:
+        np.testing.assert_array_equal(
+            found, np.abs(np.diff(np.diff(channel.astype(int), 2, 0), 2, 1)).ravel()
+        )
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u4", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("shape", [(40, 50), (3, 9), (30,), (6, 7, 8)], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_block_variances_are_the_same(draw, dtype, shape, masked):
+    channel = draw(shape, dtype)
+    valid = draw(shape, "f8", 1) < 1.5 if masked else None
+    block = (2, 3, 2)[: len(shape)]
+    starts = tuple(np.arange(0, n - side + 1, 2) for n, side in zip(shape, block, strict=True))
+    expected, found = (engine.block_variances(channel, valid, block, starts) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    if not masked:
+        first = channel[tuple(slice(n) for n in block)].astype(float).var()
+        np.testing.assert_allclose(expected[0], first, rtol=1e-12)
+        assert len(expected) == np.prod([len(part) for part in starts])
+
+
+@pytest.mark.parametrize("shape", [(30, 41), (1, 1), (17,), (6, 7, 8)], ids=str)
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_expected_beside_returns_the_same(shape, count):
+    rng, levels = np.random.default_rng(6), np.array([1.0, 0.8, 0.5])
+    heights, footprints = rng.random(shape), rng.random((3, *(5 for _ in shape)))
+    cells = np.stack([rng.integers(0, n, count) for n in shape], axis=1)
+    expected, found = (engine.expected_beside(heights, cells, footprints, levels) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    if count == 1:
+        height = heights[tuple(cells[0])]
+        level = max(np.count_nonzero(levels >= height) - 1, 0)
+        middle = footprints[(level, *(2 for _ in shape))]
+        assert expected[tuple(cells[0])] == pytest.approx(min(height / levels[level], 1) * middle)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8", ">f8"])
@@ -798,7 +879,9 @@ def test_scale_double_is_the_same(draw):
     inverse[3, 4] = DOUBTFUL
     for factor, wrong in [(0.1, False), (10, True)]:
         products = [draw((40, 64), "f8", 1) * factor for _ in ENGINES]
-        found = [engine.scale_double(product, inverse) for engine, product in zip(ENGINES, products, strict=True)]
+        found = [
+            engine.scale_double(product, inverse) for engine, product in zip(ENGINES, products, strict=True)
+        ]
         np.testing.assert_array_equal(*(product[:33, :50] for product in products))
         assert found[0] == found[1]
         assert (found[0] > 0) == wrong
@@ -830,7 +913,9 @@ def test_score_float_windows_gives_the_same(draw, channels, scale, centred):
     weights[:, 1, 2] = 1
     values /= np.sqrt(np.square(values).sum())
     positions = np.argwhere(np.ones((33, 47)))
-    found = [engine.score_float_windows(tiles, positions, values, weights, (1, 2), centred) for engine in ENGINES]
+    found = [
+        engine.score_float_windows(tiles, positions, values, weights, (1, 2), centred) for engine in ENGINES
+    ]
     np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
     assert found[0][0] == found[1][0] == -np.inf
 

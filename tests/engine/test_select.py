@@ -50,6 +50,18 @@ def test_work_as_long_as_loading_it_loads_the_compiled_engine():
     assert run(AROUND + more.format(12) + LOADED)[0] == ["True", "True"]
 
 
+def test_where_code_cannot_be_kept_it_is_not_compiled_for_little_work():
+    pytest.importorskip("numba")
+    code = (
+        "import numba.core.caching as c; c.CacheImpl._locator_classes = [];"
+        "from tmatch._engine import execution, select; using = execution.using({}); using.__enter__();"
+        "select.choose(1e6); print(select.choose(1e6) is select.reference())"
+    )
+    ignored = {"PYTHONWARNINGS": "ignore", "NUMBA_CACHE_DIR": ""}
+    assert run(code.format("loading_work=1"), **ignored)[0] == ["True"]
+    assert run(code.format("loading_work=1, compiling_work=1e6"), **ignored)[0] == ["False"]
+
+
 def test_engine_named_in_the_environment_is_used(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("TMATCH_ENGINE", "numpy")

@@ -4,12 +4,11 @@ import os
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tmatch._filtering import bands
 from tmatch._filtering.bands import STEPS, BandFilter
 from tmatch._filtering.filters import correlate
-
-pytestmark = pytest.mark.one_engine
 
 
 def kernels_of(ndim, seed=0):
@@ -76,3 +75,44 @@ def test_large_results_lie_in_a_file_if_it_can_be_reserved(monkeypatch):
     in_memory = filter_all(image, kernels)
     assert not isinstance(in_memory, np.memmap)
     np.testing.assert_array_equal(in_file, in_memory)
+
+
+def smooth_noise(shape, blur, seed=4):
+    return ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), blur)
+
+
+IMAGES = {
+    "8 bits": lambda: np.rint(128 + 200 * smooth_noise((150, 170), 2)).astype(np.uint8),
+    "16 bits": lambda: np.rint(51700 + 3000 * smooth_noise((150, 170), 2)).astype(np.uint16),
+    "floats": lambda: 1e6 + smooth_noise((150, 170), 1),
+    "tiny": lambda: 1e-30 * smooth_noise((150, 170), 1),
+    "huge": lambda: 1e200 * smooth_noise((150, 170), 1),
+    "rows alike": lambda: np.tile(np.random.default_rng(5).integers(0, 256, 170), (150, 1)),
+    "signal": lambda: smooth_noise((20_000,), 2),
+    "volume": lambda: smooth_noise((24, 26, 28), 1),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_single_precision_moves_few_pixels_and_none_by_more_than_a_step(monkeypatch, name):
+    image = IMAGES[name]()
+    kernel = np.random.default_rng(6).normal(size=(9,) * image.ndim)
+    for kernels in ([kernel - kernel.mean()], [kernel, np.full((1,) * image.ndim, kernel.sum())]):
+        found = filter_all(image, kernels)
+        with monkeypatch.context() as patched:
+            patched.setattr(bands, "_SINGLE_ERROR", np.inf)
+            expected = filter_all(image, kernels)
+        change = np.abs(found.astype(int) - expected)
+        assert change.max() <= 1
+        assert np.count_nonzero(change) <= 0.01 * image.size
+
+
+@pytest.mark.parametrize(("faint", "dtype"), [(100, np.float32), (1e-8, np.float64)])
+def test_what_single_precision_would_drown_is_filtered_in_double(faint, dtype):
+    y, x = np.mgrid[:90, :100]
+    image = 10 * y + 7 * x + faint * np.random.default_rng(7).normal(size=(90, 100))
+    kernel = np.outer([1, -2, 1], [1, -2, 1])
+    values, peak = BandFilter([kernel], 1)._filter(lambda _number, rows: image[rows], 0, slice(9, 80), 90)
+    assert values.dtype == dtype
+    expected = ndimage.correlate(image, kernel / np.linalg.norm(kernel))[9:80]
+    np.testing.assert_allclose(values[:, 2:-2], expected[:, 2:-2], atol=peak / STEPS / 4)

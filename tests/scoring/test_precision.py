@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import oracle
 import tmatch
 from loops import each
-from tmatch._scoring.batch import integers, tile
+from tmatch._scoring.batch import tile
 
 pytestmark = pytest.mark.also_by_transforms
 

@@ -53,7 +53,11 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
 
 
 def _less(channel: Array, offset: int) -> Array:
-    return channel - channel.dtype.type(offset) if channel.dtype.kind == "f" else subtract_offset(channel, offset)
+    return (
+        channel - channel.dtype.type(offset)
+        if channel.dtype.kind == "f"
+        else subtract_offset(channel, offset)
+    )
 
 
 def _is_whole(values: Array) -> bool:

@@ -30,6 +30,7 @@ from tmatch._detection.null.residual import (
     window_variances,
 )
 from tmatch._detection.null.summary import SummaryBuilder
+from tmatch._detection.null.windows import scores_at
 from tmatch._detection.peaks import settle
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
@@ -77,7 +78,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
         lambda positions: window_variances(seen, positions),
         functools.partial(residuals, seen),
         functools.partial(patterns, seen),
-        None if seen is search else lambda positions: residuals(seen, positions).score,
+        None if seen is search else lambda positions: scores_at(seen, positions),
         lambda: template_variance(seen),
         pixels=independent_pixels(seen),
         least_score=lambda: least_alike_score(search, CERTIFIED_LIKENESS),
@@ -145,7 +146,9 @@ class _Collector:
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
-        if self.null is None or self._floors is None or self.builder is None:  # a threshold decides, or the null is not fitted yet
+        if (
+            self.null is None or self._floors is None or self.builder is None
+        ):  # a threshold decides, or the null is not fitted yet
             return self.floor, part
         size = self.builder.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))
@@ -211,12 +214,14 @@ def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], r
 def _rescore(batch: TemplateBatch, template: BatchTemplate, collector: _Collector) -> Candidates:
     """Score candidates and their neighbours by definition, and select the peaks."""
     positions = np.concatenate(collector.positions)
+    if not len(positions):
+        return Candidates(positions, np.empty(0), collector.null)
     positions = positions[np.lexsort(positions.T[::-1])]
     scores = template.score_positions(batch.image, positions)
     high = scores >= collector.floor
     positions, scores = positions[high], scores[high]
     neighbours = positions[:, None] + maxima.shifts(2)
-    inside = ((neighbours >= 0) & (neighbours < batch.map_shape(template.window))).all(axis=-1)
+    inside = ((neighbours >= 0) & (neighbours < np.array(batch.map_shape(template.window)))).all(axis=-1)
     neighbour_scores = np.full(inside.shape, -np.inf)
     neighbour_scores[inside] = _score_distinct(batch, template, neighbours[inside])
     peaks = settle(positions, scores, neighbour_scores)

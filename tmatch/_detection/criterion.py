@@ -88,7 +88,7 @@ class Criterion:
 
     def shared_by(self, n_tests: float, *, copy_score: float = math.inf) -> "Criterion":
         """Return the criterion of one of so many tests that share the false alarms allowed."""
-        if self.false_alarms is None:
+        if self.false_alarms is None or (n_tests == 1 and copy_score == self.copy_score):
             return self
         return replace(self, false_alarms=self.false_alarms / n_tests, copy_score=copy_score)
 
@@ -102,12 +102,12 @@ class Criterion:
             return np.ones(len(found.positions), bool)
         return np.asarray(found.scores >= self.threshold)
 
-    def has_few_false_alarms(self, found: Candidates) -> Array:
-        """Check which candidates have no more false alarms than are allowed."""
+    def has_few_false_alarms(self, found: Candidates, n_tests: float = 1) -> Array:
+        """Check which candidates have no more false alarms than are allowed in one of so many tests."""
         if self.false_alarms is None or found.null is None:
             return np.ones(len(found.positions), bool)
         scores = found.decision_scores
-        few = found.null.false_alarms(found.positions, scores) <= self.false_alarms
+        few = found.null.false_alarms(found.positions, scores) <= self.false_alarms / n_tests
         return np.asarray((few & (scores >= 0)) | (scores >= self.copy_score))
 
     def choose(self, found: Candidates) -> Candidates:
@@ -121,8 +121,14 @@ class Criterion:
         """
         if self.false_alarms is None or null is None:
             return None
-        floors = np.minimum(null.least_scores(self.false_alarms * ROUNDING), self.copy_score)
-        return np.where(null.cells.high >= floors - SINGLE_MARGIN, floors, math.inf)
+        allowed, high = self.false_alarms * ROUNDING, null.cells.high
+        floors = np.full(high.size, math.inf)
+        which: Array | slice = slice(None)
+        if self.copy_score == math.inf:
+            which = null.may_reach(allowed, SINGLE_MARGIN)
+        least = np.minimum(null.least_scores(allowed, which).ravel(), self.copy_score)
+        floors[which] = np.where(high.ravel()[which] >= least - SINGLE_MARGIN, least, math.inf)
+        return floors.reshape(high.shape)
 
     def floor(self, null: NullDistribution | None) -> float:
         """Return the minimum score that may be accepted anywhere; infinity if no score is that high."""

@@ -96,10 +96,16 @@ class TemplateCandidates:
         if self.search.metric.directions:
             return np.ones(len(scores), bool)
         positions = self.peaks.positions[which]
-        noise = noise_levels(self.comparable).any
-        alike = beyond_noise(scores, window_variances(self.comparable, positions), noise) >= LEAST_LIKENESS
+        alike = np.zeros(len(scores), bool)
         if self.peaks.filtered_scores is None:
-            alike |= null.as_copies(positions, scores) <= 1
+            alike = null.as_copies(positions, scores) <= 1
+        rest = ~alike
+        if rest.any():
+            noise, variance = (
+                noise_levels(self.comparable).any,
+                window_variances(self.comparable, positions[rest]),
+            )
+            alike[rest] = beyond_noise(scores[rest], variance, noise) >= LEAST_LIKENESS
         return np.asarray(alike)
 
     def likeness(self) -> Array | None:
@@ -259,8 +265,8 @@ class _Records:
 def _check_scores(records: _Records) -> None:
     """Remove candidates below the threshold, or with more false alarms than are allowed."""
     for each, part in zip(records.found, records.parts, strict=True):
-        criterion = records.criterion.shared_by(each.n_tests)
-        reached, few = criterion.reaches_threshold(each.peaks), criterion.has_few_false_alarms(each.peaks)
+        reached = records.criterion.reaches_threshold(each.peaks)
+        few = records.criterion.has_few_false_alarms(each.peaks, each.n_tests)
         records.remove((part[i] for i in np.flatnonzero(~few).tolist()), "false alarms")
         records.remove((part[i] for i in np.flatnonzero(~reached).tolist()), "threshold")
 
@@ -280,15 +286,15 @@ def _check_side_lobes(records: _Records) -> None:
     """Remove candidates that are no higher than expected beside a better one of the same template."""
     for each, part in zip(records.found, records.parts, strict=True):
         null = each.peaks.null
-        allowed = records.criterion.shared_by(each.n_tests).false_alarms
-        if null is None or allowed is None:
-            continue
+        allowed = records.criterion.false_alarms
         remaining = np.array(records.remaining(part), np.intp)
+        if null is None or allowed is None or len(remaining) < 2:
+            continue
         scores = each.peaks.decision_scores[remaining - part.start]
         order = np.argsort(-scores, kind="stable")
         remaining, scores = remaining[order], scores[order]
         positions = each.peaks.positions[remaining - part.start]
-        better = null.side_lobes(positions, scores, allowed)
+        better = null.side_lobes(positions, scores, allowed / each.n_tests)
         lobes = np.flatnonzero(better >= 0)
         records.better |= {int(remaining[i]): int(remaining[better[i]]) for i in lobes.tolist()}
         records.remove(remaining[lobes].tolist(), "side lobe")
@@ -307,6 +313,8 @@ def _check_kind(records: _Records) -> None:
 
 def _check_distance(records: _Records) -> None:
     """Remove candidates too near to a better one of the same template."""
+    if records.criterion.min_distance == 1:
+        return
     for each, part in zip(records.found, records.parts, strict=True):
         remaining = records.remaining(part)
         which = np.array(remaining, np.intp) - part.start
@@ -327,6 +335,8 @@ def _check_overlap(records: _Records) -> None:
 
 def _check_stages(records: _Records) -> None:
     """Remove what another stage of the search has found for the same template, on better evidence."""
+    if len({each.prefilter for each in records.found}) < 2:
+        return
     limit = min(records.criterion.max_overlap, _SAME_OVERLAP)
     expected = [number for each in records.found for number in each.false_alarms() or [0.0] * len(each.boxes)]
     for (one, first), (other, second) in itertools.combinations(
@@ -348,6 +358,8 @@ def _check_overlap_between(records: _Records) -> None:
 
 
 def _remove_overlapping(records: _Records, ordered: Sequence[int]) -> None:
+    if len(ordered) < 2:
+        return
     boxes = [records.boxes[i] for i in ordered]
     outlines = [records.outlines[i] for i in ordered]
     better = zip(ordered, better_overlapping(boxes, records.criterion.max_overlap, outlines), strict=True)

@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.summary import ScoreSummary
-from tmatch._detection.null.tails import VARIANCE_BOUNDS, AnalyticTail, FittedTail, clip, evidence_of
+from tmatch._detection.null.tails import (
+    MIN_FALSE_ALARMS,
+    VARIANCE_BOUNDS,
+    AnalyticTail,
+    FittedTail,
+    clip,
+    evidence_of,
+)
 
 _LOBE_SHARE = 0.98  # side lobes are lower than this share of the score of the copy
 _LOBE_FACTOR = 1.1  # by which the scores around a copy may be higher than expected
 CERTAIN = 0.005  # false alarms of certified copies that are no part of the null distribution, at most
-_MIN_FALSE_ALARMS = 1e-300
+_MAX_KEPT = 100  # positions whose false alarms are kept
 _SINGLE_ERROR = 2e-4  # by which the score of a cell's peak may be off in single precision, twice
 ROUNDING = 1.006  # numbers above a limit by more than this factor stay above it when rounded to three digits
 
@@ -50,8 +57,8 @@ class NullDistribution:
         False alarms of the peak of each cell as a copy, certified or one of a group; infinite if it is no such.
     group : array of bool
         The cells whose peaks are a group.
-    others : Others
-        The highest peaks that nothing explains.
+    others : callable
+        Returns the highest peaks that nothing explains; those of a likeness, at least, if one is given.
     footprint : callable
         Computes the scores around a copy.
     fit_without : callable
@@ -65,9 +72,12 @@ class NullDistribution:
     tail: FittedTail | AnalyticTail
     copies: Array
     group: NDArray[np.bool_]
-    others: "Others"
+    others: Callable[..., Others]
     footprint: Callable[[], Footprint]
     fit_without: Callable[[NDArray[np.bool_]], "NullDistribution"]
+    kept: dict[tuple[bytes, bytes], NDArray[np.float64]] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
     def false_alarms(
         self, positions: Positions, scores: Array, *, n_tests: float = 1.0
@@ -77,12 +87,25 @@ class NullDistribution:
         All false alarms are computed and rounded here. They are rounded before they are multiplied, too, as limits
         are shared among tests.
         """
+        if not len(scores):
+            return np.empty(0)
+        rounded = self._rounded(positions, scores)
+        return rounded if n_tests == 1 else _round(rounded * n_tests)
+
+    def _rounded(self, positions: Positions, scores: Array) -> NDArray[np.float64]:
+        """Compute and round the false alarms in one map; those of few positions, asked for often, are kept."""
+        if len(scores) > _MAX_KEPT:
+            return self._computed(positions, scores)
+        key = positions.tobytes(), scores.tobytes()
+        if key not in self.kept:
+            self.kept.clear()
+            self.kept[key] = self._computed(positions, scores)
+        return self.kept[key]
+
+    def _computed(self, positions: Positions, scores: Array) -> NDArray[np.float64]:
         expected = self.tail.expect(self._evidence(positions, scores))
         expected = np.minimum(expected, self.as_copies(positions, scores))
-        rounded = _round(np.maximum(expected, _MIN_FALSE_ALARMS))
-        if n_tests == 1:
-            return rounded
-        return _round(rounded * n_tests)
+        return _round(np.maximum(expected, MIN_FALSE_ALARMS))
 
     def expected(self, positions: Positions, scores: Array) -> NDArray[np.float64]:
         """Compute the expected number of false alarms by the tail alone, not rounded."""
@@ -93,13 +116,28 @@ class NullDistribution:
         """Whether some peaks are certified copies."""
         return bool((self.copies[~self.group] <= CERTAIN).any())
 
-    def least_scores(self, false_alarms: float) -> NDArray[np.float64]:
-        """Compute the score in each cell at which so many false alarms are expected; 1 where there may be none."""
-        variance = clip(self.local_variance, *VARIANCE_BOUNDS)
-        exponent = 2 * self.tail.needed(false_alarms) * variance / (1 - variance)
-        least: NDArray[np.float64] = np.sqrt(-np.expm1(-exponent))
-        copies = np.where(self.copies <= false_alarms, self.cells.high - _SINGLE_ERROR, np.inf)
-        return np.minimum(least, copies)
+    def least_scores(
+        self, false_alarms: float, which: NDArray[np.intp] | slice = slice(None)
+    ) -> NDArray[np.float64]:
+        """Compute the score in each cell at which so many false alarms are expected; 1 where there may be none.
+
+        `which` are the indices of some cells on the flattened map.
+        """
+        least = self._least_of(self.local_variance.ravel()[which], false_alarms)
+        copies, high = self.copies.ravel()[which], self.cells.high.ravel()[which]
+        least = np.minimum(least, np.where(copies <= false_alarms, high - _SINGLE_ERROR, np.inf))
+        return least.reshape(self.copies.shape) if isinstance(which, slice) else least
+
+    def may_reach(self, false_alarms: float, margin: float) -> NDArray[np.intp]:
+        """Find the few cells, as indices on the flattened map, whose best score may have so few false alarms."""
+        [least] = self._least_of(self.local_variance.min(keepdims=True).ravel(), false_alarms)
+        return np.flatnonzero((self.cells.high >= least - margin) | (self.copies <= false_alarms))
+
+    def _least_of(self, variance: Array, false_alarms: float) -> NDArray[np.float64]:
+        """Compute the score at which so many false alarms are expected among scores of some variance."""
+        bounded = clip(variance, *VARIANCE_BOUNDS)
+        exponent = 2 * self.tail.needed(false_alarms) * bounded / (1 - bounded)
+        return np.asarray(np.sqrt(-np.expm1(-exponent)))
 
     def as_copies(self, positions: Positions, scores: Array) -> Array:
         """Return the false alarms of positions as copies; infinite for those that are none."""

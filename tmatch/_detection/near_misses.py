@@ -3,8 +3,6 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.fit import FITTING
@@ -53,8 +51,8 @@ def best_besides(found: Sequence[TemplateCandidates], decisions: Sequence[Candid
 def _others(found: TemplateCandidates) -> Iterator[tuple[float, Box]]:
     null = found.peaks.null
     if null is not None:
-        boxes = found.peak_boxes(null.others.positions)
-        yield from zip(null.others.scores.tolist(), boxes, strict=True)
+        others = null.others()
+        yield from zip(others.scores.tolist(), found.peak_boxes(others.positions), strict=True)
 
 
 def _peaks_apart(
@@ -64,13 +62,14 @@ def _peaks_apart(
     null, allowed = found.peaks.null, criterion.false_alarms
     if null is None or allowed is None or found.likeness() is not None:
         return
-    others = null.others
-    near = np.flatnonzero(others.likeness >= _least_likeness(found))
-    expected = null.false_alarms(others.positions[near], others.scores[near], n_tests=found.n_tests)
-    boxes = found.peak_boxes(others.positions[near])
-    for i, number, box in zip(near.tolist(), expected.tolist(), boxes, strict=True):
+    others = null.others(_least_likeness(found))
+    if not len(others.scores):
+        return
+    expected = null.false_alarms(others.positions, others.scores, n_tests=found.n_tests).tolist()
+    boxes = found.peak_boxes(others.positions)
+    for score, number, box in zip(others.scores.tolist(), expected, boxes, strict=True):
         if allowed < number <= _NEAR and not _overlaps(box, reported, criterion):
-            score, filtered = float(others.scores[i]), found.prefilter != "none"
+            filtered = found.prefilter != "none"
             match = found.in_pose(Match(box, score, found.label, false_alarms=number))
             yield CandidateDecision(
                 box=box, reported=False, rule="false alarms", score=None if filtered else score,

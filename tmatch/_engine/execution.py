@@ -16,7 +16,10 @@ class Execution:
     """Limits and choices. None: the cheapest choice, or that of the environment."""
 
     engine: str | None = None  # "auto", "numpy" or "numba"; None: TMATCH_ENGINE
-    loading_work: float = 2e9  # passes times points that NumPy computes in the half second of loading numba
+    # Passes times points that NumPy computes in half a second, a little more than loading compiled code takes; and in
+    # the time of compiling it. See tests/benchmarks/loading.py.
+    loading_work: float = 1.5e9
+    compiling_work: float = 4e10
     tile: Shape | None = None  # maximum shape of a block of results
     cores: int | None = None
     min_compiled_side: int = (

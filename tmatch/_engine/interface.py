@@ -90,6 +90,7 @@ class ResidualTemplate(NamedTuple):
     lines: Array
     products: Array
     blocks: Array  # shapes of blocks
+    heaviest: Shape  # index of a pixel of the largest weight
 
 
 class Engine(Protocol):
@@ -327,13 +328,50 @@ class Engine(Protocol):
         ones the first position counts.
         """
 
+    def merge_summary(
+        self,
+        summary: Array,
+        start: Shape,
+        part: Shape,
+        whole: tuple[Shape, Shape],
+        extrema: Array,
+        places: Array,
+        sums: Array,
+    ) -> None:
+        """Merge the summary of a block, its start and shape given, into the arrays of the whole map, in place.
+
+        `whole` are the shape of the map, and that of a cell. Extrema are merged as in `summarise`; of equal ones the
+        first place counts, as an index into the map in column-major order.
+        """
+
     def with_neighbours(self, values: Array, largest: bool) -> Array:  # noqa: FBT001
         """Return the sum or maximum of each value and its neighbours, in each of several arrays."""
 
+    # --- noise ------------------------------------------------------------------------------------
+
+    def second_differences(self, channel: Array, valid: Array | None, middles: Positions) -> Array:
+        """Compute the magnitudes of second differences along each axis of three pixels or more, in turn.
+
+        Those along the first such axis are taken at the indices `middles` alone. They are in a flat array, without
+        those of pixels that are not valid.
+        """
+
+    def block_variances(
+        self, channel: Array, valid: Array | None, block: Shape, starts: tuple[Positions, ...]
+    ) -> Array:
+        """Compute the variance of blocks of one shape, at all combinations of the starts on each axis.
+
+        They are in a flat array, without those of blocks that hold pixels that are not valid.
+        """
+
     # --- peaks ------------------------------------------------------------------------------------
 
-    def ring_sums(self, values: Array, inner: int, outer: int) -> Array:
-        """Sum the values farther than `inner` from each, and no farther than `outer`, along any axis but the first."""
+    def variance_in_ring(self, sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+        """Average the squared scores in a ring around each cell, of the free cells, and those of the whole map.
+
+        `sums` are of squared scores and of their number. The ring is farther than `inner` from the cell, and no farther
+        than `outer`, along any axis; its weight is `local`, and less where cells of it are not free.
+        """
 
     def window_variances(self, channels: tuple[Array, ...], positions: Positions, weights: Array) -> Array:
         """Compute the variance of windows, with the weights of their pixels, channel by channel.
@@ -357,6 +395,12 @@ class Engine(Protocol):
         a peak, and the negated ones, by differences of cells. `limits` are the lowest side lobe that counts, the factor
         by which heights may be above the expected ones, and the slack added. A minimum has the footprint of a peak with
         the signs exchanged.
+        """
+
+    def expected_beside(self, heights: Array, cells: Positions, footprints: Array, levels: Array) -> Array:
+        """Compute the highest scores expected around the peaks of some cells, of one sign, as `explained_by_stronger`.
+
+        `heights` holds the maxima of cells, and `footprints` the expected scores for each of the levels.
         """
 
     # --- poses ------------------------------------------------------------------------------------

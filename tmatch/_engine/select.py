@@ -20,10 +20,10 @@ _compiled: Engine | None = None
 def choose(work: float = 0.0, shape: Shape | None = None, channels: int = 1) -> Engine:
     """Return the engine for some work (passes times points).
 
-    The compiled engine is loaded once the process has done as much work without it as loading costs, so that short
-    commands do not pay for it. TMATCH_ENGINE=numpy or numba in the environment overrides this. A `shape` means that
-    the work is on tiles of an image of that shape; compiled code supports only two dimensions, and neither very thin
-    images nor many channels.
+    The compiled engine is loaded once the process has done about as much work without it as loading costs, so that
+    short commands do not pay for it. TMATCH_ENGINE=numpy or numba in the environment overrides this. A `shape` means
+    that the work is on tiles of an image of that shape; compiled code supports only two dimensions, and neither very
+    thin images nor many channels.
     """
     requested = _requested_engine()
     if requested != "numpy" and _is_compiled_for(shape, channels):
@@ -56,22 +56,42 @@ def _requested_engine() -> str:
     return requested
 
 
+def load() -> bool:
+    """Load the compiled engine at once, unless NumPy's is requested; return whether it is used from now on."""
+    requested = _requested_engine()
+    return requested != "numpy" and _load(math.inf, required=requested == "numba") is not None
+
+
 def _load(work: float, *, required: bool) -> Engine | None:
-    """Load the compiled engine if it is required, or if the work done so far justifies it."""
+    """Load the compiled engine if it is required, or if the work done so far justifies it.
+
+    Where code cannot be kept, each process compiles it, and more work is needed to justify that.
+    """
     global _work_done, _compiled  # noqa: PLW0603
     if _compiled is None and (required or _work_done < math.inf):
         _work_done += work
-        if required or _work_done > execution.current().loading_work:
+        limits = execution.current()
+        if required or _work_done > limits.loading_work:
             try:
-                from tmatch._engine.numba import engine  # noqa: PLC0415
+                from tmatch._engine.numba import cache, engine  # noqa: PLC0415
             except ImportError as error:
                 _work_done = math.inf  # not tried again
                 if required:
                     msg = f"TMATCH_ENGINE is numba, which cannot be loaded ({error}); try pip install 'tmatch[fast]'"
                     raise ImportError(msg) from error
             else:
-                _compiled = engine
+                if required or cache.folder() or _work_done > limits.compiling_work:
+                    _compiled = engine
     return _compiled
+
+
+def describe_code() -> str:
+    """Describe what compiled code this process has used, once the compiled engine is loaded."""
+    from tmatch._engine.numba import cache  # noqa: PLC0415
+
+    compiled, loaded = cache.counts()
+    where = "not kept" if cache.folder() is None else f"kept in {cache.folder()}"
+    return f"{compiled} functions compiled, {loaded} loaded; {where}"
 
 
 def describe() -> str:

@@ -10,6 +10,7 @@ from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import select
 from tmatch._engine.interface import TapPlan
 
+_TRANSFORM_PASSES = 45  # approximate cost of NumPy's transforms, which replace what takes more passes
 _CACHED_WEIGHTS = 2**12  # maximum size of a kernel whose factors are cached
 
 
@@ -24,7 +25,8 @@ def plan_taps(
     choices = factor(weights.tobytes(), weights.shape, weights.dtype, dtype, integer)
     passes, parts = min(choices, key=lambda choice: choice[0])
     chosen = select.reference()
-    engine = select.choose(passes * positions) if dtype.kind != "c" else chosen
+    work = min(passes, _TRANSFORM_PASSES) * positions
+    engine = select.choose(work) if dtype.kind != "c" else chosen
     for _, factors in choices:
         engine_passes = sum(engine.tap_passes(part, dtype) for part in factors)
         if engine_passes < passes or (engine_passes == passes and chosen is not engine):

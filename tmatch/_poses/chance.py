@@ -14,7 +14,7 @@ from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, residuals, rounding_of
 from tmatch._detection.null.summary import ScoreSummary
-from tmatch._detection.null.tails import AnalyticTail, evidence_of
+from tmatch._detection.null.tails import AnalyticTail
 from tmatch._poses.candidates import lacks_only_details, noise_unit, turned_search
 from tmatch._poses.coarse import PoseMap
 from tmatch._poses.levels import ImageLevels
@@ -90,9 +90,8 @@ class PoseChance:
         lacking = np.array([lacks_only_details(c, self.plan, white) for c in candidates], bool)
         if any(c.sign < 0 for c, there in zip(candidates, lacking.tolist(), strict=True) if there):
             lacking[:] = False  # what no copy does is no evidence of one
-        scores = np.minimum([c.score for c in candidates], AnalyticTail.max_score)
         tail = AnalyticTail(positions, max(self._pixels, 1.1))
-        expected = tail.expect(evidence_of(np.asarray(scores), np.full(len(scores), 0.5)))
+        expected = tail.expect_scores(np.array([c.score for c in candidates]))
         return np.where(lacking, expected, np.inf)
 
     @property

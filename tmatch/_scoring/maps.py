@@ -12,9 +12,9 @@ from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
 from tmatch._arrays.validation import check_options
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
+from tmatch._scoring.batch.batch import TemplateBatch, make_batches
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.image import prepare_image
-from tmatch._scoring.batch.batch import TemplateBatch, make_batches
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.scorer import ScoredBlock, run
 from tmatch._scoring.search import Search, pair

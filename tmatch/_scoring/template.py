@@ -52,7 +52,10 @@ class PreparedTemplate:
     @cached_property
     def total(self) -> float:
         """Weight of the whole template."""
-        return float(sum(np.sum(w, dtype=np.float64) for w in self.weights))
+        weights = self.weights
+        return float(
+            sum(np.count_nonzero(w) if w.dtype == bool else np.sum(w, dtype=np.float64) for w in weights)
+        )
 
     @property
     def min_weight(self) -> float:
@@ -61,7 +64,8 @@ class PreparedTemplate:
 
     def counted(self) -> list[Array]:
         """Select the pixels that have weight, channel by channel."""
-        return [t[w > 0] for t, w in zip(self.channels, self.weights, strict=True) if w.any()]
+        pairs = zip(self.channels, self.weights, strict=True)
+        return [t.ravel() if w.all() else t[w > 0] for t, w in pairs if w.any()]
 
     @cached_property
     def largest(self) -> Any:
@@ -157,6 +161,8 @@ def _as_bool(weights: Array) -> Array:
 
 def _normalise_weights(weights: list[Array]) -> list[Array]:
     """Scale weights by a power of two if they are far from 1; normalised scores do not change."""
+    if all(w.dtype == bool for w in weights):
+        return weights
     exponent = int(np.frexp(max(float(w.max()) for w in weights))[1])
     if abs(exponent) < 30:
         return weights

@@ -193,7 +193,8 @@ class Matcher:
         )  # fmt: skip
         check_poses(self._poses, criterion)
         searches = self._searches(image, image_mask)
-        return search(searches, criterion, Resources.of(workers, progress), poses=self._poses).matches
+        resources = Resources.of(workers, progress)
+        return search(searches, criterion, resources, keep="matches", poses=self._poses).matches
 
     @own_errstate
     def best(

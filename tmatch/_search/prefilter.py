@@ -17,6 +17,7 @@ from tmatch._scoring.search import Search
 
 _SIDE = 32  # of the parts whose spectra are averaged
 _PARTS = 16  # maximum number of them along an axis
+_PART_PIXELS = 2**18  # of parts that are cut out at a time, about
 _REACH = 8  # of the filter
 _MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
 _MAX_EXPONENT = 400  # of the power of two above the pixels, for sums of their squares to be finite
@@ -115,8 +116,12 @@ def _whitening_kernel(image: _Source, contrast: float) -> NDArray[np.float64]:
     power, count = np.zeros((*side[:-1], side[-1] // 2 + 1)), 0
     for number in range(len(image.channels)):
         for parts in _parts(image, number, side):
-            around = parts - (parts * window).sum(axes, keepdims=True) / window.sum()
-            power += (np.abs(fft.rfftn(around * window, axes=axes)) ** 2).sum(axis=0)
+            means = parts.reshape(len(parts), -1) @ (window.ravel() / window.sum())
+            parts -= means.reshape(-1, *(1 for _ in side))  # noqa: PLW2901
+            parts *= window  # noqa: PLW2901
+            spectra = fft.rfftn(parts, axes=axes, overwrite_x=True).view(np.float64)
+            squares = np.einsum("i...,i...->...", spectra, spectra)  # of real and imaginary parts
+            power += squares.reshape(*power.shape, 2).sum(axis=-1)
             count += len(parts)
     power /= count
     lowest = [
@@ -159,8 +164,9 @@ def _parts(image: _Source, number: int, side: tuple[int, ...]) -> Iterator[NDArr
         count = min(_PARTS, 1 + math.ceil((n - k) / max(k // 2, 1)))
         starts.append(np.unique(np.linspace(0, n - k, count).astype(int)))
     valid = image.valid[number]
-    for first in starts[0]:
-        at = np.ix_([first], *starts[1:])
+    step = max(1, _PART_PIXELS // (math.prod(map(len, starts[1:])) * math.prod(side)))
+    for first in range(0, len(starts[0]), step):
+        at = np.ix_(starts[0][first : first + step], *starts[1:])
         pixels = sliding_window_view(image.channels[number], side)[at]
         known = None if valid is None else sliding_window_view(valid, side)[at]
         yield image.prepared(number, pixels, known).reshape(-1, *side).astype(np.float64)

@@ -22,11 +22,19 @@ from tmatch._results.poses import SearchedPoses
 from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
+from tmatch._search.likeness import any_alike
 from tmatch._search.posed import best_posed, search_poses
-from tmatch._search.stages import StageResult, find_candidates, find_in_maps, score_all, stages_of
+from tmatch._search.stages import (
+    StageResult,
+    count_decisions,
+    find_candidates,
+    find_in_maps,
+    score_all,
+    stages_of,
+)
 from tmatch._search.subpixel import refine_places
 
-Keep = Literal["candidates", "maps", "peaks"]
+Keep = Literal["matches", "candidates", "maps", "peaks"]
 UPRIGHT = PoseOptions()
 
 
@@ -96,26 +104,28 @@ def search(
     """Search one image for templates.
 
     With `keep` "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
-    decides on all peaks of the maps, "maps" and "candidates" only on those that the criterion may accept. Searches over
-    `poses` that are not exact make no maps of scores; with "maps" those of the best over all poses are kept.
+    decides on all peaks of the maps, the others only on those that the criterion may accept. With "matches" a stage is
+    left out that can report none. Searches over `poses` that are not exact make no maps of scores; with "maps" those of
+    the best over all poses are kept.
     """
     if not poses.exact:
         only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
         return SearchResult(searches, [only], [], criterion, poses)
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
-    unscored = keep != "candidates" and stages[0].how != "none"  # then one more map is made
+    has_maps = keep in ("maps", "peaks")
+    unscored = has_maps and stages[0].how != "none"  # then one more map is made
     parts = resources.split(len(stages) + unscored)
-    maps = [] if keep == "candidates" else score_all(searches, parts[0])
+    maps = score_all(searches, parts[0]) if has_maps else []
     results: list[StageResult] = []
     found: list[TemplateCandidates] = []
     for stage, part in zip(stages, parts[unscored:], strict=True):
         n_tests = len(searches) * stage.n_tests
         shared = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
         decided_by = maps[:0]
-        if keep == "candidates":
-            peaks = find_candidates(searches, stage.how, shared, part)
-        else:
+        if has_maps:
             peaks, decided_by = find_in_maps(maps, stage.how, None if keep == "peaks" else shared, part)
+        else:
+            peaks = find_candidates(searches, stage.how, shared, part)
         pairs = zip(searches, peaks, strict=True)
         new = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
         found += new
@@ -125,7 +135,9 @@ def search(
             replace(each, decisions=[*itertools.islice(decisions, sum(len(f.boxes) for f in each.found))])
             for each in results
         ]
-        if not is_open(new, results[-1].decisions, criterion):
+        if stage is stages[-1] or not is_open(new, results[-1].decisions, criterion):
+            break
+        if keep == "matches" and criterion.must_be_alike and not any_alike(new, part):
             break
     if len(results) < len(stages):
         resources.progress.finish()
@@ -137,6 +149,7 @@ def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = U
     name = searches[0].metric.name
     if not poses.exact:
         return search(searches, Criterion.of(name), resources, poses=poses).best(resources)
+    count_decisions(searches)
     n_stages = stages_of(Criterion.of(name), name)[0].n_tests if searches[0].metric.has_null_model else 1
     best = _best_of(searches, find_best(searches, resources), n_stages)
     return refine_places([best], searches)[0] if poses.subpixel else best

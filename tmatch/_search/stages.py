@@ -1,5 +1,6 @@
 """Search stages: the image as it is, then filtered."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,12 +10,17 @@ from tmatch._arrays.options import Prefilter
 from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates
+from tmatch._engine import select
 from tmatch._engine.progress import Resources
 from tmatch._poses.coarse import PoseMap
 from tmatch._results.decisions import CandidateDecision
 from tmatch._scoring.maps import ScoreMap, score_maps
-from tmatch._scoring.search import Search
+from tmatch._scoring.search import PASSES, Search
 from tmatch._search.prefilter import filtered
+
+_DECISION_WORK = (
+    1e7  # approximate cost to decide on the peaks of a template, besides as many passes as scores take
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ def find_candidates(
     searches: Sequence[Search], how: Prefilter, criterion: Criterion, resources: Resources
 ) -> list[Candidates]:
     """Find candidates in filtered arrays; their scores are those of the arrays as they are."""
+    count_decisions(searches)
     if how == "none":
         return find(searches, criterion, resources)
     prepared = _filter(searches, how, resources.workers)
@@ -60,6 +67,12 @@ def find_candidates(
         scores = score_at(searches[i], peaks.positions)
         results[i] = replace(peaks, scores=scores, filtered_scores=peaks.scores)
     return results
+
+
+def count_decisions(searches: Sequence[Search]) -> None:
+    """Count the work to decide on the peaks of some searches, for the choice of the engine."""
+    for search in searches:
+        select.choose(_DECISION_WORK + PASSES * math.prod(search.shape), search.shape, len(search.image))
 
 
 def find_in_maps(

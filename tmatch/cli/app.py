@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import tmatch
-from tmatch._engine.select import describe
+from tmatch._engine.select import describe, describe_code
 from tmatch._engine.threads import available_cores
 from tmatch.cli.console import Console, console_of
 from tmatch.cli.diagnostics import explain, inspect, robustness
@@ -111,6 +111,25 @@ def info(ctx: typer.Context) -> None:
     console.print(f"threads: {available_cores()}, the cores this process may use")
 
 
+def warm_up(
+    ctx: typer.Context,
+    dtypes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DTYPE]...", help="Of the images, as uint8 or float32; all that have code of their own."
+        ),
+    ] = None,
+) -> None:
+    """Compile all code of searches and filters now, or load it from disk, and print where it is kept."""
+    console = console_of(ctx)
+    with console.progress("compiling") as progress:
+        ready = tmatch.warm_up(dtypes or None, progress=progress)
+    if not ready:
+        console.say(f"nothing to compile; engine: {describe()}")
+        raise typer.Exit(1)
+    console.print(describe_code())
+
+
 _DONE = "Exit code: 0 done, 2 bad input or usage."
 app.command("locate", epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")(locate)
 app.command("heatmap", epilog=_DONE)(heatmap)
@@ -120,6 +139,9 @@ app.command("robustness", epilog=_DONE)(robustness)
 app.command("filter", epilog=_DONE)(filter_image)
 app.command("kernels", epilog=_DONE)(kernels)
 app.command("info")(info)
+app.command("warm-up", epilog="Exit code: 0 done, 1 there is no compiled engine, 2 bad input or usage.")(
+    warm_up
+)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-_ARGUMENTS = {"image": "IMAGE", "template": "TEMPLATE", "explain": "`tmatch explain`"}
+_ARGUMENTS = {"image": "IMAGE", "template": "TEMPLATE", "explain": "`tmatch explain`", "dtypes": "DTYPE"}
 _OPTIONS = {"output": "--places", "box": "--at", "rng": "--seed"}  # of other names than the library's
 _POSITION = r"\((-?\d+), (-?\d+)\)"
 _SENTENCES = (

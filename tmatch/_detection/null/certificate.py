@@ -1,5 +1,6 @@
 """Copies certified by what they leave: noise, or no more than rounding."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array
 from tmatch._detection.null.residual import Residuals, beyond_noise
-from tmatch._detection.null.tails import AnalyticTail, evidence_of
+from tmatch._detection.null.tails import MIN_FALSE_ALARMS, AnalyticTail
 
 CERTIFIED_LIKENESS = 0.8  # look-alikes half hidden by noise reach 0.7 to 0.8
 _EXACT = (
@@ -34,6 +35,7 @@ def leaves_noise(left: Residuals, white_noise: float) -> NDArray[np.bool_]:
     return np.asarray(left.level & (left.left <= _MAX_EXCESS * white_noise))
 
 
+@functools.lru_cache(maxsize=64)
 def least_score(positions: float, pixels: float) -> float:
     """Compute the score that is rare enough in white noise."""
     tail = AnalyticTail(positions, max(pixels, 1.1))
@@ -94,10 +96,12 @@ def certify(
     exact = leaves_rounding(peaks, noise.rounding)
     result = np.where(exact, _law(positions, pixels, peaks.score), np.inf)
     eligible, in_noise = _in_noise(peaks, positions, noise)
-    if not eligible.any():
+    if not (result[eligible] > MIN_FALSE_ALARMS).any():
         return result
     lows = minima()
-    controls = lows.likeness[_in_noise(lows, positions, noise)[0]]
+    controls = lows.likeness
+    if len(controls):
+        controls = controls[_in_noise(lows, positions, noise)[0]]
     alone = _law(positions, pixels, peaks.likeness)
     control = _law(positions, pixels, controls).min(initial=np.inf)
     alone[alone > control / _FAR] = np.inf
@@ -137,6 +141,4 @@ def _as_group(likeness: Array, eligible: NDArray[np.bool_], controls: Array) -> 
 def _law(positions: float, pixels: float | Array, scores: Array) -> Array:
     """Compute how often a score is reached by so many independent pixels at so many positions."""
     tail = AnalyticTail(positions, np.maximum(pixels, 1.1))  # type: ignore[arg-type]
-    return np.asarray(
-        tail.expect(evidence_of(np.minimum(scores, tail.max_score), np.full(scores.shape, 0.5)))
-    )
+    return tail.expect_scores(scores)

@@ -8,15 +8,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.quantiles import median, quantile
 from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import CERTAIN, NullDistribution, Others
 from tmatch._detection.null.certificate import Noise, certify, least_score, may_be_exact, may_leave_noise
 from tmatch._detection.null.explained import STRONG, explained_by_stronger, footprints_of
 from tmatch._detection.null.footprint import Footprint
-from tmatch._detection.null.groups import LEAST_OTHERS, find_group, others_of_a_kind
+from tmatch._detection.null.groups import LEAST_OTHERS, find_group, may_be_group, others_of_a_kind
 from tmatch._detection.null.noise import NoiseLevels
 from tmatch._detection.null.residual import Residuals, beyond_noise
-from tmatch._detection.null.summary import ScoreSummary, ring_sums, with_neighbours
+from tmatch._detection.null.summary import ScoreSummary, columns_of, variance_in_ring, with_neighbours
 from tmatch._detection.null.tails import (
     MAX_FITTED_SCORE,
     POWER,
@@ -97,17 +98,18 @@ class _Fit:
     ) -> None:
         self.cells, self.template, self.image, self.excluded = cells, template, image, excluded
         self.heights = np.minimum(cells.extrema, MAX_FITTED_SCORE).astype(np.float64)
-        self.logs = logs_of(self.heights)
         shape = self.heights.shape[1:]
         self.copies, self.members = np.full(shape, np.inf), np.zeros(shape, bool)
         self.free = np.ones(shape, bool)
-        self.variance = _variance_in_ring(cells, self.free)
-        whole = image is None or image.certifies
-        self.smooth = float(np.median(self.variance)) > _SMOOTH
-        self.in_ring = whole and not self.smooth
+        self.in_ring = True
+        self.variance = self.local_variance()
+        middle = median(self.variance)
+        self.smooth = middle > _SMOOTH
+        self.in_ring = (image is None or image.certifies) and not self.smooth
         if not self.in_ring:
             self.variance = self.local_variance()
-        self.root = math.sqrt(float(np.median(self.variance)))
+            middle = median(self.variance)
+        self.root = math.sqrt(middle)
         self.likeness, self.sure_likeness = np.zeros(shape), np.zeros(shape)
         self.own_variance, self.noise_share = math.inf, np.zeros(shape)
         self.measured, self.windows = np.zeros(shape, bool), np.full(self.heights.shape, np.nan)
@@ -132,12 +134,11 @@ class _Fit:
             or np.count_nonzero(rest) + np.count_nonzero(minima) <= LEAST_OTHERS
         ):
             return self.analytic(certified)
-        local = self.logs * weight_of(self.variance)
         if not self.smooth:
-            while self.find_group(local, rest & ~self.members, minima):
+            while self.find_group(rest & ~self.members, minima):
                 pass
             rest &= ~self.members
-        peaks, lows = local[0][rest], local[1][minima]
+        peaks, lows = self.evidence(0, rest), self.evidence(1, minima)
         if certified.any():  # others are copies only if they fit as well
             n_copies = _count_copies(peaks, np.where(self.sure_likeness[rest] >= FITTING, 1.0, 0.0), lows, 0)
         else:
@@ -145,7 +146,7 @@ class _Fit:
         both = np.concatenate([peaks[~self.best_of(peaks, rest, n_copies)], lows])
         if len(both) < LEAST_OTHERS:
             return self.analytic(certified)
-        squares, count = self.cells.sums.reshape(2, -1).sum(axis=1).tolist()
+        squares, count = self.cells.totals
         effective = max(count, 1) / max(squares, 1e-9 * max(count, 1))
         return self.distribution(effective, len(both), self.variance, FittedTail.of(both))
 
@@ -154,18 +155,24 @@ class _Fit:
     ) -> NullDistribution:
         """Return the distribution with what else was found."""
         return NullDistribution(
-            effective, n_fitted, self.cells, variance, tail, self.copies, self.members, self.others(),
+            effective, n_fitted, self.cells, variance, tail, self.copies, self.members, self.others,
             self.template.footprint, partial(fit_null, self.cells, self.template, self.image),
         )  # fmt: skip
 
     def local_variance(self) -> Array:
         """Estimate the local variance of scores from the cells that are free of copies."""
-        return (_variance_in_ring if self.in_ring else _variance_nearby)(self.cells, self.free)
+        if self.in_ring:
+            return variance_in_ring(self.cells.sums, self.free, *_RING, _LOCAL)
+        return _variance_nearby(self.cells, self.free)
+
+    def evidence(self, sign: int, which: NDArray[np.bool_]) -> Array:
+        """Compute the evidence of some peaks, or of minima, among the scores around them."""
+        return logs_of(self.heights[sign][which]) * weight_of(self.variance[which])
 
     def unexplained(self) -> NDArray[np.bool_]:
         """Mark the extrema that no stronger one explains, and no other template."""
         tops = self.all_tops & self.free
-        if (self.heights >= STRONG * self.root).any():
+        if float(self.heights.max()) >= STRONG * self.root:
             footprints = self.template.footprint().in_cells(self.cells.size)
             tops &= ~explained_by_stronger(
                 self.heights, self.all_tops, self.root, footprints, self.copies <= CERTAIN
@@ -174,16 +181,16 @@ class _Fit:
             tops[0] &= ~self.excluded
         return tops
 
-    def others(self) -> Others:
-        """Return the peaks that nothing explains and that were compared with the template."""
+    def others(self, least: float = -math.inf) -> Others:
+        """Return the peaks that nothing explains and that were compared with the template, from a likeness on."""
         marked = np.zeros(self.heights.shape, bool)
-        marked[0] = self.tops[0] & self.measured
+        marked[0] = self.tops[0] & self.measured & (self.sure_likeness >= least)
         scores = self.cells.high[marked[0]].astype(np.float64)
         return Others(self.cells.positions(marked), scores, self.sure_likeness[marked[0]])
 
     def certify(self, image: ImageFacts) -> None:
         """Certify copies among the highest peaks."""
-        positions = max(float(self.cells.sums[1].sum()), 1.0)
+        positions = max(self.cells.totals[1], 1.0)
         least = max(least_score(positions, image.pixels), image.least_score())
         noise = Noise(image.noise().white, image.rounding)
 
@@ -240,23 +247,26 @@ class _Fit:
     def free_of(self, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the cells that copies do not explain; the quietest ones if these are hardly any."""
         footprints = self.template.footprint().in_cells(self.cells.size)
-        expected = footprints_of(np.argwhere(copies), self.heights, footprints)
+        expected = footprints_of(columns_of(np.flatnonzero(copies), copies.shape), self.heights, footprints)
         free = expected < max(_FOOTPRINT[0], _FOOTPRINT[1] * self.root)
         squares, count = self.cells.sums
-        if (count * free).sum() >= _LEAST_FREE * count.sum():
+        if float(count[free].sum()) >= _LEAST_FREE * self.cells.totals[1]:
             return np.asarray(free)
         mean = squares / np.maximum(count, 1)
-        return np.asarray(mean <= np.quantile(mean[count > 0], _QUIET))
+        return np.asarray(mean <= quantile(mean[count > 0], _QUIET))
 
-    def find_group(self, local: Array, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> bool:
+    def find_group(self, rest: NDArray[np.bool_], minima: NDArray[np.bool_]) -> bool:
         """Find a group of copies that leave structure, beside those found before; return whether there is one."""
+        likeness = self.likeness[rest]
+        if not may_be_group(likeness):
+            return False
         squares, count = (self.cells.sums * self.free).reshape(2, -1).sum(axis=1)
         flat = weight_of(squares / max(count, 1))
         measures = [
-            (local[0][rest], local[1][minima]),
-            (self.logs[0][rest] * flat, self.logs[1][minima] * flat),
+            (self.evidence(0, rest), self.evidence(1, minima)),
+            (logs_of(self.heights[0][rest]) * flat, logs_of(self.heights[1][minima]) * flat),
         ]
-        group = find_group(measures, self.likeness[rest], self.sure_likeness[rest], self.noise_share[rest])
+        group = find_group(measures, likeness, self.sure_likeness[rest], self.noise_share[rest])
         if group is None:
             return False
         marked = np.zeros(self.heights.shape, bool)
@@ -272,7 +282,7 @@ class _Fit:
             if fitting.mean() < _MOST:
                 return False  # look-alikes of the copies
         self.members |= marked[0]
-        self.members |= self.as_good_as(self.members, local[0])
+        self.members |= self.as_good_as(self.members)
         self.copies[self.members] = np.minimum(self.copies[self.members], group.chance)
         return True
 
@@ -297,12 +307,13 @@ class _Fit:
             chosen &= ~self.of_another_kind(marked)[rest]
         return chosen
 
-    def as_good_as(self, members: NDArray[np.bool_], evidence: Array) -> NDArray[np.bool_]:
+    def as_good_as(self, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the peaks beside members of a group that are as good as they are: their footprint does not matter."""
         beside = self.all_tops[0] & self.free & ~self.tops[0]
         if self.excluded is not None:
             beside &= ~self.excluded
-        beside &= (self.heights[0] >= self.heights[0][members].min()) & (evidence >= evidence[members].min())
+        beside &= self.heights[0] >= self.heights[0][members].min()
+        beside[beside] = self.evidence(0, beside) >= self.evidence(0, members).min()
         return np.asarray(beside)
 
     def analytic(self, certified: NDArray[np.bool_]) -> NullDistribution:
@@ -320,22 +331,6 @@ class _Fit:
         effective = max(min(1 / max(variance, 1e-9), max(own, min(measured, _MORE_PIXELS * own))), 1.1)
         tail = AnalyticTail(max(float(count.sum()), 1.0), effective)
         return self.distribution(effective, 0, np.full(high.shape, 0.5), tail)
-
-
-def _variance_in_ring(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:
-    """Average the squared scores in a ring around each cell, of cells that are free of copies, and of the whole map.
-
-    The footprint of a place itself does not reach the ring. Where a part of it is missing, its weight is smaller.
-    """
-    sums = cells.sums * free
-    squares, count = sums.reshape(2, -1).sum(axis=1).tolist()
-    everywhere = squares / max(count, 1)
-    rings = ring_sums(sums if free.all() else np.concatenate([sums, cells.sums[1:]]), *_RING)
-    ring_squares, ring_count, full = rings[0], rings[1], rings[-1]
-    known = ring_count >= 0.5
-    local = np.where(known, ring_squares / np.maximum(ring_count, 1), everywhere)
-    weight = _LOCAL * np.where(known, np.clip(ring_count / np.maximum(full, 1), 0, 1), 0)
-    return np.asarray(weight * local + (1 - weight) * everywhere)
 
 
 def _variance_nearby(cells: ScoreSummary, free: NDArray[np.bool_]) -> Array:

@@ -59,6 +59,11 @@ def find_group(
     return best
 
 
+def may_be_group(likeness: Array) -> bool:
+    """Check whether two peaks are as alike as nearly all of a group are."""
+    return int(np.count_nonzero(likeness >= LEAST_LIKENESS[0])) >= 2
+
+
 def others_of_a_kind(patterns: Array, likeness: Array) -> NDArray[np.bool_]:
     """Find the members that are copies of something else.
 
@@ -88,16 +93,20 @@ def _above_widest_gap(
     from k values, it has a heavier tail; and as any m is tried, its chance is multiplied by m.
     """
     order = np.argsort(-peaks, kind="stable")
-    powers, lows = peaks[order] ** POWER, np.sort(minima)[::-1] ** POWER
-    ranks = np.arange(1, len(powers) + 1)
-    below = np.append(powers[1:], 0)
-    if len(lows):
-        below = np.maximum(below, lows[np.minimum((ranks * _MINIMA).astype(np.intp), len(lows) - 1)])
-    widths = powers - below
-    are_alike = np.cumsum(alike[order]) >= _ALIKE * ranks
-    sure = np.minimum.accumulate(sure_likeness[order]) >= _SURE_LIKENESS
+    most = int(np.count_nonzero(alike) / _ALIKE) + 1  # members that a group may have
+    first, ranks = order[:most], np.arange(1, min(most, len(order)) + 1)
+    are_alike = (np.cumsum(alike[first]) >= _ALIKE * ranks) & (ranks >= 2)
+    if not are_alike.any():  # as where one peak or none is like the template
+        return None
+    powers = np.append(peaks[order[: most + 1]], 0)[: most + 1] ** POWER
+    below = powers[1:]
+    if len(minima):
+        number = np.minimum((ranks * _MINIMA).astype(np.intp), len(minima) - 1)
+        below = np.maximum(below, np.sort(minima)[::-1][number] ** POWER)
+    widths = powers[:-1] - below
+    sure = np.minimum.accumulate(sure_likeness[first]) >= _SURE_LIKENESS
     possible = np.flatnonzero(
-        are_alike & (widths > 0) & (ranks >= 2) & (ranks + LEAST_OTHERS // 2 <= len(powers) + len(lows))
+        are_alike & (widths > 0) & (ranks + LEAST_OTHERS // 2 <= len(peaks) + len(minima))
     )
     possible = possible[np.argsort(-(ranks * widths)[possible], kind="stable")][:_MOST_GAPS]
     gaps = []

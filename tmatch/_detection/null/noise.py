@@ -1,13 +1,16 @@
 """How much of the variance of windows is noise of the image."""
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.quantiles import median, quantile
 from tmatch._arrays.typing import Array, Shape
 from tmatch._detection.null.summary import cell_shape
+from tmatch._engine import select
 from tmatch._scoring.search import Search
 
 _PIXELS = 2**13  # are enough to estimate white noise from, about
@@ -34,17 +37,19 @@ def noise_levels(search: Search, largest: float = math.inf) -> NoiseLevels:
         int(min(max(3, side), n, largest))
         for side, n in zip(cell_shape(search.window), search.image[0].shape, strict=True)
     )
-    channels = search.image_cache.get(
-        ("noise", block), lambda: [_levels(c, search.valid, block) for c in search.image]
+    levels = search.image_cache.get(
+        ("noise", block), lambda: [_levels(channel, search.valid, block) for channel in search.image]
     )
+    if len(levels) == 1:
+        return levels[0]
     shares = np.array([np.broadcast_to(w, search.window).sum(dtype=np.float64) for w in search.weights])
-    white, quiet = shares @ np.array(channels) / shares.sum()
+    white, quiet = shares @ np.array([(each.white, each.any) for each in levels]) / shares.sum()
     return NoiseLevels(float(white), float(quiet))
 
 
-def _levels(channel: Array, valid: NDArray[np.bool_] | None, block: Shape) -> tuple[float, float]:
+def _levels(channel: Array, valid: NDArray[np.bool_] | None, block: Shape) -> NoiseLevels:
     white = _white_noise(channel, valid)
-    return white, max(white, _quiet_variance(channel, valid, block))
+    return NoiseLevels(white, max(white, _quiet_variance(channel, valid, block)))
 
 
 def _white_noise(channel: Array, valid: NDArray[np.bool_] | None) -> float:
@@ -53,34 +58,24 @@ def _white_noise(channel: Array, valid: NDArray[np.bool_] | None) -> float:
     if not axes:
         return 0.0
     n = channel.shape[axes[0]]
-    count = min(n - 2, max(1, _PIXELS * n // channel.size))
-    middles = np.unique(np.linspace(1, n - 2, count).astype(np.intp))
-    parts = [np.take(channel, middles + step, axis=axes[0]).astype(np.float64) for step in (-1, 0, 1)]
-    if valid is not None:
-        for part, step in zip(parts, (-1, 0, 1), strict=True):
-            part[~np.take(valid, middles + step, axis=axes[0])] = np.nan
-    rest = parts[0] - 2 * parts[1] + parts[2]
-    for axis in axes[1:]:
-        rest = np.diff(rest, 2, axis=axis)
-    known = np.abs(rest) if valid is None else np.abs(rest[~np.isnan(rest)])
-    return float(np.median(known) / _NORMAL_MEDIAN) ** 2 / 6 ** len(axes) if known.size else 0.0
+    middles = _spread(1, n - 2, min(n - 2, max(1, _PIXELS * n // channel.size)))
+    known = select.choose().second_differences(channel, valid, middles)
+    return (median(known) / _NORMAL_MEDIAN) ** 2 / 6 ** len(axes) if known.size else 0.0
 
 
 def _quiet_variance(channel: Array, valid: NDArray[np.bool_] | None, block: Shape) -> float:
     """Find the variance that one in ten blocks is below."""
     per_axis = max(1, round(_BLOCKS ** (1 / channel.ndim)))
-    starts = [
-        np.unique(np.linspace(0, n - side, min(per_axis, -(-2 * n // side))).astype(np.intp))
+    starts = tuple(
+        _spread(0, n - side, min(per_axis, -(-2 * n // side)))
         for n, side in zip(channel.shape, block, strict=True)
-    ]
+    )
     count = math.prod(block)
-    blocks = _blocks_at(channel, block, starts).astype(np.float64).reshape(-1, count)
-    if valid is not None:  # others may hold anything
-        blocks = blocks[_blocks_at(valid, block, starts).reshape(-1, count).all(axis=1)]
-    blocks -= blocks.mean(axis=1, keepdims=True)
-    variances = np.vecdot(blocks, blocks) / count
-    return float(np.quantile(variances, _QUIET)) * count / max(count - 1, 1) if variances.size else 0.0
+    variances = select.choose().block_variances(channel, valid, block, starts)
+    return quantile(variances, _QUIET) * count / max(count - 1, 1) if variances.size else 0.0
 
 
-def _blocks_at(values: Array, block: Shape, starts: list[NDArray[np.intp]]) -> Array:
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, block)[np.ix_(*starts)])
+@functools.lru_cache(maxsize=64)
+def _spread(first: int, last: int, count: int) -> NDArray[np.intp]:
+    """Spread so many indices evenly; equal ones count once."""
+    return np.unique(np.linspace(first, last, count).astype(np.intp))

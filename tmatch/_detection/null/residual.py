@@ -74,15 +74,25 @@ class Residuals:
 
     @property
     def score(self) -> Array:
-        """The score of each window, in double precision."""
-        share = np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1)
+        """The score of each window, in double precision; 0 where it is flat."""
+        share = np.where(
+            self.variance > 0, np.clip(1 - self.left / np.maximum(self.variance, 1e-300), 0, 1), 0.0
+        )
         return np.asarray(np.copysign(np.sqrt(share), self.gain))
+
+
+_NOTHING, _NOWHERE = np.empty(0), np.empty(0, bool)
+_NO_RESIDUALS = Residuals(_NOTHING, _NOTHING, _NOTHING, _NOWHERE, _NOWHERE, _NOTHING, _NOTHING)
 
 
 def residuals(search: Search, positions: Positions, *, slopes: bool = False) -> Residuals:
     """Compare the windows at some positions of the score map with the template; with `slopes`, light may slope."""
+    if not len(positions):
+        return _NO_RESIDUALS
     template = _template_of(search)
     parts = [template.compare(search, part, slopes=slopes) for part in template.split(positions)]
+    if len(parts) == 1:
+        return parts[0]
     return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
 
 
@@ -112,7 +122,8 @@ def beyond_noise(scores: Array, variance: Array, noise: float, template: float =
     `template` is the variance of the template if it holds the same noise, as it was cut out of the image.
     """
     signal = 1 - noise / np.maximum(variance, max(noise, 1e-300))
-    signal *= max(1 - noise / template, 0.0)
+    if template < math.inf:
+        signal *= max(1 - noise / template, 0.0)
     return np.asarray(scores / np.sqrt(np.maximum(signal, _LEAST_SIGNAL)))
 
 
@@ -180,7 +191,7 @@ class _Template:
             sums, law_of_rest = self._sums(search, positions[rest], planes=True)
             level[rest], without_planes = _test(sums[:, 2:], sums[:, 1], law_of_rest)
             likeness[rest] = np.maximum(likeness[rest], without_planes)
-        pixels = np.broadcast_to(law.pixels, squares.shape)
+        pixels = law.pixels.repeat(len(squares)) if len(law.pixels) == 1 else law.pixels
         return Residuals(squares / law.total, left / law.total, gain, white, level, likeness, pixels)
 
     def _sums(self, search: Search, positions: Positions, *, planes: bool) -> "tuple[Array, _Law]":
@@ -204,7 +215,7 @@ class _Template:
         """What is expected where all pixels of a window are valid."""
         return _law_of(self.weights[None], self.values[None], self.blocks)
 
-    @property
+    @functools.cached_property
     def variance(self) -> float:
         """The variance of the template."""
         return float((self.weights * self.values * self.values).sum() / self.weights.sum())
@@ -235,7 +246,8 @@ class _Template:
         pairs = (t, t), (lines[0], lines[0]), (lines[-1], lines[-1]), (lines[0], lines[-1])
         products = np.array([float((w * first * second).sum()) for first, second in pairs])
         products[:3] = np.maximum(products[:3], 1e-300)
-        return ResidualTemplate(t, w, np.sqrt(w), np.stack(lines), products, np.array(self.blocks))
+        heaviest = tuple(map(int, np.unravel_index(w.argmax(), w.shape)[1:]))
+        return ResidualTemplate(t, w, np.sqrt(w), np.stack(lines), products, np.array(self.blocks), heaviest)
 
     def _numpy_sums(self, windows: Array, weights: Array, template: Array, *, planes: bool) -> Array:
         """Sum in NumPy operations."""
@@ -337,15 +349,17 @@ def _block_sums(values: Array, cells: tuple[int, ...]) -> Array:
 class _Law:
     """What is expected of the sums of windows of white noise; one value for each window, or for all.
 
-    `blocks` holds for each size the standard error of the variance of block means, the factor from squared sums of
-    blocks to that variance, and that of the template for a gain of 1.
+    Of blocks of each size, in columns: the standard error of the variance of block means, the factor from squared sums
+    of blocks to that variance, and that variance of the template for a gain of 1.
     """
 
     total: Array
     pixels: Array
     correlation: Array  # of neighbours, at most
     outlier: Array  # square of a pixel, in units of the mean square, at most
-    blocks: list[tuple[Array, Array, Array]]
+    spread: Array
+    factor: Array
+    structure: Array
 
 
 def _law_of(weights: Array, template: Array, blocks: Sequence[tuple[int, ...]]) -> _Law:
@@ -363,7 +377,8 @@ def _law_of(weights: Array, template: Array, blocks: Sequence[tuple[int, ...]]) 
         factor = count / np.maximum(count - 1, 1) * total / _sum(sizes)
         structure = factor * _sum(_block_sums(np.sqrt(weights) * template, block) ** 2)
         parts.append((np.sqrt(2 / np.maximum(count - 1, 1)), factor, structure))
-    return _Law(total, pixels, _STANDARD_ERRORS * np.sqrt(pairs) / total, outlier, parts)
+    columns = [np.stack(part, axis=1) for part in zip(*parts, strict=True)]
+    return _Law(total, pixels, _STANDARD_ERRORS * np.sqrt(pairs) / total, outlier, *columns)
 
 
 def _test(sums: Array, gain: Array, law: _Law) -> tuple[NDArray[np.bool_], Array]:
@@ -372,13 +387,11 @@ def _test(sums: Array, gain: Array, law: _Law) -> tuple[NDArray[np.bool_], Array
     squares = np.where(there, sums[:, 0], 1.0)
     white = there & (np.abs(sums[:, 1]) <= law.correlation * squares)
     white &= sums[:, 2] * law.pixels <= law.outlier * squares
-    likeness = np.zeros(len(sums))
-    for block_squares, (spread, factor, template) in zip(sums[:, 3:].T, law.blocks, strict=True):
-        ratio, structure = block_squares * factor / squares, gain * gain * template / squares
-        white &= ratio <= 1 + _STANDARD_ERRORS * spread
-        rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * spread
-        likeness = np.maximum(likeness, np.sqrt(structure / (structure + rest)))
-    return white, likeness
+    ratio = sums[:, 3:] * law.factor / squares[:, None]
+    structure = law.structure * (gain * gain / squares)[:, None]
+    white &= (ratio <= 1 + _STANDARD_ERRORS * law.spread).all(axis=1)
+    rest = np.maximum(ratio - 1, 0) + _LIKENESS_ERRORS * law.spread
+    return white, np.sqrt(structure / (structure + rest)).max(axis=1)
 
 
 def _gain(windows: Array, weights: Array, template: Array) -> Array:

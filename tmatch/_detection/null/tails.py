@@ -15,6 +15,7 @@ VARIANCE_BOUNDS = 1e-9, 0.999  # bounds of a variance that is divided by
 MAX_FITTED_SCORE = (
     1 - 2.0**-12
 )  # higher scores are fitted as this one: in single precision they are not exact
+MIN_FALSE_ALARMS = 1e-300  # fewer count as so many
 MAX_SCORE = 1 - 1e-9  # higher scores count as this one
 
 
@@ -38,7 +39,7 @@ class FittedTail:
         k = min(max(MIN_TAIL, int(_TAIL * n)), max(n // 2, 1), n - 1)
         powers = np.partition(evidence, n - k - 1)[-k - 1 :] ** POWER
         start = float(powers[0])
-        scale = float((powers[1:] - start).mean())
+        scale = float((powers[1:] - start).sum()) / k
         return cls(k, start, max(scale, _MIN_SCALE * start, 1e-9))
 
     def expect(self, evidence: Array) -> Array:
@@ -72,6 +73,10 @@ class AnalyticTail:
 
         result: Array = self.positions / 2 * betainc((self.pixels - 1) / 2, 0.5, np.exp(-2 * evidence))
         return result
+
+    def expect_scores(self, scores: Array) -> Array:
+        """Compute the expected number of false alarms of scores."""
+        return self.expect(logs_of(clip(scores, 0, self.max_score)) / 2)
 
     def needed(self, false_alarms: float) -> float:
         """Compute the evidence at which so many false alarms are expected."""

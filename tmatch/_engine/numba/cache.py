@@ -20,6 +20,7 @@ _FunctionCache: Any = caching.FunctionCache
 
 _REMEDY = "every run compiles anew; name a folder that can be written in NUMBA_CACHE_DIR"
 _warned: set[str] = set()
+_functions: list[Any] = []
 
 
 class _CheckedCode(_CompileResultCacheImpl):  # type: ignore[misc]
@@ -36,6 +37,24 @@ class _CheckedCode(_CompileResultCacheImpl):  # type: ignore[misc]
             raise ValueError(msg)
         return super().rebuild(target_context, pickle.loads(code))  # noqa: S301
 
+    @property
+    def _locator_classes(self) -> list[Any]:
+        return [_readable(each) for each in super()._locator_classes]
+
+
+def _readable(locator: Any) -> Any:
+    """Return a locator that also takes a folder which cannot be written, if it holds code, as in a sealed container."""
+
+    class Locator(locator):  # type: ignore[misc]
+        def ensure_cache_path(self) -> None:
+            try:
+                super().ensure_cache_path()
+            except OSError:
+                if not any(Path(self.get_cache_path()).glob("*.nbi")):
+                    raise
+
+    return Locator
+
 
 class _CodeCache(_FunctionCache):  # type: ignore[misc]
     """The code of a function on disk; a folder that is damaged, full or closed is as good as an empty one."""
@@ -44,10 +63,9 @@ class _CodeCache(_FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        # Numba recompiles if the file of the function changes; the files of its callees must count too.
         cache_file: Any = getattr(self, "_cache_file", None)
         if hasattr(cache_file, "_source_stamp"):
-            cache_file._source_stamp = cache_file._source_stamp, _sources()  # noqa: SLF001
+            cache_file._source_stamp = _stamp(function, cache_file._source_stamp)  # noqa: SLF001
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the code for a signature; None if there is none that can be used."""
@@ -69,10 +87,24 @@ class _CodeCache(_FunctionCache):  # type: ignore[misc]
 
 def enable(dispatcher: Any, function: Callable[..., Any]) -> None:
     """Let compiled code be kept on disk, if possible."""
+    _functions.append(dispatcher)
     try:
         dispatcher._cache = _CodeCache(function)  # noqa: SLF001
     except (RuntimeError, OSError) as error:  # no folder can be written, or the source cannot be read
         _warn("compiled code cannot be kept in any folder", error, _REMEDY)
+
+
+def folder() -> str | None:
+    """Return the folder of compiled code; None if it is not kept."""
+    paths = (function._cache.cache_path for function in _functions)  # noqa: SLF001
+    return next((path for path in paths if path is not None), None)
+
+
+def counts() -> tuple[int, int]:
+    """Count what this process has compiled so far, and what it has loaded."""
+    stats = [function.stats for function in _functions]
+    compiled, loaded = ([sum(each[i].values()) for each in stats] for i in (2, 1))
+    return sum(compiled), sum(loaded)
 
 
 def _warn(what: str, error: Exception, then: str) -> None:
@@ -81,6 +113,16 @@ def _warn(what: str, error: Exception, then: str) -> None:
         _warned.add(what)
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         warnings.warn(f"{what} ({reason[:120].lower()}); {then}", RuntimeWarning, stacklevel=2)
+
+
+def _stamp(function: Callable[..., Any], stamp: Any) -> Any:
+    """Return what code on disk must have been made of: the source of the function, and those of its callees.
+
+    Older versions of numba look at the date of the source, which the layers of a container image round.
+    """
+    source = Path(function.__code__.co_filename)
+    own = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else stamp
+    return own, _sources()
 
 
 @functools.cache

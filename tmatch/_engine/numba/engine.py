@@ -3,6 +3,7 @@
 from tmatch._arrays.typing import Shape
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numba import pairs as direct_products
+from tmatch._engine.numba.fitting import cluster_products, drawn, fit_poses
 from tmatch._engine.numba.fixed_point import (
     constant_windows,
     fixed_norms,
@@ -11,11 +12,17 @@ from tmatch._engine.numba.fixed_point import (
     split,
     weighted_norms,
 )
-from tmatch._engine.numba.fitting import cluster_products, drawn, fit_poses
-from tmatch._engine.numba.peaks import explained_by_stronger, residual_sums, window_variances
+from tmatch._engine.numba.noise import block_variances, second_differences
+from tmatch._engine.numba.peaks import expected_beside, explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
-from tmatch._engine.numba.summaries import candidates, ring_sums, summarise, with_neighbours
+from tmatch._engine.numba.summaries import (
+    candidates,
+    merge_summary,
+    summarise,
+    variance_in_ring,
+    with_neighbours,
+)
 from tmatch._engine.numba.taps import plan_taps, tap_passes
 from tmatch._engine.numba.transforms import STEP, CompiledTransforms
 from tmatch._engine.numba.window_sums import (
@@ -32,11 +39,13 @@ from tmatch._engine.tiling import plan_tiles
 __all__ = [
     "add_masked_moments",
     "block_means",
+    "block_variances",
     "candidates",
     "cluster_products",
     "constant_windows",
     "direct_products",
     "drawn",
+    "expected_beside",
     "explained_by_stronger",
     "fit_poses",
     "fixed_norms",
@@ -44,12 +53,12 @@ __all__ = [
     "invert",
     "load",
     "max_mask_runs",
+    "merge_summary",
     "moments",
     "place",
     "plan_taps",
     "pose_maxima",
     "residual_sums",
-    "ring_sums",
     "round_moments",
     "scale_double",
     "score",
@@ -57,11 +66,13 @@ __all__ = [
     "score_exactly",
     "score_float_windows",
     "score_windows",
+    "second_differences",
     "split",
     "summarise",
     "tap_passes",
     "transforms",
     "turned",
+    "variance_in_ring",
     "weighted_norms",
     "window_variances",
     "with_neighbours",

@@ -126,7 +126,12 @@ def _fixed_norms(
     inverse: Array,
     bits: Array,
 ) -> float:
-    (channels, _, columns), limbs, (unit, parts), (least, share) = digits[0].shape, len(digits), scales, limits
+    (channels, _, columns), limbs, (unit, parts), (least, share) = (
+        digits[0].shape,
+        len(digits),
+        scales,
+        limits,
+    )
     shift, part, places = np.uint64(round(np.log2(parts))), 1 / parts, inverse.shape[1]
     # For each channel sums of high and of low digits; last, sums of squares, all channels together.
     sums = np.zeros(((channels + 1) * limbs, columns), np.int64)
@@ -148,7 +153,12 @@ def _fixed_norms(
                 if limbs > 1:
                     total += float(low_ends[x] - low_starts[x]) * part
                 others[x] = total * total if i == 1 else others[x] + total * total
-        a0, c0, b0, d0 = cumulative[0, left:], cumulative[limbs - 1, left:], cumulative[last, left:], cumulative[-1, left:]
+        a0, c0, b0, d0 = (
+            cumulative[0, left:],
+            cumulative[limbs - 1, left:],
+            cumulative[last, left:],
+            cumulative[-1, left:],
+        )
         a1, c1, b1, d1 = a0[width:], c0[width:], b0[width:], d0[width:]
         row = inverse[y]
         for x in range(places):
@@ -293,7 +303,11 @@ def _about_means(
             weight += count
         mean, rest = total / weight if centred else 0.0, 0.0
         for y in range(height):
-            row, counts, other = image[at[0] + y, at[1] : at[1] + width], weights[channel, y], values[channel, y]
+            row, counts, other = (
+                image[at[0] + y, at[1] : at[1] + width],
+                weights[channel, y],
+                values[channel, y],
+            )
             squares = products = left_over = 0.0
             for x in range(width):
                 value = (np.float64(row[x]) * factor - start) - mean if counts[x] > 0 else 0.0

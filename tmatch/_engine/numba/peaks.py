@@ -7,7 +7,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import ResidualTemplate
-from tmatch._engine.numba.compiler import compiled, compiled_reassociating
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numpy import peaks
 
 
@@ -17,6 +17,10 @@ def _is_compiled_for(channels: tuple[Array, ...], weights: Array) -> bool:
     return weights.ndim == 3 and dtype.kind in "iuf" and dtype.itemsize <= 8
 
 
+def _native(channel: Array) -> Array:
+    return channel if channel.dtype.isnative else channel.astype(channel.dtype.newbyteorder("="))
+
+
 def window_variances(channels: tuple[Array, ...], positions: Positions, weights: Array) -> Array:
     """Compute the weighted variance of windows; channels are averaged by their weights."""
     if not _is_compiled_for(channels, weights):
@@ -24,7 +28,7 @@ def window_variances(channels: tuple[Array, ...], positions: Positions, weights:
     result = np.zeros(len(positions))
     even = (weights == weights.flat[0]).all()
     for channel, weight in zip(channels, weights, strict=True):
-        native = channel.astype(channel.dtype.newbyteorder("="), copy=False)
+        native = _native(channel)
         if even and channel.dtype.kind in "iu" and _fit_into(weight.shape, channel.dtype):
             dtype = np.int32 if channel.dtype.itemsize == 1 else np.int64
             work = np.empty((2, weight.shape[1]), dtype)
@@ -98,15 +102,14 @@ def residual_sums(
     """Sum up what is left of windows without the template and planes; None if it is not compiled for them."""
     if not _is_compiled_for(channels, template.weights):
         return None
-    heaviest = np.unravel_index(template.weights.argmax(), template.weights.shape)[1:]
     out = np.empty((len(positions), 2 + 3 + len(template.blocks)))
     step = min(max(1, _MAX_PIXELS // template.weights.size), max(len(positions), 1))
     windows, left = np.empty((step, *template.weights.shape)), np.empty(template.weights.shape)
     for i in range(0, len(positions), step):
         part = positions[i : i + step]
         for number, channel in enumerate(channels):
-            native = channel.astype(channel.dtype.newbyteorder("="), copy=False)
-            _read(native, part, heaviest, windows[:, number])
+            native = _native(channel)
+            _read(native, part, template.heaviest, windows[:, number])
         _residual_sums(windows, template, planes, left, out[i : i + len(part)])
     return out
 
@@ -245,8 +248,6 @@ def _explained_by_stronger(
     limits: tuple[float, float, float],
     copies: Array,
 ) -> Array:
-    reach = footprints.shape[3] // 2
-    n_rows, n_columns = heights.shape[1:]
     expected, explained = np.zeros_like(heights), np.zeros(len(extrema), np.bool_)
     least, factor, slack = limits
     for i in range(len(extrema)):
@@ -255,14 +256,35 @@ def _explained_by_stronger(
         if not copies[i] and lobe >= least and height <= factor * lobe + slack:
             explained[i] = True
             continue
-        number = 0
-        while number + 1 < len(levels) and levels[number + 1] >= height:
-            number += 1
-        scale = min(height / levels[number], 1.0)
         for which in range(2):
-            footprint = footprints[number, which ^ sign]
-            for y in range(max(row - reach, 0), min(row + reach + 1, n_rows)):
-                for x in range(max(column - reach, 0), min(column + reach + 1, n_columns)):
-                    lobe = scale * footprint[y - row + reach, x - column + reach]
-                    expected[which, y, x] = max(expected[which, y, x], lobe)
+            _raise(expected[which], row, column, height, footprints[:, which ^ sign], levels)
     return explained
+
+
+def expected_beside(heights: Array, cells: Positions, footprints: Array, levels: Array) -> Array:
+    """Compute the highest scores expected around some peaks."""
+    if heights.ndim != 2:
+        return peaks.expected_beside(heights, cells, footprints, levels)
+    return np.asarray(_expected_beside(heights, cells, footprints, levels))
+
+
+@compiled
+def _expected_beside(heights: Array, cells: Array, footprints: Array, levels: Array) -> Array:
+    expected = np.zeros(heights.shape)
+    for i in range(len(cells)):
+        row, column = cells[i, 0], cells[i, 1]
+        _raise(expected, row, column, heights[row, column], footprints, levels)
+    return expected
+
+
+@inline
+def _raise(expected: Array, row: int, column: int, height: float, footprints: Array, levels: Array) -> None:
+    """Raise the expected scores around a peak to those of the footprint of its level."""
+    reach, number = footprints.shape[2] // 2, 0
+    while number + 1 < len(levels) and levels[number + 1] >= height:
+        number += 1
+    scale, footprint = min(height / levels[number], 1.0), footprints[number]
+    for y in range(max(row - reach, 0), min(row + reach + 1, expected.shape[0])):
+        for x in range(max(column - reach, 0), min(column + reach + 1, expected.shape[1])):
+            lobe = scale * footprint[y - row + reach, x - column + reach]
+            expected[y, x] = max(expected[y, x], lobe)

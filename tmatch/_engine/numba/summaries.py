@@ -110,11 +110,80 @@ def _find(
     return y + height * x
 
 
-def ring_sums(values: Array, inner: int, outer: int) -> Array:
-    """Sum the values in a ring around each; compiled for two axes."""
-    if values.ndim != 3:
-        return summaries.ring_sums(values, inner, outer)
-    return np.asarray(_ring_sums(values, inner, outer))
+def merge_summary(
+    summary: Array,
+    start: Shape,
+    part: Shape,
+    whole: tuple[Shape, Shape],
+    extrema: Array,
+    places: Array,
+    sums: Array,
+) -> None:
+    """Merge the summary of a block into that of the whole map, in place; compiled for two axes."""
+    if summary.ndim != 3:
+        summaries.merge_summary(summary, start, part, whole, extrema, places, sums)
+        return
+    (height, _), (down, right) = whole
+    _merge_summary(
+        summary, start, part[0], height, extrema, places, sums, (start[0] // down, start[1] // right)
+    )
+
+
+@compiled
+def _merge_summary(
+    summary: Array,
+    start: tuple[int, int],
+    rows: int,
+    height: int,
+    extrema: Array,
+    places: Array,
+    sums: Array,
+    first: tuple[int, int],
+) -> None:
+    """Places are indices column by column: of a block with so many rows, in a map of a height."""
+    for sign in range(2):
+        for i in range(summary.shape[1]):
+            for j in range(summary.shape[2]):
+                y, x = first[0] + i, first[1] + j
+                sums[sign, y, x] += summary[2 + sign, i, j]
+                high, local = np.float32(summary[sign, i, j]), np.int64(summary[4 + sign, i, j])
+                place = start[0] + local % rows + (start[1] + local // rows) * height
+                best = extrema[sign, y, x]
+                if high > best or (high == best and place < places[sign, y, x]):
+                    extrema[sign, y, x], places[sign, y, x] = high, place
+
+
+def variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    """Average the squared scores in a ring around each cell; compiled for two axes."""
+    if sums.ndim != 3:
+        return summaries.variance_in_ring(sums, free, inner, outer, local)
+    return np.asarray(_variance_in_ring(sums, free, inner, outer, local))
+
+
+@compiled
+def _variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    height, width = free.shape
+    counted, out = np.empty((3, height, width)), np.empty((height, width))
+    squares, count, all_free = 0.0, 0.0, True
+    for y in range(height):
+        for x in range(width):
+            there = 1.0 if free[y, x] else 0.0
+            all_free &= free[y, x]
+            counted[0, y, x], counted[1, y, x] = sums[0, y, x] * there, sums[1, y, x] * there
+            counted[2, y, x] = sums[1, y, x]
+            squares += counted[0, y, x]
+            count += counted[1, y, x]
+    everywhere = squares / max(count, 1.0)
+    rings = _ring_sums(counted[: 2 if all_free else 3], inner, outer)
+    full = rings[len(rings) - 1]
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = everywhere
+            n = rings[1, y, x]
+            if n >= 0.5:
+                weight = local * min(n / max(full[y, x], 1.0), 1.0)
+                out[y, x] = weight * (rings[0, y, x] / max(n, 1.0)) + (1 - weight) * everywhere
+    return out
 
 
 @compiled

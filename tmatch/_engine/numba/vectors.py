@@ -6,11 +6,18 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+
+def _has_long_vectors() -> bool:
+    """Return whether code is compiled for AVX-512: on this processor, unless NUMBA_CPU_FEATURES names another's."""
+    named: str | None = getattr(config, "CPU_FEATURES", None)
+    return "+avx512f" in named if named is not None else bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+VECTOR_BYTES = 64 if _has_long_vectors() else 32
 
 
 class Vector:

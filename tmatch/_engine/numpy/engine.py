@@ -10,7 +10,8 @@ from tmatch._engine.numpy.fixed_point import (
     split,
     weighted_norms,
 )
-from tmatch._engine.numpy.peaks import explained_by_stronger, window_variances
+from tmatch._engine.numpy.noise import block_variances, second_differences
+from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
 from tmatch._engine.numpy.scoring import (
     add_masked_moments,
@@ -25,7 +26,13 @@ from tmatch._engine.numpy.scoring import (
     score_exactly,
     score_windows,
 )
-from tmatch._engine.numpy.summaries import candidates, ring_sums, summarise, with_neighbours
+from tmatch._engine.numpy.summaries import (
+    candidates,
+    merge_summary,
+    summarise,
+    variance_in_ring,
+    with_neighbours,
+)
 from tmatch._engine.numpy.taps import plan_taps, tap_passes
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.tiling import plan_tiles
@@ -33,11 +40,13 @@ from tmatch._engine.tiling import plan_tiles
 __all__ = [
     "add_masked_moments",
     "block_means",
+    "block_variances",
     "candidates",
     "cluster_products",
     "constant_windows",
     "direct_products",
     "drawn",
+    "expected_beside",
     "explained_by_stronger",
     "fit_poses",
     "fixed_norms",
@@ -45,12 +54,12 @@ __all__ = [
     "invert",
     "load",
     "max_mask_runs",
+    "merge_summary",
     "moments",
     "place",
     "plan_taps",
     "pose_maxima",
     "residual_sums",
-    "ring_sums",
     "round_moments",
     "scale_double",
     "score",
@@ -58,11 +67,13 @@ __all__ = [
     "score_exactly",
     "score_float_windows",
     "score_windows",
+    "second_differences",
     "split",
     "summarise",
     "tap_passes",
     "transforms",
     "turned",
+    "variance_in_ring",
     "weighted_norms",
     "window_variances",
     "with_neighbours",

@@ -154,13 +154,17 @@ def _score_group(
 ) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
-    windows = np.where(weights > 0, windows, windows[..., base[0], base[1]][..., None, None] if centred else 0)
+    windows = np.where(
+        weights > 0, windows, windows[..., base[0], base[1]][..., None, None] if centred else 0
+    )
     exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
     windows = np.ldexp(windows, -exponents)
     if centred:
         windows -= windows[..., base[0], base[1]][..., None, None].copy()
     totals = weights.sum(axis=(1, 2))
-    for _ in range(2 if centred else 0):  # the mean of large values is itself rounded; a second pass subtracts the rest
+    for _ in range(
+        2 if centred else 0
+    ):  # the mean of large values is itself rounded; a second pass subtracts the rest
         windows -= (np.einsum("kcij,cij->kc", windows, weights) / totals)[..., None, None]
     weighted = windows * weights
     squares = np.einsum("kcij,kcij->k", weighted, windows)

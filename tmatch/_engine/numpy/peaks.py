@@ -50,13 +50,19 @@ def explained_by_stronger(
             explained[i] = True
             continue
         for which in range(2):
-            raise_to_footprint(expected[which], cell, height, footprints[:, which ^ sign], levels)
+            _raise(expected[which], cell, height, footprints[:, which ^ sign], levels)
     return explained
 
 
-def raise_to_footprint(
-    expected: Array, cell: list[int], height: float, footprints: Array, levels: Array
-) -> None:
+def expected_beside(heights: Array, cells: Positions, footprints: Array, levels: Array) -> Array:
+    """Compute the highest scores expected around some peaks."""
+    expected = np.zeros(heights.shape)
+    for cell in cells.tolist():
+        _raise(expected, cell, float(heights[tuple(cell)]), footprints, levels)
+    return expected
+
+
+def _raise(expected: Array, cell: list[int], height: float, footprints: Array, levels: Array) -> None:
     """Raise the expected scores around a peak, in place, to those of the footprint of its level."""
     reach = footprints.shape[-1] // 2
     number = max(int(np.count_nonzero(levels >= height)) - 1, 0)

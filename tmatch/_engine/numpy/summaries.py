@@ -60,9 +60,53 @@ def _reduce_cells(ufunc: np.ufunc, values: Array, leads: Shape, size: Shape) -> 
     return stages
 
 
+def merge_summary(
+    summary: Array,
+    start: Shape,
+    part: Shape,
+    whole: tuple[Shape, Shape],
+    extrema: Array,
+    places: Array,
+    sums: Array,
+) -> None:
+    """Merge the summary of a block into that of the whole map, in place."""
+    map_shape, size = whole
+    ends = zip(start, size, summary.shape[1:], strict=True)
+    at = slice(None), *(slice(s // n, s // n + k) for s, n, k in ends)
+    sums[at] += summary[2:4]
+    high, place = summary[:2].astype(np.float32), _places(summary[4:], start, part, map_shape)
+    old_high, old_place = extrema[at], places[at]
+    better = (high > old_high) | ((high == old_high) & (place < old_place))
+    np.copyto(old_high, high, where=better)
+    np.copyto(old_place, place, where=better, casting="unsafe")
+
+
+def _places(local: Array, start: Shape, part: Shape, whole: Shape) -> Array:
+    """Convert indices into a part of an array to indices into the whole; both column-major, in float64."""
+    places, stride, whole_stride = local + start[0], 1, 1
+    for n, n_of_all, first in zip(part, whole, start[1:], strict=False):
+        stride *= n  # of the next axis
+        places += np.floor(local / stride) * (n_of_all - n) * whole_stride + first * n_of_all * whole_stride
+        whole_stride *= n_of_all
+    return places
+
+
 def ring_sums(values: Array, inner: int, outer: int) -> Array:
     """Sum the values in a ring around each; none is below 0."""
     return np.asarray(np.maximum(_box_sums(values, outer) - _box_sums(values, inner), 0))
+
+
+def variance_in_ring(sums: Array, free: Array, inner: int, outer: int, local: float) -> Array:
+    """Average the squared scores in a ring around each cell, of free cells, and of the whole map."""
+    counted = sums * free
+    squares, count = counted.reshape(2, -1).sum(axis=1).tolist()
+    everywhere = squares / max(count, 1)
+    rings = ring_sums(counted if free.all() else np.concatenate([counted, sums[1:]]), inner, outer)
+    ring_squares, ring_count, full = rings[0], rings[1], rings[-1]
+    known = ring_count >= 0.5
+    near = np.where(known, ring_squares / np.maximum(ring_count, 1), everywhere)
+    weight = local * np.where(known, np.clip(ring_count / np.maximum(full, 1), 0, 1), 0)
+    return np.asarray(weight * near + (1 - weight) * everywhere)
 
 
 def _box_sums(values: Array, reach: int) -> Array:

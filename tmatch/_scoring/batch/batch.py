@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import execution, select

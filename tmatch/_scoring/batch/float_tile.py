@@ -27,7 +27,9 @@ _TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
 _TRUSTED_UNITS = 1e-5  # error of scores in single precision that the units of fixed point may cause
 _SAMPLED_ROWS = 16  # one row in so many says where the values of a tile lie
 _MAX_EXPONENT = 900  # of the factor of a tile
-_WINDOW_PIXELS = 60  # of doubtful windows for each pixel of a tile; with more, other bands of values are faster
+_WINDOW_PIXELS = (
+    60  # of doubtful windows for each pixel of a tile; with more, other bands of values are faster
+)
 _BANDS = 24  # maximum number of tiles that one is scored in again
 _SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie
 _NARROWER = 8  # by how much a band of values must be narrower than the tile's
@@ -55,7 +57,9 @@ class _Doubtful:
 class FloatTile(ImageTile[FloatTemplate]):
     """A tile of an image of any real numbers."""
 
-    def __init__(self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any) -> None:
+    def __init__(
+        self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
+    ) -> None:
         self._wanted: Array | None = options.pop("wanted", None)
         self._budget: list[int] = options.pop("budget", [_BANDS])
         self.centred = like.centred
@@ -133,7 +137,10 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _weighted_norms(self, template: FloatTemplate, dtype: Any) -> InverseNorms:
         """Compute norms by transforms in double precision."""
         sums, squares = (
-            tuple(self.transforms.correlate([pair]) for pair in zip(spectra, template.weight_spectra, strict=True))
+            tuple(
+                self.transforms.correlate([pair])
+                for pair in zip(spectra, template.weight_spectra, strict=True)
+            )
             for spectra in (self._spectra, self._spectra_of_squares[0])
         )
         values = np.empty(valid_shape(self.shape, template.window), dtype)

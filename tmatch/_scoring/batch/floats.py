@@ -76,7 +76,9 @@ class FloatTemplate:
     @cached_property
     def norms(self) -> tuple[float, float]:
         """The norms of the weights and of the weighted values."""
-        return math.sqrt(np.square(self.weights).sum()), math.sqrt(np.square(self.values * self.weights).sum())
+        return math.sqrt(np.square(self.weights).sum()), math.sqrt(
+            np.square(self.values * self.weights).sum()
+        )
 
     @cached_property
     def base(self) -> tuple[int, int]:

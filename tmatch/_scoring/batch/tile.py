@@ -96,7 +96,13 @@ class ImageTile(ABC, Generic[T]):
     """
 
     def __init__(
-        self, channels: list[Array], like: T, corner: Sequence[int], *, direct: bool = False, shared: bool = True
+        self,
+        channels: list[Array],
+        like: T,
+        corner: Sequence[int],
+        *,
+        direct: bool = False,
+        shared: bool = True,
     ) -> None:
         self.channels, self.transforms, self.engine = channels, like.transforms, like.engine
         self.shape, self.corner, self.direct, self.shared = channels[0].shape, corner, direct, shared
@@ -115,9 +121,7 @@ class ImageTile(ABC, Generic[T]):
     def score_double(self, template: T, grid: SummaryGrid | None) -> Scored:
         """Score in double precision."""
 
-    def score_single(
-        self, template: T, floor: float, grid: SummaryGrid | None
-    ) -> Scored | None:
+    def score_single(self, template: T, floor: float, grid: SummaryGrid | None) -> Scored | None:
         """Score by transforms in single precision; None if double precision is needed."""
         norms = self._inverse_norms(template)
         spectra, squares = self.spectra_single
@@ -141,9 +145,7 @@ class ImageTile(ABC, Generic[T]):
             summary = grid and self._summarise(product, norms.values, grid)
         return product, norms.values, reaching > 0 or highest >= floor, summary
 
-    def _low_contrast(
-        self, template: T, norms: InverseNorms, line_norm: float
-    ) -> Positions | None:
+    def _low_contrast(self, template: T, norms: InverseNorms, line_norm: float) -> Positions | None:
         """Find windows whose contrast is too low for single precision; None if there are too many to rescore."""
         if norms.largest <= _low_contrast_from(line_norm):
             return np.empty((0, 2), np.intp)
@@ -151,9 +153,7 @@ class ImageTile(ABC, Generic[T]):
         few = np.count_nonzero(low) * template.count <= _MAX_LOW_CONTRAST * low.size
         return np.argwhere(low) if few else None
 
-    def _sample_agrees(
-        self, template: T, scores: Array, norms: InverseNorms, line_norm: float
-    ) -> bool:
+    def _sample_agrees(self, template: T, scores: Array, norms: InverseNorms, line_norm: float) -> bool:
         """Return whether rescoring a sample of windows, of nearly too low contrast and others, changes little."""
         max_count = max(8, min(128, 2**16 // template.count))
         bounds = [
