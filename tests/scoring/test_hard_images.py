@@ -172,7 +172,6 @@ def test_layouts_and_byte_orders_cost_no_digits(execute, name, precision, layout
         np.testing.assert_array_equal(array, values)
 
 
-@pytest.mark.xfail(reason="floats are summed about the mean of their tile, and rounded")
 @precisions
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_8_bits_as_floats_give_the_bits_that_8_bits_give(execute, picture, precision, dtype):

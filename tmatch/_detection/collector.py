@@ -146,9 +146,8 @@ class _Collector:
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
-        if (
-            self.null is None or self._floors is None or self.builder is None
-        ):  # a threshold decides, or the null is not fitted yet
+        if self.null is None or self._floors is None or self.builder is None:
+            # A threshold decides, or the null is not fitted yet.
             return self.floor, part
         size = self.builder.size
         cells = tuple(slice(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(part, size, strict=True))

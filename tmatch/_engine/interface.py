@@ -213,9 +213,9 @@ class Engine(Protocol):
         """Compute the inverse roots of the variances times the count of all windows; return the maximum.
 
         `digits` has a second axis of channels. The pixels of a window are those of a box: its first row and column in
-        the window, its height and its width. Squares are about 0 if not `centred`. An inverse root is `DOUBTFUL` where the sum of squares about the means is
-        below the first limit, or below the second as a share of the sum about the constants. `bits` are the bits of
-        `inverse`, as integers.
+        the window, its height and its width. Squares are about 0 if not `centred`. An inverse root is `DOUBTFUL` where
+        the sum of squares about the means is below the first limit, or below the second as a share of the sum about the
+        constants. `bits` are the bits of `inverse`, as integers.
         """
 
     def weighted_norms(
@@ -230,7 +230,8 @@ class Engine(Protocol):
     ) -> float:
         """Do the same from the weighted sums of pixels and of squares of each channel, in the corners of arrays.
 
-        `totals` are the sums of weights, infinite if means are not subtracted; variances are multiplied by `factor`, and there is no second limit.
+        `totals` are the sums of weights, infinite if means are not subtracted. Variances are multiplied by `factor`;
+        there is no second limit.
         """
 
     def scale_double(self, product: Array, inverse: Array) -> int:

@@ -35,7 +35,7 @@ def _may_be_alike(found: TemplateCandidates, resources: Resources) -> bool:
         return True
     if not _is_plain(search):
         return True
-    noise, peaks = noise_levels(search).any, null.others
+    noise, peaks = noise_levels(search).any, null.others()
     variances = window_variances(
         search, peaks.positions
     )  # of few windows, which most often are enough to know

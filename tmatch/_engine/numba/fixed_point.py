@@ -238,7 +238,7 @@ def constant_windows(tile: Array, height: int, width: int, out: Array) -> None:
 
 @compiled
 def _constant_windows(tile: Array, columns: int, height: int, width: int, out: Array) -> None:
-    """Count, for each column, the rows up to here that end in a long run of equal pixels, and that equal the one above."""
+    """Count the rows up to here with a long run of equal pixels up to a column, and with the same pixel in it."""
     across, down = np.zeros((2, columns), np.int32)
     for y in range(len(tile)):
         row, above, run = tile[y, :columns], tile[max(y - 1, 0), :columns], np.int32(0)
@@ -289,15 +289,13 @@ def _about_means(
     product = variance = 0.0
     for channel in range(len(channels)):
         image = channels[channel]
-        start, total, weight = 0.0, 0.0, 0.0
-        if centred:
-            start = np.float64(image[at[0] + base[0], at[1] + base[1]]) * factor
+        start = float(image[at[0] + base[0], at[1] + base[1]]) * factor if centred else 0.0
+        total = weight = 0.0
         for y in range(height):
             row, counts = image[at[0] + y, at[1] : at[1] + width], weights[channel, y]
             part = count = 0.0
             for x in range(width):
-                value = np.float64(row[x]) * factor - start
-                part += value * counts[x] if counts[x] > 0 else 0.0
+                part += (np.float64(row[x]) * factor - start) * counts[x] if counts[x] > 0 else 0.0
                 count += counts[x]
             total += part
             weight += count
@@ -331,4 +329,4 @@ def _near_one(channels: tuple[Array, ...], at: tuple[int, int], weights: Array) 
             for x in range(weights.shape[2]):
                 if weights[channel, y, x] > 0:
                     largest = max(largest, abs(np.float64(channels[channel][at[0] + y, at[1] + x])))
-    return 2.0 ** min(-np.ceil(np.log2(largest)), 1000.0) if largest > 0 else 1.0
+    return 0.5 ** float(max(np.ceil(np.log2(largest)), -1000.0)) if largest > 0 else 1.0

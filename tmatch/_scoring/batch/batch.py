@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Region, Shape
@@ -15,6 +16,7 @@ from tmatch._scoring.batch.float_tile import FloatTile
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.integer_tile import IntegerTile
 from tmatch._scoring.batch.integers import IntegerTemplate
+from tmatch._scoring.batch.tile import BatchTemplate, ImageTile
 from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
 from tmatch._scoring.search import PASSES, Search
 
@@ -31,8 +33,9 @@ class TemplateBatch:
     """
 
     image: Sequence[Array]
-    members: Sequence[tuple[int, IntegerTemplate]] | Sequence[tuple[int, FloatTemplate]]
+    members: Sequence[tuple[int, BatchTemplate]]
     single: bool
+    kind: type[ImageTile[Any]]
 
     @property
     def engine(self) -> Engine:
@@ -94,7 +97,14 @@ class TemplateBatch:
         """Score a block of positions, template by template, each within its score map."""
         needed = zip(self.tiling.needs(block), self.image[0].shape, strict=True)
         region = tuple(slice(s.start, min(s.stop, n)) for s, n in needed)
-        tile = self._tile(region)
+        native = self.image[0].dtype.newbyteorder("=")
+        tile = self.kind(
+            [channel[region].astype(native, copy=False) for channel in self.image],
+            self.members[0][1],
+            [part.start for part in region],
+            direct=self.direct,
+            shared=len(self.members) > 1,
+        )
         for number, template in self.members:
             limits = zip(block, self.map_shape(template.window), strict=True)
             part = tuple(slice(s.start, min(s.stop, n)) for s, n in limits)
@@ -105,15 +115,6 @@ class TemplateBatch:
                 scores, norms, reaches_floor, summary = scored or tile.score_double(template, summary_grid)
                 shape = tuple(slice(s.stop - s.start) for s in part)
                 yield ScoredBlock(number, part, scores[shape], norms[shape], reaches_floor, summary)
-
-    def _tile(self, region: Region) -> IntegerTile | FloatTile:
-        like, native = self.members[0][1], self.image[0].dtype.newbyteorder("=")
-        corner = [part.start for part in region]
-        if isinstance(like, FloatTemplate):
-            channels = [channel[region].astype(native, copy=False) for channel in self.image]
-            return FloatTile(channels, like, corner)
-        channels = [channel[region].astype(native, order="C") for channel in self.image]
-        return IntegerTile(channels, like, corner, direct=self.direct, shared=len(self.members) > 1)
 
     def finish(self) -> None:
         """Raise nothing: every window of these searches is valid or constant."""
@@ -137,8 +138,8 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
     work = sum(PASSES * math.prod(search.shape) for _, search in members)
     engine = select.choose(work, shape, len(image))
     transforms = engine.transforms(shape, largest)
-    integers: list[tuple[int, IntegerTemplate]] = []
-    floats: list[tuple[int, FloatTemplate]] = []
+    integers: list[tuple[int, BatchTemplate]] = []
+    floats: list[tuple[int, BatchTemplate]] = []
     for number, search in members:
         is_narrow = _is_narrow(search) and all(w is search.weights[0] for w in search.weights)
         exact = IntegerTemplate.of(search, transforms, engine) if is_narrow else None
@@ -146,10 +147,11 @@ def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch
             integers.append((number, exact))
         else:
             floats.append((number, FloatTemplate.of(search, transforms, engine)))
-    integers.sort(key=lambda p: (p[1].summed_over, p[1].ranges.sum_dtype.__name__, p[0]))
-    floats.sort(key=lambda p: (p[1].window, p[0]))
     single = members[0][1].single
-    yield from (TemplateBatch(image, templates, single) for templates in (integers, floats) if templates)
+    for templates, kind in ((integers, IntegerTile), (floats, FloatTile)):
+        if templates:
+            templates.sort(key=lambda p: (p[1].window, hash(p[1].sums_key), p[0]))
+            yield TemplateBatch(image, templates, single, kind)
 
 
 def _is_narrow(search: Search) -> bool:

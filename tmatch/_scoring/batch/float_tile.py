@@ -1,9 +1,9 @@
 """A tile of an image of any real numbers; window sums are in fixed point.
 
 Pixels are a constant of the tile plus an integer number of small units, so that sums are exact whatever their order.
-Windows whose contrast is too low for these units, or for the rounding of transforms, are scored otherwise: constant ones
-are 0; where there are many others, pixels far from their values are replaced, which leaves a tile with a smaller range,
-and the same scores where no pixel was replaced; the rest is scored by definition.
+Windows whose contrast is too low for these units, or for the rounding of transforms, are doubtful. Constant ones score
+0. Where there are many others, pixels far from their values are replaced; that leaves a tile with a smaller range, and
+the same scores where no pixel was replaced. The rest is scored by definition.
 """
 
 import math
@@ -63,7 +63,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         self._wanted: Array | None = options.pop("wanted", None)
         self._budget: list[int] = options.pop("budget", [_BANDS])
         self.centred = like.centred
-        super().__init__([_row_contiguous(compilable(c)) for c in channels], like, corner, **options)
+        super().__init__([_with_rows(compilable(c)) for c in channels], like, corner, **options)
 
     def score_double(self, template: FloatTemplate, grid: SummaryGrid | None) -> Scored:
         """Score in double precision."""
@@ -127,10 +127,11 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _norms(
         self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
+        box = template.box or (0, 0, template.window[0], template.window[1])
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         largest = self.engine.fixed_norms(
-            tile.digits, template.box, template.centred, tile.scales, limits, values, bits
+            tile.digits, box, template.centred, tile.scales, limits, values, bits
         )
         return InverseNorms(values, largest, template.window)
 
@@ -161,10 +162,10 @@ class FloatTile(ImageTile[FloatTemplate]):
         """Set the inverse norms of constant windows to 0."""
         if norms.largest < DOUBTFUL:
             return norms
-        constant = norms.values >= DOUBTFUL
+        constant, (height, width) = norms.values >= DOUBTFUL, template.window
         for channel in self.channels:
             found = np.empty(constant.shape, bool)
-            self.engine.constant_windows(channel, *template.window, found)
+            self.engine.constant_windows(channel, height, width, found)
             constant &= found
             if not self.centred:
                 constant &= channel[tuple(map(slice, found.shape))] == 0
@@ -230,8 +231,8 @@ class FloatTile(ImageTile[FloatTemplate]):
             self.engine.split(*parts[:2], factor, scales, *parts[2:])
             for parts in zip(channels, constants, values, np.moveaxis(digits, 1, 0), strict=True)
         ]
-        lines, squares, largest = (sum(column) for column in zip(*found, strict=True))
-        fits = max(high for _, _, high in found) <= scales[0] and math.isfinite(lines + squares)
+        lines, squares = (sum(column) for column in list(zip(*found, strict=True))[:2])
+        fits = max(digit for _, _, digit in found) <= scales[0] and math.isfinite(lines + squares)
         return _FixedPoint(digits, values, scales, lines, squares) if fits else None
 
     # --- doubtful windows -------------------------------------------------------------------------
@@ -302,8 +303,11 @@ def _contain(marked: Array, window: Shape) -> Array:
     return np.asarray(rows[:, width:] != rows[:, :-width])
 
 
-def _row_contiguous(channel: Array) -> Array:
-    return channel if channel.strides[1] == channel.itemsize else np.ascontiguousarray(channel)
+def _with_rows(channel: Array) -> Array:
+    """Return an array of which compiled code knows that rows are contiguous, and that can be written to."""
+    pitch, step = channel.strides
+    known = step == channel.itemsize and pitch % step == 0 and pitch >= channel.shape[1] * step
+    return channel if known and channel.flags.writeable else channel.copy()
 
 
 def _constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:

@@ -93,8 +93,12 @@ class FloatTemplate:
 
     @property
     def small(self) -> bool:
-        """Whether sums of products fit in 32 bits, for correlation without transforms."""
+        """Whether correlation without transforms is exact."""
         return False
+
+    @property
+    def direct(self) -> None:
+        """The template prepared for it."""
 
     @cached_property
     def spectra(self) -> list[Array]:

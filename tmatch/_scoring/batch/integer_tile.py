@@ -1,7 +1,7 @@
 """A tile of an integer image, which is scored for one template after another."""
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_ra
 class IntegerTile(ImageTile[IntegerTemplate]):
     """A tile of an integer image; window sums are exact."""
 
-    def __init__(self, channels: list[Array], like: IntegerTemplate, *corner: Any, **options: bool) -> None:
-        super().__init__(channels, like, *corner, **options)
+    def __init__(
+        self, channels: list[Array], like: IntegerTemplate, corner: Sequence[int], **options: bool
+    ) -> None:
+        super().__init__([np.array(channel, order="C") for channel in channels], like, corner, **options)
         self.offsets = like.ranges.offsets or ()
 
     # --- scores -----------------------------------------------------------------------------------

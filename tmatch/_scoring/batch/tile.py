@@ -78,6 +78,14 @@ class BatchTemplate(Protocol):
         """What window sums depend on: equal for templates that can share them."""
 
     @property
+    def small(self) -> bool:
+        """Whether correlation without transforms is exact, as sums of products fit in 32 bits."""
+
+    @property
+    def direct(self) -> Any:
+        """The template prepared for it; None if there is none."""
+
+    @property
     def spectra_single(self) -> list[Array]:
         """Spectra of the normalised template: products times windows' inverse norms are scores."""
 
