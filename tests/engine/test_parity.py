@@ -948,3 +948,15 @@ def test_long_rows_of_pixels_are_compared_the_same(angle, stride):
         *(engine.drawn(template, pose, window.shape[1:]) for engine in ENGINES), strict=True
     ):
         np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [*REALS, "i4"])
+@pytest.mark.parametrize("scale", [1, 1e-307, 1e300])
+@shapes
+def test_unit_gradient_is_the_same(draw, dtype, scale, shape):
+    channel = draw(shape, dtype)
+    channel = channel.copy() if dtype != "f8" else channel * scale
+    channel[: shape[0] // 2, :10] = channel[0, 0]
+    expected, found = (engine.unit_gradient(channel) for engine in ENGINES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
+    assert set(np.round(np.hypot(*found), 12).ravel()) <= {0, 1}

@@ -6,6 +6,10 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 
+COMPILED = {
+    np.dtype(name) for name in ("f4", "f8", "u1", "u2")
+}  # dtypes that loops over any numbers are compiled for
+
 
 def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
     """Convert values to a dtype; for integers they are rounded, and clipped to what it holds."""
@@ -63,3 +67,12 @@ def _less(channel: Array, offset: int) -> Array:
 def _is_whole(values: Array) -> bool:
     with np.errstate(invalid="ignore"):
         return values.dtype.kind in "iu" or bool((np.rint(values) == values).all())
+
+
+def compilable(channel: Array) -> Array:
+    """Return an array with the same values in a dtype that loops are compiled for; the array itself if it has one."""
+    if channel.dtype in COMPILED:
+        return channel
+    if channel.dtype == bool:
+        return channel.view(np.uint8)
+    return channel.astype(np.float32 if channel.dtype.itemsize <= 2 else np.float64)

@@ -258,6 +258,12 @@ class Engine(Protocol):
         1. `base` is a pixel that has weight.
         """
 
+    def unit_gradient(self, channel: Array) -> Array:
+        """Compute central differences along each axis over their common length; 0 where all are 0, or on the rim.
+
+        The axes are the first axis of the result.
+        """
+
     # --- scores -----------------------------------------------------------------------------------
 
     def score(

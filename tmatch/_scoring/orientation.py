@@ -4,6 +4,9 @@ import numpy as np
 
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.typing import Array
+from tmatch._engine import select
+
+_PASSES = 10  # approximate cost of the gradients of an image, in passes over it
 
 
 def image_directions(
@@ -35,24 +38,10 @@ def template_directions(template: list[Array], weights: list[Array]) -> tuple[li
     return directions, [inner[id(w)] for w in weights for _ in range(template[0].ndim)]
 
 
-def _unit_gradient(channel: Array) -> list[Array]:
-    """Compute central differences along each axis over their common length; 0 where all are 0 or on the rim."""
-    values = channel.astype(np.result_type(channel.dtype, np.float64), copy=False)
-    parts = []
-    for axis, n in enumerate(values.shape):
-        part = np.zeros(values.shape, values.dtype)
-        inside = [slice(None)] * values.ndim
-        later, before = list(inside), list(inside)
-        inside[axis], later[axis], before[axis] = slice(1, -1), slice(2, None), slice(None, -2)
-        if n > 2:
-            part[tuple(inside)] = values[tuple(later)] / 2 - values[tuple(before)] / 2
-        parts.append(part)
-    largest = np.maximum.reduce([np.abs(part) for part in parts])
-    largest[largest == 0] = 1
-    parts = [part / largest for part in parts]  # so that no square is too small or too large
-    length = np.sqrt(sum(part * part for part in parts))
-    length[length == 0] = 1
-    return [(part / length).astype(np.float64) for part in parts]
+def _unit_gradient(channel: Array) -> Array:
+    is_wide = channel.dtype.itemsize > 8
+    engine = select.reference() if is_wide else select.choose(_PASSES * channel.size, channel.shape)
+    return engine.unit_gradient(channel)
 
 
 def _surrounded(valid: Array) -> Array:

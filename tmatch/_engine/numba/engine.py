@@ -12,6 +12,7 @@ from tmatch._engine.numba.fixed_point import (
     split,
     weighted_norms,
 )
+from tmatch._engine.numba.gradients import unit_gradient
 from tmatch._engine.numba.noise import block_variances, second_differences
 from tmatch._engine.numba.peaks import expected_beside, explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
@@ -72,6 +73,7 @@ __all__ = [
     "tap_passes",
     "transforms",
     "turned",
+    "unit_gradient",
     "variance_in_ring",
     "weighted_norms",
     "window_variances",

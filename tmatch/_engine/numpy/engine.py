@@ -10,6 +10,7 @@ from tmatch._engine.numpy.fixed_point import (
     split,
     weighted_norms,
 )
+from tmatch._engine.numpy.gradients import unit_gradient
 from tmatch._engine.numpy.noise import block_variances, second_differences
 from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
@@ -73,6 +74,7 @@ __all__ = [
     "tap_passes",
     "transforms",
     "turned",
+    "unit_gradient",
     "variance_in_ring",
     "weighted_norms",
     "window_variances",

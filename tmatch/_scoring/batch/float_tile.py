@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.casting import compilable
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import DOUBTFUL, SummaryGrid
 from tmatch._engine.tiling import rounding_bound
-from tmatch._scoring.batch.floats import FloatTemplate, compilable
+from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -87,14 +88,10 @@ class FloatTile(ImageTile[FloatTemplate]):
         return [self.transforms.transform(v, overwrite=True) for v in self._double.values]
 
     @cached_property
-    def _spectra_of_squares(self) -> tuple[list[Array], float]:
-        """Spectra of the squares of the channels about their constants, and the sum of fourth powers."""
-        spectra, fourth_powers = [], 0.0
-        for values in self._split(np.float64, 1).values:
-            np.square(values, out=values)
-            fourth_powers += float(np.vdot(values, values))
-            spectra.append(self.transforms.transform(values, overwrite=True))
-        return spectra, fourth_powers
+    def _spectra_of_squares(self) -> list[Array]:
+        """Spectra of the squares of the channels about their constants."""
+        squares = [np.square(values, out=values) for values in self._split(np.float64, 1).values]
+        return [self.transforms.transform(values, overwrite=True) for values in squares]
 
     def _inverse_norms(self, template: FloatTemplate) -> InverseNorms:
         """Return the inverse norms of windows in single precision, with low digits if high ones are too coarse."""
@@ -142,16 +139,16 @@ class FloatTile(ImageTile[FloatTemplate]):
                 self.transforms.correlate([pair])
                 for pair in zip(spectra, template.weight_spectra, strict=True)
             )
-            for spectra in (self._spectra, self._spectra_of_squares[0])
+            for spectra in (self._spectra, self._spectra_of_squares)
         )
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         bits = values.view(np.int32 if dtype is np.float32 else np.int64)
-        # Both sums are rounded, and so is the product, in double precision.
+        # Both sums are rounded, and so is the product; pixels are at most 1, so that squares have no larger norm.
         norm, (weight_norm, value_norm) = math.sqrt(self._double.squares), template.norms
-        fourth_norm, tiling = math.sqrt(self._spectra_of_squares[1]), self.transforms.tiling
+        tiling = self.transforms.tiling
         least = max(
             (rounding_bound(norm * value_norm, tiling) / _TRUSTED) ** 2,
-            rounding_bound((fourth_norm + 2 * norm) * weight_norm, tiling) / _TRUSTED,
+            rounding_bound(3 * norm * weight_norm, tiling) / _TRUSTED,
         )
         largest = self.engine.weighted_norms(
             sums, squares, template.totals, float(template.count), least, values, bits

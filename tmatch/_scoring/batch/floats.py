@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.casting import COMPILED, compilable
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
 from tmatch._scoring.batch.tile import contiguous
@@ -15,7 +16,6 @@ from tmatch._scoring.general.floats import centred_template
 from tmatch._scoring.search import Search
 
 _STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
-_COMPILED = {np.dtype(name) for name in ("f4", "f8", "u1", "u2")}
 
 
 @dataclass(frozen=True)
@@ -122,16 +122,7 @@ class FloatTemplate:
         """Score single positions by definition; minus infinity where the window is constant."""
         if not len(positions):
             return np.empty(0)
-        arrays, starts = contiguous(channels, positions, self.window, _COMPILED)
+        arrays, starts = contiguous(channels, positions, self.window, COMPILED)
         arrays = tuple(map(compilable, arrays))
         scores = self.engine.score_float_windows(arrays, starts, *self._by_definition)
         return np.rint(scores * _STEPS) / _STEPS
-
-
-def compilable(channel: Array) -> Array:
-    """Return an array with the same values in a dtype that loops are compiled for; the array itself if it has one."""
-    if channel.dtype in _COMPILED:
-        return channel
-    if channel.dtype == bool:
-        return channel.view(np.uint8)
-    return channel.astype(np.float32 if channel.dtype.itemsize <= 2 else np.float64)
