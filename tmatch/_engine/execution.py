@@ -18,7 +18,7 @@ class Execution:
     engine: str | None = None  # "auto", "numpy" or "numba"; None: TMATCH_ENGINE
     # Passes times points that NumPy computes in half a second, a little more than loading compiled code takes; and in
     # the time of compiling it. See tests/benchmarks/loading.py.
-    loading_work: float = 1.5e9
+    loading_work: float = 1.6e9
     compiling_work: float = 4e10
     tile: Shape | None = None  # maximum shape of a block of results
     cores: int | None = None
