@@ -109,7 +109,7 @@ def test_scores_are_those_of_transforms(draw, execute, count_direct, cut, dtype,
         ("u1", (12, 12), "single", True),
         ("u1", (14, 14), "single", False),
         ("u2", (8, 8), "double", False),
-        ("f4", (8, 8), "double", False),
+        ("f4", (8, 8), "double", True),  # whole numbers
     ],
 )
 def test_only_small_numbers_and_templates_are_summed_directly(
