@@ -102,6 +102,17 @@ class SearchedPoses:
     limit: Literal["size", "detail"] | None = None
     opened: float | None = None
 
+    @classmethod
+    def of_parts(cls, parts: Sequence["SearchedPoses"]) -> "SearchedPoses":
+        """Sum up the parts of a range for one template: poses of all, the largest image, the least that is known."""
+        reduction = min(each.reduction for each in parts)
+        limits = [each.limit for each in parts]
+        return cls(
+            label=parts[0].label, number=sum(each.number for each in parts), reduction=reduction,
+            kept=min(each.kept for each in parts), limit=limits[0] if all(limits) else None,
+            opened=max((each.opened for each in parts if each.opened is not None), default=None),
+        )  # fmt: skip
+
 
 def corners_of(center: Sequence[float], shape: Sequence[float], pose: Pose) -> Outline:
     """Return the corners (row, column) of a template of some shape whose middle lies at `center`.
