@@ -52,6 +52,10 @@ class PosedShape(NamedTuple):
 class PoseErrors:
     """Standard errors of a refined pose. Fields are JSON-serializable.
 
+    They hold for noise, and for what interpolation may err, which is estimated roughly from the template at half its
+    size: too small an estimate for some templates of a few thin lines. They are those of the pose that was found, and
+    do not say whether another one is true.
+
     Parameters
     ----------
     center : tuple of float, or None
