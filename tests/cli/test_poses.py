@@ -215,6 +215,21 @@ def test_a_miss_tells_the_pose_and_how_many_were_searched(turned):
     assert re.search(r"are expected at this score in \d+ poses and at most 1e-300", result.stderr)
 
 
+def test_of_a_wide_range_of_scales_all_poses_are_told(turned):
+    wide = *turned, "--angles=0:40", "--scales=0.5:1.5", "--false-alarms", "1e-300"
+    result = run(*wide)
+    parts = json.loads(run(*wide, "--format", "json").stdout)["poses"]
+    number, sizes = sum(part["number"] for part in parts), [part["reduction"] for part in parts]
+    assert (result.exit_code, len(parts), sizes[0] < sizes[-1]) == (1, 3, True)
+    assert f"are expected at this score in {number:,} poses and at most 1e-300" in result.stderr
+    smaller = f"{number:,} poses searched, in an image {sizes[0]} to {sizes[-1]} times smaller"
+    assert f"\n{smaller}.\n" in result.stderr
+    assert f"{smaller}, which keeps" in explain(*wide).stdout
+    told = json.loads(explain(*wide, "--format", "json").stdout)
+    assert (told["poses"]["number"], told["poses"]["reduction"]) == (number, sizes[0])
+    assert told["pose_parts"] == [{**part, "label": ""} for part in parts]
+
+
 def test_near_misses_are_told_in_their_poses(turned, scene):
     asked = *turned, *EVERYTHING, "--false-alarms", "1e-300"
     line = next(line for line in run(*asked).stderr.splitlines() if "mirrored, score" in line)

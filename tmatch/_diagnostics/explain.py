@@ -20,6 +20,7 @@ from tmatch._filtering.noise import estimate_noise
 from tmatch._poses.options import Angles, Scales, SearchName
 from tmatch._results.decisions import PASSED, Decision, Position
 from tmatch._results.explanation import Explanation
+from tmatch._results.poses import SearchedPoses
 from tmatch._scoring.maps import Scoring
 from tmatch._scoring.metrics import METRICS
 from tmatch._search.locate import make_matcher
@@ -130,6 +131,7 @@ def explain(
     result = search_image(searches, criterion, searching, keep="peaks", poses=poses)
     records = SearchRecords(result, criterion) if poses.upright else PosedRecords(result)
     decision, peak = records.explained(asked)
+    parts = tuple(result.searched_poses)
     explanation = Explanation(
         **fields_of(decision),
         asked=asked is not None,
@@ -140,7 +142,8 @@ def explain(
         near_misses=tuple(Decision(**fields_of(miss)) for miss in result.near_misses),
         best=records.best(decision),
         noise=_noise_of(image, axis),
-        poses=next(iter(result.searched_poses), None),
+        poses=SearchedPoses.of_parts(parts) if parts else None,
+        pose_parts=parts if len(parts) > 1 else (),
     )
     wanted = poses.upright and _may_be_transformed(peak or decision) and METRICS[metric].has_null_model
     variants = prepare_variants(image, template, mask, scoring) if wanted else None

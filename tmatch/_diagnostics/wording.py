@@ -236,8 +236,11 @@ def _searched(explanation: Explanation) -> str:
     """Write how many poses were searched, and what is left of the template at that size."""
     if explanation.poses is None:
         return ""
-    kept = f", which keeps {100 * explanation.poses.kept:.0f} % of the template's variance"
-    return f"{describe_poses([explanation.poses])}{kept if explanation.poses.reduction > 1 else ''}."
+    parts = explanation.pose_parts or (explanation.poses,)
+    least, most = (f"{100 * end(each.kept for each in parts):.0f}" for end in (min, max))
+    kept = f", which keeps {least if least == most else f'{least} to {most}'} % of the template's variance"
+    smaller = any(each.reduction > 1 for each in parts)
+    return f"{describe_poses(parts)}{kept if smaller else ''}."
 
 
 def _hints(explanation: Explanation) -> list[Hint]:

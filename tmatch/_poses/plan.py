@@ -306,6 +306,11 @@ class Plan:
         return min(left / total, _MOST_LOST) if total > 0 else 0.0
 
     @property
+    def unknown_share(self) -> float:
+        """The same for standard errors: of a template that is too small for an estimate, the most."""
+        return _MOST_LOST if min(self.shape) < _LEAST_SHIFTED else self.interpolation_loss
+
+    @property
     def alternatives(self) -> list[tuple[float, bool]]:
         """Turns and flips after which the template looks much as before: a candidate may be meant so, too."""
         return self.alternatives_of(ALIKE)

@@ -26,7 +26,11 @@ _FAST_PIXELS = 10_000  # of a large template that are compared before all are
 _MARGIN = 3  # pixels around a window, for it to move
 _SAME_PLACE = 1.5  # pixels of a level: candidates that are nearer, and lie alike, are the same
 _SAME_TURN = 0.75  # steps of the angle, and of the scale
-_FLOOR = 0.0075  # pixels: standard error of the interpolation
+_FLOOR = 0.0075  # pixels: standard error of the interpolation, at least
+_ALIKE = (
+    5.0  # times the variance by interpolation, where all pixels along an edge err alike. Measured, roughly
+)
+_BESIDE = 0.1  # pixels: where those of template and image lie nearer to each other, interpolation errs less
 _CLUSTERED_PIXELS = 40_000  # of a large window whose blocks are summed
 _CLUSTER = 5  # pixels: side of the blocks within which residuals may depend on each other
 _MOST_ERROR = 0.25  # of the short side, radians, or of the scale: parameters less exact are not told
@@ -69,9 +73,15 @@ class Candidate:
 
     def is_exact(self, shape: tuple[int, ...]) -> bool:
         """Whether a template of a shape lies pixel on pixel: at a right angle, in its own size."""
+        return self.aside(shape) == 0
+
+    def aside(self, shape: tuple[int, ...]) -> float:
+        """Return by how much pixels of a template of a shape lie beside those of the image; infinite if turned."""
+        if self.pose.angle % 90 or self.pose.scale != 1:
+            return math.inf
         sides = shape if self.pose.angle % 180 == 0 else shape[::-1]
-        whole = all((c - (n - 1) / 2).is_integer() for c, n in zip(self.center, sides, strict=True))
-        return self.pose.angle % 90 == 0 and self.pose.scale == 1 and whole
+        starts = (c - (n - 1) / 2 for c, n in zip(self.center, sides, strict=True))
+        return max(abs(start - round(start)) for start in starts)
 
     @property
     def image_variance(self) -> float:
@@ -246,13 +256,7 @@ class Refiner:
         if fit is None:
             return PoseErrors()
         scale, side = candidate.pose.scale, min(self.plan.shape) * candidate.pose.scale
-        covariance = self._covariance(candidate, fit)
-        radius = self._radius(candidate)
-        floors = _FLOOR, _FLOOR, _FLOOR / radius, _FLOOR / radius
-        errors = [
-            math.sqrt(variance + floor**2) if math.isfinite(variance) else math.inf
-            for variance, floor in zip(covariance, floors, strict=True)
-        ]
+        errors = np.sqrt(self._variances(candidate, fit)).tolist()
         center = (errors[0], errors[1]) if max(errors[:2]) <= _MOST_ERROR * side else None
         angle = math.degrees(errors[2]) if self.free[2] and errors[2] <= _MOST_ERROR else None
         of_scale = errors[3] * scale if self.free[3] and errors[3] <= _MOST_ERROR else None
@@ -262,7 +266,7 @@ class Refiner:
         """Return the root mean square distance of the template's pixels from its middle, in the image."""
         return math.hypot(*self.plan.shape) / math.sqrt(12) * candidate.pose.scale
 
-    def _covariance(self, candidate: Candidate, fit: Fit) -> NDArray[np.float64]:
+    def _variances(self, candidate: Candidate, fit: Fit) -> NDArray[np.float64]:
         """Compute the variances of row, column, angle and logarithm of the scale."""
         products, free = fit.products, self.free
         energy, shared = (
@@ -285,8 +289,23 @@ class Refiner:
         classic = np.diag(inverse) * max(left, 0.0) / max(fit.weight - n_parameters, 1.0)
         spread = self._clusters(candidate, fit, gain)[np.ix_(used, used)]
         clustered = np.diag(inverse @ spread @ inverse)
-        result[used] = np.maximum(classic, clustered)
+        floors = _FLOOR / np.array([1.0, 1.0, radius, radius])[used]
+        left = self._interpolated(candidate) * gain * shared / max(fit.weight, 1.0)
+        result[used] = np.maximum(classic, clustered) + np.maximum(np.diag(inverse) * left, floors**2)
         return np.asarray(result)
+
+    def _interpolated(self, candidate: Candidate) -> float:
+        """Estimate by what share of the variance the interpolated template differs from what is in the image.
+
+        It counts more often where edges lie along rows and columns, as all their pixels err alike; turned edges meet
+        the pixels of the image in all ways. Where pixels lie on pixels, nothing is interpolated.
+        """
+        pose = candidate.pose
+        turn = math.radians(abs(wrapped(4 * pose.angle)) / 4)  # from the nearest right angle
+        crossed = min(self.plan.shape) * pose.scale * math.sin(turn)  # pixels, from end to end of an edge
+        times = 1 + (_ALIKE - 1) / max(crossed, 1.0)
+        beside = min(candidate.aside(self.plan.shape) / _BESIDE, 1.0) ** 2
+        return self.plan.unknown_share * times * beside
 
     def _clusters(self, candidate: Candidate, fit: Fit, gain: float) -> Array:
         """Sum the products of derivatives times residuals, which may depend on each other within a block."""

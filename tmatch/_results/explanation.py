@@ -69,7 +69,10 @@ class Explanation(Decision):
     noise : float or None
         Standard deviation of the noise in the image, see `estimate_noise`; None if it cannot be estimated.
     poses : SearchedPoses or None
-        How many poses were searched, and in how much smaller an image; None if the template was as it is.
+        How many poses were searched, and in how much smaller an image; None if the template was as it is. Of a wide
+        range of scales all poses, and the largest of the images.
+    pose_parts : tuple of SearchedPoses
+        The same for each part of a wide range of scales; empty if it was not divided.
     text : str
         All this in a few sentences, and what to do next.
 
@@ -93,4 +96,5 @@ class Explanation(Decision):
     tried: int = 0
     noise: float | None = None
     poses: SearchedPoses | None = None
+    pose_parts: tuple[SearchedPoses, ...] = ()
     text: str = ""

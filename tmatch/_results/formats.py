@@ -133,7 +133,7 @@ def _segment(match: Match, pixel_ratio: float) -> dict[str, Any]:
 def without_poses(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Make a dictionary of the fields of a dataclass, for `asdict`: what is not about poses."""
     known = dict(pairs)
-    left_out = _POSE_FIELDS if known.keys() >= _POSE_FIELDS else {"posed", "poses"}
+    left_out = _POSE_FIELDS if known.keys() >= _POSE_FIELDS else {"posed", "poses", "pose_parts"}
     return {name: value for name, value in known.items() if name not in left_out}
 
 

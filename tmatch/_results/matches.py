@@ -49,7 +49,7 @@ class Match:
     template_shape : tuple of int
         Height and width of the template, whose turned outline `box` bounds; empty if `box` is the outline.
     errors : PoseErrors or None
-        Standard errors of center, angle and scale; None if they were not refined.
+        Standard errors of center, angle and scale, see `PoseErrors`; None if they were not refined.
 
     Examples
     --------

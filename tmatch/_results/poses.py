@@ -52,6 +52,10 @@ class PosedShape(NamedTuple):
 class PoseErrors:
     """Standard errors of a refined pose. Fields are JSON-serializable.
 
+    They hold for noise, and for what interpolation may err, which is estimated roughly from the template at half its
+    size: too small an estimate for some templates of a few thin lines. They are those of the pose that was found, and
+    do not say whether another one is true.
+
     Parameters
     ----------
     center : tuple of float, or None
@@ -101,6 +105,17 @@ class SearchedPoses:
     kept: float = 1.0
     limit: Literal["size", "detail"] | None = None
     opened: float | None = None
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["SearchedPoses"]) -> "SearchedPoses":
+        """Sum up the parts of a range for one template: poses of all, the largest image, the least that is known."""
+        reduction = min(each.reduction for each in parts)
+        limits = [each.limit for each in parts]
+        return cls(
+            label=parts[0].label, number=sum(each.number for each in parts), reduction=reduction,
+            kept=min(each.kept for each in parts), limit=limits[0] if all(limits) else None,
+            opened=max((each.opened for each in parts if each.opened is not None), default=None),
+        )  # fmt: skip
 
 
 def corners_of(center: Sequence[float], shape: Sequence[float], pose: Pose) -> Outline:

@@ -35,8 +35,9 @@ def describe_poses(searched: Sequence[SearchedPoses]) -> str:
     """Write how many poses were searched, and at which size of the image; empty if none were."""
     if not searched:
         return ""
-    number = _span([each.number for each in searched])
-    poses = f"{number} pose{'' if number == '1' else 's'}{' of each template' if len(searched) > 1 else ''}"
+    labels = dict.fromkeys(each.label for each in searched)
+    number = _span([poses_of_template(searched, label).number for label in labels])
+    poses = f"{number} pose{'' if number == '1' else 's'}{' of each template' if len(labels) > 1 else ''}"
     reduction = _span([each.reduction for each in searched])
     if reduction != "1":
         opened = max((each.opened for each in searched if each.opened is not None), default=None)
@@ -47,10 +48,15 @@ def describe_poses(searched: Sequence[SearchedPoses]) -> str:
     limited = next((each for each in searched if each.limit), None)
     if limited is None:
         return f"{poses} searched, at full size"
-    which = f'"{limited.label}"' if len(searched) > 1 else "the template"
+    which = f'"{limited.label}"' if len(labels) > 1 else "the template"
     what = {"size": f"{which} is too small", "detail": f"the details of {which} are too fine"}
     why = what[limited.limit or "size"]
     return f"{poses} searched, all at full size, which takes longer: {why} for a smaller image"
+
+
+def poses_of_template(searched: Sequence[SearchedPoses], label: str) -> SearchedPoses:
+    """Sum up in how many poses one template was searched for."""
+    return SearchedPoses.of_parts([each for each in searched if each.label == label])
 
 
 def describe_pose(match: Match) -> str:

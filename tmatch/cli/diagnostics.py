@@ -184,7 +184,8 @@ def _told(explanation: tmatch.Explanation, units: "_Units") -> dict[str, Any]:
         row["pose"] = None if decision.posed is None else units.pose_of(decision.posed)
         if decision.removed_by is not None:
             row["removed_by"]["pose"] = units.pose_of(decision.removed_by)
-    return {**told, "poses": asdict(explanation.poses)}
+    parts = [asdict(each) for each in explanation.pose_parts]
+    return {**told, "poses": asdict(explanation.poses), "pose_parts": parts}
 
 
 @dataclass(frozen=True)

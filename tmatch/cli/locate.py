@@ -25,6 +25,7 @@ from tmatch._search.wording import (
     describe_near_miss,
     describe_pose,
     describe_poses,
+    poses_of_template,
 )
 from tmatch.cli import options
 from tmatch.cli.console import Console, console_of, printable
@@ -343,7 +344,8 @@ def _explain_none(
         )
         remedy = "lower --threshold below that score"
     else:
-        number = next((each.number for each in result.searched_poses if each.label == best.label), 1)
+        searched_poses = result.searched_poses
+        number = poses_of_template(searched_poses, best.label).number if searched_poses else 1
         expected = describe_expected(f"{best.false_alarms:.2g}") + f" in {number:,} poses" * (number > 1)
         reason = (
             f'the best score was {best.score:.2f} of "{best.label}" at {at}; '
