@@ -12,11 +12,12 @@ from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
 from tmatch._arrays.validation import check_options
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._results.matches import Match
-from tmatch._scoring.batch.batch import TemplateBatch, make_batches
+from tmatch._scoring.batch.batch import make_batches
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.image import prepare_image
 from tmatch._scoring.metrics import ScoringOptions
-from tmatch._scoring.scorer import ScoredBlock, run
+from tmatch._scoring.mixed import MixedScorer
+from tmatch._scoring.scorer import ScoredBlock, Scorer, run
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import prepare_template
 
@@ -295,11 +296,12 @@ def scores_of(
     return scores
 
 
-def plan(searches: Sequence[Search]) -> list[TemplateBatch | GeneralScorer]:
+def plan(searches: Sequence[Search]) -> list[Scorer]:
     """Assign scorers to searches in one image."""
     batches = make_batches(searches)
     assigned = {number for batch in batches for number in batch.templates}
-    return [*batches, *(GeneralScorer(i, search) for i, search in enumerate(searches) if i not in assigned)]
+    others = [(i, search) for i, search in enumerate(searches) if i not in assigned]
+    return [*batches, *(MixedScorer.of(i, search) or GeneralScorer(i, search) for i, search in others)]
 
 
 def _empty_map(search: Search, out: Scores | None) -> Scores:

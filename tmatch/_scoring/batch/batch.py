@@ -120,21 +120,25 @@ class TemplateBatch:
         """Raise nothing: every window of these searches is valid or constant."""
 
 
-def make_batches(searches: Sequence[Search]) -> list[TemplateBatch]:
-    """Group searches in one image by the size of their templates; omit those that batches do not support."""
+def make_batches(searches: Sequence[Search], shape: Shape | None = None) -> list[TemplateBatch]:
+    """Group searches in one image by the size of their templates; omit those that batches do not support.
+
+    Tiles are those of an image of another `shape`, if it is given.
+    """
     groups = defaultdict(list)
     for number, search in enumerate(searches):
         if _is_supported(search):
             groups[tuple(math.frexp(n)[1] for n in search.template[0].shape)].append((number, search))
-    return [batch for members in groups.values() for batch in _batches_of(members)]
+    return [batch for members in groups.values() for batch in _batches_of(members, shape)]
 
 
-def _batches_of(members: Sequence[tuple[int, Search]]) -> Iterator[TemplateBatch]:
+def _batches_of(members: Sequence[tuple[int, Search]], shape: Shape | None) -> Iterator[TemplateBatch]:
     """Prepare templates of similar size: those whose sums integers can hold, and others."""
     windows = [search.template[0].shape for _, search in members]
     largest, smallest = (tuple(map(f, zip(*windows, strict=True))) for f in (max, min))
     image = members[0][1].image
-    shape = tuple(n + a - b for n, a, b in zip(image[0].shape, largest, smallest, strict=True))
+    tiled = shape or image[0].shape
+    shape = tuple(n + a - b for n, a, b in zip(tiled, largest, smallest, strict=True))
     work = sum(PASSES * math.prod(search.shape) for _, search in members)
     engine = select.choose(work, shape, len(image))
     transforms = engine.transforms(shape, largest)

@@ -24,11 +24,12 @@ class GeneralScorer:
 
     passes = float(PASSES)
 
-    def __init__(self, number: int, search: Search) -> None:
+    def __init__(self, number: int, search: Search, transforms: Transforms | None = None) -> None:
         self.templates: Sequence[int] = [number]
         self.search = search
-        engine = select.choose(PASSES * math.prod(search.shape), search.shape, len(search.image))
-        transforms = engine.transforms(search.shape, search.template[0].shape)
+        if transforms is None:
+            engine = select.choose(PASSES * math.prod(search.shape), search.shape, len(search.image))
+            transforms = engine.transforms(search.shape, search.template[0].shape)
         self.tiling = transforms.tiling
         with np.errstate(over="ignore", invalid="ignore"):  # reported by `_scores`
             self._sum_block, self._exact = _prepare(search, transforms)
