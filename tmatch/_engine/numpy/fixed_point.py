@@ -6,7 +6,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine.interface import DOUBTFUL
-from tmatch._engine.numpy.sliding import sliding_max, sliding_min
+from tmatch._engine.numpy.sliding import sliding, sliding_max, sliding_min
 
 _STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 _GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
@@ -46,42 +46,42 @@ def fixed_norms(
     inverse: Array,
     bits: Array,  # noqa: ARG001
 ) -> float:
-    """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
+    """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them.
+
+    Sums of floats, of 1, 2, 4, ... pixels, are faster here than exact ones; their rounding widens the second limit.
+    """
     (unit, parts), (least, share), (top, left, height, width) = scales, limits, box
-    count, window, shift = float(height * width), (height, width), round(np.log2(parts))
+    count, window = float(height * width), (height, width)
     rows, columns = (n + k - 1 for n, k in zip(inverse.shape, window, strict=True))
-    digits = digits[..., top : top + rows, left : left + columns]
-    squares, means, low_squares = np.zeros(inverse.shape), np.zeros(inverse.shape), np.zeros(inverse.shape)
-    for channel in np.moveaxis(digits, 1, 0):
-        high = channel[0].astype(np.int64)
-        total = _window_sums(high, window)
-        squares += _window_sums(high * high, window)
+    share *= (2 + np.log2(count)) / 2
+    squares, means = np.zeros(inverse.shape), np.zeros(inverse.shape)
+    for channel in np.moveaxis(digits[..., top : top + rows, left : left + columns], 1, 0):
+        values = channel[0] * (1 / unit)
         if len(channel) > 1:
-            low = channel[1].astype(np.int64)
-            total += _window_sums(low, window) / parts
-            low_squares += _window_sums(2 * high * low + (low * low >> shift), window)
-        means += np.square(total, out=total)
-    squares += low_squares / parts
+            values += channel[1] * (1 / (unit * parts))
+        total = sliding(values, window, np.add)
+        means += total * total
+        values *= values
+        squares += sliding(values, window, np.add)
     means *= 1 / count if centred else 0
     variance = squares - means
     squares *= share
     sure = variance > squares
-    variance *= 1 / (unit * unit)
     sure &= variance > least
     variance *= count
-    inverse[...] = DOUBTFUL
-    np.divide(1, np.sqrt(variance, where=sure, out=variance), where=sure, out=inverse, casting="same_kind")
+    return _invert(variance, sure, inverse)
+
+
+def _invert(variance: Array, sure: Array, inverse: Array) -> float:
+    """Write inverse roots of variances, or `DOUBTFUL` where they are not sure; return the maximum."""
+    all_sure = bool(sure.all())  # in most tiles; operations at some positions only take ten times as long
+    if not all_sure:
+        variance[~sure] = 1
+    np.sqrt(variance, out=variance)
+    np.divide(1, variance, out=inverse, casting="same_kind")
+    if not all_sure:
+        inverse[~sure] = DOUBTFUL
     return float(inverse.max())
-
-
-def _window_sums(values: Array, window: tuple[int, int]) -> Array:
-    """Sum integers over windows, exactly; cumulative sums may overflow, as their differences do not."""
-    cumulative = np.zeros([n + 1 for n in values.shape], np.int64)
-    np.cumsum(values, axis=0, out=cumulative[1:, 1:])
-    np.cumsum(cumulative[1:, 1:], axis=1, out=cumulative[1:, 1:])
-    height, width = window
-    bands = cumulative[height:] - cumulative[:-height]
-    return (bands[:, width:] - bands[:, :-width]).astype(np.float64)
 
 
 def weighted_norms(
@@ -101,9 +101,7 @@ def weighted_norms(
         variance -= np.square(total[corner]) * (1 / weight)
     sure = variance > least
     variance *= factor
-    inverse[...] = DOUBTFUL
-    np.divide(1, np.sqrt(variance, where=sure, out=variance), where=sure, out=inverse, casting="same_kind")
-    return float(inverse.max())
+    return _invert(variance, sure, inverse)
 
 
 def scale_double(product: Array, inverse: Array) -> int:
