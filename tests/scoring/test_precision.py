@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import oracle
 import tmatch
 from loops import each
+from tmatch._arrays import casting
 from tmatch._scoring.batch import tile
 
 pytestmark = pytest.mark.also_by_transforms
@@ -256,3 +257,18 @@ def test_one_odd_pixel_of_a_bright_16_bit_flat_is_seen_through_any_mask(precisio
     expected = np.where(valid, -1 / (np.count_nonzero(mask) - 1), 0)
     expected[0, 0] = 1
     np.testing.assert_allclose(scores, expected, rtol=0, atol=BOUND if precision == "double" else 1e-4)
+
+
+def test_whole_numbers_are_scored_as_integers_unless_they_are_mapped_from_a_file(draw, tmp_path):
+    image = draw((60, 70), "u1")
+    for dtype in ("i4", "u8", "f2", "f4", "f8"):
+        [narrow] = casting.narrowed([image.astype(dtype)], centred=False)
+        np.testing.assert_array_equal(narrow, image)
+        assert narrow.dtype == np.uint8
+    for other in (image + 0.5, np.where(image == 7, np.nan, image), image * 2.0**30):
+        assert casting.narrowed([other], centred=False)[0] is other
+    [shifted] = casting.narrowed([image + 2.0**30], centred=True)
+    np.testing.assert_array_equal(shifted, image - int(image.min()))
+    mapped = np.memmap(tmp_path / "image", "f4", "w+", shape=image.shape)
+    mapped[:] = image
+    assert casting.narrowed([np.asarray(mapped)[5:]], centred=False)[0].dtype == np.float32

@@ -1,11 +1,13 @@
 """Conversions between dtypes, in which no value wraps."""
 
 import math
+import mmap
 
 import numpy as np
 
 from tmatch._arrays.typing import Array
 
+_BAND_VALUES = 2**20  # that are checked at once
 COMPILED = {
     np.dtype(name) for name in ("f4", "f8", "u1", "u2")
 }  # dtypes that loops over any numbers are compiled for
@@ -37,9 +39,14 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     """Convert whole numbers of a wide dtype to integers of 8 or 16 bits, whose sums are exact, if these hold them.
 
     An offset is subtracted where one does not matter, as the means of channels are. Return the channels themselves if
-    they are narrow already, or not all whole.
+    they are narrow already, not all whole, or mapped from a file: a copy might not fit in memory.
     """
-    if channels[0].dtype.kind not in "iuf" or (channels[0].dtype.kind != "f" and channels[0].itemsize <= 2):
+    dtype = channels[0].dtype
+    if (
+        dtype.kind not in "iuf"
+        or (dtype.kind != "f" and dtype.itemsize <= 2)
+        or any(map(_is_mapped, channels))
+    ):
         return channels
     # A few rows tell most images of other numbers.
     if not all(_is_whole(channel[:: 1 + len(channel) // 4]) for channel in channels):
@@ -48,9 +55,9 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     if not (math.isfinite(low) and math.isfinite(high)) or not all(map(_is_whole, channels)):
         return channels
     least, most = int(low), int(high)
-    for dtype in (np.uint8, np.uint16, np.int16):
-        if np.iinfo(dtype).min <= least and most <= np.iinfo(dtype).max:
-            return [channel.astype(dtype) for channel in channels]
+    for narrow in (np.uint8, np.uint16, np.int16):
+        if np.iinfo(narrow).min <= least and most <= np.iinfo(narrow).max:
+            return [channel.astype(narrow) for channel in channels]
     if centred and most - least < 2**16 and max(-least, most) < 2**53:
         return [_less(channel, least).astype(np.uint16) for channel in channels]
     return channels
@@ -65,8 +72,19 @@ def _less(channel: Array, offset: int) -> Array:
 
 
 def _is_whole(values: Array) -> bool:
+    if values.dtype.kind in "iu":
+        return True
+    rows = max(1, _BAND_VALUES * len(values) // values.size)
+    bands = (values[start : start + rows] for start in range(0, len(values), rows))
     with np.errstate(invalid="ignore"):
-        return values.dtype.kind in "iu" or bool((np.rint(values) == values).all())
+        return all(bool((np.rint(band) == band).all()) for band in bands)
+
+
+def _is_mapped(values: Array) -> bool:
+    base: object = values
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, (np.memmap, mmap.mmap))
 
 
 def compilable(channel: Array) -> Array:
