@@ -261,8 +261,8 @@ def images(draw):
     return [draw(shape, dtype) for shape, dtype in pairs] + [draw((60, 70), "u1").astype("f4")]
 
 
-def same_maps(found, wanted):
-    return list(found) == list(wanted) and all(np.array_equal(found[k], wanted[k]) for k in wanted)
+def same_maps(found, wanted, atol=0.0):
+    return list(found) == list(wanted) and all(np.allclose(found[k], wanted[k], 0, atol) for k in wanted)
 
 
 @pytest.mark.parametrize("block", [(999, 999), (29, 33)], ids=["one tile", "tiles"])
@@ -271,7 +271,8 @@ def test_one_matcher_does_for_any_image_what_functions_do_for_each(cut, images, 
     matcher, single = Matcher(templates), Matcher(templates, precision="single")
     for image in [*images, images[0]]:
         maps = {label: tmatch.match_template(image, t) for label, t in templates.items()}
-        assert same_maps(matcher.score(image), maps)
+        whole = image.dtype.itemsize <= 2 or image.dtype == np.float32  # other scores may differ by a step of 2**-40
+        assert same_maps(matcher.score(image), maps, 0.0 if whole else 2.0**-39)
         for label, scores in single.score(image).items():
             assert scores.dtype == np.float32
             np.testing.assert_allclose(scores, maps[label], rtol=0, atol=1e-4)

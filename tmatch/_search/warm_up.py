@@ -82,6 +82,8 @@ def parts_of(dtypes: DTypeLike | Sequence[DTypeLike] | None = None) -> list[Call
     """Return functions that together use all compiled code for images of some dtypes; None for all."""
     named: Sequence[Any] = dtypes if isinstance(dtypes, (list, tuple)) else [dtypes]
     checked = [_check_dtype(dtype) for dtype in (DTYPES if dtypes is None else named)]
+    if any(dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked):  # whole numbers are searched as integers
+        checked += [dtype for dtype in (np.dtype("uint8"), np.dtype("uint16")) if dtype not in checked]
     kinds = (_filter, _search, _search_several, _search_large, _score_by_metrics, _search_poses)
     return [functools.partial(use, dtype) for dtype in checked for use in kinds]
 
@@ -149,6 +151,8 @@ def _search_large(dtype: np.dtype[Any]) -> None:
     for precision, mask in itertools.product(_PRECISIONS, [None, np.indices(template.shape).sum(axis=0) % 2]):
         match_template(image, template, mask=mask, precision=precision)
     locate(image, template, threshold=0.9)
+    colour = _draw((120, 200, 3), dtype)
+    locate(colour, colour[20:80, 10:130], threshold=0.9, channel_axis=2)
     several_tiles = _draw((400, 700), dtype)
     locate(several_tiles, several_tiles[_LARGE])
 
