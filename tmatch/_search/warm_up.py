@@ -151,10 +151,10 @@ def _search_large(dtype: np.dtype[Any]) -> None:
     for precision, mask in itertools.product(_PRECISIONS, [None, np.indices(template.shape).sum(axis=0) % 2]):
         match_template(image, template, mask=mask, precision=precision)
     locate(image, template, threshold=0.9)
-    colour = _draw((120, 200, 3), dtype)
-    locate(colour, colour[20:80, 10:130], threshold=0.9, channel_axis=2)
-    several_tiles = _draw((400, 700), dtype)
-    locate(several_tiles, several_tiles[_LARGE])
+    several_tiles = _draw((400, 900, 3), dtype)
+    locate(several_tiles, several_tiles[20:80, 10:130], threshold=0.9, channel_axis=2)
+    grey = np.ascontiguousarray(several_tiles[..., 0])
+    locate(grey, grey[_LARGE])
 
 
 def _score_by_metrics(dtype: np.dtype[Any]) -> None:
