@@ -16,11 +16,11 @@ from tmatch._detection.false_alarms import CERTAIN
 from tmatch._detection.null import explained, groups
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import comparable, residuals, window_variances
+from tmatch._detection.null.residual import residuals, window_variances
 from tmatch._detection.null.summary import SummaryBuilder
 from tmatch._scoring.image import prepare_image
 from tmatch._scoring.metrics import ScoringOptions
-from tmatch._scoring.search import pair
+from tmatch._scoring.search import comparable, pair
 from tmatch._scoring.template import prepare_template
 from tmatch.synthetic import make_clutter
 

@@ -271,7 +271,9 @@ def test_one_matcher_does_for_any_image_what_functions_do_for_each(cut, images, 
     matcher, single = Matcher(templates), Matcher(templates, precision="single")
     for image in [*images, images[0]]:
         maps = {label: tmatch.match_template(image, t) for label, t in templates.items()}
-        whole = image.dtype.itemsize <= 2 or image.dtype == np.float32  # other scores may differ by a step of 2**-40
+        whole = (
+            image.dtype.itemsize <= 2 or image.dtype == np.float32
+        )  # other scores may differ by a step of 2**-40
         assert same_maps(matcher.score(image), maps, 0.0 if whole else 2.0**-39)
         for label, scores in single.score(image).items():
             assert scores.dtype == np.float32

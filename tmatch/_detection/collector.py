@@ -20,7 +20,6 @@ from tmatch._detection.null.fit import ImageFacts, TemplateFacts, fit_null
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import (
-    comparable,
     independent_pixels,
     least_alike_score,
     patterns,
@@ -37,7 +36,7 @@ from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Progress, Resources
 from tmatch._scoring.batch.batch import TemplateBatch
 from tmatch._scoring.batch.tile import BatchTemplate
-from tmatch._scoring.search import Search
+from tmatch._scoring.search import Search, comparable
 
 _FEW_WINDOWS = 100  # are scored faster than duplicates among them are found
 

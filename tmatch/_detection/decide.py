@@ -14,7 +14,6 @@ from tmatch._detection.null.certificate import leaves_noise, leaves_rounding
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import (
     beyond_noise,
-    comparable,
     independent_pixels,
     residuals,
     rounding_of,
@@ -26,7 +25,7 @@ from tmatch._results.boxes import Box
 from tmatch._results.decisions import CandidateDecision, Position, Reason
 from tmatch._results.matches import Kind, Match, better_overlapping, overlap_of
 from tmatch._results.poses import Outline
-from tmatch._scoring.search import Search
+from tmatch._scoring.search import Search, comparable
 
 _SAME_OVERLAP = 0.3  # of boxes of one template in two stages that are the same match, whatever may overlap
 LEAST_LIKENESS = 0.7  # beyond the noise: half of what is seen there is the template's

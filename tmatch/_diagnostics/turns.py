@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._detection.null.residual import comparable
 from tmatch._poses.plan import plan_of
+from tmatch._scoring.search import comparable
 from tmatch._search.matcher import Matcher, poses_of, searches_of
 
 _MOST_PIXELS = 4e6  # of all turned copies that are compared

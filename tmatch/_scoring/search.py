@@ -23,6 +23,7 @@ from tmatch._scoring.template import PreparedTemplate, check_contrast, without_u
 PASSES = 100  # approximate cost of the scores of a tile, in passes over it
 _MAX_EXPONENT_DIFFERENCE = 980  # powers of two; sums of squares of so different scales fit into float64
 _MAX_COLOURS = 4  # with alpha
+_MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may have a larger error are computed in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
 
@@ -228,3 +229,20 @@ def _shared_exponent(image: PreparedImage, template: PreparedTemplate) -> int:
         )
         raise ValueError(msg)
     return sum(exponents) // 2 if len(exponents) == 2 and max(map(abs, exponents)) >= 100 else 0
+
+
+def comparable(search: Search) -> Search:
+    """Return a search with images and templates whose squares fit into float64; scores do not depend on their scale."""
+    if all(channel.dtype.kind in "biu" for channel in (*search.image, *search.template)):
+        return search
+    image = search.image_cache.get("comparable", lambda: _rescaled(search.image))
+    template = search.cache.get("comparable", lambda: _rescaled(search.template))
+    return replace(search, image=image, template=template)
+
+
+def _rescaled(channels: list[Array]) -> list[Array]:
+    """Scale channels by one power of two if their squares would not fit."""
+    exponent = int(np.frexp(max(np.nanmax(np.abs(channel), initial=0) for channel in channels))[1])
+    if abs(exponent) < _MAX_EXPONENT:
+        return channels
+    return [np.ldexp(as_float(channel), -exponent).astype(np.float64, copy=False) for channel in channels]

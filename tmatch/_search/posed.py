@@ -13,7 +13,7 @@ from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.false_alarms import NullDistribution
 from tmatch._detection.null.noise import noise_levels
-from tmatch._detection.null.residual import beyond_noise, comparable
+from tmatch._detection.null.residual import beyond_noise
 from tmatch._engine import select
 from tmatch._engine.progress import Resources
 from tmatch._poses.candidates import (
@@ -31,7 +31,7 @@ from tmatch._poses.plan import ALIKE, Plan, plan_of
 from tmatch._poses.refine import Candidate, Refiner
 from tmatch._results.matches import Match, order_of
 from tmatch._results.poses import Pose, bounding_box, corners_of
-from tmatch._scoring.search import Search
+from tmatch._scoring.search import Search, comparable
 from tmatch._search.competition import compete
 from tmatch._search.stages import Stage, StageResult
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tmatch._detection.null.residual import comparable
 from tmatch._engine.progress import Resources
 from tmatch._poses.levels import ImageLevels
 from tmatch._poses.options import PoseOptions
@@ -11,7 +10,7 @@ from tmatch._poses.plan import plan_of
 from tmatch._poses.refine import Candidate, Refiner
 from tmatch._results.matches import Match
 from tmatch._results.poses import Pose
-from tmatch._scoring.search import Search
+from tmatch._scoring.search import Search, comparable
 
 _REACH = 1.0  # pixels by which a place may move: farther away is another peak
 

@@ -82,7 +82,9 @@ def parts_of(dtypes: DTypeLike | Sequence[DTypeLike] | None = None) -> list[Call
     """Return functions that together use all compiled code for images of some dtypes; None for all."""
     named: Sequence[Any] = dtypes if isinstance(dtypes, (list, tuple)) else [dtypes]
     checked = [_check_dtype(dtype) for dtype in (DTYPES if dtypes is None else named)]
-    if any(dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked):  # whole numbers are searched as integers
+    if any(
+        dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked
+    ):  # whole numbers are searched as integers
         checked += [dtype for dtype in (np.dtype("uint8"), np.dtype("uint16")) if dtype not in checked]
     kinds = (_filter, _search, _search_several, _search_large, _score_by_metrics, _search_poses)
     return [functools.partial(use, dtype) for dtype in checked for use in kinds]

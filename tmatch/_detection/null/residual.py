@@ -3,12 +3,11 @@
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch._arrays.casting import as_float
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine import select
 from tmatch._engine.interface import ResidualTemplate
@@ -19,27 +18,9 @@ _STANDARD_ERRORS = 3.0  # that white noise may be off; one in a thousand is
 _OUTLIER = 2.0  # standard deviations of the noise that a pixel may be above its expected maximum
 _LIKENESS_ERRORS = 2.0  # standard errors of the lower end of the likeness
 _LEAST_SIGNAL = 0.05  # share of the variance of windows and template that is not noise, at least
-_MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
 _ROUNDING = 0.5  # variance that rounding to integers may leave
 _RELATIVE_ROUNDING = 1e-6  # and of floats, in units of the template's
 _MAX_VALUES = 2_000_000  # pixels that are compared at a time
-
-
-def comparable(search: Search) -> Search:
-    """Return a search with images and templates whose squares fit into float64; scores do not depend on their scale."""
-    if all(channel.dtype.kind in "biu" for channel in (*search.image, *search.template)):
-        return search
-    image = search.image_cache.get("comparable", lambda: _rescaled(search.image))
-    template = search.cache.get("comparable", lambda: _rescaled(search.template))
-    return replace(search, image=image, template=template)
-
-
-def _rescaled(channels: list[Array]) -> list[Array]:
-    """Scale channels by one power of two if their squares would not fit."""
-    exponent = int(np.frexp(max(np.nanmax(np.abs(channel), initial=0) for channel in channels))[1])
-    if abs(exponent) < _MAX_EXPONENT:
-        return channels
-    return [np.ldexp(as_float(channel), -exponent).astype(np.float64, copy=False) for channel in channels]
 
 
 @dataclass(frozen=True)
