@@ -12,7 +12,10 @@ COMPILED = {
 
 
 def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Convert values to a dtype; for integers they are rounded, and clipped to what it holds."""
+    """Convert values to a dtype; they are clipped to what it holds, and for integers rounded."""
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)  # type: ignore[type-var]
+        return np.clip(values, limits.min, limits.max).astype(dtype)
     if dtype.kind not in "iu":
         return values.astype(dtype)
     bounds = np.iinfo(dtype)  # type: ignore[type-var]
