@@ -471,6 +471,15 @@ def test_gain_and_ramps_cost_contrast_little():
         assert 0.9 < row.score < 1
 
 
+def test_floats_are_clipped_to_what_they_hold():
+    texture = np.random.default_rng(0).uniform(-6e4, 6e4, (40, 50)).astype(np.float16)
+    for row in robustness(
+        texture, texture[10:24, 20:36], kinds={"noise": [20], "gradient": [60, 120]}, trials=2
+    ):
+        assert np.isfinite(row.score)
+        assert row.score > 0.5
+
+
 def test_a_second_copy_is_another_match():
     image, boxes = make_scene(IMAGE, TEMPLATE, [BOX.start, (5, 10)])
     for box in (*boxes, None):

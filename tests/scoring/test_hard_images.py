@@ -1,6 +1,7 @@
 """Images on which scores lose digits, in both precisions: every score is held against the definition in long double."""
 
 import functools
+import math
 import re
 
 import numpy as np
@@ -224,6 +225,30 @@ def test_templates_may_be_rows_and_columns_and_as_large_as_the_image(execute, na
     scores = tmatch.match_template(image, template, precision=precision)
     assert_scores(scores[tuple(positions.T)], zncc_at(image, template, positions), precision)
     assert np.all(scores[are_constant(image, window)] == 0)
+
+
+@precisions
+@each("scale", [1e-290, 1e-300, 1e-310, 1e-318, 1e300, 1e307])
+def test_values_may_be_tiny_or_huge(execute, precision, scale):
+    execute(tile=(24, 28), min_compiled_side=1)
+    image = np.random.default_rng(1).normal(size=(40, 50)) * scale
+    template = image[10:19, 20:30]
+    expected = zncc_at(np.ldexp(image, -math.frexp(scale)[1]), template, all_positions(image, (9, 10)))
+    scores = tmatch.match_template(image, template, precision=precision)
+    assert_scores(scores, expected.reshape(scores.shape), precision)
+
+
+@precisions
+@each("levels", [(-60000, 8), (-40000, 3), (-33000, 30000)])
+def test_whole_numbers_of_half_precision_keep_their_differences(execute, precision, levels):
+    execute(tile=(24, 28))
+    rng = np.random.default_rng(1)
+    image = np.where(rng.random((40, 50)) < 0.02, levels[0], levels[1] + rng.integers(0, 4, (40, 50)))
+    image = image.astype(np.float16)
+    template = image[10:14, 20:25]
+    expected = zncc_at(image, template, all_positions(image, (4, 5)))
+    scores = tmatch.match_template(image, template, precision=precision)
+    assert_scores(scores, expected.reshape(scores.shape), precision)
 
 
 @pytest.mark.parametrize("name", [name for name in SOME if "e12" not in name])

@@ -100,3 +100,22 @@ def test_hard_images_keep_their_scores_by_all_metrics(execute, name, kind, metri
     scored = valid.astype(bool) | (metric not in ("ssd", "nssd"))  # others have the worst of the map
     bound = np.maximum(BOUNDS[precision] * scale, np.finfo(scores.dtype).tiny)  # what is smaller may become 0
     assert np.all((np.abs(scores[at] - expected) <= bound)[scored])
+
+
+@precisions
+@pytest.mark.parametrize("soft", [1, 0.7])
+def test_channels_may_count_in_different_pixels(execute, soft, precision):
+    execute(tile=TILE, min_compiled_side=1)
+    image = np.random.default_rng(1).normal(size=(30, 40, 2))
+    image[:, np.arange(40) % 10 < 4, 1] = (
+        1e16  # beside what counts, wherever the template starts in its columns
+    )
+    mask = np.zeros((6, 8, 2))
+    mask[:, :4, 0], mask[:, 4:, 1] = 1, soft
+    options = {"mask": mask, "channel_axis": 2}
+    template = image[6:12, 20:28]
+    expected = oracle.score(image[:, 10:28], template, **options)[0]
+    scores = tmatch.match_template(image[:, 10:28], template, **options, precision=precision)
+    # Windows in which values of 1e16 count are beyond the loops, which are in float64.
+    at = [0, 10]
+    np.testing.assert_allclose(scores[:, at], expected[:, at], rtol=0, atol=BOUNDS[precision])

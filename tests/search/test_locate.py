@@ -331,3 +331,14 @@ def test_sums_of_huge_pixels_do_not_overflow(gains):
     [match] = tmatch.locate(image * gains[0], image * gains[1])
     assert match.score == 1
     assert tmatch.locate(image * gains[0], template * gains[1]) == []  # after a search by whitened pixels
+
+
+@pytest.mark.parametrize("prefilter", ["none", "whiten", "bandpass", "auto"])
+@each(
+    "dtype, scale",
+    [("f2", 1), ("f2", 1e4), (">f2", 100), ("f4", 1e38), ("f4", 1e-40), ("f8", 1e300), ("f8", 1e-310)],
+)
+def test_floats_may_be_of_any_width_and_scale(prefilter, dtype, scale):
+    image = (np.clip(np.random.default_rng(0).normal(size=(90, 110)), -3, 3) * scale).astype(dtype)
+    template = image[30:44, 40:56]
+    assert [m.box.start for m in tmatch.locate(image, template, prefilter=prefilter)] == [(30, 40)]

@@ -14,7 +14,10 @@ COMPILED = {
 
 
 def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Convert values to a dtype; for integers they are rounded, and clipped to what it holds."""
+    """Convert values to a dtype; they are clipped to what it holds, and for integers rounded."""
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)  # type: ignore[type-var]
+        return np.clip(values, limits.min, limits.max).astype(dtype)
     if dtype.kind not in "iu":
         return values.astype(dtype)
     bounds = np.iinfo(dtype)  # type: ignore[type-var]
@@ -64,11 +67,10 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
 
 
 def _less(channel: Array, offset: int) -> Array:
-    return (
-        channel - channel.dtype.type(offset)
-        if channel.dtype.kind == "f"
-        else subtract_offset(channel, offset)
-    )
+    if channel.dtype.kind != "f":
+        return subtract_offset(channel, offset)
+    wider = np.result_type(channel.dtype, np.float32)  # 16 bits do not hold all differences
+    return np.subtract(channel, offset, dtype=wider)
 
 
 def _is_whole(values: Array) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.casting import as_float
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.null.footprint import Footprint
 from tmatch._detection.null.summary import ScoreSummary
@@ -194,7 +195,7 @@ def effective_pixels(channels: Sequence[Array], weights: Array) -> float:
     """Count the independent pixels of a template: ``N / sum(a^2)`` with its autocorrelation a, 1 at shift 0."""
     from scipy import fft  # noqa: PLC0415
 
-    channels = [c.astype(np.float64) if c.dtype == np.float16 else c for c in channels]
+    channels = [as_float(channel) for channel in channels]
     if not math.isfinite(weights.size * max(float(np.abs(channel).max()) for channel in channels)):
         channels = [channel * 2.0**-100 for channel in channels]  # their sums could overflow
     values = [channel - float((weights * channel).sum() / weights.sum()) for channel in channels]

@@ -20,7 +20,7 @@ _PARTS = 16  # maximum number of them along an axis
 _PART_PIXELS = 2**18  # of parts that are cut out at a time, about
 _REACH = 8  # of the filter
 _MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
-_MAX_EXPONENT = 400  # of the power of two above the pixels, for sums of their squares to be finite
+_MAX_EXPONENT = 400  # of the power of two above the pixels, or minus that, for sums of their squares to hold
 _FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
 _COARSE = 1 / 6
 
@@ -72,12 +72,12 @@ class _Source:
         return self.prepared(number, self.channels[number][rows], None if valid is None else valid[rows])
 
     def prepared(self, number: int, pixels: Array, valid: NDArray[np.bool_] | None) -> Array:
-        """Return pixels of a channel, filled and scaled by a power of two if squares could overflow."""
+        """Return pixels of a channel, filled and scaled by a power of two if squares could overflow, or vanish."""
         pixels = self._scaled(pixels)
         return pixels if valid is None else np.where(valid, pixels, self._fills[number])
 
     def _scaled(self, pixels: Array) -> Array:
-        if self._exponent < _MAX_EXPONENT:  # filtered pixels have no scale of their own
+        if abs(self._exponent) < _MAX_EXPONENT:  # filtered pixels have no scale of their own
             return pixels
         return np.ldexp(as_float(pixels), -self._exponent).astype(np.float64, copy=False)
 
@@ -94,7 +94,7 @@ class _Source:
     @property
     def contrast(self) -> float:
         """The standard deviation, of all channels together; of arrays as small as templates."""
-        variances = [float(np.var(self.read(i, slice(None)))) for i in range(len(self.channels))]
+        variances = [float(np.var(as_float(self.read(i, slice(None))))) for i in range(len(self.channels))]
         return math.sqrt(sum(variances) / len(variances))
 
 

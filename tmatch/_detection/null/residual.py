@@ -113,7 +113,7 @@ def rounding_of(search: Search) -> float:
     if search.image[0].dtype.kind in "biu":
         return _ROUNDING
     weights = [np.broadcast_to(w, search.window) for w in search.weights]
-    pairs = [(t, w) for t, w in zip(search.template, weights, strict=True) if w.any()]
+    pairs = [(as_float(t), w) for t, w in zip(search.template, weights, strict=True) if w.any()]
     parts = [w * (t - (w * t).sum() / w.sum()) ** 2 for t, w in pairs]
     return _RELATIVE_ROUNDING * float(sum(part.sum() for part in parts) / sum(w.sum() for w in weights))
 

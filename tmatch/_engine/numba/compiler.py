@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
@@ -31,6 +32,11 @@ def instructions(write: Callable[..., None]) -> Any:
     functools.update_wrapper(resolve, write)
     typed_intrinsic: Any = intrinsic
     return typed_intrinsic(resolve)
+
+
+def knows(dtype: np.dtype[Any]) -> bool:
+    """Check that code can be compiled for a dtype: not so for half precision, or for more than double."""
+    return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
 
 
 def compiled(function: Callable[..., Any], fastmath: tuple[str, ...] = ("contract",)) -> Callable[..., Any]:

@@ -259,7 +259,7 @@ def score_float_windows(
     positions: Array,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    base: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
@@ -280,7 +280,7 @@ def _about_means(
     at: tuple[int, int],
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    base: Array,
     centred: bool,  # noqa: FBT001
     factor: float,
 ) -> tuple[float, float]:
@@ -289,7 +289,7 @@ def _about_means(
     product = variance = 0.0
     for channel in range(len(channels)):
         image = channels[channel]
-        start = float(image[at[0] + base[0], at[1] + base[1]]) * factor if centred else 0.0
+        start = float(image[at[0] + base[channel, 0], at[1] + base[channel, 1]]) * factor if centred else 0.0
         total = weight = 0.0
         for y in range(height):
             row, counts = image[at[0] + y, at[1] : at[1] + width], weights[channel, y]

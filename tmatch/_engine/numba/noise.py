@@ -4,16 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.typing import Array, Positions, Shape
-from tmatch._engine.numba.compiler import compiled, compiled_reassociating
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, knows
 from tmatch._engine.numpy import noise
 
 
 def _is_compiled_for(channel: Array, valid: NDArray[np.bool_] | None) -> bool:
     """Check that there are two axes, and pixels of a type that compiled code knows, all of them valid."""
-    dtype = channel.dtype
-    return (
-        valid is None and channel.ndim == 2 and dtype.isnative and dtype.kind in "iuf" and dtype.itemsize <= 8
-    )
+    return valid is None and channel.ndim == 2 and channel.dtype.isnative and knows(channel.dtype)
 
 
 def second_differences(channel: Array, valid: NDArray[np.bool_] | None, middles: Positions) -> Array:

@@ -7,14 +7,13 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import ResidualTemplate
-from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline, knows
 from tmatch._engine.numpy import peaks
 
 
 def _is_compiled_for(channels: tuple[Array, ...], weights: Array) -> bool:
     """Check that windows have two axes, and pixels of a type that compiled code knows."""
-    dtype = channels[0].dtype
-    return weights.ndim == 3 and dtype.kind in "iuf" and dtype.itemsize <= 8
+    return weights.ndim == 3 and knows(channels[0].dtype)
 
 
 def _native(channel: Array) -> Array:

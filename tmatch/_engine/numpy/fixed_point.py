@@ -130,7 +130,7 @@ def score_float_windows(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    base: Positions,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
@@ -147,18 +147,17 @@ def _score_group(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    base: Positions,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
-    windows = np.where(
-        weights > 0, windows, windows[..., base[0], base[1]][..., None, None] if centred else 0
-    )
+    at_base = np.s_[:, np.arange(len(base)), base[:, 0], base[:, 1]]
+    windows = np.where(weights > 0, windows, windows[at_base][..., None, None] if centred else 0)
     exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
     windows = np.ldexp(windows, -exponents)
     if centred:
-        windows -= windows[..., base[0], base[1]][..., None, None].copy()
+        windows -= windows[at_base][..., None, None]
     totals = weights.sum(axis=(1, 2))
     for _ in range(
         2 if centred else 0

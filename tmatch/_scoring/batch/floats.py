@@ -81,10 +81,9 @@ class FloatTemplate:
         )
 
     @cached_property
-    def base(self) -> tuple[int, int]:
-        """A pixel that has weight in all channels, if there is one."""
-        y, x = np.unravel_index(self.weights.min(axis=0).argmax(), self.window)
-        return int(y), int(x)
+    def base(self) -> Positions:
+        """The pixel of each channel that has most weight."""
+        return np.array([np.unravel_index(w.argmax(), self.window) for w in self.weights])
 
     @cached_property
     def weight_spectra(self) -> list[Array]:

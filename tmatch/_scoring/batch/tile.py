@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
-from tmatch._engine.interface import Engine, SummaryGrid, Transforms
+from tmatch._engine.interface import DOUBTFUL, Engine, SummaryGrid, Transforms
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
 
 # Scores, norms, whether a score may reach the floor, summary.
@@ -140,7 +140,7 @@ class ImageTile(ABC, Generic[T]):
         product, checks, summary = self.engine.score(pairs, self.transforms, norms.values, floor, grid)
         product_squares, reaching, out_of_range = checks
         line_norm += math.sqrt(product_squares)
-        if single_error(line_norm) * norms.largest <= TRUSTED_SINGLE:
+        if norms.largest <= _low_contrast_from(line_norm, 1):
             check_range(out_of_range)
             return product, norms.values, reaching > 0, summary
         scores = product[tuple(map(slice, norms.values.shape))]
@@ -202,9 +202,13 @@ class ImageTile(ABC, Generic[T]):
         return self._moments[key, kind]
 
 
-def _low_contrast_from(line_norm: float) -> float:
-    """Return the inverse norm above which the contrast of a window is too low for single precision."""
-    return TRUSTED_SINGLE / (_TYPICAL_ERROR * single_error(line_norm)) if line_norm else math.inf
+def _low_contrast_from(line_norm: float, share: float = _TYPICAL_ERROR) -> float:
+    """Return the inverse norm above which the contrast of a window is too low for single precision.
+
+    Errors are a share of the largest. Doubtful windows are above in any case: squares of what is tiny vanish.
+    """
+    error = share * single_error(line_norm)
+    return min(TRUSTED_SINGLE / error, DOUBTFUL / 2) if error else DOUBTFUL / 2
 
 
 def contiguous(
