@@ -13,12 +13,13 @@ pytest.importorskip("numba")
 
 from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
-from tmatch._engine.interface import DOUBTFUL, DirectProducts, Engine, Transforms
+from tmatch._engine.interface import DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
 from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.posed import FitTemplate, FitWindows, Maxima, PoseKernels
+from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._engine.tiling import Tiling
 from tmatch._results.poses import Pose
 from tmatch._search.matcher import searches_of
@@ -48,7 +49,7 @@ shapes = pytest.mark.parametrize("shape", [(37, 53), (5, 7), (6, 200), (64, 96)]
 
 
 def members(protocol):
-    return [name for name in vars(protocol) if not name.startswith("_")]
+    return [name for name in dir(protocol) if not name.startswith("_")]  # inherited ones too
 
 
 def parameters(function):

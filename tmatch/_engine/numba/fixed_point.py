@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._engine.interface import DOUBTFUL
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numba.vectors import full_rows
 from tmatch._engine.numba.window_sums import cumulative_sums, update_max
+from tmatch._engine.real_tiles import DOUBTFUL
 
 
 def split(

@@ -1,12 +1,12 @@
-"""Window sums of any real numbers in fixed point, in NumPy operations. `interface.Engine` describes each function."""
+"""Window sums of any real numbers in fixed point, in NumPy operations; see `real_tiles.RealTiles`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
-from tmatch._engine.interface import DOUBTFUL
 from tmatch._engine.numpy.sliding import sliding_max, sliding_min
+from tmatch._engine.real_tiles import DOUBTFUL
 
 _STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 _GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition

@@ -18,7 +18,8 @@ from tmatch._arrays.casting import compilable
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Positions, Shape
-from tmatch._engine.interface import DOUBTFUL, SummaryGrid
+from tmatch._engine.interface import SummaryGrid
+from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._engine.tiling import rounding_bound
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
