@@ -155,9 +155,9 @@ def match_template(
     missing has none, and neither have flat places, which weigh nothing.
 
     Whole numbers of 8 bits, and of 16 with smaller templates, are summed without rounding if the mask is of 0 and 1,
-    whatever their dtype: such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are rounded to a
-    multiple of 2**-40. The error stays below 1e-9: of 1 for these three, of the product of both norms for "zcc" and
-    "cc", of the sum of their squares for "ssd", and of 1 or the score, whichever is larger, for "nssd".
+    whatever their dtype: such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are
+    rounded to a multiple of 2**-40. The error stays below 1e-9: of 1 for these three, of the product of both norms for
+    "zcc" and "cc", of the sum of their squares for "ssd", and of 1 or the score, whichever is larger, for "nssd".
 
     Examples
     --------
