@@ -118,6 +118,27 @@ def test_no_contrast_is_just_too_faint_to_be_noticed(execute, precision, dtype, 
     assert np.all(scores[are_constant(image, template.shape)] == 0)
 
 
+@precisions
+@pytest.mark.parametrize("scale", [1e-320, 1e-308, 1e-300, 1e-200, 1e200, 1e307])
+def test_no_scale_is_too_small_or_too_large(precision, scale):
+    image = hard_image("texture 1 about 1000, f4", SHAPE).astype("f8") * (scale / 1000)
+    template = image[50:66, 60:76].copy()
+    expected = zncc_at(image, template, all_positions(image, WINDOW)).reshape(105, 145)
+    assert_scores(tmatch.match_template(image, template, precision=precision), expected, precision)
+
+
+@precisions
+def test_whole_numbers_of_half_precision_keep_their_differences(precision):
+    """Some differences, as 60001, are none of its numbers, or exceed them."""
+    image = np.random.default_rng(3).integers(0, 65500, SHAPE).astype("f2")
+    image[::7, ::5], image[0, 0] = -3, -30
+    template = image[50:66, 60:76].copy()
+    expected = zncc_at(image, template, all_positions(image, WINDOW)).reshape(105, 145)
+    scores = tmatch.match_template(image, template, precision=precision)
+    assert_scores(scores, expected, precision)
+    assert scores[50, 60] == pytest.approx(1, abs=1e-6)
+
+
 # --- tiles, threads, layouts ------------------------------------------------------------------------
 
 

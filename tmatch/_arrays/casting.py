@@ -57,11 +57,10 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
 
 
 def _less(channel: Array, offset: int) -> Array:
-    return (
-        channel - channel.dtype.type(offset)
-        if channel.dtype.kind == "f"
-        else subtract_offset(channel, offset)
-    )
+    if channel.dtype.kind != "f":
+        return subtract_offset(channel, offset)
+    # Half precision does not hold all differences of its whole numbers.
+    return np.subtract(channel, offset, dtype=np.result_type(channel.dtype, np.float32))
 
 
 def _is_whole(values: Array) -> bool:

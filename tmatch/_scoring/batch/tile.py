@@ -11,6 +11,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, SummaryGrid, Transforms
+from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
 
 # Scores, norms, whether a score may reach the floor, summary.
@@ -19,6 +20,7 @@ Scored = tuple[Array, Array, bool, Array | None]
 # Typical error as a share of the largest, in images without repeated rows or columns; measured.
 _TYPICAL_ERROR = 1 / 16
 _SAMPLED = 2**13  # number of positions of a tile from which a sample is drawn
+_SURE = DOUBTFUL / 2  # no other inverse norm is as large, in either precision
 _MAX_LOW_CONTRAST = 10  # pixels of low-contrast windows per position; with more, double precision is faster
 
 
@@ -140,7 +142,7 @@ class ImageTile(ABC, Generic[T]):
         product, checks, summary = self.engine.score(pairs, self.transforms, norms.values, floor, grid)
         product_squares, reaching, out_of_range = checks
         line_norm += math.sqrt(product_squares)
-        if single_error(line_norm) * norms.largest <= TRUSTED_SINGLE:
+        if norms.largest <= _TYPICAL_ERROR * _low_contrast_from(line_norm):
             check_range(out_of_range)
             return product, norms.values, reaching > 0, summary
         scores = product[tuple(map(slice, norms.values.shape))]
@@ -204,7 +206,9 @@ class ImageTile(ABC, Generic[T]):
 
 def _low_contrast_from(line_norm: float) -> float:
     """Return the inverse norm above which the contrast of a window is too low for single precision."""
-    return TRUSTED_SINGLE / (_TYPICAL_ERROR * single_error(line_norm)) if line_norm else math.inf
+    # Doubtful windows are rescored in any case, also where the squares of a tile vanish.
+    error = _TYPICAL_ERROR * single_error(line_norm)
+    return min(TRUSTED_SINGLE / error, _SURE) if error else _SURE
 
 
 def contiguous(
