@@ -11,7 +11,7 @@ import numpy as np
 from tmatch._arrays.casting import COMPILED, compilable
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
-from tmatch._scoring.batch.tile import contiguous
+from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.floats import centred_template
 from tmatch._scoring.search import Search
 
@@ -120,9 +120,9 @@ class FloatTemplate:
 
     def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
         """Score single positions by definition; minus infinity where the window is constant."""
-        if not len(positions):
-            return np.empty(0)
-        arrays, starts = contiguous(channels, positions, self.window, COMPILED)
-        arrays = tuple(map(compilable, arrays))
-        scores = self.engine.score_float_windows(arrays, starts, *self._by_definition)
+        scores = np.empty(len(positions))
+        for part in groups_of(len(positions), self.window):
+            arrays, starts = contiguous(channels, positions[part], self.window, COMPILED)
+            arrays = tuple(map(compilable, arrays))
+            scores[part] = self.engine.score_float_windows(arrays, starts, *self._by_definition)
         return np.rint(scores * _STEPS) / _STEPS

@@ -20,6 +20,7 @@ Scored = tuple[Array, Array, bool, Array | None]
 # Typical error as a share of the largest, in images without repeated rows or columns; measured.
 _TYPICAL_ERROR = 1 / 16
 _SAMPLED = 2**13  # number of positions of a tile from which a sample is drawn
+_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
 _SURE = DOUBTFUL / 2  # no other inverse norm is as large, in either precision
 _MAX_LOW_CONTRAST = 10  # pixels of low-contrast windows per position; with more, double precision is faster
 
@@ -209,6 +210,12 @@ def _low_contrast_from(line_norm: float) -> float:
     # Doubtful windows are rescored in any case, also where the squares of a tile vanish.
     error = _TYPICAL_ERROR * single_error(line_norm)
     return min(TRUSTED_SINGLE / error, _SURE) if error else _SURE
+
+
+def groups_of(count: int, window: Shape) -> list[slice]:
+    """Divide positions into groups whose windows, if they must be copied, need little memory."""
+    size = max(1, _GROUP_PIXELS // math.prod(window))
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def contiguous(
