@@ -23,3 +23,12 @@ def test_windows_of_images_of_any_layout_are_copied_in_groups(dtype):
     tracemalloc.stop()
     assert scores[0] == pytest.approx(1)
     assert peak < 60e6  # all windows together have 25 million pixels
+
+
+def test_templates_that_share_sums_are_adjacent_in_the_order_given():
+    image, rng = np.random.default_rng(0).normal(size=(60, 60)), np.random.default_rng(1)
+    masks = [rng.random((8, 9)) for _ in range(6)]
+    templates = {str(i): image[i : i + 8, i : i + 9] for i in range(12)}
+    matcher = tmatch.Matcher(templates, masks={str(i): masks[i % 6] for i in range(12)})
+    [batch] = make_batches(searches_of(matcher, image, None))
+    assert batch.templates == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
