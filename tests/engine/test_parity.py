@@ -911,11 +911,12 @@ def test_score_float_windows_gives_the_same(draw, channels, scale, centred):
     values = np.stack([draw(WINDOW, "f8", 9 + i) for i in range(channels)])
     values -= values.mean(axis=(1, 2), keepdims=True)
     weights = np.abs(draw((channels, *WINDOW), "f8", 5)) * (draw((channels, *WINDOW), "f8", 6) > 0)
-    weights[:, 1, 2] = 1
+    bases = np.array([(1, 2 + i) for i in range(channels)])
+    weights[range(channels), *bases.T] = 1
     values /= np.sqrt(np.square(values).sum())
     positions = np.argwhere(np.ones((33, 47)))
     found = [
-        engine.score_float_windows(tiles, positions, values, weights, (1, 2), centred) for engine in ENGINES
+        engine.score_float_windows(tiles, positions, values, weights, bases, centred) for engine in ENGINES
     ]
     np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
     assert found[0][0] == found[1][0] == -np.inf

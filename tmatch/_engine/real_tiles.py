@@ -76,13 +76,13 @@ class RealTiles(Protocol):
         positions: Positions,
         values: Array,
         weights: Array,
-        base: tuple[int, int],
+        bases: Array,
         centred: bool,  # noqa: FBT001
     ) -> Array:
         """Score single windows by definition, in two passes; minus infinity if a window is constant.
 
         `values` are the channels of the template, about their weighted means if `centred`, and with a weighted norm of
-        1. `base` is a pixel that has weight.
+        1. `bases` is for each channel a pixel that has weight there.
         """
 
     def unit_gradient(self, channel: Array) -> Array:

@@ -259,17 +259,17 @@ def score_float_windows(
     positions: Array,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
     scores = np.empty(len(positions))
     for i in range(len(positions)):
         at = positions[i, 0], positions[i, 1]
-        product, variance = _about_means(channels, at, values, weights, base, centred, 1.0)
+        product, variance = _about_means(channels, at, values, weights, bases, centred, 1.0)
         if not 1e-250 < variance < 1e250:  # squares overflow, or vanish
             factor = _near_one(channels, at, weights)
-            product, variance = _about_means(channels, at, values, weights, base, centred, factor)
+            product, variance = _about_means(channels, at, values, weights, bases, centred, factor)
         scores[i] = min(max(product / np.sqrt(variance), -1.0), 1.0) if variance > 0 else -np.inf
     return scores
 
@@ -280,7 +280,7 @@ def _about_means(
     at: tuple[int, int],
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    bases: Array,
     centred: bool,  # noqa: FBT001
     factor: float,
 ) -> tuple[float, float]:
@@ -289,7 +289,9 @@ def _about_means(
     product = variance = 0.0
     for channel in range(len(channels)):
         image = channels[channel]
-        start = float(image[at[0] + base[0], at[1] + base[1]]) * factor if centred else 0.0
+        start = 0.0
+        if centred:
+            start = float(image[at[0] + bases[channel, 0], at[1] + bases[channel, 1]]) * factor
         total = weight = 0.0
         for y in range(height):
             row, counts = image[at[0] + y, at[1] : at[1] + width], weights[channel, y]

@@ -132,7 +132,7 @@ def score_float_windows(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
@@ -140,7 +140,7 @@ def score_float_windows(
     scores = np.empty(len(positions))
     for start in range(0, len(positions), group):
         part = positions[start : start + group]
-        scores[start : start + group] = _score_group(channels, part, values, weights, base, centred)
+        scores[start : start + group] = _score_group(channels, part, values, weights, bases, centred)
     return scores
 
 
@@ -149,22 +149,20 @@ def _score_group(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: tuple[int, int],
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
-    windows = np.where(
-        weights > 0, windows, windows[..., base[0], base[1]][..., None, None] if centred else 0
-    )
+    at_bases = (slice(None), np.arange(len(bases)), *bases.T)
+    windows = np.where(weights > 0, windows, windows[at_bases][..., None, None] if centred else 0)
     exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
     windows = np.ldexp(windows, -exponents)
     if centred:
-        windows -= windows[..., base[0], base[1]][..., None, None].copy()
+        windows -= windows[at_bases][..., None, None]
     totals = weights.sum(axis=(1, 2))
-    for _ in range(
-        2 if centred else 0
-    ):  # the mean of large values is itself rounded; a second pass subtracts the rest
+    # The mean of large values is itself rounded; a second pass subtracts the rest.
+    for _ in range(2 if centred else 0):
         windows -= (np.einsum("kcij,cij->kc", windows, weights) / totals)[..., None, None]
     weighted = windows * weights
     squares = np.einsum("kcij,kcij->k", weighted, windows)

@@ -125,11 +125,10 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _norms(
         self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
-        box = template.box or (0, 0, template.window[0], template.window[1])
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         largest = self.engine.fixed_norms(
-            tile.digits, box, template.centred, tile.scales, limits, values, bits
+            tile.digits, template.bounds, template.centred, tile.scales, limits, values, bits
         )
         return InverseNorms(values, largest, template.window)
 
@@ -160,13 +159,16 @@ class FloatTile(ImageTile[FloatTemplate]):
         """Set the inverse norms of constant windows to 0."""
         if norms.largest < DOUBTFUL:
             return norms
-        constant, (height, width) = norms.values >= DOUBTFUL, template.window
+        constant = norms.values >= DOUBTFUL
+        top, left, height, width = template.bounds
+        rows, columns = constant.shape
         for channel in self.channels:
+            boxes = channel[top : top + rows + height - 1, left : left + columns + width - 1]
             found = np.empty(constant.shape, bool)
-            self.engine.constant_windows(channel, height, width, found)
+            self.engine.constant_windows(boxes, height, width, found)
             constant &= found
             if not self.centred:
-                constant &= channel[tuple(map(slice, found.shape))] == 0
+                constant &= boxes[:rows, :columns] == 0
         norms.values[constant] = 0
         return InverseNorms(norms.values, float(norms.values.max()), norms.window)
 
@@ -239,8 +241,9 @@ class FloatTile(ImageTile[FloatTemplate]):
         """Score the windows whose scores in double precision are doubtful."""
         doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
         for band, windows in doubtful.bands:
-            found = band.score_double(template, None)[0]
+            found, band_norms = band.score_double(template, None)[:2]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
+            norms.values[windows & (band_norms == 0)] = 0
         self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
@@ -249,8 +252,9 @@ class FloatTile(ImageTile[FloatTemplate]):
             left &= self._wanted
         bands: list[tuple[FloatTile, Array]] = []
         limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
-        while (count := np.count_nonzero(left)) > limit and self._budget[0] > 0:
-            self._budget[0] -= 1
+        budget = self._budget or [_BANDS]  # of one shape of windows, with its bands of bands
+        while (count := np.count_nonzero(left)) > limit and budget[0] > 0:
+            budget[0] -= 1
             found = self._band(template, left)
             if found is None:
                 break

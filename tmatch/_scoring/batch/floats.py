@@ -60,13 +60,19 @@ class FloatTemplate:
         return self.window, self.centred, self.box or self.weights.tobytes()
 
     @cached_property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """The box that holds all pixels with weight: first row and column, height and width."""
+        (top, bottom), (left, right) = (
+            np.flatnonzero(self.weights.any(axis=axes))[[0, -1]].tolist() for axes in ((0, 2), (0, 1))
+        )
+        return top, left, bottom - top + 1, right - left + 1
+
+    @cached_property
     def box(self) -> tuple[int, int, int, int] | None:
-        """The box of pixels with a weight of 1, if all others have none: first row and column, height and width."""
-        rows, columns = (np.flatnonzero(self.weights[0].any(axis=axis)) for axis in (1, 0))
-        top, left = int(rows[0]), int(columns[0])
-        inside = self.weights[:, top : rows[-1] + 1, left : columns[-1] + 1]
-        is_box = (inside == 1).all() and np.count_nonzero(self.weights) == inside.size
-        return (top, left, *inside.shape[1:]) if is_box else None
+        """These bounds, if all pixels inside have a weight of 1."""
+        top, left, height, width = self.bounds
+        inside = self.weights[:, top : top + height, left : left + width]
+        return self.bounds if (inside == 1).all() else None
 
     @cached_property
     def totals(self) -> tuple[float, ...]:
@@ -81,10 +87,10 @@ class FloatTemplate:
         )
 
     @cached_property
-    def base(self) -> tuple[int, int]:
-        """A pixel that has weight in all channels, if there is one."""
-        y, x = np.unravel_index(self.weights.min(axis=0).argmax(), self.window)
-        return int(y), int(x)
+    def bases(self) -> Array:
+        """The row and the column of a pixel that has weight, in each channel."""
+        heaviest = self.weights.reshape(len(self.weights), -1).argmax(axis=1)
+        return np.stack(np.unravel_index(heaviest, self.window), axis=1)
 
     @cached_property
     def weight_spectra(self) -> list[Array]:
@@ -112,7 +118,7 @@ class FloatTemplate:
 
     @property
     def _by_definition(self) -> tuple[Any, ...]:
-        return self.values, self.weights, self.base, self.centred
+        return self.values, self.weights, self.bases, self.centred
 
     @property
     def _scaled(self) -> Array:
