@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 import tmatch
+from hard_images import all_positions, zncc_at
+from tmatch._engine.progress import Resources
+from tmatch._scoring.batch import float_tile
 from tmatch._scoring.batch.batch import make_batches
+from tmatch._scoring.maps import score_maps
 from tmatch._search.matcher import searches_of
 
 
@@ -32,3 +36,44 @@ def test_templates_that_share_sums_are_adjacent_in_the_order_given():
     matcher = tmatch.Matcher(templates, masks={str(i): masks[i % 6] for i in range(12)})
     [batch] = make_batches(searches_of(matcher, image, None))
     assert batch.templates == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
+
+
+# --- bands of values --------------------------------------------------------------------------------
+
+
+def shapes_of_bands(monkeypatch, image, templates):
+    """Score templates in one image; return the shapes of those for which a tile was scored in bands."""
+    find, shapes = float_tile.FloatTile._band, []
+
+    def record(tile, template, doubtful):
+        found = find(tile, template, doubtful)
+        if found is not None:
+            shapes.append(template.window)
+        return found
+
+    monkeypatch.setattr(float_tile.FloatTile, "_band", record)
+    monkeypatch.setattr(
+        float_tile, "_WINDOW_PIXELS", 1
+    )  # no window by definition, as long as there are bands
+    matcher = tmatch.Matcher({str(i): template for i, template in enumerate(templates)})
+    maps = score_maps(searches_of(matcher, image, None), Resources.of(1, None))
+    for template, found in zip(templates, maps, strict=True):
+        expected = zncc_at(image, template, all_positions(image, template.shape))
+        np.testing.assert_allclose(found.scores.ravel(), expected, rtol=0, atol=1e-9)
+    return shapes
+
+
+def test_templates_of_each_shape_have_bands_of_their_own(monkeypatch):
+    monkeypatch.setattr(float_tile, "_BANDS", 1)
+    image = np.random.default_rng(0).normal(size=(80, 90))
+    image[:40] *= 1e7
+    shapes = [(11, 12), (12, 11), (12, 12)]
+    templates = [image[60 : 60 + rows, 70 : 70 + columns].copy() for rows, columns in shapes]
+    assert sorted(shapes_of_bands(monkeypatch, image, templates)) == shapes
+
+
+def test_a_range_too_large_for_floats_is_no_band(monkeypatch):
+    """It holds all windows, so that nothing would be won."""
+    image = 1.7e308 * (1 + 1e-13 * np.random.default_rng(0).normal(size=(80, 90)))
+    image[:20] *= -1
+    assert not shapes_of_bands(monkeypatch, image, [image[62:73, 70:82].copy()])

@@ -28,12 +28,12 @@ _EPS = float(np.finfo(np.float64).eps)
 _TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
 _TRUSTED_UNITS = 1e-5  # error of scores in single precision that the units of fixed point may cause
 _SAMPLED_ROWS = 16  # one row in so many says where the values of a tile lie
-_MAX_EXPONENT = 900  # of the factor of a tile
-_WINDOW_PIXELS = (
-    60  # of doubtful windows for each pixel of a tile; with more, other bands of values are faster
-)
+_MAX_EXPONENT = 900  # of the factor of a tile, which is finite times the units too
+# Of doubtful windows for each pixel of a tile; with more, other bands of values are faster.
+_WINDOW_PIXELS = 60
 _BANDS = 24  # maximum number of tiles that one is scored in again
-_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie
+_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie, fewer if they have more pixels than
+_SAMPLED_PIXELS = 2**22
 _NARROWER = 8  # by how much a band of values must be narrower than the tile's
 
 
@@ -63,7 +63,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
     ) -> None:
         self._wanted: Array | None = options.pop("wanted", None)
-        self._budget: list[int] = options.pop("budget", [_BANDS])
+        self._budget: list[int] | None = options.pop("budget", None)
         self.centred = like.centred
         super().__init__([_with_rows(compilable(c)) for c in channels], like, corner, **options)
 
@@ -262,11 +262,12 @@ class FloatTile(ImageTile[FloatTemplate]):
             windows &= left
             if np.count_nonzero(windows) * 16 < count:
                 break
-            band = FloatTile(channels, template, self.corner, wanted=windows, budget=self._budget)
+            band = FloatTile(channels, template, self.corner, wanted=windows, budget=budget)
             bands.append((band, windows))
             left &= ~windows
         return _Doubtful(bands, np.argwhere(left))
 
+    @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
     def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
         """Replace pixels far from the values of some doubtful windows.
 
@@ -274,7 +275,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         that of the tile.
         """
         positions = np.argwhere(doubtful)
-        positions = positions[:: max(1, len(positions) // _SAMPLED_WINDOWS)]
+        count = max(4, min(_SAMPLED_WINDOWS, _SAMPLED_PIXELS // math.prod(template.window)))
+        positions = positions[:: -(-len(positions) // count)]
         views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
         windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
         low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
@@ -283,8 +285,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
         # Of the ranges about each sampled window, take the one that holds most others.
         inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
-        largest = max(float(c.max()) - float(c.min()) for c in self.channels)
-        held = np.where(reach <= largest / _NARROWER, inside.all(axis=2).sum(axis=1), 0)
+        largest = max(float(c.max()) / _NARROWER - float(c.min()) / _NARROWER for c in self.channels)
+        held = np.where(reach <= largest, inside.all(axis=2).sum(axis=1), 0)
         best = int(held.argmax())
         if not held[best]:
             return None
