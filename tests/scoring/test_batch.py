@@ -1,6 +1,7 @@
 """Batches of templates: what they share, and how much memory they need."""
 
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -77,3 +78,19 @@ def test_a_range_too_large_for_floats_is_no_band(monkeypatch):
     image = 1.7e308 * (1 + 1e-13 * np.random.default_rng(0).normal(size=(80, 90)))
     image[:20] *= -1
     assert not shapes_of_bands(monkeypatch, image, [image[62:73, 70:82].copy()])
+
+
+def test_bands_of_a_single_template_are_dropped_once_scored(monkeypatch):
+    score, bands, most = float_tile.FloatTile.score_double, weakref.WeakSet(), []
+
+    def record(tile, *args):
+        bands.add(tile)
+        most.append(len(bands))
+        return score(tile, *args)
+
+    monkeypatch.setattr(float_tile.FloatTile, "score_double", record)
+    levels = 1e7 * np.repeat(np.arange(8), 30)
+    image = np.random.default_rng(0).normal(size=(240, 90)) + levels[:, None]
+    found = shapes_of_bands(monkeypatch, image, [image[62:73, 70:82].copy()])
+    assert len(found) >= 4
+    assert max(most) <= 3

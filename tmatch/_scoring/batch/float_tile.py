@@ -7,10 +7,10 @@ the same scores where no pixel was replaced. The rest is scored by definition.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,8 @@ _BANDS = 24  # maximum number of tiles that one is scored in again
 _SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie, fewer if they have more pixels than
 _SAMPLED_PIXELS = 2**22
 _NARROWER = 8  # by how much a band of values must be narrower than the tile's
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _settle(self, template: FloatTemplate, norms: InverseNorms, scores: Array) -> None:
         """Score the windows whose scores in double precision are doubtful."""
         doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
-        for band, windows in doubtful.bands:
+        for band, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
             found, band_norms = band.score_double(template, None)[:2]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
             norms.values[windows & (band_norms == 0)] = 0
@@ -262,8 +264,8 @@ class FloatTile(ImageTile[FloatTemplate]):
             windows &= left
             if np.count_nonzero(windows) * 16 < count:
                 break
-            band = FloatTile(channels, template, self.corner, wanted=windows, budget=budget)
-            bands.append((band, windows))
+            options = {"shared": self.shared, "wanted": windows, "budget": budget}
+            bands.append((FloatTile(channels, template, self.corner, **options), windows))
             left &= ~windows
         return _Doubtful(bands, np.argwhere(left))
 
@@ -296,6 +298,12 @@ class FloatTile(ImageTile[FloatTemplate]):
             channels.append(np.where(far, channel.dtype.type(centre), channel))
             replaced |= far
         return channels, ~_contain(replaced, template.window)
+
+
+def _drain(items: list[_T]) -> Iterator[_T]:
+    """Take items from a list, one by one, so that none is kept once it was used."""
+    while items:
+        yield items.pop(0)
 
 
 def _contain(marked: Array, window: Shape) -> Array:
