@@ -26,7 +26,7 @@ from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_ra
 
 _EPS = float(np.finfo(np.float64).eps)
 _TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
-_TRUSTED_UNITS = 1e-5  # error of scores in single precision that the units of fixed point may cause
+_TRUSTED_UNITS = 2e-5  # error of scores in single precision that the units of fixed point may cause
 _SAMPLED_ROWS = 16  # one row in so many says where the values of a tile lie
 _MAX_EXPONENT = 900  # of the factor of a tile, which is finite times the units too
 # Of doubtful windows for each pixel of a tile; with more, other bands of values are faster.
@@ -102,12 +102,14 @@ class FloatTile(ImageTile[FloatTemplate]):
         def compute() -> InverseNorms:
             if template.box is None:
                 return self._without_constant(self._weighted_norms(template, np.float32), template)
-            norms = self._norms(template, self._single, np.float32, self._limits_single(self._single))
+            norms = self._norms(
+                template, self._single, np.float32, self._limits(self._single, _TRUSTED_UNITS)
+            )
             if norms.largest < DOUBTFUL:
                 return norms
             fine = self._split(np.float32, 2)
             return self._without_constant(
-                self._norms(template, fine, np.float32, self._limits_single(fine)), template
+                self._norms(template, fine, np.float32, self._limits(fine, _TRUSTED_UNITS)), template
             )
 
         result: InverseNorms = self._cached("single", template, compute)
@@ -174,19 +176,21 @@ class FloatTile(ImageTile[FloatTemplate]):
         norms.values[constant] = 0
         return InverseNorms(norms.values, float(norms.values.max()), norms.window)
 
-    # A score is sure to `_TRUSTED` if the variance of its window, times its pixels, is above each of the limits: by the
-    # rounding of transforms; by half of the last digit in every pixel; by the squares of low digits that are cut off;
-    # and, as a share of the sum of squares, by the rounding of the last subtraction.
     def _limits_double(self, tile: _FixedPoint) -> tuple[float, float]:
-        unit, parts = tile.scales
-        rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED
-        digits = self._points / (unit * parts * _TRUSTED) ** 2
-        return max(rounding**2, digits, self._points / (unit * unit * parts * _TRUSTED)), 8 * _EPS / _TRUSTED
+        least, share = self._limits(tile, _TRUSTED)
+        rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED  # of transforms
+        return max(rounding**2, least), share
 
-    def _limits_single(self, tile: _FixedPoint) -> tuple[float, float]:
+    def _limits(self, tile: _FixedPoint, trusted: float) -> tuple[float, float]:
+        """Return the limits of `Engine.fixed_norms` above which window sums cost scores less than what is trusted.
+
+        These are limits by half of the last digit in every pixel, by the squares of low digits that are cut off, and,
+        as a share of the sum of squares, by the rounding of the last subtraction.
+        """
         unit, parts = tile.scales
         smallest = unit * (parts if len(tile.digits) > 1 else 1)
-        return self._points * (0.5 / (_TRUSTED_UNITS * smallest)) ** 2, 8 * _EPS / _TRUSTED_UNITS
+        digits, squares = 1 / (smallest * trusted) ** 2, 1 / (smallest * unit * trusted)
+        return self._points * max(digits, squares), 8 * _EPS / trusted
 
     # --- fixed point ------------------------------------------------------------------------------
 
