@@ -851,10 +851,9 @@ def test_fixed_norms_are_the_same(draw, channels, limbs, kind, shape, centred):
         tile[2:30, 3:40] = 5  # constant windows are doubtful
     digits = split_by(numpy_engine, tiles, limbs)[0]
     results = [np.empty([n - k + 1 for n, k in zip(shape, WINDOW, strict=True)], kind) for _ in ENGINES]
-    bits = [result.view("i4" if kind == "f4" else "i8") for result in results]
     largest = [
-        engine.fixed_norms(digits, (1, 1, 3, 5), centred, SCALES, (1e-12, 1e-6), result, view)
-        for engine, result, view in zip(ENGINES, results, bits, strict=True)
+        engine.fixed_norms(digits, (1, 1, 3, 5), centred, SCALES, (1e-12, 1e-6), result)
+        for engine, result in zip(ENGINES, results, strict=True)
     ]
     np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-9)
     assert largest[0] == pytest.approx(largest[1], rel=1e-6) == results[0].max()
@@ -866,10 +865,9 @@ def test_weighted_norms_are_the_same(draw, channels, kind):
     sums = tuple(draw((40, 64), "f8", i) for i in range(channels))
     squares = tuple(np.square(total) / 5 + draw((40, 64), "f8", 7) for total in sums)
     results = [np.empty((33, 50), kind) for _ in ENGINES]
-    bits = [result.view("i4" if kind == "f4" else "i8") for result in results]
     largest = [
-        engine.weighted_norms(sums, squares, (5.0,) * channels, 35.0, 1e-3, result, view)
-        for engine, result, view in zip(ENGINES, results, bits, strict=True)
+        engine.weighted_norms(sums, squares, (5.0,) * channels, 35.0, 1e-3, result)
+        for engine, result in zip(ENGINES, results, strict=True)
     ]
     assert largest == [np.float32(DOUBTFUL) if kind == "f4" else DOUBTFUL] * 2
     np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-9)

@@ -35,14 +35,13 @@ class RealTiles(Protocol):
         scales: tuple[float, float],
         limits: tuple[float, float],
         inverse: Array,
-        bits: Array,
     ) -> float:
         """Compute the inverse roots of the variances times the count of all windows; return the maximum.
 
         `digits` has a second axis of channels. The pixels of a window are those of a box: its first row and column in
         the window, its height and its width. Squares are about 0 if not `centred`. An inverse root is `DOUBTFUL` where
         the sum of squares about the means is below the first limit, or below the second as a share of the sum about the
-        constants. `bits` are the bits of `inverse`, as integers.
+        constants.
         """
 
     def weighted_norms(
@@ -53,7 +52,6 @@ class RealTiles(Protocol):
         factor: float,
         least: float,
         inverse: Array,
-        bits: Array,
     ) -> float:
         """Do the same from the weighted sums of pixels and of squares of each channel, in the corners of arrays.
 

@@ -108,11 +108,10 @@ def fixed_norms(
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
-    bits: Array,
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
     # Code is compiled for each number of digits.
-    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, bits)
+    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, _bits(inverse))
     return largest
 
 
@@ -191,8 +190,26 @@ def _slide(
             _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
 
 
-@compiled
 def weighted_norms(
+    sums: tuple[Array, ...],
+    squares: tuple[Array, ...],
+    totals: tuple[float, ...],
+    factor: float,
+    least: float,
+    inverse: Array,
+) -> float:
+    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
+    largest: float = _weighted_norms(sums, squares, totals, factor, least, inverse, _bits(inverse))
+    return largest
+
+
+def _bits(inverse: Array) -> Array:
+    """Return the bits of inverse norms as integers, for `update_max`."""
+    return inverse.view(np.int32 if inverse.dtype == np.float32 else np.int64)
+
+
+@compiled
+def _weighted_norms(
     sums: tuple[Array, ...],
     squares: tuple[Array, ...],
     totals: tuple[float, ...],
@@ -201,7 +218,6 @@ def weighted_norms(
     inverse: Array,
     bits: Array,
 ) -> float:
-    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
     kind, largest, variance = inverse.dtype.type, np.zeros(1, bits.dtype), np.zeros(inverse.shape[1])
     for y in range(len(inverse)):
         for i in range(len(sums)):

@@ -44,7 +44,6 @@ def fixed_norms(
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
-    bits: Array,  # noqa: ARG001
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
     (unit, parts), (least, share), (top, left, height, width) = scales, limits, box
@@ -91,7 +90,6 @@ def weighted_norms(
     factor: float,
     least: float,
     inverse: Array,
-    bits: Array,  # noqa: ARG001
 ) -> float:
     """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
     corner = tuple(map(slice, inverse.shape))

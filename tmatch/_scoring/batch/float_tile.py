@@ -130,9 +130,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
         values = np.empty(valid_shape(self.shape, template.window), dtype)
-        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         largest = self.engine.fixed_norms(
-            tile.digits, template.bounds, template.centred, tile.scales, limits, values, bits
+            tile.digits, template.bounds, template.centred, tile.scales, limits, values
         )
         return InverseNorms(values, largest, template.window)
 
@@ -146,7 +145,6 @@ class FloatTile(ImageTile[FloatTemplate]):
             for spectra in (self._spectra, self._spectra_of_squares)
         )
         values = np.empty(valid_shape(self.shape, template.window), dtype)
-        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         # Both sums are rounded, and so is the product; pixels are at most 1, so that squares have no larger norm.
         norm, (weight_norm, value_norm) = math.sqrt(self._double.squares), template.norms
         tiling = self.transforms.tiling
@@ -155,7 +153,7 @@ class FloatTile(ImageTile[FloatTemplate]):
             rounding_bound(3 * norm * weight_norm, tiling) / _TRUSTED,
         )
         largest = self.engine.weighted_norms(
-            sums, squares, template.totals, float(template.count), least, values, bits
+            sums, squares, template.totals, float(template.count), least, values
         )
         return InverseNorms(values, largest, template.window)
 
