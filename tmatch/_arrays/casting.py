@@ -6,9 +6,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 
-COMPILED = {
-    np.dtype(name) for name in ("f4", "f8", "u1", "u2")
-}  # dtypes that loops over any numbers are compiled for
+# Dtypes that loops over any numbers are compiled for.
+COMPILED = {np.dtype(name) for name in ("f4", "f8", "u1", "u2")}
 
 
 def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
