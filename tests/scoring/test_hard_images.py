@@ -119,6 +119,15 @@ def test_no_contrast_is_just_too_faint_to_be_noticed(execute, precision, dtype, 
     assert np.all(scores[are_constant(image, template.shape)] == 0)
 
 
+@precisions
+@pytest.mark.parametrize("scale", [1e-320, 1e-308, 1e-300, 3e-282, 1e-281, 1e-200, 1e200, 1e307])
+def test_no_scale_is_too_small_or_too_large(precision, scale):
+    image = (hard_image("texture 1 about 1000, f4", SHAPE).astype("f8") - 1000) * scale
+    template = image[50:66, 60:76].copy()
+    expected = zncc_at(image, template, all_positions(image, WINDOW)).reshape(105, 145)
+    assert_scores(tmatch.match_template(image, template, precision=precision), expected, precision)
+
+
 # --- tiles, threads, layouts ------------------------------------------------------------------------
 
 

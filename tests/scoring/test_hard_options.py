@@ -10,6 +10,7 @@ import oracle
 import tmatch
 from hard_images import cut, hard_image, template_place
 from loops import each
+from tmatch._scoring.maps import score_map
 
 BOUNDS = {"double": 1e-9, "single": 1e-4}  # of the scale that the oracle gives
 METRICS = ["zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"]
@@ -104,7 +105,7 @@ def test_hard_images_keep_their_scores_by_all_metrics(execute, name, kind, metri
 
 @precisions
 @pytest.mark.parametrize("soft", [1, 0.7])
-def test_channels_may_count_in_different_pixels(execute, soft, precision):
+def test_channels_may_count_in_different_pixels_beside_huge_values(execute, soft, precision):
     execute(tile=TILE, min_compiled_side=1)
     image = np.random.default_rng(1).normal(size=(30, 40, 2))
     image[:, np.arange(40) % 10 < 4, 1] = (
@@ -119,3 +120,39 @@ def test_channels_may_count_in_different_pixels(execute, soft, precision):
     # Windows in which values of 1e16 count are beyond the loops, which are in float64.
     at = [0, 10]
     np.testing.assert_allclose(scores[:, at], expected[:, at], rtol=0, atol=BOUNDS[precision])
+
+
+# --- windows that are constant where they count -----------------------------------------------------
+
+
+SOFT = np.pad(np.random.default_rng(1).uniform(0.1, 1, (8, 8)), 4)
+INNER_MASKS = {"soft": SOFT, "binary": SOFT > 0.2, "box": SOFT > 0}
+
+
+@precisions
+@each("kind", INNER_MASKS)
+def test_windows_that_are_constant_where_they_count_have_no_score(precision, kind):
+    """Beside bright texture, so that many are found in a part of the range of values."""
+    rng, mask = np.random.default_rng(0), INNER_MASKS[kind]
+    image = rng.normal(size=(150, 160)).astype("f4")
+    image[:70] *= 1e6
+    image[75:145, 5:150] = 3
+    image[75:145:20, 5:150:20] = 4
+    windows = np.lib.stride_tricks.sliding_window_view(image, mask.shape)[..., mask > 0]
+    varied = np.ptp(windows, axis=-1) > 0
+    template = rng.normal(size=mask.shape)
+    found = score_map(image, template, mask=mask, precision=precision)
+    np.testing.assert_array_equal(found.valid, varied)
+    assert np.all(found.scores[~varied] == 0)
+
+
+@precisions
+def test_channels_may_count_in_different_pixels(precision):
+    rng = np.random.default_rng(0)
+    image, mask = rng.normal(size=(50, 60, 2)), np.zeros((10, 12, 2))
+    image[10:30, 10:40] = [0.1, 0.7]
+    mask[2:6, 1:6, 0], mask[2:7, 6:, 1] = 0.3, 0.7
+    windows = np.lib.stride_tricks.sliding_window_view(image, mask.shape)[:, :, 0]
+    varied = np.any([np.ptp(windows[..., c][..., mask[..., c] > 0], axis=-1) > 0 for c in range(2)], axis=0)
+    found = score_map(image, image[32:42, 30:42], mask=mask, channel_axis=2, precision=precision)
+    np.testing.assert_array_equal(found.valid, varied)

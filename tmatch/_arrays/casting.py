@@ -8,9 +8,8 @@ import numpy as np
 from tmatch._arrays.typing import Array
 
 _BAND_VALUES = 2**20  # that are checked at once
-COMPILED = {
-    np.dtype(name) for name in ("f4", "f8", "u1", "u2")
-}  # dtypes that loops over any numbers are compiled for
+# Dtypes that loops over any numbers are compiled for.
+COMPILED = {np.dtype(name) for name in ("f4", "f8", "u1", "u2")}
 
 
 def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
@@ -69,8 +68,8 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
 def _less(channel: Array, offset: int) -> Array:
     if channel.dtype.kind != "f":
         return subtract_offset(channel, offset)
-    wider = np.result_type(channel.dtype, np.float32)  # 16 bits do not hold all differences
-    return np.subtract(channel, offset, dtype=wider)
+    # Half precision does not hold all differences of its whole numbers.
+    return np.subtract(channel, offset, dtype=np.result_type(channel.dtype, np.float32))
 
 
 def _is_whole(values: Array) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.casting import as_float
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine import select
 from tmatch._engine.interface import ResidualTemplate

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._engine.interface import DOUBTFUL
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numba.vectors import full_rows
 from tmatch._engine.numba.window_sums import cumulative_sums, update_max
+from tmatch._engine.real_tiles import DOUBTFUL
 
 
 def split(
@@ -108,11 +108,10 @@ def fixed_norms(
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
-    bits: Array,
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
     # Code is compiled for each number of digits.
-    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, bits)
+    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, _bits(inverse))
     return largest
 
 
@@ -191,8 +190,26 @@ def _slide(
             _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
 
 
-@compiled
 def weighted_norms(
+    sums: tuple[Array, ...],
+    squares: tuple[Array, ...],
+    totals: tuple[float, ...],
+    factor: float,
+    least: float,
+    inverse: Array,
+) -> float:
+    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
+    largest: float = _weighted_norms(sums, squares, totals, factor, least, inverse, _bits(inverse))
+    return largest
+
+
+def _bits(inverse: Array) -> Array:
+    """Return the bits of inverse norms as integers, for `update_max`."""
+    return inverse.view(np.int32 if inverse.dtype == np.float32 else np.int64)
+
+
+@compiled
+def _weighted_norms(
     sums: tuple[Array, ...],
     squares: tuple[Array, ...],
     totals: tuple[float, ...],
@@ -201,7 +218,6 @@ def weighted_norms(
     inverse: Array,
     bits: Array,
 ) -> float:
-    """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
     kind, largest, variance = inverse.dtype.type, np.zeros(1, bits.dtype), np.zeros(inverse.shape[1])
     for y in range(len(inverse)):
         for i in range(len(sums)):
@@ -259,17 +275,17 @@ def score_float_windows(
     positions: Array,
     values: Array,
     weights: Array,
-    base: Array,
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
     scores = np.empty(len(positions))
     for i in range(len(positions)):
         at = positions[i, 0], positions[i, 1]
-        product, variance = _about_means(channels, at, values, weights, base, centred, 1.0)
+        product, variance = _about_means(channels, at, values, weights, bases, centred, 1.0)
         if not 1e-250 < variance < 1e250:  # squares overflow, or vanish
             factor = _near_one(channels, at, weights)
-            product, variance = _about_means(channels, at, values, weights, base, centred, factor)
+            product, variance = _about_means(channels, at, values, weights, bases, centred, factor)
         scores[i] = min(max(product / np.sqrt(variance), -1.0), 1.0) if variance > 0 else -np.inf
     return scores
 
@@ -280,7 +296,7 @@ def _about_means(
     at: tuple[int, int],
     values: Array,
     weights: Array,
-    base: Array,
+    bases: Array,
     centred: bool,  # noqa: FBT001
     factor: float,
 ) -> tuple[float, float]:
@@ -289,7 +305,9 @@ def _about_means(
     product = variance = 0.0
     for channel in range(len(channels)):
         image = channels[channel]
-        start = float(image[at[0] + base[channel, 0], at[1] + base[channel, 1]]) * factor if centred else 0.0
+        start = 0.0
+        if centred:
+            start = float(image[at[0] + bases[channel, 0], at[1] + bases[channel, 1]]) * factor
         total = weight = 0.0
         for y in range(height):
             row, counts = image[at[0] + y, at[1] : at[1] + width], weights[channel, y]

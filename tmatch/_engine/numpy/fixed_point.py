@@ -1,12 +1,12 @@
-"""Window sums of any real numbers in fixed point, in NumPy operations. `interface.Engine` describes each function."""
+"""Window sums of any real numbers in fixed point, in NumPy operations; see `real_tiles.RealTiles`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
-from tmatch._engine.interface import DOUBTFUL
 from tmatch._engine.numpy.sliding import sliding, sliding_max, sliding_min
+from tmatch._engine.real_tiles import DOUBTFUL
 
 _STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 _GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
@@ -44,7 +44,6 @@ def fixed_norms(
     scales: tuple[float, float],
     limits: tuple[float, float],
     inverse: Array,
-    bits: Array,  # noqa: ARG001
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them.
 
@@ -91,7 +90,6 @@ def weighted_norms(
     factor: float,
     least: float,
     inverse: Array,
-    bits: Array,  # noqa: ARG001
 ) -> float:
     """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
     corner = tuple(map(slice, inverse.shape))
@@ -130,7 +128,7 @@ def score_float_windows(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: Positions,
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
@@ -138,7 +136,7 @@ def score_float_windows(
     scores = np.empty(len(positions))
     for start in range(0, len(positions), group):
         part = positions[start : start + group]
-        scores[start : start + group] = _score_group(channels, part, values, weights, base, centred)
+        scores[start : start + group] = _score_group(channels, part, values, weights, bases, centred)
     return scores
 
 
@@ -147,21 +145,20 @@ def _score_group(
     positions: Positions,
     values: Array,
     weights: Array,
-    base: Positions,
+    bases: Array,
     centred: bool,  # noqa: FBT001
 ) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
-    at_base = np.s_[:, np.arange(len(base)), base[:, 0], base[:, 1]]
-    windows = np.where(weights > 0, windows, windows[at_base][..., None, None] if centred else 0)
+    at_bases = (slice(None), np.arange(len(bases)), *bases.T)
+    windows = np.where(weights > 0, windows, windows[at_bases][..., None, None] if centred else 0)
     exponents = np.frexp(np.abs(windows).max(axis=(1, 2, 3), keepdims=True))[1]
     windows = np.ldexp(windows, -exponents)
     if centred:
-        windows -= windows[at_base][..., None, None]
+        windows -= windows[at_bases][..., None, None]
     totals = weights.sum(axis=(1, 2))
-    for _ in range(
-        2 if centred else 0
-    ):  # the mean of large values is itself rounded; a second pass subtracts the rest
+    # The mean of large values is itself rounded; a second pass subtracts the rest.
+    for _ in range(2 if centred else 0):
         windows -= (np.einsum("kcij,cij->kc", windows, weights) / totals)[..., None, None]
     weighted = windows * weights
     squares = np.einsum("kcij,kcij->k", weighted, windows)

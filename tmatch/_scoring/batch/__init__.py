@@ -1,1 +1,1 @@
-"""Scores of the most common searches, tile by tile for several templates: zncc in two dimensions, all pixels valid."""
+"""Scores of the most common searches, tile by tile: bounded metrics in two dimensions, all pixels valid."""

@@ -154,8 +154,15 @@ def _batches_of(members: Sequence[tuple[int, Search]], shape: Shape | None) -> I
     single = members[0][1].single
     for templates, kind in ((integers, IntegerTile), (floats, FloatTile)):
         if templates:
-            templates.sort(key=lambda p: (p[1].window, hash(p[1].sums_key), p[0]))
-            yield TemplateBatch(image, templates, single, kind)
+            yield TemplateBatch(image, _with_equal_sums_adjacent(templates), single, kind)
+
+
+def _with_equal_sums_adjacent(members: list[tuple[int, BatchTemplate]]) -> list[tuple[int, BatchTemplate]]:
+    """Sort templates by their windows, and those of one shape by the first one that needs the same sums."""
+    firsts: dict[object, int] = {}
+    for number, template in members:
+        firsts.setdefault(template.sums_key, number)
+    return sorted(members, key=lambda m: (m[1].window, firsts[m[1].sums_key], m[0]))
 
 
 def _is_narrow(search: Search) -> bool:

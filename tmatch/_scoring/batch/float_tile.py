@@ -7,10 +7,10 @@ the same scores where no pixel was replaced. The rest is scored by definition.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,22 +18,25 @@ from tmatch._arrays.casting import compilable
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Positions, Shape
-from tmatch._engine.interface import DOUBTFUL, SummaryGrid
+from tmatch._engine.interface import SummaryGrid
+from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._engine.tiling import rounding_bound
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
 
 _EPS = float(np.finfo(np.float64).eps)
 _TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
-_TRUSTED_UNITS = 1e-5  # error of scores in single precision that the units of fixed point may cause
+_TRUSTED_UNITS = 2e-5  # error of scores in single precision that the units of fixed point may cause
 _SAMPLED_ROWS = 16  # one row in so many says where the values of a tile lie
-_MAX_EXPONENT = 900  # of the factor of a tile
-_WINDOW_PIXELS = (
-    60  # of doubtful windows for each pixel of a tile; with more, other bands of values are faster
-)
+_MAX_EXPONENT = 900  # of the factor of a tile, which is finite times the units too
+# Of doubtful windows for each pixel of a tile; with more, other bands of values are faster.
+_WINDOW_PIXELS = 60
 _BANDS = 24  # maximum number of tiles that one is scored in again
-_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie
+_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie, fewer if they have more pixels than
+_SAMPLED_PIXELS = 2**22
 _NARROWER = 8  # by how much a band of values must be narrower than the tile's
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
     ) -> None:
         self._wanted: Array | None = options.pop("wanted", None)
-        self._budget: list[int] = options.pop("budget", [_BANDS])
+        self._budget: list[int] | None = options.pop("budget", None)
         self.centred = like.centred
         super().__init__([_with_rows(compilable(c)) for c in channels], like, corner, **options)
 
@@ -99,12 +102,14 @@ class FloatTile(ImageTile[FloatTemplate]):
         def compute() -> InverseNorms:
             if template.box is None:
                 return self._without_constant(self._weighted_norms(template, np.float32), template)
-            norms = self._norms(template, self._single, np.float32, self._limits_single(self._single))
+            norms = self._norms(
+                template, self._single, np.float32, self._limits(self._single, _TRUSTED_UNITS)
+            )
             if norms.largest < DOUBTFUL:
                 return norms
             fine = self._split(np.float32, 2)
             return self._without_constant(
-                self._norms(template, fine, np.float32, self._limits_single(fine)), template
+                self._norms(template, fine, np.float32, self._limits(fine, _TRUSTED_UNITS)), template
             )
 
         result: InverseNorms = self._cached("single", template, compute)
@@ -124,11 +129,9 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _norms(
         self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
-        box = template.box or (0, 0, template.window[0], template.window[1])
         values = np.empty(valid_shape(self.shape, template.window), dtype)
-        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         largest = self.engine.fixed_norms(
-            tile.digits, box, template.centred, tile.scales, limits, values, bits
+            tile.digits, template.bounds, template.centred, tile.scales, limits, values
         )
         return InverseNorms(values, largest, template.window)
 
@@ -142,7 +145,6 @@ class FloatTile(ImageTile[FloatTemplate]):
             for spectra in (self._spectra, self._spectra_of_squares)
         )
         values = np.empty(valid_shape(self.shape, template.window), dtype)
-        bits = values.view(np.int32 if dtype is np.float32 else np.int64)
         # Both sums are rounded, and so is the product; pixels are at most 1, so that squares have no larger norm.
         norm, (weight_norm, value_norm) = math.sqrt(self._double.squares), template.norms
         tiling = self.transforms.tiling
@@ -151,7 +153,7 @@ class FloatTile(ImageTile[FloatTemplate]):
             rounding_bound(3 * norm * weight_norm, tiling) / _TRUSTED,
         )
         largest = self.engine.weighted_norms(
-            sums, squares, template.totals, float(template.count), least, values, bits
+            sums, squares, template.totals, float(template.count), least, values
         )
         return InverseNorms(values, largest, template.window)
 
@@ -159,29 +161,34 @@ class FloatTile(ImageTile[FloatTemplate]):
         """Set the inverse norms of constant windows to 0."""
         if norms.largest < DOUBTFUL:
             return norms
-        constant, (height, width) = norms.values >= DOUBTFUL, template.window
+        constant = norms.values >= DOUBTFUL
+        top, left, height, width = template.bounds
+        rows, columns = constant.shape
         for channel in self.channels:
+            boxes = channel[top : top + rows + height - 1, left : left + columns + width - 1]
             found = np.empty(constant.shape, bool)
-            self.engine.constant_windows(channel, height, width, found)
+            self.engine.constant_windows(boxes, height, width, found)
             constant &= found
             if not self.centred:
-                constant &= channel[tuple(map(slice, found.shape))] == 0
+                constant &= boxes[:rows, :columns] == 0
         norms.values[constant] = 0
         return InverseNorms(norms.values, float(norms.values.max()), norms.window)
 
-    # A score is sure to `_TRUSTED` if the variance of its window, times its pixels, is above each of the limits: by the
-    # rounding of transforms; by half of the last digit in every pixel; by the squares of low digits that are cut off;
-    # and, as a share of the sum of squares, by the rounding of the last subtraction.
     def _limits_double(self, tile: _FixedPoint) -> tuple[float, float]:
-        unit, parts = tile.scales
-        rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED
-        digits = self._points / (unit * parts * _TRUSTED) ** 2
-        return max(rounding**2, digits, self._points / (unit * unit * parts * _TRUSTED)), 8 * _EPS / _TRUSTED
+        least, share = self._limits(tile, _TRUSTED)
+        rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED  # of transforms
+        return max(rounding**2, least), share
 
-    def _limits_single(self, tile: _FixedPoint) -> tuple[float, float]:
+    def _limits(self, tile: _FixedPoint, trusted: float) -> tuple[float, float]:
+        """Return the limits of `Engine.fixed_norms` above which window sums cost scores less than what is trusted.
+
+        These are limits by half of the last digit in every pixel, by the squares of low digits that are cut off, and,
+        as a share of the sum of squares, by the rounding of the last subtraction.
+        """
         unit, parts = tile.scales
         smallest = unit * (parts if len(tile.digits) > 1 else 1)
-        return self._points * (0.5 / (_TRUSTED_UNITS * smallest)) ** 2, 8 * _EPS / _TRUSTED_UNITS
+        digits, squares = 1 / (smallest * trusted) ** 2, 1 / (smallest * unit * trusted)
+        return self._points * max(digits, squares), 8 * _EPS / trusted
 
     # --- fixed point ------------------------------------------------------------------------------
 
@@ -237,9 +244,10 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _settle(self, template: FloatTemplate, norms: InverseNorms, scores: Array) -> None:
         """Score the windows whose scores in double precision are doubtful."""
         doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
-        for band, windows in doubtful.bands:
-            found = band.score_double(template, None)[0]
+        for band, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
+            found, band_norms = band.score_double(template, None)[:2]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
+            norms.values[windows & (band_norms == 0)] = 0
         self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
@@ -248,8 +256,9 @@ class FloatTile(ImageTile[FloatTemplate]):
             left &= self._wanted
         bands: list[tuple[FloatTile, Array]] = []
         limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
-        while (count := np.count_nonzero(left)) > limit and self._budget[0] > 0:
-            self._budget[0] -= 1
+        budget = self._budget or [_BANDS]  # of one shape of windows, with its bands of bands
+        while (count := np.count_nonzero(left)) > limit and budget[0] > 0:
+            budget[0] -= 1
             found = self._band(template, left)
             if found is None:
                 break
@@ -257,11 +266,12 @@ class FloatTile(ImageTile[FloatTemplate]):
             windows &= left
             if np.count_nonzero(windows) * 16 < count:
                 break
-            band = FloatTile(channels, template, self.corner, wanted=windows, budget=self._budget)
-            bands.append((band, windows))
+            options = {"shared": self.shared, "wanted": windows, "budget": budget}
+            bands.append((FloatTile(channels, template, self.corner, **options), windows))
             left &= ~windows
         return _Doubtful(bands, np.argwhere(left))
 
+    @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
     def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
         """Replace pixels far from the values of some doubtful windows.
 
@@ -269,7 +279,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         that of the tile.
         """
         positions = np.argwhere(doubtful)
-        positions = positions[:: max(1, len(positions) // _SAMPLED_WINDOWS)]
+        count = max(4, min(_SAMPLED_WINDOWS, _SAMPLED_PIXELS // math.prod(template.window)))
+        positions = positions[:: -(-len(positions) // count)]
         views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
         windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
         low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
@@ -278,8 +289,8 @@ class FloatTile(ImageTile[FloatTemplate]):
         reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
         # Of the ranges about each sampled window, take the one that holds most others.
         inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
-        largest = max(float(c.max()) - float(c.min()) for c in self.channels)
-        held = np.where(reach <= largest / _NARROWER, inside.all(axis=2).sum(axis=1), 0)
+        largest = max(float(c.max()) / _NARROWER - float(c.min()) / _NARROWER for c in self.channels)
+        held = np.where(reach <= largest, inside.all(axis=2).sum(axis=1), 0)
         best = int(held.argmax())
         if not held[best]:
             return None
@@ -289,6 +300,12 @@ class FloatTile(ImageTile[FloatTemplate]):
             channels.append(np.where(far, channel.dtype.type(centre), channel))
             replaced |= far
         return channels, ~_contain(replaced, template.window)
+
+
+def _drain(items: list[_T]) -> Iterator[_T]:
+    """Take items from a list, one by one, so that none is kept once it was used."""
+    while items:
+        yield items.pop(0)
 
 
 def _contain(marked: Array, window: Shape) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from tmatch._arrays.casting import COMPILED, compilable
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
-from tmatch._scoring.batch.tile import contiguous
+from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.floats import centred_template
 from tmatch._scoring.search import Search
 
@@ -60,13 +60,19 @@ class FloatTemplate:
         return self.window, self.centred, self.box or self.weights.tobytes()
 
     @cached_property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """The box that holds all pixels with weight: first row and column, height and width."""
+        (top, bottom), (left, right) = (
+            np.flatnonzero(self.weights.any(axis=axes))[[0, -1]].tolist() for axes in ((0, 2), (0, 1))
+        )
+        return top, left, bottom - top + 1, right - left + 1
+
+    @cached_property
     def box(self) -> tuple[int, int, int, int] | None:
-        """The box of pixels with a weight of 1, if all others have none: first row and column, height and width."""
-        rows, columns = (np.flatnonzero(self.weights[0].any(axis=axis)) for axis in (1, 0))
-        top, left = int(rows[0]), int(columns[0])
-        inside = self.weights[:, top : rows[-1] + 1, left : columns[-1] + 1]
-        is_box = (inside == 1).all() and np.count_nonzero(self.weights) == inside.size
-        return (top, left, *inside.shape[1:]) if is_box else None
+        """These bounds, if all pixels inside have a weight of 1."""
+        top, left, height, width = self.bounds
+        inside = self.weights[:, top : top + height, left : left + width]
+        return self.bounds if (inside == 1).all() else None
 
     @cached_property
     def totals(self) -> tuple[float, ...]:
@@ -81,9 +87,10 @@ class FloatTemplate:
         )
 
     @cached_property
-    def base(self) -> Positions:
-        """The pixel of each channel that has most weight."""
-        return np.array([np.unravel_index(w.argmax(), self.window) for w in self.weights])
+    def bases(self) -> Array:
+        """The row and the column of a pixel that has weight, in each channel."""
+        heaviest = self.weights.reshape(len(self.weights), -1).argmax(axis=1)
+        return np.stack(np.unravel_index(heaviest, self.window), axis=1)
 
     @cached_property
     def weight_spectra(self) -> list[Array]:
@@ -111,7 +118,7 @@ class FloatTemplate:
 
     @property
     def _by_definition(self) -> tuple[Any, ...]:
-        return self.values, self.weights, self.base, self.centred
+        return self.values, self.weights, self.bases, self.centred
 
     @property
     def _scaled(self) -> Array:
@@ -119,9 +126,9 @@ class FloatTemplate:
 
     def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
         """Score single positions by definition; minus infinity where the window is constant."""
-        if not len(positions):
-            return np.empty(0)
-        arrays, starts = contiguous(channels, positions, self.window, COMPILED)
-        arrays = tuple(map(compilable, arrays))
-        scores = self.engine.score_float_windows(arrays, starts, *self._by_definition)
+        scores = np.empty(len(positions))
+        for part in groups_of(len(positions), self.window):
+            arrays, starts = contiguous(channels, positions[part], self.window, COMPILED)
+            arrays = tuple(map(compilable, arrays))
+            scores[part] = self.engine.score_float_windows(arrays, starts, *self._by_definition)
         return np.rint(scores * _STEPS) / _STEPS

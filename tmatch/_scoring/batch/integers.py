@@ -11,11 +11,9 @@ import numpy as np
 from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
-from tmatch._scoring.batch.tile import contiguous
+from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import Search
-
-_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,8 @@ class IntegerTemplate:
 
     def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
         """Score single positions by definition; minus infinity where the window is constant."""
-        if not len(positions):
-            return np.empty(0)
-        group = max(1, _GROUP_PIXELS // self.count)
-        if len(positions) > group:
-            parts = (positions[start : start + group] for start in range(0, len(positions), group))
-            return np.concatenate([self.score_positions(channels, part) for part in parts])
-        return self.engine.score_windows(*contiguous(channels, positions, self.window), *self.by_definition)
+        scores = np.empty(len(positions))
+        for part in groups_of(len(positions), self.window):
+            arrays, starts = contiguous(channels, positions[part], self.window)
+            scores[part] = self.engine.score_windows(arrays, starts, *self.by_definition)
+        return scores

@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from tmatch._arrays.typing import Array, Positions, Shape
-from tmatch._engine.interface import DOUBTFUL, Engine, SummaryGrid, Transforms
+from tmatch._engine.interface import Engine, SummaryGrid, Transforms
+from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
 
 # Scores, norms, whether a score may reach the floor, summary.
@@ -19,6 +20,8 @@ Scored = tuple[Array, Array, bool, Array | None]
 # Typical error as a share of the largest, in images without repeated rows or columns; measured.
 _TYPICAL_ERROR = 1 / 16
 _SAMPLED = 2**13  # number of positions of a tile from which a sample is drawn
+_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
+_SURE = DOUBTFUL / 2  # no other inverse norm is as large, in either precision
 _MAX_LOW_CONTRAST = 10  # pixels of low-contrast windows per position; with more, double precision is faster
 
 
@@ -140,7 +143,7 @@ class ImageTile(ABC, Generic[T]):
         product, checks, summary = self.engine.score(pairs, self.transforms, norms.values, floor, grid)
         product_squares, reaching, out_of_range = checks
         line_norm += math.sqrt(product_squares)
-        if norms.largest <= _low_contrast_from(line_norm, 1):
+        if norms.largest <= _TYPICAL_ERROR * _low_contrast_from(line_norm):
             check_range(out_of_range)
             return product, norms.values, reaching > 0, summary
         scores = product[tuple(map(slice, norms.values.shape))]
@@ -202,13 +205,17 @@ class ImageTile(ABC, Generic[T]):
         return self._moments[key, kind]
 
 
-def _low_contrast_from(line_norm: float, share: float = _TYPICAL_ERROR) -> float:
-    """Return the inverse norm above which the contrast of a window is too low for single precision.
+def _low_contrast_from(line_norm: float) -> float:
+    """Return the inverse norm above which the contrast of a window is too low for single precision."""
+    # Doubtful windows are rescored in any case, also where the squares of a tile vanish.
+    error = _TYPICAL_ERROR * single_error(line_norm)
+    return min(TRUSTED_SINGLE / error, _SURE) if error else _SURE
 
-    Errors are a share of the largest. Doubtful windows are above in any case: squares of what is tiny vanish.
-    """
-    error = share * single_error(line_norm)
-    return min(TRUSTED_SINGLE / error, DOUBTFUL / 2) if error else DOUBTFUL / 2
+
+def groups_of(count: int, window: Shape) -> list[slice]:
+    """Divide positions into groups whose windows, if they must be copied, need little memory."""
+    size = max(1, _GROUP_PIXELS // math.prod(window))
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def contiguous(
