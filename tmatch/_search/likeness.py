@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -63,10 +62,8 @@ def _is_plain(search: Search) -> bool:
 def _least_variances(search: Search, cell: Shape, resources: Resources) -> Array | None:
     """Find the least variance of the windows in each cell of a score map; None if its sums could overflow."""
     engine = select.choose(0, search.shape, len(search.image))
-    ranges = IntegerRange.of(
-        replace(search, single=False), engine.transforms(search.shape, search.window).tiling
-    )
-    if ranges is None or ranges.offsets is None:
+    ranges = IntegerRange.of(search, engine.transforms(search.shape, search.window).tiling)
+    if ranges is None:
         return None
     offsets, positions, (height, width) = ranges.offsets, search.map_shape, search.window
     least = np.empty([-(-n // side) for n, side in zip(positions, cell, strict=True)])

@@ -20,7 +20,7 @@ class IntegerTile(ImageTile[IntegerTemplate]):
         self, channels: list[Array], like: IntegerTemplate, corner: Sequence[int], **options: bool
     ) -> None:
         super().__init__([np.array(channel, order="C") for channel in channels], like, corner, **options)
-        self.offsets = like.ranges.offsets or ()
+        self.offsets = like.ranges.offsets
 
     # --- scores -----------------------------------------------------------------------------------
 

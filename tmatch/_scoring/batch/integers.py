@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,7 @@ class IntegerTemplate:
         """Prepare a template and cache it with the search; None if its sums could overflow integers."""
 
         def prepare() -> "IntegerTemplate | None":
-            ranges = IntegerRange.of(replace(search, single=False), transforms.tiling)
+            ranges = IntegerRange.of(search, transforms.tiling)
             if ranges is None:
                 return None
             mask = search.weights[0]

@@ -16,12 +16,9 @@ from tmatch._scoring.search import Search
 
 @dataclass(frozen=True)
 class IntegerRange:
-    """Offsets that are subtracted from each channel, and dtypes that hold window sums and their products exactly.
+    """Offsets that are subtracted from each channel, and dtypes that hold window sums and their products exactly."""
 
-    Without offsets, the mean of each tile is subtracted, as single precision with its few digits requires.
-    """
-
-    offsets: tuple[int, ...] | None
+    offsets: tuple[int, ...]
     template_offsets: tuple[int, ...]
     sum_dtype: Any
     product_dtype: Any
@@ -42,9 +39,6 @@ class IntegerRange:
         template_offsets, template_spreads = zip(
             *(_offset_of(c, search.limit, centred=separate) for c in search.template), strict=True
         )
-        if search.single and separate:
-            template_offsets = tuple(round(float(t.mean())) for t in search.template)
-            spreads, template_spreads = tuple(2 * s for s in spreads), tuple(2 * s for s in template_spreads)
         count = weights[0].size * (channels if search.joint else 1)
         spread = max(1, *spreads, *template_spreads)
         largest = 2 * channels * (count * spread**2) * (count if search.metric.centred else 2)
@@ -55,9 +49,7 @@ class IntegerRange:
         # Squares of all channels may be summed together.
         sum_dtype = np.int32 if weights[0].size * channels * spread**2 < 2**31 else np.int64
         product_dtype = np.float64 if largest < 2**53 else np.int64
-        return cls(
-            None if search.single and separate else offsets, template_offsets, sum_dtype, product_dtype
-        )
+        return cls(offsets, template_offsets, sum_dtype, product_dtype)
 
     def round_sums(self, sums: Array) -> Array:
         """Round sums that transforms computed, and convert them to the dtype of products."""
@@ -83,26 +75,21 @@ def prepare_exact(search: Search, transforms: Transforms) -> SumBlock | None:
     weights = {id(w): w.astype(np.int64) for w in search.weights}
     template = WeightedTemplate.of(values, [weights[id(w)] for w in search.weights], transforms)
 
-    def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
+    def sum_block(block: Region) -> WindowSums:
         channels, valid = search.read(transforms.tiling.needs(block))
-        offsets = ranges.offsets or [
-            round(float(c.mean() if valid is None else c[valid].mean())) for c in channels
-        ]
         tiles = [
             subtract_offset(c, m).astype(sum_dtype, copy=False)
-            for c, m in zip(channels, offsets, strict=True)
+            for c, m in zip(channels, ranges.offsets, strict=True)
         ]
         if valid is not None:
             tiles = [np.where(valid, tile, sum_dtype(0)) for tile in tiles]
         valid_values = None if valid is None else TileValues(valid.astype(sum_dtype), transforms, reused=True)
         planes = [TileValues(t, transforms) for t in tiles]
-        sums = sum_windows(search, template, planes, valid_values, ranges.round_sums, single=single)
+        sums = sum_windows(search, template, planes, valid_values, ranges.round_sums)
         weight = search.groups([np.asarray(w).astype(product_dtype) for w in sums.weight])
         total_weight = sum(weight[1:], weight[0])
         if not search.metric.centred:
-            return WindowSums(
-                total_weight, sums.product, sums.image_square, sums.template_square, 1, sums.error_single
-            )
+            return WindowSums(total_weight, sums.product, sums.image_square, sums.template_square, 1)
         factor, product, image_square = weight[0], sums.product, sums.image_square
         product *= factor
         image_square *= factor
@@ -112,7 +99,7 @@ def prepare_exact(search: Search, transforms: Transforms) -> SumBlock | None:
             product -= image_sum * t
             template_square = template_square - t * t
             image_square -= np.square(image_sum, out=image_sum)
-        return WindowSums(total_weight, product, image_square, template_square, factor, sums.error_single)
+        return WindowSums(total_weight, product, image_square, template_square, factor)
 
     return sum_block
 

@@ -35,7 +35,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
     largest = max(float(np.abs(v).max()) for v in values)
     relative = _EPS * (2 + math.log2(weighted[0].size)) / _TRUSTED * (4 if search.metric.centred else 1)
 
-    def sum_block(block: Region, single: bool) -> WindowSums:  # noqa: FBT001
+    def sum_block(block: Region) -> WindowSums:
         channels, valid = search.read(transforms.tiling.needs(block))
         floats = [as_float(c) for c in channels]
         valid_weights = None if valid is None else [valid[None]] * len(channels)
@@ -44,7 +44,7 @@ def prepare_floats(search: Search, transforms: Transforms) -> SumBlock:
         valid_values = (
             None if valid is None else TileValues(valid.astype(np.float64), transforms, reused=True)
         )
-        raw_sums = sum_windows(search, template, planes, valid_values, lambda sums: sums, single=single)
+        raw_sums = sum_windows(search, template, planes, valid_values, lambda sums: sums)
         sums = _subtract_means(search, raw_sums)
         maximum = max(float(np.abs(tile).max()) for tile in tiles)
         doubtful = _find_doubtful(sums, raw_sums, relative, (maximum, largest))
@@ -74,9 +74,7 @@ def _subtract_means(search: Search, raw: RawSums) -> WindowSums:
     weights = search.groups(raw.weight)
     total_weight = sum(weights[1:], weights[0])
     if not search.metric.centred:
-        return WindowSums(
-            total_weight, raw.product, raw.image_square, raw.template_square, 1, raw.error_single
-        )
+        return WindowSums(total_weight, raw.product, raw.image_square, raw.template_square, 1)
     product, image_square, template_square = raw.product, raw.image_square, raw.template_square
     for weight_sum, image_sum, template_sum in zip(
         weights, search.groups(raw.image), search.groups(raw.template), strict=True
@@ -87,7 +85,7 @@ def _subtract_means(search: Search, raw: RawSums) -> WindowSums:
         product = product - mean * template_sum
         image_square = image_square - mean * image_sum
         template_square = template_square - template_sum * template_sum / positive
-    return WindowSums(total_weight, product, image_square, template_square, 1, raw.error_single)
+    return WindowSums(total_weight, product, image_square, template_square, 1)
 
 
 @dataclass
@@ -156,7 +154,7 @@ def _differences(
     """Compute sums of squared differences, by definition where they almost cancel: exact copies then give 0."""
     squares = sums.image_square + sums.template_square
     differences = np.asarray(squares - 2 * sums.product)
-    limits = 1e-9 * squares + 2 * sums.error_single
+    limits = 1e-9 * squares
     shape = search.template[0].shape
     views = [np.lib.stride_tricks.sliding_window_view(t, shape) for t in tiles]
     valid_windows = None if valid is None else np.lib.stride_tricks.sliding_window_view(valid, shape)

@@ -1,7 +1,7 @@
 """Scores of any search, block by block: all metrics, with masks and missing pixels, in any dimension."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ from tmatch._engine import select
 from tmatch._engine.interface import Transforms
 from tmatch._scoring.general.exact import prepare_exact
 from tmatch._scoring.general.floats import prepare_floats
-from tmatch._scoring.general.sums import WindowSums
+from tmatch._scoring.general.sums import SumBlock, WindowSums
 from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
-from tmatch._scoring.search import PASSES, TRUSTED_SINGLE, Search
+from tmatch._scoring.search import PASSES, Search
 
 _OVERSHOOT = 1e-9  # maximum excess of a score over 1 by rounding
 _STEPS = 2.0**40  # bounded scores of floats are rounded to multiples of 2**-40, about 1e-12
@@ -66,28 +66,13 @@ class GeneralScorer:
             raise ValueError(msg)
 
 
-def _prepare(search: Search, transforms: Transforms) -> tuple[Callable[[Region], WindowSums], bool]:
-    """Return a function that sums over a block of positions, and whether its sums are exact."""
+def _prepare(search: Search, transforms: Transforms) -> tuple[SumBlock, bool]:
+    """Return a function that sums over a block of positions, and whether its sums are exact.
+
+    Sums are those of double precision: here, transforms in single precision save less than their checks cost.
+    """
     exact = prepare_exact(search, transforms)
-    sum_block = exact or prepare_floats(search, transforms)
-
-    def sum_in_double_if_needed(block: Region) -> WindowSums:
-        sums = sum_block(block, search.single)
-        if not search.single:
-            return sums
-        if _needs_double(search, sums):
-            return sum_block(block, False)  # noqa: FBT003
-        return sums
-
-    return sum_in_double_if_needed, exact is not None and not search.single
-
-
-def _needs_double(search: Search, sums: WindowSums) -> bool:
-    """Return whether single precision is insufficient for any score of the tile."""
-    squares = np.asarray(sums.image_square, np.float64), np.asarray(sums.template_square, np.float64)
-    norms = np.sqrt(np.maximum(squares[0], 0)) * np.sqrt(np.maximum(squares[1], 0))
-    valid = (norms > 0) & (sums.weight >= search.min_weight)
-    return bool((valid & (norms < sums.error_single * np.asarray(sums.factor, float) / TRUSTED_SINGLE)).any())
+    return exact or prepare_floats(search, transforms), exact is not None
 
 
 def _scores(
@@ -95,9 +80,6 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Compute scores from sums; 0 where they are not valid."""
     product, metric = sums.product, search.metric
-    if search.single and not metric.normalised:
-        # Without squares, a product is only rounding error.
-        product = np.where((sums.image_square > 0) & (sums.template_square > 0), product, 0)
     if metric.differences:
         difference = sums.difference
         if difference is None:
@@ -118,14 +100,14 @@ def _scores(
             scores = np.divide(product, norm)
         else:
             scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
-    if metric.bounded and not exact and not search.single:
+    if metric.bounded and not exact:
         # Scores that differ only by rounding become equal: plateaus stay connected, exact copies score 1.
         scores *= _STEPS
         np.rint(scores, out=scores)
         scores /= _STEPS
     lowest, highest = float(scores.min()), float(scores.max())
     if metric.bounded:
-        _check_bounds(lowest, highest, 1e-4 if search.single else _OVERSHOOT)
+        _check_bounds(lowest, highest)
         return np.clip(scores, -1, 1, out=scores) if lowest < -1 or highest > 1 else scores
     dtype = np.float32 if search.single else np.float64
     if not max(highest, -lowest) <= float(np.finfo(dtype).max):
@@ -134,8 +116,8 @@ def _scores(
     return scores
 
 
-def _check_bounds(lowest: float, highest: float, allowed: float) -> None:
+def _check_bounds(lowest: float, highest: float) -> None:
     """Check that scores exceed 1 by no more than rounding; anything else, and NaN, is a bug."""
-    if not (lowest >= -1 - allowed and highest <= 1 + allowed):
+    if not (lowest >= -1 - _OVERSHOOT and highest <= 1 + _OVERSHOOT):
         msg = f"scores from {lowest} to {highest} are outside [-1, 1]: this is a bug in tmatch, please report it"
         raise ArithmeticError(msg)

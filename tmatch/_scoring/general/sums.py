@@ -13,7 +13,7 @@ from tmatch._arrays.typing import Array, Region
 from tmatch._engine.interface import Transforms
 from tmatch._engine.numpy import sliding
 from tmatch._engine.tiling import rounding_bound
-from tmatch._scoring.search import Search, single_error
+from tmatch._scoring.search import Search
 
 
 @dataclass
@@ -28,12 +28,11 @@ class WindowSums:
     image_square: Array
     template_square: Any
     factor: Any = 1
-    error_single: float = 0.0
     difference: Array | None = None  # weighted sums of squared differences, if the metric needs them
 
 
-# Sums over a block of positions; the flag says whether single precision will do.
-SumBlock = Callable[[Region, bool], WindowSums]
+# Sum over a block of positions.
+SumBlock = Callable[[Region], WindowSums]
 
 
 @dataclass
@@ -57,10 +56,6 @@ class TileValues:
     def norm(self) -> float:
         return _norm(self.values)
 
-    def single(self, exponent: int) -> Array:
-        """Return the values in single precision, divided by a power of two."""
-        return (np.ldexp(self.values, -exponent) if exponent else self.values).astype(np.float32)
-
 
 @dataclass
 class WeightPlane:
@@ -78,14 +73,6 @@ class WeightPlane:
     @cached_property
     def spectrum(self) -> Array:
         return self.transforms.kernel_spectrum(self.values.astype(np.float64))
-
-    @cached_property
-    def exponent(self) -> int:
-        return _exponent([self.values])
-
-    @cached_property
-    def spectrum_single(self) -> Array:
-        return self.transforms.kernel_spectrum(np.ldexp(self.values, -self.exponent).astype(np.float32))
 
     @cached_property
     def norm(self) -> float:
@@ -114,45 +101,6 @@ def correlate_tiles(tiles: Sequence[TileValues], weights: Sequence[WeightPlane])
     if tiles[0].values.dtype.kind != "f":
         return total, 0.0
     return total, sum(rounding_bound(t.norm * w.norm, tiling) for t, w in pairs)
-
-
-def correlate_tiles_single(
-    tiles: Sequence[TileValues], weights: Sequence[WeightPlane]
-) -> tuple[Array, float]:
-    """Correlate by transforms in single precision; return also the error estimate of `single_error`."""
-    transforms, tiling = tiles[0].transforms, tiles[0].transforms.tiling
-    shape = valid_shape(tiles[0].values.shape, tiling.window)
-    # Single precision has a small exponent range; the integers here stay within it.
-    integer = tiles[0].values.dtype.kind != "f"
-    exponent = 0 if integer else _exponent([t.values for t in tiles])
-    weight_exponent = max((w.exponent for w in weights if w.constant != 0), default=0)
-    factors = [np.float32(2.0 ** min(max(w.exponent - weight_exponent, -60), 0)) for w in weights]
-    scaled = [t.single(exponent) for t in tiles]
-    spectra = (transforms.transform(s) for s in scaled)
-    kernels = (w.spectrum_single * f for w, f in zip(weights, factors, strict=True))
-    full = transforms.correlate(zip(spectra, kernels, strict=True))
-    full = full[tuple(map(slice, tiling.fft_shape))]
-    total = full[tuple(map(slice, shape))]
-    pairs = zip(scaled, weights, strict=True)
-    line_norm = _largest_slice_norm(full) + sum(
-        _largest_slice_norm(s) * math.ldexp(w.norm, -weight_exponent) for s, w in pairs
-    )
-    error = math.ldexp(single_error(line_norm), exponent + weight_exponent)
-    return np.ldexp(total, exponent + weight_exponent, dtype=np.float64), error
-
-
-def _largest_slice_norm(values: Array) -> float:
-    """Return the largest norm of a slice at a fixed index of one axis; for one axis, the norm of the whole array."""
-    squares = np.square(values, dtype=np.float64)
-    if values.ndim == 1:
-        return math.sqrt(squares.sum())
-    axes = range(values.ndim)
-    return math.sqrt(max(squares.sum(axis=tuple(a for a in axes if a != fixed)).max() for fixed in axes))
-
-
-def _exponent(arrays: Sequence[Array]) -> int:
-    """Return the exponent of the power of two above the largest magnitude."""
-    return int(np.frexp(max(float(np.abs(a).max()) for a in arrays))[1])
 
 
 @dataclass
@@ -191,10 +139,6 @@ class RawSums:
     template_square: Any = 0
     errors: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def error_single(self) -> float:
-        return self.errors.get("single", 0.0)
-
     def record(self, name: str, result: tuple[Array, float], convert: Callable[[Array], Array]) -> Array:
         """Record the largest error of a kind of sum; return the converted sums."""
         self.errors[name] = max(self.errors.get(name, 0.0), result[1])
@@ -207,19 +151,12 @@ def sum_windows(
     channels: list[TileValues],
     valid: TileValues | None,
     convert: Callable[[Array], Array],
-    *,
-    single: bool,
 ) -> RawSums:
     """Compute the sums of all windows of a tile: up to six correlations for each channel."""
     sums = RawSums()
     for tile, weight in zip(channels, template.weights, strict=True):
         tile.reused = search.metric.centred and weight.constant is None  # for the sums of the image, below
-    if single:
-        sums.product = sums.record(
-            "single", correlate_tiles_single(channels, template.values), lambda sums: sums
-        )
-    else:
-        sums.product = sums.record("product", correlate_tiles(channels, template.values), convert)
+    sums.product = sums.record("product", correlate_tiles(channels, template.values), convert)
     squares = [TileValues(tile.values * tile.values, tile.transforms) for tile in channels]
     sums.image_square = sums.record("image_square", correlate_tiles(squares, template.weights), convert)
     del squares
