@@ -12,6 +12,8 @@ import oracle
 import tmatch
 from hard_images import all_positions, are_constant, cut, hard_image, template_place, zncc_at
 from loops import each
+from tmatch._scoring.batch.float_tile import FloatTile
+from tmatch._scoring.batch.floats import FloatTemplate
 
 BOUNDS = {"double": 1e-9, "single": 1e-4}  # what match_template promises
 SHAPE, WINDOW, TILE = (120, 160), (16, 16), (48, 56)
@@ -285,3 +287,26 @@ def test_templates_may_have_a_million_pixels(name, precision):
     positions = np.array([(0, 0), (2, 3), (5, 10), template_place(name, image.shape, window)])
     assert_scores(scores[tuple(positions.T)], zncc_at(image, template, positions), precision)
     assert scores.max() == pytest.approx(1, abs=BOUNDS[precision])
+
+
+@names
+@precisions
+def test_work_is_bounded(monkeypatch, name, precision):
+    """Work is counted, not timed: tiles that are scored in double precision, and pixels of windows by definition."""
+    image, template = searched(name, (360, 480), (64, 64))
+    tiles, windows = [], []
+    score_double, score_positions = FloatTile.score_double, FloatTemplate.score_positions
+
+    def counted_tile(tile, *args):
+        tiles.append(math.prod(tile.shape))
+        return score_double(tile, *args)
+
+    def counted_windows(prepared, channels, positions):
+        windows.append(len(positions) * template.size)
+        return score_positions(prepared, channels, positions)
+
+    monkeypatch.setattr(FloatTile, "score_double", counted_tile)
+    monkeypatch.setattr(FloatTemplate, "score_positions", counted_windows)
+    tmatch.match_template(image, template, precision=precision)
+    # A tile takes about 20 ns a pixel, and a pixel of a window 0.5.
+    assert 20 * sum(tiles) + 0.5 * sum(windows) < 500 * image.size
