@@ -6,6 +6,7 @@ from tmatch._arrays.typing import Array, Positions
 
 # Instead of an inverse norm: the score must be computed otherwise. No inverse norm is as large.
 DOUBTFUL = 1e30
+SCORE_STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 
 
 class RealTiles(Protocol):

@@ -23,7 +23,7 @@ class MixedScorer:
     @classmethod
     def of(cls, number: int, search: Search) -> "MixedScorer | None":
         """Prepare a search; None if no pixel can be missing, or if batches do not support it."""
-        if search.valid is None and not any(map(any, search.margins)):
+        if search.all_valid:
             return None
         complete = replace(search, valid=None, margins=[(0, 0)] * len(search.margins))
         batches = make_batches([complete], search.shape)

@@ -94,6 +94,11 @@ class Search:
         """Shape of the score map."""
         return valid_shape(self.shape, self.window)
 
+    @property
+    def all_valid(self) -> bool:
+        """Whether no pixel of any window is missing."""
+        return self.valid is None and not any(map(any, self.margins))
+
     def start_of(self, position: Sequence[int]) -> tuple[int, ...]:
         """Return the first pixel of the window at a position of the score map."""
         return start_of(position, self.margins)
@@ -109,7 +114,7 @@ class Search:
     def read(self, region: Region) -> tuple[list[Array], Array | None]:
         """Read a tile: its channels, 0 where no pixel is valid, and which are; None for all."""
         valid: Array | None = None
-        if self.valid is not None or any(map(any, self.margins)):
+        if not self.all_valid:
             whole = np.broadcast_to(True, self.image[0].shape) if self.valid is None else self.valid  # noqa: FBT003
             valid = PaddedImage(whole, self.margins).read(region, np.dtype(bool))
             valid = None if valid.all() else valid

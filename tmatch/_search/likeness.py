@@ -30,14 +30,11 @@ def any_alike(found: Sequence[TemplateCandidates], resources: Resources) -> bool
 
 def _may_be_alike(found: TemplateCandidates, resources: Resources) -> bool:
     search, null = found.search, found.peaks.null
-    if null is None or found.prefilter != "none":
-        return True
-    if not _is_plain(search):
+    if null is None or found.prefilter != "none" or not _is_plain(search):
         return True
     noise, peaks = noise_levels(search).any, null.others()
-    variances = window_variances(
-        search, peaks.positions
-    )  # of few windows, which most often are enough to know
+    # Of few windows, which most often are enough to know.
+    variances = window_variances(search, peaks.positions)
     if (beyond_noise(peaks.scores, variances, noise) >= LEAST_LIKENESS).any():
         return True
     least = _least_variances(search, null.cells.size, resources)
@@ -51,8 +48,7 @@ def _is_plain(search: Search) -> bool:
     """Check whether all pixels are valid and count alike, as integers of at most 16 bits in two dimensions."""
     return (
         len(search.shape) == 2
-        and search.valid is None
-        and not any(map(any, search.margins))
+        and search.all_valid
         and not search.joint
         and all(weights.dtype == bool and weights.all() for weights in search.weights)
         and all(c.dtype.kind in "biu" and c.dtype.itemsize <= 2 for c in (*search.image, *search.template))

@@ -82,9 +82,8 @@ def parts_of(dtypes: DTypeLike | Sequence[DTypeLike] | None = None) -> list[Call
     """Return functions that together use all compiled code for images of some dtypes; None for all."""
     named: Sequence[Any] = dtypes if isinstance(dtypes, (list, tuple)) else [dtypes]
     checked = [_check_dtype(dtype) for dtype in (DTYPES if dtypes is None else named)]
-    if any(
-        dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked
-    ):  # whole numbers are searched as integers
+    # Whole numbers are searched as integers.
+    if any(dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked):
         checked += [dtype for dtype in (np.dtype("uint8"), np.dtype("uint16")) if dtype not in checked]
     kinds = (_filter, _search, _search_several, _search_large, _score_by_metrics, _search_poses)
     return [functools.partial(use, dtype) for dtype in checked for use in kinds]
@@ -103,9 +102,8 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 def _draw(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int = 0) -> NDArray[Any]:
     values = np.random.default_rng(seed).integers(0, 2 if dtype.kind == "b" else 128, shape)
-    return (values + 0.25 if dtype.kind == "f" else values).astype(
-        dtype
-    )  # whole floats are searched as integers
+    # Floats that are whole numbers would be searched as integers.
+    return (values + 0.25 if dtype.kind == "f" else values).astype(dtype)
 
 
 def _images(dtype: np.dtype[Any]) -> list[tuple[NDArray[Any], int | None]]:

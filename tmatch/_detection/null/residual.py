@@ -87,15 +87,10 @@ def patterns(search: Search, positions: Positions) -> Array:
 
 def window_variances(search: Search, positions: Positions) -> Array:
     """Compute the variance of the windows at some positions of the score map."""
-    if _is_whole(search) and not search.joint:
+    if search.all_valid and not search.joint:
         weights = _template_of(search).weights
         return select.choose().window_variances(tuple(search.image), positions, weights)
     return residuals(search, positions).variance
-
-
-def _is_whole(search: Search) -> bool:
-    """Check whether all pixels of all windows are valid."""
-    return search.valid is None and not any(map(any, search.margins))
 
 
 def beyond_noise(scores: Array, variance: Array, noise: float, template: float = math.inf) -> Array:
@@ -216,7 +211,7 @@ class _Template:
     def _compiled_sums(self, search: Search, positions: Positions, *, planes: bool) -> Array | None:
         """Sum by compiled code; None if there is none for such a search."""
         compute = select.choose().residual_sums
-        if compute is None or not _is_whole(search) or self._joint:
+        if compute is None or not search.all_valid or self._joint:
             return None
         return compute(tuple(search.image), positions, self._prepared, planes)
 
@@ -260,7 +255,7 @@ class _Template:
     def _windows(self, search: Search, positions: Positions) -> tuple[Array, Array]:
         """Read windows, and the weights of their pixels; 0 where a pixel is not valid."""
         shape = self._window
-        if _is_whole(search):
+        if search.all_valid:
             at = tuple(positions.T)
             views = (np.lib.stride_tricks.sliding_window_view(channel, shape) for channel in search.image)
             windows = np.stack([view[at] for view in views], axis=1).astype(np.float64)

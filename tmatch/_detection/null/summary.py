@@ -63,9 +63,8 @@ class ScoreSummary:
         cells = [*map(tuple, (positions // self._size).tolist())]
         for cell in set(cells):
             best[cell] = float(high[top])
-            if all(
-                abs(c - t) <= reach for c, t in zip(cell, top, strict=True)
-            ):  # few; there it is not elsewhere
+            # In these few the best one is not elsewhere.
+            if all(abs(c - t) <= reach for c, t in zip(cell, top, strict=True)):
                 others = high.copy()
                 others[tuple(slice(max(c - reach, 0), c + reach + 1) for c in cell)] = 0
                 best[cell] = float(others.max())

@@ -23,8 +23,7 @@ def _is_exact(search: Search) -> bool:
     """Check whether sums of pixels and their squares are exact integers, of pixels that all count or do not."""
     return (
         len(search.window) == 2
-        and search.valid is None
-        and not any(map(any, search.margins))
+        and search.all_valid
         and not search.joint
         and all(c.dtype.kind in "iu" and c.dtype.itemsize <= 2 and c.dtype.isnative for c in search.image)
         and all(channel.flags.c_contiguous for channel in search.image)

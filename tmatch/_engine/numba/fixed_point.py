@@ -12,7 +12,7 @@ from tmatch._arrays.typing import Array
 from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
 from tmatch._engine.numba.vectors import full_rows
 from tmatch._engine.numba.window_sums import cumulative_sums, update_max
-from tmatch._engine.real_tiles import DOUBTFUL
+from tmatch._engine.real_tiles import DOUBTFUL, SCORE_STEPS
 
 
 def split(
@@ -240,7 +240,7 @@ def scale_double(product: Array, inverse: Array) -> int:
     for y in range(len(inverse)):
         row, factors = product[y], inverse[y]
         for x in range(factors.size):
-            score = np.rint(row[x] * factors[x] * 1099511627776.0) * (1 / 1099511627776.0) + 0.0
+            score = np.rint(row[x] * factors[x] * SCORE_STEPS) * (1 / SCORE_STEPS) + 0.0
             sure = factors[x] < DOUBTFUL
             out_of_range += sure & (not abs(score) <= 1 + 1e-9)
             row[x] = min(max(score, -1.0), 1.0)

@@ -123,15 +123,6 @@ class Code:
         pointer = self.builder.bitcast(self.builder.gep(data, [_integer(at)]), vector.value.type.as_pointer())
         self.builder.store(vector.value, pointer, align=self.align)
 
-    def on_stack(self, vectors: Sequence[Vector]) -> Any:
-        """Store vectors one after the other where their items can be loaded; return the data."""
-        tools: Any = cgutils
-        first = vectors[0].value.type
-        data = tools.alloca_once(self.builder, first.element, len(vectors) * first.count)
-        for i, vector in enumerate(vectors):
-            self.store(vector, data, i * first.count)
-        return data
-
     def zero(self) -> Vector:
         """Return a vector of zeros."""
         return Vector(self.builder, ir.Constant(self.type, [0] * self.lanes))

@@ -6,10 +6,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine.numpy.sliding import sliding, sliding_max, sliding_min
-from tmatch._engine.real_tiles import DOUBTFUL
-
-_STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
-_GROUP_PIXELS = 2**20  # maximum number of pixels of windows that are scored at once by definition
+from tmatch._engine.real_tiles import DOUBTFUL, SCORE_STEPS
 
 
 def split(
@@ -106,9 +103,9 @@ def scale_double(product: Array, inverse: Array) -> int:
     """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
     scores = product[: inverse.shape[0], : inverse.shape[1]]
     scores *= inverse
-    scores *= _STEPS
+    scores *= SCORE_STEPS
     np.rint(scores, out=scores)
-    scores /= _STEPS
+    scores /= SCORE_STEPS
     scores += 0.0  # minus zero becomes zero
     highest, lowest = float(scores.max()), float(scores.min())
     out_of_range = 0
@@ -132,22 +129,6 @@ def score_float_windows(
     centred: bool,  # noqa: FBT001
 ) -> Array:
     """Score single windows by definition, in two passes."""
-    group = max(1, _GROUP_PIXELS // values[0].size)
-    scores = np.empty(len(positions))
-    for start in range(0, len(positions), group):
-        part = positions[start : start + group]
-        scores[start : start + group] = _score_group(channels, part, values, weights, bases, centred)
-    return scores
-
-
-def _score_group(
-    channels: Sequence[Array],
-    positions: Positions,
-    values: Array,
-    weights: Array,
-    bases: Array,
-    centred: bool,  # noqa: FBT001
-) -> Array:
     views = (np.lib.stride_tricks.sliding_window_view(channel, values[0].shape) for channel in channels)
     windows = np.stack([view[tuple(positions.T)] for view in views], axis=1).astype(np.float64)
     at_bases = (slice(None), np.arange(len(bases)), *bases.T)

@@ -180,8 +180,7 @@ def _is_supported(search: Search) -> bool:
         and (metric.centred or not _is_narrow(search))
         and not search.joint
         and len(search.shape) == 2
-        and search.valid is None
-        and not any(map(any, search.margins))
+        and search.all_valid
         and all(w.any() for w in search.weights)
         and all(c.dtype.kind in "biu" or c.dtype.itemsize <= 8 for c in (*search.image, *search.template))
     )

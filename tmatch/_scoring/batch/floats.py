@@ -11,11 +11,10 @@ import numpy as np
 from tmatch._arrays.casting import COMPILED, compilable
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
+from tmatch._engine.real_tiles import SCORE_STEPS
 from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.floats import centred_template
 from tmatch._scoring.search import Search
-
-_STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 
 
 @dataclass(frozen=True)
@@ -131,4 +130,4 @@ class FloatTemplate:
             arrays, starts = contiguous(channels, positions[part], self.window, COMPILED)
             arrays = tuple(map(compilable, arrays))
             scores[part] = self.engine.score_float_windows(arrays, starts, *self._by_definition)
-        return np.rint(scores * _STEPS) / _STEPS
+        return np.rint(scores * SCORE_STEPS) / SCORE_STEPS

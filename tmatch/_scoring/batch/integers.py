@@ -54,14 +54,10 @@ class IntegerTemplate:
         return self.values[0].size if self.mask is None else int(np.count_nonzero(self.mask))
 
     @cached_property
-    def summed_over(self) -> tuple[Shape, bytes]:
-        """Key of the pixels that windows are summed over: equal for templates that can share sums."""
-        return self.window, b"" if self.mask is None else self.mask.tobytes()
-
-    @property
     def sums_key(self) -> tuple[Any, ...]:
         """What window sums depend on."""
-        return self.summed_over, self.ranges.sum_dtype, self.ranges.product_dtype
+        mask = b"" if self.mask is None else self.mask.tobytes()
+        return self.window, mask, self.ranges.sum_dtype, self.ranges.product_dtype
 
     @property
     def small(self) -> bool:

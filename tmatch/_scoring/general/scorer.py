@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Region
 from tmatch._engine import select
 from tmatch._engine.interface import Transforms
+from tmatch._engine.real_tiles import SCORE_STEPS
 from tmatch._scoring.general.exact import prepare_exact
 from tmatch._scoring.general.floats import prepare_floats
 from tmatch._scoring.general.sums import SumBlock, WindowSums
@@ -16,7 +17,6 @@ from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
 from tmatch._scoring.search import PASSES, Search
 
 _OVERSHOOT = 1e-9  # maximum excess of a score over 1 by rounding
-_STEPS = 2.0**40  # bounded scores of floats are rounded to multiples of 2**-40, about 1e-12
 
 
 class GeneralScorer:
@@ -102,9 +102,9 @@ def _scores(
             scores = np.divide(product, norm, out=np.zeros(valid.shape), where=valid)
     if metric.bounded and not exact:
         # Scores that differ only by rounding become equal: plateaus stay connected, exact copies score 1.
-        scores *= _STEPS
+        scores *= SCORE_STEPS
         np.rint(scores, out=scores)
-        scores /= _STEPS
+        scores /= SCORE_STEPS
     lowest, highest = float(scores.min()), float(scores.max())
     if metric.bounded:
         _check_bounds(lowest, highest)
