@@ -1,0 +1,35 @@
+"""What a search of one of many images has found, and what it has not."""
+
+from dataclasses import dataclass, field
+
+from tmatch._results.collection import Matches
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was found in one image, page or frame; or the error that kept it from being searched.
+
+    Parameters
+    ----------
+    image : str
+        Name of the image: the path as given, of files in a folder below it.
+    page : int or None
+        Page of a stack or frame of a video, counted from 0; None if the file holds a single image.
+    time : float or None
+        Seconds from the start of a video; None if the image is not from one.
+    matches : Matches
+        What was found, with the labels that were sought.
+    error : str
+        Why the image was not searched; empty if it was.
+    """
+
+    image: str
+    page: int | None = None
+    time: float | None = None
+    matches: Matches = field(default_factory=Matches)
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """The image, with its page if there are several."""
+        return self.image if self.page is None else f"{self.image}[{self.page}]"
