@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from loops import each
-from tmatch.cli import options
+from tmatch.cli import options, parsing
 
 pytestmark = pytest.mark.engine_free
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.engine_free
     ],
 )
 def test_angles_are_all_a_range_or_a_list(text, angles):
-    read = options.read_angles(text)
+    read = parsing.read_angles(text)
     assert (read, type(read)) == (angles, type(angles))
 
 
@@ -33,7 +33,7 @@ def test_angles_are_all_a_range_or_a_list(text, angles):
     [(None, None), ("0.8:1.25", (0.8, 1.25)), ("1:1", (1, 1)), ("2", [2]), ("2, .5,1", [2, 0.5, 1])],
 )
 def test_scales_are_a_range_or_a_list(text, scales):
-    read = options.read_scales(text)
+    read = parsing.read_scales(text)
     assert (read, type(read)) == (scales, type(scales))
 
 
@@ -64,7 +64,7 @@ def test_angles_that_are_none_are_refused(text):
         "as in 0,90,180,270"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        options.read_angles(text)
+        parsing.read_angles(text)
 
 
 @each("text", [*BAD, "all", "0", "1,0", "-1:2", "0:2", "1.25:0.8"])
@@ -74,7 +74,7 @@ def test_scales_that_are_none_are_refused(text):
         "or factors with commas, as in 0.5,1,2"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        options.read_scales(text)
+        parsing.read_scales(text)
 
 
 app = typer.Typer()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import pose_scenes
 import tmatch
-from tmatch.cli import options
+from tmatch.cli import parsing
 from tmatch.cli.app import app
 
 pytestmark = pytest.mark.one_engine
@@ -75,7 +75,7 @@ def turned(scene, tmp_path):
 )
 def test_only_what_is_given_about_poses_reaches_the_library(given, asked):
     nothing = {"angles": None, "scales": None, "flips": False, "pose_search": "auto", "subpixel": False}
-    assert options.given_poses(**(nothing | given)) == asked
+    assert parsing.given_poses(**(nothing | given)) == asked
 
 
 def test_the_table_tells_what_was_asked_about_poses_and_cuts_nothing(turned, scene):

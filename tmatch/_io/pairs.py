@@ -1,15 +1,18 @@
 """Read an image and the templates to search in it: in colour or grey, with masks."""
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._io.decoders import FindPart
 from tmatch._io.images import read_part, read_pixels, refuse_transparency, to_gray
+from tmatch._io.sources import Source
 from tmatch._io.tiff_parts import Part
 
 Alpha = Literal["opaque", "weights", "black", "ignore"]
@@ -29,31 +32,107 @@ class SearchImage:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is searched and templates by label, all in colour or all in grey, with their masks."""
+    """What is searched and templates, all in colour or all in grey and of equal depth, with their masks.
+
+    `kind` says how templates were converted for the image: for images of one kind they are the same.
+    """
 
     image: Array
     image_mask: Array | None
-    templates: dict[str, Array]
-    masks: dict[str, Array]
+    labels: Sequence[str]
+    arrays: Sequence[Array]
+    weights: Sequence[Array | None]
     channel_axis: int | None
+    kind: tuple[bool, bool] = (False, False)
+
+    @property
+    def only(self) -> tuple[Array, Array | None]:
+        """The only template and its mask."""
+        [array], [weights] = self.arrays, self.weights
+        return array, weights
+
+    @property
+    def templates(self) -> dict[str, Array | list[Array]]:
+        """The templates by label: lists of labels that several have."""
+        return {label: own if len(own) > 1 else own[0] for label, own in self._by_label(self.arrays).items()}
+
+    @property
+    def masks(self) -> dict[str, Array | list[Array]]:
+        """The masks by label, of labels that have any."""
+        masks: dict[str, Array | list[Array]] = {}
+        for label, own in self._by_label(self.weights).items():
+            if any(weights is not None for weights in own):
+                arrays = self._by_label(self.arrays)[label]
+                full = [
+                    np.ones(a.shape[:2], bool) if w is None else w for a, w in zip(arrays, own, strict=True)
+                ]
+                masks[label] = full if len(full) > 1 else full[0]
+        return masks
+
+    def _by_label(self, values: Sequence[Any]) -> dict[str, list[Any]]:
+        gathered: dict[str, list[Any]] = {}
+        for label, value in zip(self.labels, values, strict=True):
+            gathered.setdefault(label, []).append(value)
+        return gathered
 
 
-def read_search_image(path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None) -> SearchImage:
+@dataclass(frozen=True)
+class Templates:
+    """Templates as they were read, in the order of their files; several may have one label."""
+
+    labels: Sequence[str]
+    paths: Sequence[Path]
+    arrays: Sequence[Array]
+    weights: Sequence[Array | None]
+
+    def pair_with(self, searched: SearchImage, *, gray: bool, image_mask: Path | None = None) -> Pair:
+        """Pair the templates with an image: all in colour if all of them have it (and `gray` is off), else in grey."""
+        image, valid = searched.pixels, searched.valid
+        if image_mask:
+            white = _read_mask(image_mask, searched.shape, "the image", searched.part) > 0
+            valid = white if valid is None else valid & white
+        image, *arrays = _with_equal_depth([image, *self.arrays])
+        gray = gray or any(array.ndim == 2 for array in (image, *arrays))
+        kind = (gray, any(a is not b for a, b in zip(arrays, self.arrays, strict=True)))
+        if gray:
+            image, arrays = to_gray(image), [to_gray(array) for array in arrays]
+        return Pair(image, valid, self.labels, arrays, self.weights, None if gray else 2, kind)
+
+
+def read_search_image(
+    path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None
+) -> SearchImage:
+    """Read an image to search, or the part of it that `find_part` names, see `search_image`."""
+    return search_image(Source(str(path), functools.partial(read_part, path)), alpha, find_part, nodata)
+
+
+def search_image(
+    source: Source, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None
+) -> SearchImage:
     """Read an image to search, or the part of it that `find_part` names.
 
-    Valid are the pixels that are at least half opaque; None: all are.
+    Valid are the pixels that are at least half opaque, and in which a channel is not `nodata`; None: all are.
     """
-    read = read_part(path, find_part)
+    read = source.read(find_part)
     part = read.part if find_part is None else find_part(read.shape)
     here = _within(part, read.part)
     valid = None
     if alpha != "ignore" and read.alpha is not None:
         opaque = _opacity(read.alpha) >= 0.5
         if not opaque.any():
-            msg = f'"{path}" is transparent all over; let its colours count with --alpha ignore'
+            msg = f'"{source.name}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
         valid = None if opaque.all() else opaque[here]
-    return SearchImage(read.colours[here], valid, part, read.shape, read.colours, read.part)
+    pixels = read.colours[here]
+    if nodata is not None:
+        known = pixels == pixels if math.isnan(nodata) else pixels != nodata  # noqa: PLR0124  (NaN is not itself)
+        known = known if known.ndim == 2 else known.any(axis=2)
+        if not known.any():
+            msg = f'"{source.name}" has no other value than the --nodata of {nodata:g}, so there is nothing to search'
+            raise ValueError(msg)
+        valid = known if valid is None else valid & known
+        valid = None if valid.all() else valid
+    return SearchImage(pixels, valid, part, read.shape, read.colours, read.part)
 
 
 def _within(part: Part, whole: Part) -> Part:
@@ -63,7 +142,7 @@ def _within(part: Part, whole: Part) -> Part:
 
 
 def read_pair(
-    search_image: SearchImage,
+    searched: SearchImage,
     template_paths: Sequence[Path],
     *,
     gray: bool,
@@ -71,37 +150,33 @@ def read_pair(
     mask: Path | None = None,
     image_mask: Path | None = None,
 ) -> Pair:
-    """Read the templates for an image: all in colour if all of them have it (and `gray` is off), else in grey.
+    """Read the templates for an image, under their labels; masks come from files, or from alpha."""
+    templates = read_templates([(None, path) for path in template_paths], alpha=alpha, mask=mask)
+    return templates.pair_with(searched, gray=gray, image_mask=image_mask)
 
-    Labels are file names without ending; whole paths if two are equal. Masks come from files, or from alpha.
-    """
-    labels = _labels_of(template_paths)
-    if mask and len(labels) > 1:
-        msg = f"--mask is for one template, but {len(labels)} are given; search for them one by one"
+
+def read_templates(
+    named: Sequence[tuple[str | None, Path]], *, alpha: Alpha = "opaque", mask: Path | None = None
+) -> Templates:
+    """Read templates; without a label, one has its file's name without ending, or its path if two names are equal."""
+    paths = [path for _, path in named]
+    if mask and len(paths) > 1:
+        msg = f"--mask is for one template, but {len(paths)} are given; search for them one by one"
         raise ValueError(msg)
-    image, valid, part = search_image.pixels, search_image.valid, search_image.part
-    if image_mask:
-        white = _read_mask(image_mask, search_image.shape, "the image", part) > 0
-        valid = white if valid is None else valid & white
-    templates, masks = {}, {}
-    for label, path in zip(labels, template_paths, strict=True):
-        templates[label], weights = _read_template(path, alpha, mask)
-        if weights is not None:
-            masks[label] = weights
-    image, *others = _with_equal_depth([image, *templates.values()])
-    templates = dict(zip(templates, others, strict=True))
-    if not gray and all(a.ndim == 3 for a in (image, *templates.values())):
-        return Pair(image, valid, templates, masks, 2)
-    return Pair(to_gray(image), valid, {label: to_gray(t) for label, t in templates.items()}, masks, None)
-
-
-def _labels_of(paths: Sequence[Path]) -> list[str]:
-    stems = [path.stem for path in paths]
-    labels = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
-    if len(set(labels)) < len(labels):
+    if len(set(named)) < len(named):
         msg = "the same template is given twice; name each one once"
         raise ValueError(msg)
-    return labels
+    read = [_read_template(path, alpha, mask) for path in paths]
+    return Templates(_labels_of(named), paths, [array for array, _ in read], [weights for _, weights in read])
+
+
+def _labels_of(named: Sequence[tuple[str | None, Path]]) -> list[str]:
+    stems = [path.stem for label, path in named if label is None]
+    stems += {label for label, _ in named if label is not None}
+    return [
+        (path.stem if stems.count(path.stem) == 1 else str(path)) if label is None else label
+        for label, path in named
+    ]
 
 
 def _read_template(path: Path, alpha: Alpha, mask: Path | None) -> tuple[Array, Array | None]:

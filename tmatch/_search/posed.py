@@ -83,16 +83,28 @@ def best_posed(found: Sequence[TemplateCandidates]) -> Match:
 
 def _best_unrefined(found: TemplateCandidates) -> Match:
     """Return the best position before the refinement, in no pose: what was refined is in none that was asked for."""
+    best = best_summarised(found)
+    if best is not None:
+        return best
+    [box] = found.peak_boxes(np.zeros((1, 2), np.intp))  # nothing is alike at all
+    return Match(replace(box, start=(0, 0)), 0.0, found.label)
+
+
+def best_summarised(found: TemplateCandidates) -> Match | None:
+    """Return the best position that the summary of a score map knows; None if no score is above 0.
+
+    Its score is in single precision, and in ranges of poses that of the reduced image.
+    """
     null = found.peaks.null
-    if null is None or not null.cells.high.any():  # nothing is alike at all
-        [box] = found.peak_boxes(np.zeros((1, 2), np.intp))
-        return Match(replace(box, start=(0, 0)), 0.0, found.label)
+    if null is None or not null.cells.high.any():
+        return None
     best = np.zeros(null.cells.extrema.shape, bool)
     best.flat[null.cells.high.argmax()] = True
     position, scores = null.cells.positions(best), null.cells.extrema[best]
     expected = null.false_alarms(position, scores, n_tests=found.n_tests)
     [box] = found.peak_boxes(position)
-    return Match(box, float(scores[0]), found.label, false_alarms=float(expected[0]))
+    score = round(float(scores[0]), 4)
+    return found.in_pose(Match(box, score, found.label, false_alarms=float(expected[0])))
 
 
 class _PoseSearch:

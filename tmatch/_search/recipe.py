@@ -4,9 +4,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from tmatch._detection.candidates import best_in_map, find_best
 from tmatch._detection.criterion import Candidates, Criterion
@@ -16,6 +16,7 @@ from tmatch._detection.null.fit import COPY_SCORE
 from tmatch._engine.progress import Resources
 from tmatch._poses.candidates import PosedCandidates
 from tmatch._poses.options import PoseOptions
+from tmatch._results.collection import Matches
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match, order_of
 from tmatch._results.poses import SearchedPoses
@@ -23,7 +24,7 @@ from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
 from tmatch._search.likeness import any_alike
-from tmatch._search.posed import best_posed, search_poses
+from tmatch._search.posed import best_posed, best_summarised, search_poses
 from tmatch._search.stages import (
     StageResult,
     count_decisions,
@@ -83,6 +84,39 @@ class SearchResult:
     @property
     def _found(self) -> list[TemplateCandidates]:
         return [found for stage in self.stages for found in stage.found]
+
+    def best_of_labels(self, labels: Sequence[str]) -> dict[str, Match]:
+        """Find the best positions of some labels, as far as they are known without scoring once more."""
+        found: dict[str, list[Match]] = {}
+        for each in self.stages[0].found:
+            if each.label in labels and (one := best_summarised(each)) is not None:
+                found.setdefault(each.label, []).append(one)
+        return {label: min(found[label], key=order_of) for label in labels if label in found}
+
+    def to_matches(self) -> Matches:
+        """Return the matches with what was sought, how it was decided, and the best positions of what is missing."""
+        labels = [each.label for each in self.searches]
+        shape = self.searches[0].image[0].shape
+        matches = Matches(self.matches, shape=shape, labels=labels, decision=self._decision)
+        matches.near_misses = tuple(self.near_misses)
+        matches.best = self.best_of_labels(matches.missing)
+        return matches
+
+    @property
+    def _decision(self) -> dict[str, Any]:
+        """How it was decided: what was allowed in all, and in each stage."""
+        criterion, told = self.criterion, {}
+        for name in ("false_alarms", "threshold"):
+            if getattr(criterion, name) is not None:
+                told[name] = getattr(criterion, name)
+        if criterion.false_alarms is not None:
+            told["stages"] = [
+                {"prefilter": each.stage.how, "false_alarms": criterion.false_alarms / each.stage.n_tests}
+                for each in self.stages
+            ]
+        if self.searched_poses:
+            told["poses"] = [asdict(each) for each in self.searched_poses]
+        return told
 
     def best(self, resources: Resources) -> Match:
         """Find the best position: in the maps if they were kept, among fitted poses, otherwise by scoring once more."""

@@ -15,7 +15,7 @@ from tmatch.cli.console import Console, console_of
 from tmatch.cli.diagnostics import explain, inspect, robustness
 from tmatch.cli.filter import filter_image, kernels
 from tmatch.cli.locate import heatmap, locate
-from tmatch.cli.options import options_of, with_places
+from tmatch.cli.parsing import options_of, with_places
 from tmatch.cli.process import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, run
 from tmatch.cli.wording import in_options
 

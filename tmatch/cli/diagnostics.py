@@ -15,7 +15,7 @@ from tmatch._diagnostics.distortions import DISTORTIONS, Kind
 from tmatch._diagnostics.wording import describe_explanation
 from tmatch._io import images, pairs, writing
 from tmatch._results import formats
-from tmatch.cli import options
+from tmatch.cli import options, parsing
 from tmatch.cli.console import console_of
 from tmatch.cli.wording import in_options
 
@@ -41,8 +41,8 @@ def inspect(
     writing.check_targets([path for path in (template, image, mask) if path], [plot] if plot else [])
     searched = pairs.read_search_image(image, alpha) if image else pairs.read_search_image(template, "ignore")
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask)
-    [(label, pixels)] = pair.templates.items()
-    reading: dict[str, Any] = {"mask": pair.masks.get(label), "channel_axis": pair.channel_axis}
+    pixels, weights = pair.only
+    reading: dict[str, Any] = {"mask": weights, "channel_axis": pair.channel_axis}
     with console.status("comparing"):
         found = tmatch.inspect_template(pixels, pair.image if image else None, **reading)
     console.print(json.dumps(asdict(found), indent=2) if form == "json" else _describe(found))
@@ -100,19 +100,19 @@ def robustness(
     writing.check_targets([path for path in (image, template, mask) if path], [plot] if plot else [])
     searched = pairs.read_search_image(image, alpha)
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask)
-    [(label, sought)] = pair.templates.items()
+    sought, weights = pair.only
     whole = [  # grey made of colours is in floats
         tmatch.to_range(check_numbers(name, pixels)) if pixels.dtype.kind == "f" else pixels
         for name, pixels in (("image", pair.image), ("template", sought))
     ]
-    corner = options.read_position(at)
+    corner = parsing.read_position(at)
     with console.progress("distorting and searching") as progress:
         rows = tmatch.robustness(
             *whole, box=None if corner is None else tmatch.Box(corner, sought.shape[:2]),
             kinds=None if kinds is None else cast("list[Kind]", kinds.split(",")), trials=trials,
-            false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=pair.masks.get(label),
+            false_alarms=false_alarms, threshold=threshold, prefilter=prefilter, mask=weights,
             channel_axis=pair.channel_axis, rng=seed, progress=progress,
-            **options.given_poses(angles, scales, flips, "auto", False),
+            **parsing.given_poses(angles, scales, flips, "auto", False),
         )  # fmt: skip
     if form == "json":
         console.print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -155,20 +155,20 @@ def explain(
     tried, too. With --angles, --scales or --flips, --at is the middle of the template.
     """
     console = console_of(ctx)
-    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
+    searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
-    [(label, sought)] = pair.templates.items()
+    sought, weights = pair.only
     rows, columns = searched.part
-    units, asked = _Units((rows.start, columns.start), pixel_ratio), options.read_position(at, pixel_ratio)
+    units, asked = _Units((rows.start, columns.start), pixel_ratio), parsing.read_position(at, pixel_ratio)
     with console.progress("looking for reasons") as progress:
         explanation = tmatch.explain(
             pair.image, sought, at=None if asked is None else units.in_part(asked), false_alarms=false_alarms,
             threshold=threshold, max_count=max_count, max_overlap=max_overlap, prefilter=prefilter,
-            copies_only=copies_only, metric=metric, mask=pair.masks.get(label), image_mask=pair.image_mask,
+            copies_only=copies_only, metric=metric, mask=weights, image_mask=pair.image_mask,
             min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
-            **options.given_poses(angles, scales, flips, pose_search, False),
+            **parsing.given_poses(angles, scales, flips, pose_search, False),
         )  # fmt: skip
-    text = in_options(describe_explanation(explanation, units.name), options.options_of(ctx.command))
+    text = in_options(describe_explanation(explanation, units.name), parsing.options_of(ctx.command))
     told = _told(replace(explanation, text=text), units)
     console.print(json.dumps(told, indent=2) if form == "json" else text)
 

@@ -27,7 +27,7 @@ from tmatch._search.wording import (
     describe_poses,
     poses_of_template,
 )
-from tmatch.cli import options
+from tmatch.cli import options, parsing
 from tmatch.cli.console import Console, console_of, printable
 from tmatch.cli.part import PartSearch
 
@@ -80,14 +80,14 @@ def locate(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
-    poses = options.given_poses(angles, scales, flips, pose_search, subpixel)
+    poses = parsing.given_poses(angles, scales, flips, pose_search, subpixel)
     files = _Files(overlay, heatmap, scores)
     files.check(
         [image, *templates, *(path for path in (mask, image_mask) if path)],
         len(templates),
         PoseOptions.of(**poses),
     )
-    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
+    searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, templates, gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     search = PartSearch.of(
         console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses
@@ -149,9 +149,9 @@ def heatmap(
     which pose that is.
     """
     console = console_of(ctx)
-    poses = options.given_poses(angles, scales, flips, pose_search, False)
+    poses = parsing.given_poses(angles, scales, flips, pose_search, False)
     writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
-    searched = pairs.read_search_image(image, alpha, options.part_finder(region, pixel_ratio))
+    searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio))
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     search = PartSearch.of(
         console, pair, searched.part, metric=metric, min_overlap=min_overlap, output=output, **poses

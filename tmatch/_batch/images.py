@@ -1,0 +1,119 @@
+"""Search many images for the same templates."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tmatch._arrays.typing import Array
+from tmatch._detection.criterion import Criterion
+from tmatch._engine.in_order import map_in_order
+from tmatch._engine.progress import Resources
+from tmatch._io.decoders import FindPart
+from tmatch._io.pairs import Alpha, SearchImage, Templates, search_image
+from tmatch._io.sources import Source
+from tmatch._results.boxes import Box
+from tmatch._results.collection import Matches
+from tmatch._results.decisions import CandidateDecision
+from tmatch._results.matches import Match
+from tmatch._results.records import Record
+from tmatch._scoring.maps import ScoreMap, score_maps
+from tmatch._scoring.search import Search
+from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
+from tmatch._search.recipe import Keep, SearchResult, search
+
+
+@dataclass(frozen=True)
+class OpenImage:
+    """An image that was read, or a part of it, with a matcher for it; matches are in pixels of the whole image."""
+
+    searched: SearchImage
+    matcher: Matcher
+    image: Array
+    image_mask: Array | None
+
+    def search(self, criterion: Criterion, resources: Resources, *, keep: Keep) -> SearchResult:
+        """Search once."""
+        poses = poses_of(self.matcher)
+        check_poses(poses, criterion)
+        return search(self._searches(), criterion, resources, keep=keep, poses=poses)
+
+    def score_maps(self, resources: Resources) -> list[ScoreMap]:
+        """Score every position with each template, or each exact copy of it."""
+        return score_maps(self._searches(), resources)
+
+    def _searches(self) -> list[Search]:
+        return searches_of(self.matcher, self.image, self.image_mask)
+
+    def matches_of(self, result: SearchResult) -> Matches:
+        """Return the matches of a search with what is known of it."""
+        found = result.to_matches()
+        best = {label: self.in_image(match) for label, match in found.best.items()}
+        return Matches(
+            [self.in_image(match) for match in found], shape=self.searched.shape, labels=found.labels, best=best,
+            near_misses=[self.decision_in_image(miss) for miss in found.near_misses], decision=found.decision,
+        )  # fmt: skip
+
+    def in_image(self, match: Match) -> Match:
+        """Return a match in the part as one in the whole image."""
+        return replace(match, box=self.box_in_image(match.box))
+
+    def box_in_image(self, box: Box) -> Box:
+        """Return a box in the part as one in the whole image."""
+        part = self.searched.part
+        return replace(box, start=tuple(s + p.start for s, p in zip(box.start, part, strict=True)))
+
+    def decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
+        """Return what was decided about a box in the part as one about a box in the whole image."""
+        posed = None if decision.posed is None else self.in_image(decision.posed)
+        return replace(decision, box=self.box_in_image(decision.box), posed=posed)
+
+
+@dataclass(frozen=True)
+class ImageSearch:
+    """How images are searched: for which templates, what is a match, and how images are read.
+
+    `preparing` are options of `Matcher`. `image_mask` masks every image.
+    """
+
+    templates: Templates
+    criterion: Criterion
+    preparing: Mapping[str, Any]
+    alpha: Alpha = "opaque"
+    gray: bool = False
+    image_mask: Path | None = None
+    find_part: FindPart | None = None
+    nodata: float | None = None
+    _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, source: Source) -> OpenImage:
+        """Read an image, and prepare the templates for its kind."""
+        searched = search_image(source, self.alpha, self.find_part, self.nodata)
+        pair = self.templates.pair_with(searched, gray=self.gray, image_mask=self.image_mask)
+        with self._lock:
+            if pair.kind not in self._matchers:
+                self._matchers[pair.kind] = Matcher(
+                    pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **self.preparing
+                )
+        return OpenImage(searched, self._matchers[pair.kind], pair.image, pair.image_mask)
+
+    def records(
+        self, sources: Iterable[Source], jobs: int | None = None, on_error: Callable[[Exception], str] = str
+    ) -> Iterator[Record]:
+        """Search images, `jobs` at a time; yield what was found in each, in their order.
+
+        An image that cannot be read or searched has a record of the error, in the words of `on_error`.
+        """
+
+        def record(source: Source, workers: int | None) -> Record:
+            about = Record(source.name, source.page, source.time)
+            try:
+                opened = self.open(source)
+                result = opened.search(self.criterion, Resources.of(workers, None), keep="matches")
+                return replace(about, matches=opened.matches_of(result))
+            except (OSError, ValueError, TypeError, MemoryError) as error:
+                return replace(about, error=on_error(error))
+
+        return map_in_order(record, sources, jobs)
