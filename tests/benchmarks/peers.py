@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import batch
 import filters
 import heatmap
 import heatmap_dtypes
@@ -36,6 +37,7 @@ CONTESTS = {
     "poses": poses_speed.speed,
     "memory": memory.memory,
     "misses": misses.misses,
+    "batch": batch.batch,
     "filter": filters.filters,
     "loading": loading.loading,
     "robust": lambda _: robust.robust(),

@@ -1,7 +1,8 @@
 """Search many images for the same templates."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,18 @@ class ImageSearch:
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def digest(self, *others: object) -> str:
+        """Return a short text that differs if results could: by the templates, the options, or `others`."""
+        made = hashlib.sha256()
+        part = getattr(self.find_part, "args", None)  # of a partial function
+        how = (sorted(self.preparing.items()), self.alpha, self.gray, self.image_mask, part, self.nodata)
+        made.update(
+            repr((self.templates.labels, self.criterion, *how, *others)).encode(errors="surrogateescape")
+        )
+        for array in (*self.templates.arrays, *self.templates.weights):
+            made.update(b"" if array is None else repr((array.dtype, array.shape)).encode() + array.tobytes())
+        return made.hexdigest()[:12]
+
     def open(self, source: Source) -> OpenImage:
         """Read an image, and prepare the templates for its kind."""
         searched = search_image(source, self.alpha, self.find_part, self.nodata)
@@ -101,7 +114,7 @@ class ImageSearch:
 
     def records(
         self, sources: Iterable[Source], jobs: int | None = None, on_error: Callable[[Exception], str] = str
-    ) -> Iterator[Record]:
+    ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
 
         An image that cannot be read or searched has a record of the error, in the words of `on_error`.
@@ -116,4 +129,4 @@ class ImageSearch:
             except (OSError, ValueError, TypeError, MemoryError) as error:
                 return replace(about, error=on_error(error))
 
-        return map_in_order(record, sources, jobs)
+        yield from map_in_order(record, sources, jobs)

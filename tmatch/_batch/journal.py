@@ -1,14 +1,14 @@
 """Records in a file that a later run can go on with."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tmatch._batch.tally import Tally
+from tmatch._results.records import Record
 
 Key = tuple[str, int | None]  # an image and its page
 
@@ -17,8 +17,8 @@ Key = tuple[str, int | None]  # an image and its page
 class Journal:
     """What a file of JSON lines holds: the complete images, how often each, and where their lines end."""
 
-    done: Counter[Key]
-    end: int
+    done: Counter[Key] = field(default_factory=Counter)
+    end: int = 0
 
     @classmethod
     def read(cls, path: Path, labels: Sequence[str], search: str, tally: Tally) -> "Journal":
@@ -44,7 +44,7 @@ class Journal:
                 if len(found) < len(labels):
                     continue
             key = row["image"], row["page"]
-            tally.count(name_of(*key), found, row.get("error", ""))
+            tally.count(Record(*key).name, found, row.get("error", ""))
             done[key] += 1
             end, found = stop, Counter()
         return cls(done, end)
@@ -86,10 +86,3 @@ def _not_ours(path: Path, number: int) -> ValueError:
         f'line {number:,} of "{path}" is no record of this search; write to another file, or remove this one'
     )
     return ValueError(msg)
-
-
-def append_to(path: Path, end: int) -> int:
-    """Open a file to append to it after `end` bytes; what follows these is removed. Return its descriptor."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.ftruncate(descriptor, end)
-    return descriptor

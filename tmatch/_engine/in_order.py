@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from tmatch._engine.threads import available_cores
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 def map_in_order(
     function: Callable[[Item, int | None], Result], items: Iterable[Item], jobs: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Call a function on each item, `jobs` at a time (None: one for each core); yield the results in order.
 
     The second argument of the function is the number of threads that it may use itself; None if it is called alone.

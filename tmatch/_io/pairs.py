@@ -103,7 +103,12 @@ def read_search_image(
     path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None
 ) -> SearchImage:
     """Read an image to search, or the part of it that `find_part` names, see `search_image`."""
-    return search_image(Source(str(path), functools.partial(read_part, path)), alpha, find_part, nodata)
+    return search_image(file_source(path), alpha, find_part, nodata)
+
+
+def file_source(path: Path) -> Source:
+    """Return the first image of a file as a source."""
+    return Source(str(path), functools.partial(read_part, path))
 
 
 def search_image(

@@ -101,7 +101,7 @@ def write_figure(path: Path, figure: Any) -> None:
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     try:
-        with _complete(path) as file:
+        with open_complete(path) as file:
             save(file)
     except OSError as error:
         msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
@@ -109,7 +109,7 @@ def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
 
 
 @contextlib.contextmanager
-def _complete(path: Path) -> Iterator[BinaryIO]:
+def open_complete(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces the one at `path` only when it is complete."""
     if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
         with path.open("wb") as file:

@@ -1,7 +1,6 @@
 """The command line: the commands, and what becomes of errors."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,10 +13,11 @@ from tmatch._engine.threads import available_cores
 from tmatch.cli.console import Console, console_of
 from tmatch.cli.diagnostics import explain, inspect, robustness
 from tmatch.cli.filter import filter_image, kernels
-from tmatch.cli.locate import heatmap, locate
+from tmatch.cli.heatmap import heatmap
+from tmatch.cli.locate import locate
 from tmatch.cli.parsing import options_of, with_places
 from tmatch.cli.process import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, run
-from tmatch.cli.wording import in_options
+from tmatch.cli.wording import describe_error
 
 
 class _Commands(TyperGroup):
@@ -46,7 +46,7 @@ class _Commands(TyperGroup):
         except (ValueError, TypeError, OSError, EOFError, MemoryError, ArithmeticError) as error:
             if ctx.params.get("debug"):
                 raise
-            ctx.obj.say("error: " + in_options(_describe(error), self._options_of(ctx)))
+            ctx.obj.say("error: " + describe_error(error, self._options_of(ctx)))
             raise typer.Exit(BAD_INPUT) from None
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
@@ -59,15 +59,6 @@ class _Commands(TyperGroup):
     def _options_of(self, ctx: typer.Context) -> list[str]:
         command = self.commands.get(ctx.invoked_subcommand or "")
         return [] if command is None else options_of(command)
-
-
-def _describe(error: Exception) -> str:
-    """Return what went wrong, in one line."""
-    if isinstance(error, MemoryError):
-        return "not enough memory; crop or shrink the image"
-    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-        return f"cannot write to stdout: {os.strerror(error.errno).lower()}"  # what concerns files says so
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 app = typer.Typer(
@@ -131,7 +122,9 @@ def warm_up(
 
 
 _DONE = "Exit code: 0 done, 2 bad input or usage."
-app.command("locate", epilog="Exit code: 0 found, 1 nothing found, 2 bad input or usage.")(locate)
+app.command(
+    "locate", epilog="Exit code: 0 found what --require asks for, 1 not found, 2 bad input or usage."
+)(locate)
 app.command("heatmap", epilog=_DONE)(heatmap)
 app.command("explain", epilog=_DONE)(explain)
 app.command("inspect", epilog=_DONE)(inspect)

@@ -43,6 +43,12 @@ class Console:
         """Write a result to stdout."""
         print(text, file=self.out)
 
+    def write(self, text: str) -> None:
+        """Write a part of a result to stdout, and let a reader have it at once."""
+        if text:
+            self.out.write(text)
+            self.out.flush()
+
     def print_table(self, table: "Table", *, whole: bool = False) -> None:
         """Write a table to stdout; one that is to be whole may be wider than the terminal."""
         from rich.console import Console as RichConsole  # noqa: PLC0415

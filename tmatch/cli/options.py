@@ -8,11 +8,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 import tmatch
-from tmatch._arrays.options import Metric, Output, Prefilter
+from tmatch._arrays.options import Metric, Missing, Output, Prefilter
 from tmatch._io import pairs
 from tmatch._poses.options import SearchName
 
-_DECISION, _POSES, _SCORING, RESULT = "Decision", "Poses", "Comparison", "Output"  # headings of the help
+# headings of the help
+_IMAGES, _DECISION, _POSES, _SCORING, RESULT = (
+    "Images and templates",
+    "Decision",
+    "Poses",
+    "Comparison",
+    "Output",
+)
 
 
 def default_of(function: Callable[..., Any], option: str) -> Any:
@@ -32,8 +39,46 @@ OptionalImageFile = Annotated[
 TemplateFile = Annotated[
     Path, typer.Argument(metavar="TEMPLATE", help="The template to find.", show_default=False)
 ]
-TemplateFiles = Annotated[
-    list[Path], typer.Argument(metavar="TEMPLATE", help="The templates to find.", show_default=False)
+ImagesAndTemplates = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE TEMPLATE...",
+        help="The image to search and the templates to find; with -t, images alone: files, folders, patterns in "
+        "quotes, - for stdin, screen: for the screen.",
+        show_default=False,
+    ),
+]
+TemplateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t",
+        "--template",
+        metavar="[NAME=]FILE",
+        help="A template to find, or a folder of them. With a name before it, that is its label, which several files "
+        "may have: its appearances.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Pages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|LIST",
+        help="Pages of stacks or frames to search, counted from 0: all, or some as in 0,3,5-9. By default the first "
+        "page, and all frames of a video.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Every = Annotated[
+    int, typer.Option(metavar="N", help="Search every Nth frame of a video.", rich_help_panel=_IMAGES)
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Images searched at a time; by default as many as there are cores. Results are the same.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 
 # --- what is a match --------------------------------------------------------------------------------
@@ -200,6 +245,22 @@ PixelRatio = Annotated[
         rich_help_panel=_SCORING,
     ),
 ]
+MissingRule = Annotated[
+    Missing,
+    typer.Option(
+        "--missing",
+        help="Whether NaN in IMAGE is an error, or means that the pixel is missing.",
+        rich_help_panel=_SCORING,
+    ),
+]
+NoData = Annotated[
+    float | None,
+    typer.Option(
+        metavar="VALUE",
+        help="Pixels of IMAGE with this value in all channels are not valid, as 0 or -9999 in maps.",
+        rich_help_panel=_SCORING,
+    ),
+]
 METRIC, MIN_OVERLAP, POSITIONS = (
     default_of(tmatch.match_template, option) for option in ("metric", "min_overlap", "output")
 )
@@ -214,6 +275,44 @@ TextForm = Annotated[
     Literal["text", "json"], typer.Option("--format", help="Print text to read, or JSON for programs.")
 ]
 Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the results as a figure.")]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=RESULT)]
+OutFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="Write results to a file, too, in the format of its ending: .csv, .json, .jsonl, .coco.json, .geojson, "
+        ".txt (YOLO), .xml (JUnit), .zip (ImageJ ROIs).",
+        rich_help_panel=RESULT,
+    ),
+]
+Required = Annotated[
+    str,
+    typer.Option(
+        "--require",
+        metavar="all|any|none|N",
+        help="When the exit code is 0: if all templates are found in each image, any in any, none at all, or at least "
+        "N matches in each image.",
+        rich_help_panel=RESULT,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the .jsonl file of -o where a former run has stopped.",
+        rich_help_panel=RESULT,
+    ),
+]
+FailFast = Annotated[
+    bool,
+    typer.Option(
+        "--fail-fast", help="Stop at the first image that cannot be searched.", rich_help_panel=RESULT
+    ),
+]
 
 
 def target(metavar: str, text: str) -> Any:

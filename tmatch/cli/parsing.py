@@ -2,10 +2,12 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tmatch._arrays.options import Output
+from tmatch._results.formats import Format
 
 
 def part_finder(region: str | None, pixel_ratio: float) -> Callable[[tuple[int, int]], tuple[slice, slice]]:
@@ -105,10 +107,52 @@ def _read_numbers(text: str) -> tuple[float, float] | list[float]:
     return read
 
 
+def other_poses(poses: Mapping[str, Any], metric: str, output: str) -> list[str]:
+    """Return the options that search for poses that were not searched for; none where these cannot be."""
+    if metric not in ("zncc", "orientation") or output != "valid":
+        return []
+    known = {"angles": "--angles all", "scales": "--scales 0.8:1.25"}
+    return [option for name, option in known.items() if name not in poses]
+
+
+def split_files(files: list[str], templates: list[str]) -> tuple[list[str], list[tuple[str | None, str]]]:
+    """Tell images from templates: with -t, all arguments are images; otherwise the first is."""
+    if templates:
+        return files, [_split_label(text) for text in templates]
+    if len(files) < 2:
+        msg = (
+            f'"{files[0]}" is the only file named; name templates after the image, as in tmatch locate image.png '
+            "template.png, or with -t"
+        )
+        raise ValueError(msg)
+    return files[:1], [(None, name) for name in files[1:]]
+
+
+def _split_label(text: str) -> tuple[str | None, str]:
+    """Read NAME=FILE, where no file has this very name."""
+    label, equals, name = text.partition("=")
+    if not equals or Path(text).exists():
+        return None, text
+    if not (label and name):
+        msg = (
+            f'-t is "{text}"; it must be a file, a folder, or a label and one of them, as in ok=icons/ok.png'
+        )
+        raise ValueError(msg)
+    return label, name
+
+
+def form_of_output(form: Format, *, as_json: bool) -> Format:
+    """Return the format that --format and --json ask for."""
+    if as_json and form not in ("table", "json"):
+        msg = f"--json and --format {form} are given, which are two formats; leave one out"
+        raise ValueError(msg)
+    return "json" if as_json else form
+
+
 # --- the former name of --places, which is read for one more release --------------------------------
 
 _FORMER = "--output"
-_FILES = {"locate": "--overlay, --heatmap or --scores", "heatmap": "--out", "filter": "--out"}
+_FILES = {"locate": "-o, --overlay, --heatmap or --scores", "heatmap": "--out", "filter": "--out"}
 
 
 def options_of(command: Any) -> list[str]:

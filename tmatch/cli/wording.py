@@ -1,5 +1,6 @@
 """What the library says in the words of Python, in those of the command line."""
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -38,3 +39,17 @@ def in_options(text: str, options: Iterable[str]) -> str:
     text = re.sub(r"`(\w+)`", lambda found: named.get(found[1], found[0]), text)
     # What is quoted is the name of a file or a label.
     return re.sub(r'"[^"]*"|(?<![\w-])[a-z]+_[a-z]+(?!\w)', lambda found: known.get(found[0], found[0]), text)
+
+
+def describe_error(error: Exception, options: Iterable[str]) -> str:
+    """Write what went wrong in one line, in the words of a command with these options."""
+    return in_options(_describe(error), options)
+
+
+def _describe(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; crop or shrink the image"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        return f"cannot write to stdout: {os.strerror(error.errno).lower()}"  # what concerns files says so
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,84 @@
+"""The command heatmap."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tmatch._batch.images import ImageSearch, OpenImage
+from tmatch._detection.criterion import Criterion
+from tmatch._io import pairs, writing
+from tmatch._results import formats
+from tmatch._search.matcher import poses_of
+from tmatch._search.wording import describe_pose, describe_poses
+from tmatch.cli import options, parsing, part
+from tmatch.cli.console import Console, console_of
+from tmatch.cli.one import NOTHING, has_no_score
+
+_NO_MATCH = Criterion(threshold=math.inf)
+
+
+def heatmap(
+    ctx: typer.Context,
+    image: options.ImageFile,
+    template: options.TemplateFile,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="PNG", help="The figure to write.", show_default=False)
+    ],
+    gray: options.Gray = False,
+    metric: options.MetricName = options.METRIC,
+    mask: options.MaskFile = None,
+    image_mask: options.ImageMaskFile = None,
+    alpha: options.AlphaRule = "opaque",
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
+    output: options.Positions = options.POSITIONS,
+    region: options.RegionText = None,
+    pixel_ratio: options.PixelRatio = 1.0,
+    angles: options.AnglesText = None,
+    scales: options.ScalesText = None,
+    flips: options.Flips = False,
+    pose_search: options.PoseSearch = "auto",
+) -> None:
+    """Draw the score of TEMPLATE at every position of IMAGE.
+
+    With --angles, --scales or --flips the best score over all poses is drawn at the middle of TEMPLATE, and beside it
+    which pose that is.
+    """
+    console = console_of(ctx)
+    poses = parsing.given_poses(angles, scales, flips, pose_search, False)
+    writing.check_targets([image, template, *(path for path in (mask, image_mask) if path)], [out])
+    search = ImageSearch(
+        pairs.read_templates([(None, template)], alpha=alpha, mask=mask),
+        _NO_MATCH,
+        {"metric": metric, "min_overlap": min_overlap, "output": output, **poses},
+        alpha=alpha,
+        gray=gray,
+        image_mask=image_mask,
+        find_part=parsing.part_finder(region, pixel_ratio),
+    )
+    opened = search.open(pairs.file_source(image))
+    if not poses_of(opened.matcher).upright:
+        found = _draw_best_poses(console, opened, out, pixel_ratio)
+    else:
+        maps = part.score_maps(console, opened)
+        with console.status("drawing"):
+            best = opened.in_image(maps[0].best)
+            writing.write_figure(out, part.draw_scores(opened, maps, [best]))
+        x, y, _, _ = (formats.in_units(value, pixel_ratio) for value in best.box.xywh)
+        found = f"best score {best.score:.3f} at x={x:g}, y={y:g}" if maps[0].valid.any() else NOTHING
+    console.say(f"{found}; written: {out}")
+
+
+def _draw_best_poses(console: Console, opened: OpenImage, out: Path, pixel_ratio: float) -> str:
+    """Draw the best score over poses, and say where it is highest."""
+    result, best = part.search_once(console, opened, _NO_MATCH, keep_maps=True)
+    if best is None or has_no_score(best, result.searches[0].metric):
+        best, found = None, NOTHING
+    else:
+        y, x = (round(value / pixel_ratio, 2) for value in best.center)
+        pose = describe_pose(best)
+        found = f"best score {best.score:.3f} about x={x:g}, y={y:g}{', ' if pose else ''}{pose}"
+    with console.status("drawing"):
+        writing.write_figure(out, part.draw(opened, result, [best] if best else []))
+    return f"{found}; {describe_poses(result.searched_poses)}"

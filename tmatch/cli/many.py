@@ -1,0 +1,100 @@
+"""`tmatch locate` for many images: records as they come, a summary, and the exit code."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from tmatch._batch.images import ImageSearch
+from tmatch._batch.journal import Journal
+from tmatch._batch.outputs import Add
+from tmatch._batch.tally import Tally, described
+from tmatch._io.sources import Source
+from tmatch._results.formats import form_of
+from tmatch._results.records import Record
+from tmatch.cli.console import Console
+from tmatch.cli.tables import print_records
+from tmatch.cli.telling import Telling
+
+_MOST_NAMED = 20  # images whose missing labels are named on stderr
+
+
+@dataclass(frozen=True)
+class ManyImages:
+    """A search of many images: `jobs` at a time, from where a former run has stopped if `resume` is set."""
+
+    console: Console
+    search: ImageSearch
+    telling: Telling
+    jobs: int | None = None
+    resume: bool = False
+    fail_fast: bool = False
+    reword: Callable[[Exception], str] = str
+
+    def __post_init__(self) -> None:
+        forms = [form_of(path) for path in self.telling.files]
+        if self.resume and forms.count("jsonl") != 1:
+            msg = "--resume goes on with a file of JSON lines; name it, as in -o results.jsonl"
+            raise ValueError(msg)
+        if self.resume and len(forms) > 1:
+            msg = "--resume goes on with one file, and others would lack what is in it; name only the .jsonl with -o"
+            raise ValueError(msg)
+
+    def locate_in(self, sources: Iterable[Source], total: Callable[[], int | None]) -> int:
+        """Search images, tell what is found as it comes, and return the exit code."""
+        tally = Tally(tuple(dict.fromkeys(self.search.templates.labels)))
+        journal = self._journal(tally)
+        with contextlib.ExitStack() as stack:
+            adds: list[Add] = [
+                stack.enter_context(self.telling.to_file(path, search=self.digest, end=journal.end))
+                for path in self.telling.files
+            ]
+            adds += [tally.add, stack.enter_context(self._printed())]
+            progress = stack.enter_context(self.console.progress("searching images"))
+            left = (each for each in sources if not journal.skips((each.name, each.page)))
+            for record in self._searched(left):
+                for add in adds:
+                    add(record)
+                if record.error:
+                    self.console.say(f"error: {record.error}")
+                    if self.fail_fast:
+                        break
+                if progress is not None and (number := total()):
+                    progress(min(tally.images / number, 1.0))
+        for line in described(tally, _MOST_NAMED):
+            self.console.say(line)
+        if self.telling.files:
+            self.console.say(f"written: {', '.join(map(str, self.telling.files))}")
+        return self.telling.exit_code(tally)
+
+    @property
+    def digest(self) -> str:
+        """What tells results of one search from those of another."""
+        return self.search.digest(self.telling.pixel_ratio, self.telling.poses)
+
+    def _journal(self, tally: Tally) -> Journal:
+        """Read what a former run has done."""
+        for path in self.telling.files if self.resume else ():
+            if path.exists():
+                return Journal.read(path, tally.labels, self.digest, tally)
+        return Journal()
+
+    def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
+        records = self.search.records(sources, self.jobs, self.reword)
+        with contextlib.closing(
+            records
+        ):  # after a failure, the searches that run are waited for, others dropped
+            yield from records
+
+    @contextlib.contextmanager
+    def _printed(self) -> Iterator[Add]:
+        """Print records: each as it comes, but a table in the end."""
+        telling = self.telling
+        if telling.form == "table":
+            records: list[Record] = []
+            yield records.append
+            print_records(self.console, records, telling.pixel_ratio, telling.poses)
+            return
+        writer = telling.writer(telling.form)
+        self.console.write(writer.begin())
+        yield lambda record: self.console.write(writer.add(record))
+        self.console.write(str(writer.end()))
