@@ -3,15 +3,17 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from common import Setup, from_tests, optional
 from PIL import Image
 
 import tmatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 screens = from_tests("screens")
 

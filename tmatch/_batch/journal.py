@@ -1,6 +1,5 @@
 """Records in a file that a later run can go on with."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmatch._batch.tally import Tally
+from tmatch._results.formats import parse_line
 from tmatch._results.records import Record
 
 Key = tuple[str, int | None]  # an image and its page
@@ -69,16 +69,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
 
 def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        return parse_line(line.decode())
     except ValueError:
         raise _not_ours(path, number) from None
-    if (
-        not isinstance(row, dict)
-        or not {"image", "page"} <= row.keys()
-        or not {"label", "error"} & row.keys()
-    ):
-        raise _not_ours(path, number)
-    return row
 
 
 def _not_ours(path: Path, number: int) -> ValueError:

@@ -58,12 +58,14 @@ def locate_in_one(
         _refuse_second_images(search.templates, opened)
     result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
     record = Record(source.name, source.page, source.time, opened.matches_of(result))
+    if best is not None:
+        record.matches.best[best.label] = best
     tally = Tally(record.matches.labels)
     tally.add(record)
     if telling.form == "table":
         print_records(console, [record], telling.pixel_ratio, telling.poses, with_image=False)
     else:
-        console.write("".join(map(str, written(record, telling.writer(telling.form)))))
+        console.write(str(written(telling.writer(telling.form), [record])))
     for path in telling.files:
         with telling.to_file(path) as add:
             add(record)
