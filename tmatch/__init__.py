@@ -15,6 +15,7 @@ from tmatch._plotting.matches import plot_matches
 from tmatch._plotting.robustness import plot_robustness
 from tmatch._plotting.template_quality import plot_inspection
 from tmatch._results.boxes import Box, iou
+from tmatch._results.collection import Matches
 from tmatch._results.explanation import Explanation
 from tmatch._results.matches import Match, non_max_suppression
 from tmatch._results.poses import PoseErrors
@@ -31,6 +32,7 @@ __all__ = [
     "Inspection",
     "Match",
     "Matcher",
+    "Matches",
     "PoseErrors",
     "RobustnessRow",
     "best_match",

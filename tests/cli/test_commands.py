@@ -96,9 +96,14 @@ def test_all_formats_tell_the_same_boxes(pair):
     truth = {(8, 5, 12, 10), (50, 30, 12, 10)}
     keys = ("x", "y", "width", "height")
     assert {tuple(m[k] for k in keys) for m in json.loads(ran("json"))["matches"]} == truth
-    assert {tuple(json.loads(line)[k] for k in keys) for line in ran("jsonl").splitlines()} == truth
+    told = [match for line in ran("jsonl").splitlines() for match in json.loads(line)["matches"]]
+    assert {tuple(m[k] for k in keys) for m in told} == truth
     assert {tuple(int(row[k]) for k in keys) for row in csv.DictReader(io.StringIO(ran("csv")))} == truth
     assert {tuple(a["bbox"]) for a in json.loads(ran("coco"))["annotations"]} == truth
+    rings = [f["geometry"]["coordinates"][0] for f in json.loads(ran("geojson"))["features"]]
+    assert {(x, y, right - x, bottom - y) for (x, y), _, (right, bottom), *_ in rings} == truth
+    assert len(ran("yolo").splitlines()) == 2
+    assert 'tests="1" failures="0"' in ran("junit")
     cells = [[c.strip() for c in line.split("│")[1:-1]] for line in ran("table").splitlines() if "│" in line]
     assert {tuple(map(int, row[1:5])) for row in cells} == truth
 
@@ -816,8 +821,9 @@ def test_runs_as_a_module_and_writes_nothing_but_data_to_stdout():
     command = [sys.executable, "-m", "tmatch", "locate", NOISY, EYE, "--threshold", "0.7", "--format", "csv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     header, row = done.stdout.splitlines()
-    assert header == "image,label,x,y,width,height,score,false_alarms,second_best,expected_score,kind"
-    assert row.startswith(f"{NOISY},eye,670,300,80,65,0.79")
+    columns = "image,page,time,label,found,x,y,width,height,score,false_alarms,second_best,expected_score,kind,error"
+    assert header == columns
+    assert row.startswith(f"{NOISY},,,eye,True,670,300,80,65,0.79")
     assert done.stderr == ""
 
 
@@ -833,7 +839,7 @@ def test_pictures_are_read_from_pipes(tmp_path):
     command = f"{sys.executable} -m tmatch locate <(cat {NOISY}) {EYE} {options}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert ",eye,670,300,80,65," in done.stdout
+    assert ",eye,True,670,300,80,65," in done.stdout
 
 
 @pytest.mark.engine_free

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import struct
@@ -12,7 +11,6 @@ from PIL import Image
 
 import tmatch
 from tmatch._io import decoders, images, pairs, writing
-from tmatch._results import formats
 
 pytestmark = pytest.mark.engine_free
 
@@ -439,45 +437,3 @@ def test_written_pictures_are_read_back(tmp_path):
 def test_device_is_written_and_not_replaced():
     writing.write_array(Path("/dev/null"), GREY)
     assert not Path("/dev/null").is_file()
-
-
-MATCHES = [
-    tmatch.Match(tmatch.Box((3, 4), (5, 6)), 0.9, "eye"),
-    tmatch.Match(tmatch.Box((0, 1), (5, 6)), 0.8, 'a "b", c'),
-]
-
-
-def test_matches_as_text_hold_the_same_facts():
-    about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
-    unknown = dict.fromkeys(["false_alarms", "second_best", "expected_score", "kind"])
-    rows = [
-        {"label": "eye", "x": 4, "y": 3, "width": 6, "height": 5, "score": 0.9, **unknown},
-        {"label": 'a "b", c', "x": 1, "y": 0, "width": 6, "height": 5, "score": 0.8, **unknown},
-    ]
-    whole = json.loads(formats.format_matches(MATCHES, "json", **about))
-    assert whole == {"image": "photo.png", "width": 30, "height": 20, "threshold": 0.7, "matches": rows}
-    lines = formats.format_matches(MATCHES, "jsonl", **about).splitlines()
-    assert [json.loads(line) for line in lines] == [{"image": "photo.png", **row} for row in rows]
-    assert formats.format_matches(MATCHES, "csv", **about).splitlines() == [
-        "image,label,x,y,width,height,score,false_alarms,second_best,expected_score,kind",
-        "photo.png,eye,4,3,6,5,0.9,,,,",
-        'photo.png,"a ""b"", c",1,0,6,5,0.8,,,,',
-    ]
-    coco = json.loads(formats.format_matches(MATCHES, "coco", **about))
-    assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 30, "height": 20}]
-    names = {c["id"]: c["name"] for c in coco["categories"]}
-    assert [(names[a["category_id"]], a["bbox"], a["area"]) for a in coco["annotations"]] == [
-        ("eye", [4, 3, 6, 5], 30),
-        ('a "b", c', [1, 0, 6, 5], 30),
-    ]
-
-
-def test_no_matches_are_still_valid_text():
-    about = {"about": {"image": "photo.png", "threshold": 0.7}, "size": (20, 30)}
-    assert json.loads(formats.format_matches([], "json", **about))["matches"] == []
-    assert formats.format_matches([], "jsonl", **about) == ""
-    assert (
-        formats.format_matches([], "csv", **about)
-        == "image,label,x,y,width,height,score,false_alarms,second_best,expected_score,kind"
-    )
-    assert json.loads(formats.format_matches([], "coco", **about))["annotations"] == []

@@ -98,3 +98,66 @@ def test_outlines_that_leave_the_image_do_not_change_its_size():
     (axes,) = figure.axes
     assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 399.5), (299.5, -0.5))
     assert coloured(matches).any()
+
+
+def test_one_match_is_drawn_as_a_list_of_it():
+    match = Match(Box((100, 120), (60, 90)), 0.9)
+    np.testing.assert_array_equal(coloured(match), coloured([match]))
+
+
+def test_given_axes_are_drawn_into_and_their_figure_is_returned():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    match = found((150.3, 200.2), (60, 90), Pose(30))
+    figure = Figure(figsize=(9, 3.5))
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="black")
+    assert tmatch.plot_matches(BLACK, [match], ax=right) is figure
+    assert len(figure.axes) == 2
+    assert (right.get_xlim(), right.get_ylim()) == ((-0.5, 399.5), (299.5, -0.5))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    drawn = (np.abs(pixels - CYAN) < 60).all(axis=-1)
+    place = right.get_window_extent()
+    assert abs(place.width / place.height - 400 / 300) < 0.01  # pixels stay squares
+    corners = [
+        (len(pixels) - y, x)
+        for x, y in right.transData.transform([(column, row) for row, column in match.corners])
+    ]
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        assert share(drawn, np.array(start), end, 2) == 1
+    assert not drawn[:, : round(place.x0) - 1].any()
+    part = Figure().subfigures(1, 2)[0]
+    assert tmatch.plot_matches(BLACK, match, ax=part.subplots()) is part.figure
+
+
+def test_labels_are_beside_their_boxes_in_axes_of_any_size():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for side, dpi in ((2, 100), (6, 100), (4, 200)):
+        figure = Figure(figsize=(side, side), dpi=dpi)
+        ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        tmatch.plot_matches(BLACK, Match(Box((150, 120), (60, 90)), 0.9), ax=ax)
+        FigureCanvasAgg(figure).draw()
+        (text,) = ax.texts
+        bottom = text.get_window_extent().y0
+        top = ax.transData.transform((120, 149.5))[1]
+        assert 0 < (bottom - top) * 72 / dpi < 6  # points above the box
+
+
+@each("shape", [(60, 80, 1), (60, 80, 2), (60, 80, 3), (60, 80, 4)])
+@each("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_are_drawn_as_they_were_read(shape, dtype):
+    figure = tmatch.plot_matches(np.ones(shape, dtype), [])
+    assert figure.axes[0].images[0].get_array().shape[:2] == (60, 80)
+
+
+@each("shape", [(60,), (60, 80, 5), (2, 60, 80, 3), (0, 80)])
+def test_what_is_no_image_is_refused(shape):
+    with pytest.raises(
+        ValueError, match="an image has rows, columns and real numbers, and up to 4 channels on a"
+    ):
+        tmatch.plot_matches(np.ones(shape), [])

@@ -223,7 +223,8 @@ def test_a_rotated_rectangle_is_told_as_opencv_takes_it():
 def test_only_matches_with_two_axes_have_corners(axes):
     match = Match(Box((0,) * axes, (2,) * axes), 0.9)
     for function in (lambda: match.corners, match.to_cv2):
-        sentence = f"a Match with {axes} axes has no corners; use `box`"
+        hint = ", or search with channel_axis=-1 if the last axis holds colours" if axes == 3 else ""
+        sentence = f"a Match with {axes} axes has no corners; use `box`{hint}"
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             function()
 

@@ -95,3 +95,22 @@ def compilable(channel: Array) -> Array:
     if channel.dtype == bool:
         return channel.view(np.uint8)
     return channel.astype(np.float32 if channel.dtype.itemsize <= 2 else np.float64)
+
+
+def displayable(pixels: Array) -> Array:
+    """Stretch anything but 8-bit pixels to 0..255; grey is without an axis of channels, and without alpha."""
+    several = pixels.ndim == 3 and pixels.shape[2] in (1, 2, 3, 4)
+    if not (several or pixels.ndim == 2) or pixels.size == 0 or pixels.dtype.kind not in "biuf":
+        msg = (
+            f"`image` has shape {pixels.shape} and dtype {pixels.dtype}; "
+            "an image has rows, columns and real numbers, and up to 4 channels on a last axis"
+        )
+        raise ValueError(msg)
+    if several and pixels.shape[2] < 3:
+        pixels = pixels[..., 0]
+    if pixels.dtype == np.uint8:
+        return pixels
+    real = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
+    span = np.ptp(real) or 1.0
+    shown: Array = ((real - real.min()) * (255 / span)).round().astype(np.uint8)
+    return shown

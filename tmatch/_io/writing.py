@@ -1,6 +1,7 @@
 """Write images, arrays and figures; a file is replaced only when the new one is complete."""
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -97,6 +98,21 @@ def write_figure(path: Path, figure: Any) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are drawn as boxes
         _write(path, lambda file: figure.savefig(file, format=path.suffix.lower().lstrip(".")))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of any format."""
+    _check_can_be_written(path)
+    _write(path, lambda file: file.write(content))
+
+
+def png_of(pixels: Array) -> bytes:
+    """Return 8-bit pixels, grey or colour, as the bytes of a PNG file."""
+    from PIL import Image  # noqa: PLC0415
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.casting import displayable
 from tmatch._arrays.typing import Array
-from tmatch._plotting.style import DPI, TICK_SIZE, TITLE_SIZE, displayable, draw_colour_bar, plain_text
+from tmatch._plotting.style import DPI, TICK_SIZE, TITLE_SIZE, draw_colour_bar, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

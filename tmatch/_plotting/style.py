@@ -33,18 +33,6 @@ def plain_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def displayable(pixels: Any) -> Any:
-    """Stretch anything but 8-bit pixels to 0..255."""
-    if pixels.ndim not in (2, 3) or pixels.size == 0 or pixels.dtype.kind not in "biuf":
-        msg = f"`image` has shape {pixels.shape} and dtype {pixels.dtype}; an image has rows, columns and real numbers"
-        raise ValueError(msg)
-    if pixels.dtype == np.uint8:
-        return pixels
-    real = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
-    span = np.ptp(real) or 1.0
-    return ((real - real.min()) * (255 / span)).round().astype(np.uint8)
-
-
 def score_colours() -> "Colormap":
     """Return the colours of score maps; positions without a score are grey."""
     from matplotlib import colormaps  # noqa: PLC0415
@@ -101,7 +89,7 @@ def ring(axes: "Axes", xs: Any, ys: Any) -> None:
 
 
 def draw_box(
-    axes: "Axes", match: Match, colour: str, text: str, zoom: int, size: tuple[int, int], line: str = "-"
+    axes: "Axes", match: Match, colour: str, text: str, zoom: float, size: tuple[int, int], line: str = "-"
 ) -> None:
     """Draw the outline of a match in an image of `size` (height, width), with a text above or below its box."""
     from matplotlib.lines import Line2D  # noqa: PLC0415

@@ -73,9 +73,14 @@ class Box:
 
     def _two(self, values: tuple[int, ...]) -> tuple[int, ...]:
         if len(values) != 2:
-            msg = f"a Box with {len(values)} axes has no x and y; use `start` and `shape`"
+            msg = f"a Box with {len(values)} axes has no x and y; use `start` and `shape`{colours_hint(len(values))}"
             raise ValueError(msg)
         return values
+
+
+def colours_hint(n_axes: int) -> str:
+    """Return what to do if the last of three axes holds colours; nothing for other numbers of axes."""
+    return ", or search with channel_axis=-1 if the last axis holds colours" if n_axes == 3 else ""
 
 
 def iou(a: Box, b: Box, /) -> float:

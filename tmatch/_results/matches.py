@@ -5,10 +5,10 @@ import math
 import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tmatch._arrays.validation import check_count
-from tmatch._results.boxes import Box, unchecked_iou
+from tmatch._results.boxes import Box, colours_hint, unchecked_iou
 from tmatch._results.poses import Outline, Pose, PoseErrors, corners_of, outline_iou
 
 Kind = Literal["copy", "alike"]
@@ -98,6 +98,42 @@ class Match:
         shape, pose = self._placed()
         return corners_of(self.center, shape, pose)
 
+    @property
+    def x(self) -> int:
+        """First column of the box (2-D only)."""
+        return self.box.xywh[0]
+
+    @property
+    def y(self) -> int:
+        """First row of the box (2-D only)."""
+        return self.box.xywh[1]
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the box (2-D only)."""
+        return self.box.xywh[2]
+
+    @property
+    def height(self) -> int:
+        """Number of rows of the box (2-D only)."""
+        return self.box.xywh[3]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the match as a flat JSON-serializable dictionary, named as the columns of CSV.
+
+        The box is told by `x`, `y`, `width` and `height`, or by `start` and `shape` if it has not two axes. A match in
+        a pose, or with a sub-pixel place, has `angle`, `scale`, `flip`, `center_x`, `center_y` and their errors, too.
+
+        Examples
+        --------
+        >>> told = Match(Box((2, 3), (5, 6)), score=0.9, label="eye").to_dict()
+        >>> told["x"], told["y"], told["width"], told["height"], told["score"]
+        (3, 2, 6, 5, 0.9)
+        """
+        from tmatch._results.formats.rows import flat_row, is_posed  # noqa: PLC0415  (they are made of matches)
+
+        return flat_row(self, poses=is_posed(self))
+
     def to_cv2(self) -> tuple[tuple[float, float], tuple[float, float], float]:
         """Return the outline as ``cv2.RotatedRect`` takes it: (x, y), (width, height), degrees clockwise (2-D only).
 
@@ -110,7 +146,8 @@ class Match:
     def _placed(self) -> tuple[tuple[int, ...], Pose]:
         """Return the shape of what lies there, and its pose."""
         if len(self.box.shape) != 2:
-            msg = f"a Match with {len(self.box.shape)} axes has no corners; use `box`"
+            n_axes = len(self.box.shape)
+            msg = f"a Match with {n_axes} axes has no corners; use `box`{colours_hint(n_axes)}"
             raise ValueError(msg)
         if not self.template_shape:
             return self.box.shape, Pose()

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.validation import check_options
 from tmatch._poses.options import Angles, Scales, SearchName
+from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
 from tmatch._scoring.maps import Scoring
 from tmatch._search.matcher import Matcher
@@ -34,7 +35,7 @@ def locate(
     search: SearchName = "auto",
     subpixel: bool = False,
     **scoring: Unpack[Scoring],
-) -> list[Match]:
+) -> Matches:
     """Find every position in an image that matches a template.
 
     Parameters
@@ -90,9 +91,9 @@ def locate(
 
     Returns
     -------
-    list of Match
-        By score, best first; equal scores in row-major order of position. Empty if there is none. The order of
-        `templates` does not matter: where boxes overlap, the match with more evidence is kept.
+    Matches
+        A list of `Match` by score, best first; equal scores in row-major order of position. Empty if there is none.
+        The order of `templates` does not matter: where boxes overlap, the match with more evidence is kept.
         With ``output="same"`` or "full" boxes may reach beyond the image.
 
     Raises

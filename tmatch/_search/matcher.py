@@ -15,6 +15,7 @@ from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._poses.exact import exact_copies
 from tmatch._poses.options import LEAST_CERTIFIED, Angles, PoseOptions, Scales, SearchName
+from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
 from tmatch._results.poses import PosedShape
 from tmatch._scoring.image import prepare_image
@@ -159,7 +160,7 @@ class Matcher:
         image_mask: ArrayLike | None = None,
         workers: int | None = None,
         progress: ProgressCallback | None = None,
-    ) -> list[Match]:
+    ) -> Matches:
         """Find every position in an image that matches a template.
 
         Parameters
@@ -170,7 +171,7 @@ class Matcher:
 
         Returns
         -------
-        list of Match
+        Matches
             As from `locate`.
 
         Raises
@@ -194,7 +195,10 @@ class Matcher:
         check_poses(self._poses, criterion)
         searches = self._searches(image, image_mask)
         resources = Resources.of(workers, progress)
-        return search(searches, criterion, resources, keep="matches", poses=self._poses).matches
+        found = search(searches, criterion, resources, keep="matches", poses=self._poses).matches
+        return Matches(
+            found, shape=searches[0].image[0].shape, labels=(each.label for each in self._prepared)
+        )
 
     @own_errstate
     def best(

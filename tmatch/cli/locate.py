@@ -15,6 +15,7 @@ from tmatch._io import pairs, writing
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
+from tmatch._results.records import Record
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._search.matcher import poses_of
 from tmatch._search.recipe import SearchResult
@@ -97,16 +98,14 @@ def locate(
     if form == "table":
         _print_table(console, matches, pixel_ratio, poses)
     else:
-        about = {
-            "image": str(image),
-            **_about(result, criterion),
-            "near_misses": formats.near_miss_rows(misses, pixel_ratio, poses=bool(poses)),
-        }
-        text = formats.format_matches(
-            matches, form, about=about, size=searched.shape, pixel_ratio=pixel_ratio, poses=bool(poses)
-        )
+        found = tmatch.Matches(
+            matches, shape=searched.shape, labels=pair.templates, best={best.label: best} if best else {},
+            near_misses=misses, decision=_about(result, criterion),
+        )  # fmt: skip
+        writer = formats.writer_of(form, pixel_ratio=pixel_ratio, poses=bool(poses), single=True)
+        text = str(formats.written(writer, [Record(str(image), matches=found)]))
         if text:
-            console.print(text)
+            console.print(text.removesuffix("\n"))
     files.write(search, searched, matches, best, result)
     if best is not None and _has_no_score(best, result.searches[0].metric):
         console.say(f"nothing found: {_NOTHING}")
