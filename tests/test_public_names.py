@@ -8,13 +8,13 @@ from numpydoc.validate import validate
 
 import tmatch
 from loops import each
-from tmatch.compat import cv2, skimage
+from tmatch.compat import cv2, mtm, pyscreeze, skimage
 
 pytestmark = pytest.mark.engine_free
 
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, skimage)
+    for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, mtm, pyscreeze, skimage)
     for name in module.__all__
     if callable(getattr(module, name))
 }
@@ -24,7 +24,7 @@ def test_all_lists_the_public_names():
     names = {
         n for n, v in vars(tmatch).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)
     }
-    assert names | {"kernels", "synthetic"} == set(tmatch.__all__)
+    assert names | {"compat", "kernels", "synthetic"} == set(tmatch.__all__)
     for module in (tmatch.kernels, tmatch.synthetic):
         own = {
             n
