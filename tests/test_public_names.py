@@ -1,6 +1,8 @@
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import types
 
 import pytest
@@ -38,6 +40,16 @@ def test_other_modules_are_private():
     public = {m.name for m in pkgutil.iter_modules(tmatch.__path__) if not m.name.startswith("_")}
     assert public == {"cli", "compat", "kernels", "synthetic"}
     assert importlib.import_module("tmatch.cli").main
+
+
+def test_drop_in_replacements_are_loaded_when_they_are_used():
+    code = "import sys, tmatch; print([name for name in sys.modules if name.startswith('tmatch.compat.')])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    assert all(inspect.ismodule(getattr(tmatch.compat, name)) for name in tmatch.compat.__all__)
+    with pytest.raises(
+        AttributeError, match="has no attribute 'torch'; its modules are cv2, mtm, pyscreeze, skimage"
+    ):
+        _ = tmatch.compat.torch
 
 
 # Many options, which do not touch each other.

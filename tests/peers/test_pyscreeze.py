@@ -129,6 +129,29 @@ def test_its_names_are_there():
     assert issubclass(pyscreeze.ImageNotFoundException, pyscreeze.PyScreezeException)
 
 
+# --- equals the definition ------------------------------------------------------------------------
+
+
+@pytest.mark.engine_free
+@each("channels", [None, 3])
+@each("dtype", ["?", "u1", "i2", "f4"])
+@each("shape", [(1, 1), (1, 4), (3, 1), (2, 2), (3, 4), (9, 11)])
+def test_equal_pixels_are_found_wherever_they_are(shape, dtype, channels, quiet):  # noqa: ARG001
+    rng = np.random.default_rng(0)
+    axes = () if channels is None else (channels,)
+    height, width = shape
+    for levels in (1, 2, 3):
+        image = rng.integers(0, levels, (9, 11, *axes)).astype(dtype)
+        needle = image[:height, -width:].copy()
+        places = itertools.product(range(10 - height), range(12 - width))
+        expected = [
+            (x, y, width, height) for y, x in places if (image[y : y + height, x : x + width] == needle).all()
+        ]
+        assert boxes(needle, image, grayscale=False) == expected
+        assert set(expected) <= set(boxes(needle, image, grayscale=False, confidence=0.9))
+        assert boxes(needle, image, grayscale=False, limit=2) == expected[:2]
+
+
 # --- live -----------------------------------------------------------------------------------------
 
 
@@ -313,6 +336,7 @@ def test_windows_are_not_known():
             ValueError,
             "`region` is .* it must begin in the image, 100 x 1",
         ),
+        (SLASH, NOISE, {"region": ()}, ValueError, r"`region` is \(\); it must be four whole numbers"),
         (SLASH, NOISE, {"region": (0, 0, 50)}, ValueError, "`region` is .* it must be four whole numbers"),
         (
             SLASH,

@@ -44,7 +44,7 @@ class NeedleSearch:
             raise ValueError(msg)
         small, large = _load("needleImage", needle), _load("haystackImage", haystack)
         first = (0, 0)
-        if region:
+        if region is not None:
             large, first = crop("region", large, region), (region[1], region[0])
         if any(n > h for n, h in zip(small.shape[:2], large.shape[:2], strict=True)):
             sizes = " in ".join(f"{width} x {height}" for height, width, *_ in (small.shape, large.shape))
@@ -93,7 +93,8 @@ class NeedleSearch:
                 possible &= whole[y : y + len(possible), x : x + possible.shape[1]] == part[y, x]
             if np.count_nonzero(possible) <= _FEW:
                 break
-        for row, column in np.argwhere(possible).tolist():
+        for index in np.flatnonzero(possible):  # not as a list, which could be long
+            row, column = divmod(int(index), possible.shape[1])
             if np.array_equal(self.haystack[row : row + height, column : column + width], self.needle):
                 yield row, column
 

@@ -125,7 +125,9 @@ def screenshot(
     from PIL import Image  # noqa: PLC0415
 
     pixels = capture(all_screens=allScreens)[..., 2::-1]
-    image = Image.fromarray(np.ascontiguousarray(crop("region", pixels, region) if region else pixels))
+    image = Image.fromarray(
+        np.ascontiguousarray(pixels if region is None else crop("region", pixels, region))
+    )
     if imageFilename is not None:
         image.save(imageFilename)
     return image
