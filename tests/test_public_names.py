@@ -1,6 +1,8 @@
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import types
 
 import pytest
@@ -8,13 +10,13 @@ from numpydoc.validate import validate
 
 import tmatch
 from loops import each
-from tmatch.compat import cv2, skimage
+from tmatch.compat import cv2, mtm, pyscreeze, skimage
 
 pytestmark = pytest.mark.engine_free
 
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, skimage)
+    for module in (tmatch, tmatch.kernels, tmatch.synthetic, cv2, mtm, pyscreeze, skimage)
     for name in module.__all__
     if callable(getattr(module, name))
 }
@@ -24,7 +26,7 @@ def test_all_lists_the_public_names():
     names = {
         n for n, v in vars(tmatch).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)
     }
-    assert names | {"kernels", "synthetic"} == set(tmatch.__all__)
+    assert names | {"compat", "kernels", "synthetic"} == set(tmatch.__all__)
     for module in (tmatch.kernels, tmatch.synthetic):
         own = {
             n
@@ -38,6 +40,16 @@ def test_other_modules_are_private():
     public = {m.name for m in pkgutil.iter_modules(tmatch.__path__) if not m.name.startswith("_")}
     assert public == {"cli", "compat", "kernels", "synthetic"}
     assert importlib.import_module("tmatch.cli").main
+
+
+def test_drop_in_replacements_are_loaded_when_they_are_used():
+    code = "import sys, tmatch; print([name for name in sys.modules if name.startswith('tmatch.compat.')])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    assert all(inspect.ismodule(getattr(tmatch.compat, name)) for name in tmatch.compat.__all__)
+    with pytest.raises(
+        AttributeError, match="has no attribute 'torch'; its modules are cv2, mtm, pyscreeze, skimage"
+    ):
+        _ = tmatch.compat.torch
 
 
 # Many options, which do not touch each other.

@@ -1,6 +1,6 @@
 """Find a small image in a big one by zero-mean normalized cross-correlation, and say how sure each match is."""
 
-from tmatch import _start, kernels, synthetic  # noqa: F401  (_start acts when it is loaded)
+from tmatch import _start, compat, kernels, synthetic  # noqa: F401  (_start acts when it is loaded)
 from tmatch._detection.chance import Chance, estimate_chance
 from tmatch._detection.peaks import find_peaks
 from tmatch._diagnostics.explain import explain
@@ -36,6 +36,7 @@ __all__ = [
     "PoseErrors",
     "RobustnessRow",
     "best_match",
+    "compat",
     "convolve",
     "correlate",
     "estimate_chance",

@@ -228,7 +228,8 @@ def test_warm_up_ends_with_an_exit_code_where_there_is_nothing_to_compile(monkey
             ["filter", EYE, "-k", "sobl_x", "-o", "f.png"],
             'error: there is no kernel "sobl_x"; did you mean "sobel_x"?',
         ),
-        (["locate", NOISY], "Missing argument"),
+        (["locate"], "Missing argument"),
+        (["locate", NOISY], "is the only file named; name templates after the image"),
         (["locate", NOISY, EYE, "--format", "xml"], "xml"),
     ],
 )
@@ -260,7 +261,7 @@ def test_errors_of_arithmetic_and_memory_are_told_in_a_line_too(monkeypatch, err
     def fail(*_args, **_options):
         raise error
 
-    monkeypatch.setattr("tmatch.cli.part.search", fail)
+    monkeypatch.setattr("tmatch._batch.images.search", fail)
     result = run("locate", NOISY, EYE)
     assert (result.exit_code, result.stderr, result.stdout) == (2, sentence, "")
 
@@ -301,7 +302,7 @@ def test_interrupt_is_no_miss(monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tmatch.cli.part.search", interrupted)
+    monkeypatch.setattr("tmatch._batch.images.search", interrupted)
     result = run("locate", NOISY, EYE)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
@@ -752,7 +753,7 @@ def test_heatmaps_tell_positions_in_units(badge):
 def test_output_is_read_as_places_with_a_note_and_refused_before_a_file(badge, tmp_path):
     pair = badge / "image.png", badge / "hard.png"
     files = {
-        "locate": "--overlay, --heatmap or --scores",
+        "locate": "-o, --overlay, --heatmap or --scores",
         "explain": None,
         "heatmap": "--out",
         "filter": "--out",

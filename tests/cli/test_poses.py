@@ -380,7 +380,7 @@ def test_several_templates_compete_in_all_poses(turned, tmp_path):
     other = pose_scenes.template_of(pose_scenes.KINDS["cup"])[4:-4, 6:-2]
     Image.fromarray(other).save(tmp_path / "part.png")
     rows = cells_of(run(*turned, tmp_path / "part.png", *EVERYTHING, "--false-alarms", 0.1).stdout)
-    assert [row[0] for row in rows] == ["template", "template"]
+    assert [row[0] for row in rows if row[-1] != "not found"] == ["template", "template"]
 
 
 def explain(*arguments):

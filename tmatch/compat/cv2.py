@@ -28,36 +28,31 @@ Other byte orders, any memory layout, for `result` too, and masks of bool are ta
 images of more than four channels are refused for all six methods, where OpenCV takes some for some.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.options import Metric
-from tmatch._filtering.filters import correlate
-from tmatch._scoring.maps import score_map, score_validity
-from tmatch._scoring.metrics import METRICS
+from tmatch._arrays.typing import Array
+from tmatch.compat._opencv import (
+    TM_CCOEFF,
+    TM_CCOEFF_NORMED,
+    TM_CCORR,
+    TM_CCORR_NORMED,
+    TM_SQDIFF,
+    TM_SQDIFF_NORMED,
+    check_method,
+    kind_of,
+    opencv_scores,
+    weights_of,
+)
 
 __all__ = [
     "TM_CCOEFF", "TM_CCOEFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_SQDIFF", "TM_SQDIFF_NORMED", "matchTemplate",
 ]  # fmt: skip
 
-TM_SQDIFF = 0
-TM_SQDIFF_NORMED = 1
-TM_CCORR = 2
-TM_CCORR_NORMED = 3
-TM_CCOEFF = 4
-TM_CCOEFF_NORMED = 5
-
-Array = NDArray[Any]
-
-_METRICS: tuple[Metric, ...] = ("ssd", "nssd", "cc", "ncc", "zcc", "zncc")  # by OpenCV's numbers
-_ROUNDED = 1e-8  # of the largest window's square: rounding would show in a smaller one
-
 
 @own_errstate
-def matchTemplate(  # noqa: N802
+def matchTemplate(
     image: ArrayLike,
     templ: ArrayLike,
     method: int,
@@ -120,16 +115,14 @@ def matchTemplate(  # noqa: N802
     >>> scores.dtype, np.argwhere(scores > 0.999)
     (dtype('float32'), array([[2, 3]]))
     """
-    if not isinstance(method, int | np.integer) or not 0 <= method < len(_METRICS):
-        msg = f"`method` is {method!r}; it must be one of the six, from TM_SQDIFF = 0 to TM_CCOEFF_NORMED = 5"
-        raise ValueError(msg)
+    check_method(method)
     pixels, pattern = _check_image("image", image), _check_image("templ", templ)
-    if _kind(pixels) != _kind(pattern):
+    if kind_of(pixels) != kind_of(pattern):
         msg = f"`templ` has dtype {pattern.dtype} and `image` {pixels.dtype}; they must be equal: convert one"
         raise ValueError(msg)
-    weights = None if mask is None else _weights(mask, pattern.shape)
+    weights = None if mask is None else weights_of(mask, pattern.shape)
     try:
-        scores = _scores(pixels, pattern, method, weights)
+        scores = opencv_scores(pixels, pattern, method, weights)
     except (ValueError, TypeError) as error:
         raise type(error)(str(error).replace("`template`", "`templ`")) from error
     if max(scores.max(), -scores.min()) > np.finfo(np.float32).max:
@@ -141,15 +134,10 @@ def matchTemplate(  # noqa: N802
     return scores.astype(np.float32)
 
 
-def _kind(array: Array) -> str:
-    """Return the kind and size of a dtype, without its byte order."""
-    return array.dtype.str[1:]
-
-
 def _check_image(name: str, values: ArrayLike) -> Array:
     """Check one image, and add an axis of channels if it has none."""
     array = np.asanyarray(values)
-    if _kind(array) not in ("u1", "f4"):
+    if kind_of(array) not in ("u1", "f4"):
         msg = f"`{name}` has dtype {array.dtype}; it must be uint8 or float32: tmatch.match_template takes all others"
         raise TypeError(msg)
     if array.ndim == 2:
@@ -158,73 +146,3 @@ def _check_image(name: str, values: ArrayLike) -> Array:
         msg = f"`{name}` has shape {array.shape}; it must be (H, W), or (H, W, C) with at most 4 channels"
         raise ValueError(msg)
     return array
-
-
-def _weights(mask: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Convert a mask to bools or float64 weights for each pixel and channel."""
-    array = np.asanyarray(mask)
-    if _kind(array) not in ("u1", "b1", "f4"):
-        msg = f"`mask` has dtype {array.dtype}; it must be uint8 or bool (binary), or float32 (weights)"
-        raise TypeError(msg)
-    if array.shape not in (shape, shape[:2], (*shape[:2], 1)):
-        msg = f"`mask` has shape {array.shape}; it must be {shape[:2]}, or {shape} for one mask a channel"
-        raise ValueError(msg)
-    weights = array.astype(np.float64) if array.dtype.kind == "f" else array != 0
-    if not (weights >= 0).all():
-        msg = "`mask` has weights below 0 or NaN; it must say how much each pixel counts"
-        raise ValueError(msg)
-    return np.broadcast_to(weights.reshape(*shape[:2], -1), shape)
-
-
-def _scores(image: Array, templ: Array, method: int, weights: Array | None) -> Array:
-    """Compute scores with OpenCV's sign; tmatch weights means as it weights products."""
-    if weights is not None and method in (TM_CCOEFF, TM_CCOEFF_NORMED) and not _is_even(weights):
-        return _coefficients(image, templ, weights, normed=method == TM_CCOEFF_NORMED)
-    squares = None if weights is None else weights.astype(np.float64) ** 2
-    metric = _METRICS[method]
-    found, info = score_map(image, templ, metric=metric, mask=squares, channel_axis=2), METRICS[metric]
-    scores = found.scores
-    if info.differences and info.normalised:
-        distances = np.where(found.valid, 0 - scores, max(1, -scores.min()))
-        return np.minimum(distances, 1) if weights is None else distances
-    return 0 - scores if info.differences else scores
-
-
-def _is_even(weights: Array) -> bool:
-    """Check whether all pixels that count have one weight: then means by the mask and by its square are equal."""
-    positive = weights[weights > 0]
-    return bool((positive == positive[:1]).all())
-
-
-def _coefficients(image: Array, templ: Array, weights: Array, *, normed: bool) -> Array:
-    """Correlate both about their means by the mask, weighted by the square of the mask."""
-    valid = score_validity(
-        image, templ, metric="zncc" if normed else "zcc", mask=weights, channel_axis=2
-    )  # checks all arrays too
-    sides = (0, 1)
-    squares, total = weights**2, weights.sum(sides)
-    total[total == 0] = 1  # a channel that does not count has only zeros to be divided
-    pixels = image - image.mean(sides, dtype=np.float64)  # changes no result and saves digits
-    pattern = np.where(weights > 0, templ, 0)
-    centred = pattern - (weights * pattern).sum(sides) / total
-    kernel = squares * centred
-    kernel -= weights * (kernel.sum(sides) / total)  # sums to 0: no need to subtract the window's mean
-    products: Array = _sums(pixels, kernel).sum(2)
-    if not normed:
-        return products
-    means, energy = _sums(pixels, weights) / total, _sums(pixels**2, squares)
-    window = energy + means * (means * squares.sum(sides) - 2 * _sums(pixels, squares))
-    norms = window.sum(2)
-    views = np.lib.stride_tricks.sliding_window_view(pixels, templ.shape[:2], sides)
-    for position in map(tuple, np.argwhere(valid & (norms < energy.sum(2).max() * _ROUNDED))):
-        view = np.moveaxis(views[position], 0, 2)
-        view = view - (weights * view).sum(sides) / total
-        products[position], norms[position] = (kernel * view).sum(), (squares * view**2).sum()
-    norms = np.sqrt(np.maximum(norms, 0)) * np.sqrt((squares * centred**2).sum())
-    scores: Array = np.divide(products, norms, out=np.zeros(norms.shape), where=valid & (norms > 0))
-    return np.clip(scores, -1, 1)
-
-
-def _sums(image: Array, kernel: Array) -> Array:
-    """Sum pixel times weight over each window, channel by channel."""
-    return correlate(image, kernel, output="valid", channel_axis=2)

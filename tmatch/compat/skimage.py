@@ -32,7 +32,7 @@ __all__ = ["match_template"]
 def match_template(
     image: ArrayLike,
     template: ArrayLike,
-    pad_input: bool = False,  # noqa: FBT001, FBT002
+    pad_input: bool = False,
     mode: str | Callable[..., Any] = "constant",
     constant_values: ArrayLike = 0,
 ) -> NDArray[np.floating[Any]]:

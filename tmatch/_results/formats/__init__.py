@@ -77,14 +77,8 @@ def form_of(path: str | os.PathLike[str]) -> Form:
     return FORMS[max(known, key=len)]
 
 
-<<<<<<< HEAD
 def writer_of(
     form: Form, *, pixel_ratio: float = 1.0, poses: bool = False, single: bool = False, search: str = ""
 ) -> Writer:
     """Return what writes records in a format; its options are those of `Layout`."""
     return _WRITERS[form](Layout(pixel_ratio, poses, single, search))
-=======
-def writer_of(form: Form, *, pixel_ratio: float = 1.0, poses: bool = False, single: bool = False) -> Writer:
-    """Return what writes records in a format; `poses` tells how matches lie, `single` that there is one image."""
-    return _WRITERS[form](Layout(pixel_ratio, poses, single))
->>>>>>> w-results

@@ -23,11 +23,8 @@ class JsonLinesWriter:
     def add(self, record: Record) -> str:
         """Return the lines of an image."""
         about: dict[str, Any] = {"image": record.image, "page": record.page, "time": record.time}
-<<<<<<< HEAD
         if self.layout.search:
             about["search"] = self.layout.search
-=======
->>>>>>> w-results
         if record.error:
             return json.dumps({**about, "error": record.error}) + "\n"
         about |= size_of(record, self.layout.pixel_ratio)

@@ -34,20 +34,14 @@ class Layout:
         Tell how matches are rotated, scaled and flipped, where exactly they lie, and how exact that is.
     single : bool
         There is one image, and no list of them.
-<<<<<<< HEAD
     search : str
         What tells results of one search from those of another, in lines that a later run goes on with.
-=======
->>>>>>> w-results
     """
 
     pixel_ratio: float = 1.0
     poses: bool = False
     single: bool = False
-<<<<<<< HEAD
     search: str = ""
-=======
->>>>>>> w-results
 
 
 def written(writer: Writer, records: Iterable[Record]) -> str | bytes:
