@@ -11,15 +11,16 @@ from tmatch._results.records import Record
 class Tally:
     """Counts of what was found in each image, for the end of a run.
 
-    `fewest` is the smallest number of matches in an image; `missing` are the labels that were not found, by image.
+    `fewest` is the smallest number of matches in an image; `missing` are images with the labels not found there, and
+    `errors` images with why they were not searched.
     """
 
     labels: tuple[str, ...]
     images: int = 0
     matches: int = 0
     fewest: int | None = None
-    missing: dict[str, list[str]] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
+    missing: list[tuple[str, list[str]]] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
         """Count a record."""
@@ -29,17 +30,17 @@ class Tally:
         """Count an image: how many matches each label has, or why it was not searched."""
         self.images += 1
         if error:
-            self.errors[name] = error
+            self.errors.append((name, error))
             return
         self.matches += found.total()
         self.fewest = found.total() if self.fewest is None else min(self.fewest, found.total())
         if missing := [label for label in self.labels if not found[label]]:
-            self.missing[name] = missing
+            self.missing.append((name, missing))
 
     @property
     def n_missing(self) -> int:
         """The number of labels that were not found, over all images."""
-        return sum(map(len, self.missing.values()))
+        return sum(len(labels) for _, labels in self.missing)
 
     def meets(self, required: str) -> bool:
         """Check that what is required was found: "all", "any", "none", or a number of matches in each image."""
@@ -59,7 +60,7 @@ def described(tally: Tally, most: int) -> Iterable[str]:
     parts = [f"{tally.images:,} images searched{of}: {tally.matches:,} found"]
     parts += [f"{tally.n_missing:,} of {asked:,} not found"] * bool(tally.n_missing)
     yield ", ".join(parts)
-    for i, (name, labels) in enumerate(tally.missing.items()):
+    for i, (name, labels) in enumerate(tally.missing):
         if i == most:
             yield f"and {len(tally.missing) - most:,} more images; the records tell all of them"
             break

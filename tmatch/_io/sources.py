@@ -28,26 +28,3 @@ class Source:
     read: Callable[[FindPart | None], Pixels]
     page: int | None = None
     time: float | None = None
-
-
-class Sources:  # stub
-    def __init__(self, items):
-        self.items = items
-        self.total = len(items)
-
-    def __iter__(self):
-        return iter(self.items)
-
-
-def find_sources(images, *, pages=None, every=1, stdin=None):
-    import functools
-    from pathlib import Path
-
-    from tmatch._io.images import read_part
-
-    items = []
-    for image in images:
-        path = Path(image)
-        found = sorted(path.iterdir()) if path.is_dir() else [path]
-        items += [Source(str(p), functools.partial(read_part, p)) for p in found]
-    return Sources(items)
