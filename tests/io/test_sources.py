@@ -19,6 +19,7 @@ from PIL import Image
 
 import tmatch
 from loops import each
+from tmatch._io import decoders
 from tmatch._io.sources import find_sources
 from tmatch._io.sources.selection import Selection
 
@@ -253,7 +254,7 @@ def test_pages_are_those_that_were_written(tmp_path, name):
         assert image.dtype == frame.dtype
     some = list(find_sources([path], pages="7-,0,3", every=2))
     assert [source.page for source in some] == [0, 7, 9, 11]
-    for page in (11, 0, 4):
+    for page in (11, 0, 4):  # the first, too, without a warning
         np.testing.assert_array_equal(tmatch.read_image(path, page=page), frames[page])
 
 
@@ -287,6 +288,24 @@ def test_pages_of_several_shapes_come_in_the_order_of_the_file(tmp_path):
     write_pages(tmp_path / "a.tif", pages)
     for (_, image), page in zip(tmatch.open_images(tmp_path / "a.tif", pages="all"), pages, strict=True):
         np.testing.assert_array_equal(image, page)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_an_ome_tiff_may_lie_in_several_files(tmp_path, dtype):
+    planes = "".join(
+        f'<TiffData FirstT="{i}" IFD="0" PlaneCount="1"><UUID FileName="{i}.ome.tif">urn:uuid:{i}</UUID></TiffData>'
+        for i in range(12)
+    )
+    for i, frame in enumerate(DEEP):
+        about = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{i}">'
+            f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{dtype}" SizeX="30" SizeY="20" '
+            f'SizeC="1" SizeZ="1" SizeT="12"><Channel ID="Channel:0" SamplesPerPixel="1"/>{planes}'
+            "</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(tmp_path / f"{i}.ome.tif", frame.astype(dtype), description=about, metadata=None)
+    read = [image for _, image in tmatch.open_images(tmp_path / "3.ome.tif", pages="all")]
+    np.testing.assert_array_equal(read, DEEP.astype(dtype))
 
 
 def test_single_images_have_one_page(tmp_path):
@@ -334,16 +353,15 @@ def test_large_arrays_are_mapped(tmp_path):
     assert (image.shape, image[-1, -1]) == ((20_000, 20_000), 9)
 
 
-def test_a_part_of_a_large_zarr_is_read(tmp_path, monkeypatch):
-    from tmatch._io import decoders
-
+@pytest.mark.parametrize("name", ["deep.tif", "deflate.tif", "two.zarr"])
+def test_a_part_of_a_large_page_is_read(tmp_path, monkeypatch, name):
     monkeypatch.setattr(decoders.pages, "MAX_PIXELS", 500)
-    write_zarr(tmp_path / "a.zarr", DEEP, zarr_format=3)
-    *_, source = find_sources([tmp_path / "a.zarr"], pages="all")
+    STACKS[name](tmp_path / name)
+    *_, source = find_sources([tmp_path / name], pages="all")
     read = source.read(lambda _: (slice(3, 9), slice(4, 20)))
     np.testing.assert_array_equal(read.colours, DEEP[11, 3:9, 4:20])
     assert (read.part, read.shape) == ((slice(3, 9), slice(4, 20)), (20, 30))
-    with pytest.raises(OSError, match=r'a\.zarr\[11\]" announces more than 500 pixels; crop it'):
+    with pytest.raises(OSError, match=rf'{name}\[11\]" announces more than 500 pixels; crop it'):
         source.read(None)
 
 

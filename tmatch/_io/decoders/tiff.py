@@ -1,7 +1,9 @@
 """Decode TIFF: more than 8 bits by tifffile, others by Pillow."""
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -45,6 +47,10 @@ class TiffPages:
     def decode(self, page: int, find_part: FindPart | None = None) -> Decoded:
         """Decode an image; of one that is too large, only the part that `find_part` names, if any."""
         frame, index = self._find(page)
+        with _opened(frame.parent.filehandle):
+            return self._decode(frame, index, find_part)
+
+    def _decode(self, frame: Any, index: int, find_part: FindPart | None) -> Decoded:
         first = frame.keyframe
         if first.samplesperpixel == 2 and 0 in first.extrasamples:  # of unknown meaning, so no alpha
             msg = f"an array of shape {first.shape}"
@@ -96,6 +102,19 @@ class TiffPages:
         """Close what reads the file."""
         self._pillow.close()
         self._tiff.close()
+
+
+@contextlib.contextmanager
+def _opened(handle: Any) -> Iterator[None]:
+    """Open the file of a page, if it is not that which was opened: OME-TIFF may lie in several."""
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if was_closed:
+            handle.close()
 
 
 def _images_in(series: Any) -> int:
