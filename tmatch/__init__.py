@@ -10,6 +10,7 @@ from tmatch._filtering.filters import convolve, correlate
 from tmatch._filtering.noise import estimate_noise
 from tmatch._filtering.ranges import to_range
 from tmatch._io.images import read_image
+from tmatch._io.sources import open_images
 from tmatch._plotting.heatmap import plot_heatmap
 from tmatch._plotting.matches import plot_matches
 from tmatch._plotting.robustness import plot_robustness
@@ -49,6 +50,7 @@ __all__ = [
     "locate",
     "match_template",
     "non_max_suppression",
+    "open_images",
     "plot_heatmap",
     "plot_inspection",
     "plot_matches",

@@ -377,7 +377,7 @@ def test_a_region_is_searched_alone_and_told_in_the_picture_s_own_pixels(badge):
 def test_a_region_of_an_image_that_is_too_large_is_read_alone(badge, monkeypatch):
     import tifffile
 
-    monkeypatch.setattr("tmatch._io.decoders.MAX_PIXELS", 5000)
+    monkeypatch.setattr("tmatch._io.decoders.pages.MAX_PIXELS", 5000)
     tifffile.imwrite(badge / "image.tif", np.asarray(Image.open(badge / "image.png")), tile=(16, 16))
     tifffile.imwrite(badge / "there.tif", np.full((70, 90), 255, np.uint8), tile=(16, 16))
     pair, over = (badge / "image.tif", badge / "hard.png"), badge / "over.png"

@@ -301,7 +301,7 @@ def test_a_part_of_a_tiff_is_what_the_whole_has_there(tmp_path, monkeypatch, lay
     stored = np.moveaxis(pixels, -1, 0) if kind == "planes" else pixels
     tifffile.imwrite(tmp_path / "a.tif", stored, compression=compression, **layout, **more)
     whole, alpha = images.read_pixels(tmp_path / "a.tif")
-    monkeypatch.setattr(decoders, "MAX_PIXELS", 20_000)
+    monkeypatch.setattr(decoders.pages, "MAX_PIXELS", 20_000)
     if compression and layout == {"rowsperstrip": 200}:
         with pytest.raises(
             OSError, match="or save it in tiles without .*: its pixels are stored in one piece"
@@ -318,7 +318,7 @@ def test_a_part_of_a_tiff_is_what_the_whole_has_there(tmp_path, monkeypatch, lay
 
 
 def test_parts_that_cannot_be_read_are_refused_with_a_way_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoders, "MAX_PIXELS", 20_000)
+    monkeypatch.setattr(decoders.pages, "MAX_PIXELS", 20_000)
     pixels = np.zeros((200, 150), np.uint8)
     save(tmp_path / "a.png", pixels)
     save(tmp_path / "palette.tif", pixels, "P")

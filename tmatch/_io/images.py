@@ -1,17 +1,21 @@
 """Read images."""
 
+import contextlib
 import io
 import os
 import stat
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._io.decoders import MAX_BYTES, Decoded, FindPart, NoImageError, NoPartError, TooLargeError, decode
+from tmatch._io import decoders
+from tmatch._io.decoders import MAX_BYTES, Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
 from tmatch._io.tiff_parts import Part
 
 
@@ -23,33 +27,35 @@ _STRIP_PIXELS = 2**20  # that are converted to grey at a time
 _GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
 
 
-def read_image(path: str | os.PathLike[str], /) -> Array:
+def read_image(path: str | os.PathLike[str], /, *, page: int | None = None) -> Array:
     """Read an image as it is meant to be seen.
 
     Parameters
     ----------
-    path : path of a PNG, JPEG, TIFF, BMP, GIF or WebP file
-        Or of most others that Pillow reads. Of several images in one file, as pages of a TIFF or frames of an
-        animation, the first is read.
+    path : path of a PNG, JPEG, TIFF, BMP, GIF, WebP or NPY file, or of a zarr folder
+        Or of most others that Pillow reads.
+    page : int, optional
+        Which of several images in one file is read, as pages of a TIFF or frames of an animation; 0 is the first. By
+        default that is read, with a warning if there are others. `open_images` reads many of them.
 
     Returns
     -------
     (H, W) or (H, W, 3) array
         Grey, or red, green and blue. 8 bits are uint8 (1-bit images too: 0 and 255), 16 bits uint16,
         floats stay floats. Palettes are resolved, the camera's rotation (EXIF) is applied. Colour PNGs
-        of 16 bits are read by their upper 8 bits.
+        of 16 bits are read by their upper 8 bits. NPY files are mapped into memory, so they may be of any size.
 
     Raises
     ------
     OSError
         If the file is missing, empty, broken, a device or no image, or announces more than 178,956,970 pixels.
     ValueError
-        If the image has transparent pixels.
+        If the image has transparent pixels, or the file no such page.
 
     Warns
     -----
     UserWarning
-        If the file has several images, of which only the first is read.
+        If the file has several images and `page` does not say which to read.
 
     Examples
     --------
@@ -57,14 +63,19 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     >>> tmatch.read_image("datasets/raccoon/eye.png").shape
     (65, 80)
     """
-    pixels, alpha = read_pixels(Path(path))
-    refuse_transparency(path, alpha)
-    return pixels
+    read = read_part(Path(path), None, page)
+    refuse_transparency(name_of(os.fspath(path), page), read.alpha)
+    return read.colours
+
+
+def name_of(path: str, page: int | None) -> str:
+    """Name an image of a file."""
+    return path if page is None else f"{path}[{page}]"
 
 
 def refuse_transparency(path: str | os.PathLike[str], alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
+    if alpha is not None and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1):
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
 
@@ -89,6 +100,12 @@ class Pixels:
     part: Part
     shape: tuple[int, int]
 
+    @classmethod
+    def whole(cls, colours: Array) -> "Pixels":
+        """Return opaque pixels of a whole image."""
+        height, width = colours.shape[:2]
+        return cls(colours, None, (slice(0, height), slice(0, width)), (height, width))
+
 
 def read_pixels(path: Path) -> tuple[Array, Array | None]:
     """Read pixels, and alpha if there is any; warn if the file has more images."""
@@ -96,26 +113,110 @@ def read_pixels(path: Path) -> tuple[Array, Array | None]:
     return read.colours, read.alpha
 
 
-def read_part(path: Path, find_part: FindPart | None = None) -> Pixels:
-    """Read an image; of one that is too large, the part that `find_part` names, if that is possible."""
-    with _open(path) as file:
-        if not file.read(1):
-            msg = f'cannot read "{path}": the file is empty'
-            raise OSError(msg)
-        decoded = _decode(path, file, find_part)
-    pixels = decoded.pixels
-    if decoded.count > 1:
-        msg = f'"{path}" has {decoded.count:,} {decoded.unit}; only the first is read'
-        warnings.warn(msg, SeveralImagesWarning, stacklevel=4)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        colours = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+def read_part(path: Path, find_part: FindPart | None = None, page: int | None = None) -> Pixels:
+    """Read an image; of one that is too large, the part that `find_part` names, if that is possible.
+
+    Warn if the file has several and `page` does not say which.
+    """
+    with open_file(str(path)) as file:
+        pixels = file.read(page, find_part)
+        if page is None and file.count > 1:
+            msg = f'"{path}" has {file.count:,} {file.unit}; only the first is read'
+            warnings.warn(msg, SeveralImagesWarning, stacklevel=3)
+    return pixels
+
+
+class ImageFile(contextlib.ExitStack):
+    """An open file of images. Its errors are sentences that name it."""
+
+    def __init__(self, name: str, file: AbstractContextManager[Any], open_pages: Callable[[], Pages]) -> None:
+        super().__init__()
+        self.name = name
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(file)
+            with self._told(None):
+                self._pages = closing.enter_context(contextlib.closing(open_pages()))
+            self.push(closing.pop_all())
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        with self._told(None):
+            return self._pages.count
+
+    @property
+    def unit(self) -> str:
+        """What they are called."""
+        return self._pages.unit
+
+    def read(self, page: int | None = None, find_part: FindPart | None = None) -> Pixels:
+        """Read an image, by default the first; of one that is too large, the part that `find_part` names."""
+        self.check(page or 0)
+        with self._told(page):
+            return _split(self._pages.decode(page or 0, find_part))
+
+    def check(self, page: int) -> None:
+        """Refuse the number of an image that is not there."""
+        if page and not 0 < page < self.count:
+            raise missing_page(self.name, self.count, self.unit, page)
+
+    @contextlib.contextmanager
+    def _told(self, page: int | None) -> Iterator[None]:
+        """Say of errors which image they are about."""
+        name = name_of(self.name, page)
+        try:
+            yield
+        except RefusedError as error:
+            msg = f'"{name}" {error}'
+            raise OSError(msg) from error
+        except NoPartError as error:
+            raise ValueError(*error.args) from error
+        except NoImageError as error:
+            msg = f'"{name}" holds {error}; an image is grey, or has 3 colours, with or without alpha'
+            raise OSError(msg) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders of broken files raise almost anything
+            msg = f'cannot read "{name}": not an image, or a broken one ({reason_of(error)})'
+            raise OSError(msg) from error
+
+
+def missing_page(name: str, count: int, unit: str, page: int) -> ValueError:
+    """Return the error of a page or frame that is not in a file of so many."""
+    some = "a single image" if count == 1 else f"{count:,} {unit}, the last is {count - 1}"
+    return ValueError(f'"{name}" has {some}; {page} does not exist (the first is 0)')
+
+
+def _split(decoded: Decoded) -> Pixels:
+    """Part colours and alpha."""
+    pixels, channels = decoded.pixels, decoded.pixels.shape[2:]
+    if channels in {(2,), (4,)}:
+        colours = pixels[..., 0] if channels == (2,) else pixels[..., :3]
         return Pixels(colours, pixels[..., -1], decoded.part, decoded.shape)
-    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
+    if channels in {(), (3,)}:
         return Pixels(pixels, None, decoded.part, decoded.shape)
-    raise OSError(_describe_array(path, f"an array of shape {pixels.shape}"))
+    msg = f"an array of shape {pixels.shape}"
+    raise NoImageError(msg)
 
 
-def _open(path: Path) -> BinaryIO:
+def open_file(name: str) -> ImageFile:
+    """Open an image, a stack or an array by its path."""
+    path = Path(name)
+    if decoders.is_zarr(path):
+        return ImageFile(name, contextlib.nullcontext(), lambda: decoders.open_zarr(path))
+    return open_stream(name, open_path(path))
+
+
+def open_stream(name: str, file: BinaryIO) -> ImageFile:
+    """Open what is read from a file, and close that in the end."""
+    if not file.read(1):
+        file.close()
+        msg = f'cannot read "{name}": the file is empty'
+        raise OSError(msg)
+    return ImageFile(name, file, lambda: decoders.open_pages(file))
+
+
+def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     try:
         mode = path.stat().st_mode
@@ -125,13 +226,13 @@ def _open(path: Path) -> BinaryIO:
         if stat.S_ISREG(mode):
             return path.open("rb")
         with path.open("rb", buffering=0) as pipe:
-            return _read_pipe(pipe)
+            return io.BytesIO(read_stream(pipe))
     except OSError as error:
         msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
 
 
-def _read_pipe(pipe: io.RawIOBase) -> BinaryIO:
+def read_stream(pipe: io.RawIOBase | BinaryIO) -> bytes:
     """Read all of a pipe, which cannot be read twice."""
     data = io.BytesIO()
     while block := pipe.read(1 << 20):
@@ -139,29 +240,7 @@ def _read_pipe(pipe: io.RawIOBase) -> BinaryIO:
             msg = f"more than {MAX_BYTES:,} bytes came through a pipe; crop or shrink the image first"
             raise OSError(msg)
         data.write(block)
-    data.seek(0)
-    return data
-
-
-def _decode(path: Path, file: BinaryIO, find_part: FindPart | None) -> Decoded:
-    try:
-        return decode(file, find_part)
-    except TooLargeError as error:
-        msg = f'"{path}" {error}'
-        raise OSError(msg) from error
-    except NoPartError as error:
-        raise ValueError(*error.args) from error
-    except NoImageError as error:
-        raise OSError(_describe_array(path, str(error))) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders of broken files raise almost anything
-        msg = f'cannot read "{path}": not an image, or a broken one ({reason_of(error)})'
-        raise OSError(msg) from error
-
-
-def _describe_array(path: Path, what: str) -> str:
-    return f'"{path}" holds {what}; an image is grey, or has 3 colours, with or without alpha'
+    return data.getvalue()
 
 
 def reason_of(error: Exception) -> str:

@@ -1,0 +1,172 @@
+"""Decode TIFF: more than 8 bits by tifffile, others by Pillow."""
+
+import contextlib
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tmatch._arrays.typing import Array
+from tmatch._io import tiff_parts
+from tmatch._io.decoders import pages
+from tmatch._io.decoders.pages import Decoded, FindPart, NoImageError, part_of, too_large
+from tmatch._io.decoders.pillow import PillowPages
+from tmatch._io.tiff_parts import Part
+
+_NO_PART = ", or save it in tiles without compression, as no part of it can be read now: {}"
+_MAX_CHANNELS = 4
+_EQUAL_SERIES = {"generic", "uniform", "shaped", "imagej"}  # of tifffile: all of them are images of their own
+
+
+class TiffPages:
+    """The images of a TIFF, smaller versions of others left out."""
+
+    unit = "pages"
+
+    def __init__(self, file: BinaryIO) -> None:
+        import tifffile  # noqa: PLC0415
+
+        self._tiff = tifffile.TiffFile(file)
+        self._pillow = PillowPages(file)
+
+    @functools.cached_property
+    def _series(self) -> list[Any]:
+        """Series whose images count; of formats that say what is in a file (OME-TIFF, slides), the first."""
+        series = list(self._tiff.series)
+        _refuse_cut_array(series[0])
+        whole = [each for each in series if not each.keyframe.is_reduced] or series[:1]
+        return whole if series[0].kind in _EQUAL_SERIES else whole[:1]
+
+    @functools.cached_property
+    def count(self) -> int:
+        """Count the images."""
+        return max(1, sum(map(_images_in, self._series)))
+
+    def decode(self, page: int, find_part: FindPart | None = None) -> Decoded:
+        """Decode an image; of one that is too large, only the part that `find_part` names, if any."""
+        frame, index = self._find(page)
+        with _opened(frame.parent.filehandle):
+            return self._decode(frame, index, find_part)
+
+    def _decode(self, frame: Any, index: int, find_part: FindPart | None) -> Decoded:
+        first = frame.keyframe
+        if first.samplesperpixel == 2 and 0 in first.extrasamples:  # of unknown meaning, so no alpha
+            msg = f"an array of shape {first.shape}"
+            raise NoImageError(msg)
+        shape = first.imagelength, first.imagewidth
+        if shape[0] * shape[1] > pages.MAX_PIXELS:
+            part = part_of(shape, find_part)
+            return Decoded(_plain(first, _read_part(frame.aspage(), part)), part, shape)
+        return Decoded.whole(self._read(frame, index))
+
+    def _find(self, page: int) -> tuple[Any, int]:
+        """Find a page, and which image of it, as one page may stand for many whose pixels lie in a row."""
+        if len(self._series) > 1 and self._series[0].kind == "generic":
+            return self._in_order[page], 0
+        for series in self._series:
+            count = _images_in(series)
+            if page < count:
+                frame, index = (series[page], 0) if len(series) == count else (series[0], page)
+                if frame is not None:
+                    return frame, index
+                break
+            page -= count
+        msg = "the page is missing"
+        raise ValueError(msg)
+
+    @functools.cached_property
+    def _in_order(self) -> list[Any]:
+        """Pages in the order of the file; series hold those of one shape."""
+        return sorted((page for series in self._series for page in series), key=lambda page: page.treeindex)
+
+    def _read(self, frame: Any, index: int) -> Array:
+        if index:
+            return _plain(frame.keyframe, self._read_in_row(frame, index))
+        pixels = _read_deep(frame)
+        if pixels is not None:
+            return pixels
+        if frame.parent is not self._tiff or len(frame.treeindex) > 1:  # of another file, or below a page
+            return _plain(frame.keyframe, np.asarray(frame.asarray()))
+        return self._pillow.decode(frame.index).pixels
+
+    def _read_in_row(self, frame: Any, index: int) -> Array:
+        first = frame.keyframe
+        offset = first.dataoffsets[0] + index * first.nbytes
+        dtype = first.dtype.newbyteorder(self._tiff.byteorder)
+        pixels = self._tiff.filehandle.read_array(dtype, math.prod(first.shape), offset)
+        return np.asarray(pixels).reshape(first.shape)
+
+    def close(self) -> None:
+        """Close what reads the file."""
+        self._pillow.close()
+        self._tiff.close()
+
+
+@contextlib.contextmanager
+def _opened(handle: Any) -> Iterator[None]:
+    """Open the file of a page, if it is not that which was opened: OME-TIFF may lie in several."""
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if was_closed:
+            handle.close()
+
+
+def _images_in(series: Any) -> int:
+    return int(series.size // series.keyframe.size)
+
+
+def _refuse_cut_array(series: Any) -> None:
+    """Refuse an array whose channels are last, and which was cut into pages as if they were columns."""
+    shape = series.shape
+    if len(shape) > 2 and series.axes.endswith("YX") and shape[-1] <= _MAX_CHANNELS:
+        count = math.prod(shape[:-2])
+        msg = f"an array of shape {shape} in {count} pages of {shape[-1]} x {shape[-2]} pixels"
+        raise NoImageError(msg)
+
+
+def _read_deep(page: Any) -> Array | None:
+    """Read more than 8 bits, which Pillow would narrow; None for others, which Pillow reads better."""
+    if page.keyframe.bitspersample <= 8:
+        return None
+    try:
+        pixels = np.asarray(page.asarray())
+    except ValueError:  # a compression that only Pillow knows
+        return None
+    orientation = page.keyframe.tags.get("Orientation")
+    return _upright(_plain(page.keyframe, pixels), 1 if orientation is None else int(orientation.value))
+
+
+def _read_part(page: Any, part: Part) -> Array:
+    reason = tiff_parts.reason_against(page)
+    if reason:
+        raise too_large(_NO_PART.format(reason))
+    try:
+        return tiff_parts.read_part(page, part, pages.MAX_PIXELS)
+    except ValueError as error:  # a compression that only Pillow knows
+        raise too_large(_NO_PART.format(error)) from error
+
+
+def _plain(page: Any, pixels: Array) -> Array:
+    """Return the pixels of a page with black as 0, channels last."""
+    import tifffile  # noqa: PLC0415
+
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ui":
+        pixels = np.invert(pixels)
+    return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+
+
+def _upright(pixels: Array, orientation: int) -> Array:
+    """Undo the eight orientations that TIFF and EXIF number: rows and columns swapped, then flipped."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
