@@ -125,7 +125,7 @@ def search_image(
     if alpha != "ignore" and read.alpha is not None:
         opaque = _opacity(read.alpha) >= 0.5
         if not opaque.any():
-            msg = f'"{source.name}" is transparent all over; let its colours count with --alpha ignore'
+            msg = f'"{source.title}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
         valid = None if opaque.all() else opaque[here]
     pixels = read.colours[here]
@@ -133,7 +133,7 @@ def search_image(
         known = pixels == pixels if math.isnan(nodata) else pixels != nodata  # noqa: PLR0124  (NaN is not itself)
         known = known if known.ndim == 2 else known.any(axis=2)
         if not known.any():
-            msg = f'"{source.name}" has no other value than the --nodata of {nodata:g}, so there is nothing to search'
+            msg = f'"{source.title}" has no other value than the --nodata of {nodata:g}, so there is nothing to search'
             raise ValueError(msg)
         valid = known if valid is None else valid & known
         valid = None if valid.all() else valid

@@ -4,7 +4,13 @@ import os
 import re
 from collections.abc import Iterable
 
-_ARGUMENTS = {"image": "IMAGE", "template": "TEMPLATE", "explain": "`tmatch explain`", "dtypes": "DTYPE"}
+_ARGUMENTS = {
+    "image": "IMAGE",
+    "images": "IMAGE",
+    "template": "TEMPLATE",
+    "explain": "`tmatch explain`",
+    "dtypes": "DTYPE",
+}
 _OPTIONS = {"output": "--places", "box": "--at", "rng": "--seed"}  # of other names than the library's
 _POSITION = r"\((-?\d+), (-?\d+)\)"
 _SENTENCES = (
