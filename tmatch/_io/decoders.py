@@ -179,14 +179,18 @@ def _read_with_pillow(file: BinaryIO, find_part: FindPart | None) -> Decoded:
             if image.width * image.height > MAX_PIXELS:
                 raise too_large
             ImageOps.exif_transpose(image, in_place=True)  # without, the image is copied
-            upright = _with_plain_mode(image)
-            pixels = _pixels_of(upright)
-            transparent = image.info.get("transparency") if upright.mode.startswith("I") else None
-            count = _count_frames(image)
+            return Decoded.whole(pixels_of_pillow(image), count=_count_frames(image))
+
+
+def pixels_of_pillow(image: Any) -> Array:
+    """Return the pixels of an upright Pillow image: grey or RGB, with alpha if it has transparent pixels."""
+    upright = _with_plain_mode(image)
+    pixels = _pixels_of(upright)
+    transparent = image.info.get("transparency") if upright.mode.startswith("I") else None
     if transparent is not None:  # one grey level of 16 bits, which Pillow does not convert
         alpha = np.where(pixels == transparent, 0, 65535).astype(np.uint16)
         pixels = np.stack([pixels.astype(np.uint16), alpha], axis=-1)
-    return Decoded.whole(pixels.astype(np.uint16) if pixels.dtype == ">u2" else pixels, count=count)
+    return pixels.astype(np.uint16) if pixels.dtype == ">u2" else pixels
 
 
 def _pixels_of(image: Any) -> Array:

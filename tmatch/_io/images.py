@@ -1,7 +1,5 @@
 """Read images."""
 
-import io
-import os
 import stat
 import warnings
 from dataclasses import dataclass
@@ -11,7 +9,8 @@ from typing import BinaryIO
 import numpy as np
 
 from tmatch._arrays.typing import Array
-from tmatch._io.decoders import MAX_BYTES, Decoded, FindPart, NoImageError, NoPartError, TooLargeError, decode
+from tmatch._io.decoders import Decoded, FindPart, NoImageError, NoPartError, TooLargeError, decode
+from tmatch._io.files import FileLike, FileObject, file_of, read_whole
 from tmatch._io.tiff_parts import Part
 
 
@@ -23,14 +22,14 @@ _STRIP_PIXELS = 2**20  # that are converted to grey at a time
 _GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
 
 
-def read_image(path: str | os.PathLike[str], /) -> Array:
+def read_image(path: FileLike, /) -> Array:
     """Read an image as it is meant to be seen.
 
     Parameters
     ----------
-    path : path of a PNG, JPEG, TIFF, BMP, GIF or WebP file
+    path : path, or open binary file, of a PNG, JPEG, TIFF, BMP, GIF or WebP file
         Or of most others that Pillow reads. Of several images in one file, as pages of a TIFF or frames of an
-        animation, the first is read.
+        animation, the first is read. An open file is read from where it stands to its end, and stays open.
 
     Returns
     -------
@@ -44,7 +43,9 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     OSError
         If the file is missing, empty, broken, a device or no image, or announces more than 178,956,970 pixels.
     ValueError
-        If the image has transparent pixels.
+        If the image has transparent pixels, or `path` is a URL.
+    TypeError
+        If `path` is neither a path nor an open file; of bytes `io.BytesIO` makes one.
 
     Warns
     -----
@@ -57,12 +58,13 @@ def read_image(path: str | os.PathLike[str], /) -> Array:
     >>> tmatch.read_image("datasets/raccoon/eye.png").shape
     (65, 80)
     """
-    pixels, alpha = read_pixels(Path(path))
-    refuse_transparency(path, alpha)
+    file = file_of("path", path)
+    pixels, alpha = read_pixels(file)
+    refuse_transparency(file, alpha)
     return pixels
 
 
-def refuse_transparency(path: str | os.PathLike[str], alpha: Array | None) -> None:
+def refuse_transparency(path: Path | FileObject, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
     if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
@@ -90,13 +92,13 @@ class Pixels:
     shape: tuple[int, int]
 
 
-def read_pixels(path: Path) -> tuple[Array, Array | None]:
+def read_pixels(path: Path | FileObject) -> tuple[Array, Array | None]:
     """Read pixels, and alpha if there is any; warn if the file has more images."""
     read = read_part(path)
     return read.colours, read.alpha
 
 
-def read_part(path: Path, find_part: FindPart | None = None) -> Pixels:
+def read_part(path: Path | FileObject, find_part: FindPart | None = None) -> Pixels:
     """Read an image; of one that is too large, the part that `find_part` names, if that is possible."""
     with _open(path) as file:
         if not file.read(1):
@@ -107,17 +109,23 @@ def read_part(path: Path, find_part: FindPart | None = None) -> Pixels:
     if decoded.count > 1:
         msg = f'"{path}" has {decoded.count:,} {decoded.unit}; only the first is read'
         warnings.warn(msg, SeveralImagesWarning, stacklevel=4)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        colours = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
-        return Pixels(colours, pixels[..., -1], decoded.part, decoded.shape)
-    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
-        return Pixels(pixels, None, decoded.part, decoded.shape)
+    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4)):
+        return Pixels(*split_alpha(pixels), decoded.part, decoded.shape)
     raise OSError(_describe_array(path, f"an array of shape {pixels.shape}"))
 
 
-def _open(path: Path) -> BinaryIO:
+def split_alpha(pixels: Array) -> tuple[Array, Array | None]:
+    """Return grey or colour, and alpha if it is the second or fourth channel."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels, None
+    return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3], pixels[..., -1]
+
+
+def _open(path: Path | FileObject) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     try:
+        if isinstance(path, FileObject):
+            return path.read()
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"
@@ -125,25 +133,13 @@ def _open(path: Path) -> BinaryIO:
         if stat.S_ISREG(mode):
             return path.open("rb")
         with path.open("rb", buffering=0) as pipe:
-            return _read_pipe(pipe)
+            return read_whole(pipe, "a pipe")
     except OSError as error:
         msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
 
 
-def _read_pipe(pipe: io.RawIOBase) -> BinaryIO:
-    """Read all of a pipe, which cannot be read twice."""
-    data = io.BytesIO()
-    while block := pipe.read(1 << 20):
-        if data.tell() + len(block) > MAX_BYTES:
-            msg = f"more than {MAX_BYTES:,} bytes came through a pipe; crop or shrink the image first"
-            raise OSError(msg)
-        data.write(block)
-    data.seek(0)
-    return data
-
-
-def _decode(path: Path, file: BinaryIO, find_part: FindPart | None) -> Decoded:
+def _decode(path: Path | FileObject, file: BinaryIO, find_part: FindPart | None) -> Decoded:
     try:
         return decode(file, find_part)
     except TooLargeError as error:
@@ -160,7 +156,7 @@ def _decode(path: Path, file: BinaryIO, find_part: FindPart | None) -> Decoded:
         raise OSError(msg) from error
 
 
-def _describe_array(path: Path, what: str) -> str:
+def _describe_array(path: Path | FileObject, what: str) -> str:
     return f'"{path}" holds {what}; an image is grey, or has 3 colours, with or without alpha'
 
 
