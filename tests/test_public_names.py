@@ -43,7 +43,16 @@ def test_other_modules_are_private():
 # Many options, which do not touch each other.
 RICH = {
     f"tmatch.{name}"
-    for name in ("match_template", "locate", "best_match", "robustness", "explain", "correlate", "convolve")
+    for name in (
+        "match_template",
+        "score_validity",
+        "locate",
+        "best_match",
+        "robustness",
+        "explain",
+        "correlate",
+        "convolve",
+    )
 }
 
 
