@@ -57,8 +57,12 @@ def outside(image, place, border, fill=0):
     return image[tuple(inside)]
 
 
-def correlate(image, kernel, border="constant", fill=0, output="same", flip=False):
-    """Sum of pixel times (conjugated) weight, element n // 2 of the kernel on the pixel; flip = convolve."""
+def correlate(image, kernel, border="constant", fill=0, output="same", flip=False, missing="refuse"):
+    """Sum of pixel times (conjugated) weight, element n // 2 of the kernel on the pixel; flip = convolve.
+
+    With missing = "ignore", NaN and its weight are left out, and the sum is divided by the share of the weights that is
+    left; it is NaN where these add up to at most a millionth of the magnitudes of all.
+    """
     image, kernel = np.asarray(image), np.asarray(kernel)
     dtype = np.result_type(image, kernel, np.float64)
     image, kernel = image.astype(dtype), kernel.astype(dtype)
@@ -77,10 +81,17 @@ def correlate(image, kernel, border="constant", fill=0, output="same", flip=Fals
         ranges = [range(-high[a], image.shape[a] - low[a]) for a in sides]
     out = np.zeros([len(r) for r in ranges], dtype)
     for target, place in zip(np.ndindex(out.shape), itertools.product(*ranges), strict=True):
+        left = 0
         for k in np.ndindex(kernel.shape):
             there = tuple(place[a] + reach[a][k[a]] for a in sides)
             weight = kernel[k] if flip else np.conj(kernel[k])
-            out[target] += outside(image, there, border, fill) * weight
+            pixel = outside(image, there, border, fill)
+            if missing == "refuse" or not np.isnan(pixel):
+                out[target] += pixel * weight
+                left += weight
+        if missing == "ignore":
+            whole = kernel.sum() if flip else np.conj(kernel.sum())
+            out[target] = out[target] / left * whole if abs(left) > 1e-6 * np.abs(kernel).sum() else np.nan
     return out
 
 

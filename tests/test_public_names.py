@@ -55,7 +55,16 @@ def test_drop_in_replacements_are_loaded_when_they_are_used():
 # Many options, which do not touch each other.
 RICH = {
     f"tmatch.{name}"
-    for name in ("match_template", "locate", "best_match", "robustness", "explain", "correlate", "convolve")
+    for name in (
+        "match_template",
+        "score_validity",
+        "locate",
+        "best_match",
+        "robustness",
+        "explain",
+        "correlate",
+        "convolve",
+    )
 }
 
 

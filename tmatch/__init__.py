@@ -21,7 +21,7 @@ from tmatch._results.explanation import Explanation
 from tmatch._results.matches import Match, non_max_suppression
 from tmatch._results.poses import PoseErrors
 from tmatch._scoring.maps import match_template, score_validity
-from tmatch._search.locate import best_match, locate
+from tmatch._search.locate import best_match, locate, locate_many
 from tmatch._search.matcher import Matcher
 from tmatch._search.warm_up import warm_up
 
@@ -48,6 +48,7 @@ __all__ = [
     "iou",
     "kernels",
     "locate",
+    "locate_many",
     "match_template",
     "non_max_suppression",
     "open_images",

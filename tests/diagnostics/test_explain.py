@@ -24,7 +24,6 @@ from tmatch._results.explanation import Explanation, Hint
 from tmatch._results.poses import Pose
 from tmatch._scoring.batch.batch import TemplateBatch
 from tmatch._scoring.general.scorer import GeneralScorer
-from tmatch._search.locate import make_matcher
 from tmatch._search.matcher import searches_of
 from tmatch._search.recipe import search
 from tmatch.synthetic import make_clutter, make_scene
@@ -82,9 +81,8 @@ def small_scene(seed):
 
 
 def searched(image, template, decision, scoring, **options):
-    matcher, of_image = make_matcher(template, None, scoring)
     criterion = Criterion.of(scoring.get("metric", "zncc"), **decision)
-    searches = searches_of(matcher, image, of_image.get("image_mask"))
+    searches = searches_of(tmatch.Matcher(template, **scoring), image, None)
     return search(searches, criterion, Resources(), **options)
 
 
@@ -1000,8 +998,10 @@ def test_all_is_told_in_words(facts, text):
          "least 1, or None for no limit"),
         ({"prefilter": "white"}, ValueError, '`prefilter` is \'white\'; it must be one of "none", "whiten", '
          '"bandpass", "auto"; did you mean "whiten"?'),
-        ({"metrics": "zncc"}, TypeError, "there is no option metrics here; those of scoring are metric, missing, "
-         "min_overlap, output, channel_axis, channel_weights, channel_means, image_mask, workers, progress"),
+        ({"metrics": "zncc"}, TypeError, "`explain` has no option `metrics` (did you mean `metric`?); its options are "
+         "at, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only, mask, angles, "
+         "scales, flips, search, metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, "
+         "channel_means, workers, progress"),
     ],
 )  # fmt: skip
 def test_options_out_of_bounds_are_refused(options, error, text):

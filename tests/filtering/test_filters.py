@@ -64,6 +64,69 @@ def test_every_dtype_with_any_fill_value_equals_the_oracle(draw, dtype, fill_val
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14 * abs(expected).max())
 
 
+def with_gaps(image, share=0.3):
+    return np.where(np.random.default_rng(3).random(image.shape) < share, np.nan, image)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("border", BORDERS)
+@each("kernel_shape, output", [((3, 3), "same"), ((2, 5), "full"), ((4, 1), "valid"), ((1, 1), "same")])
+@each("dtype", ["f2", "f4", "f8", ">f8", "c16"])
+def test_missing_pixels_are_left_out_as_by_the_oracle(draw, kernel_shape, output, dtype, border, name):
+    image, kernel = (
+        with_gaps(draw((7, 9), dtype.replace("f2", "f4")), 0.5).astype(dtype),
+        np.abs(draw(kernel_shape)),
+    )
+    found = FILTERS[name](
+        image, kernel, border=border, output=output, missing="ignore", dtype=np.result_type(dtype, "f8")
+    )
+    expected = oracle.correlate(image, kernel, border, 0, output, name == "convolve", "ignore")
+    assert np.isnan(image).any()
+    assert np.isnan(expected).any() or kernel_shape != (1, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@each("kernel", [[[0, -1, 0], [-1, 5, -1], [0, -1, 0]], [[1, 2, -3, 1]], [[1 + 2j, 3], [0, 1j]]])
+def test_missing_pixels_are_left_out_of_signed_and_complex_kernels_too(draw, kernel, name):
+    image = with_gaps(draw((7, 9)))
+    found = FILTERS[name](image, kernel, missing="ignore", border="constant", fill_value=40)
+    expected = oracle.correlate(image, kernel, "constant", 40, "same", name == "convolve", "ignore")
+    np.testing.assert_allclose(found, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize("border", BORDERS)
+def test_missing_pixels_cost_no_digits_far_from_them(draw, size, border):
+    image, kernel = draw((90, 100)), np.abs(draw((size, size)))
+    gaps = image.copy()
+    gaps[50, 60] = np.nan
+    found, whole = (tmatch.correlate(each, kernel, border=border, missing="ignore") for each in (gaps, image))
+    np.testing.assert_array_equal(whole, tmatch.correlate(image, kernel, border=border))
+    np.testing.assert_allclose(found[:20], whole[:20], atol=1e-10, rtol=0)
+    assert np.isfinite(found).all()
+
+
+def test_missing_pixels_of_a_constant_image_change_nothing(draw):
+    image, kernel = np.full((20, 30), 7.0), np.abs(draw((5, 4)))
+    image[4:10, 5:12] = np.nan
+    found = tmatch.convolve(image, kernel, border="edge", missing="ignore")
+    np.testing.assert_allclose(found[np.isfinite(found)], 7 * kernel.sum())
+    assert np.argwhere(np.isnan(found)).tolist() == [[y, x] for y in (6, 7) for x in (6, 7, 8, 9)]
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_each_channel_has_its_own_missing_pixels(draw, axis):
+    channels, kernels = [with_gaps(c) for c in draw((3, 7, 9))], [np.abs(c) for c in draw((3, 3, 2))]
+    image, several = np.stack(channels, axis), np.stack(kernels, axis)
+    for kernel, own in ((several, kernels), (kernels[0], kernels[:1] * 3)):
+        found = tmatch.correlate(image, kernel, channel_axis=axis, missing="ignore", stride=2)
+        expected = [
+            tmatch.correlate(c, k, missing="ignore", stride=2) for c, k in zip(channels, own, strict=True)
+        ]
+        np.testing.assert_allclose(found, np.stack(expected, axis))
+
+
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
 def test_each_channel_is_filtered_by_itself(draw, name, axis):
@@ -452,6 +515,29 @@ ONES, NAN = np.ones((4, 5)), np.array([[1.0, np.nan]])
             ValueError,
             "`image` has NaN or infinite values, the first at [0, 1]; replace them first, for "
             "instance with np.nan_to_num",
+        ),
+        (
+            NAN,
+            [[1, -1]],
+            {"missing": "ignore"},
+            ValueError,
+            "`kernel` has weights that add up to 0, of which no share is left where pixels are missing; with "
+            'missing="ignore" it must have another sum: fill the missing pixels first',
+        ),
+        (
+            np.where(np.isnan(NAN), np.inf, NAN),
+            [[1]],
+            {"missing": "ignore"},
+            ValueError,
+            "`image` has NaN or infinite values, the first at [0, 1]; replace them first, for "
+            "instance with np.nan_to_num",
+        ),
+        (
+            ONES,
+            [[1]],
+            {"missing": "ignored"},
+            ValueError,
+            """`missing` is 'ignored'; it must be one of "refuse", "ignore"; did you mean "ignore"?""",
         ),
         (
             np.ma.masked_less(ONES, 3),

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 import tmatch
-from tmatch._io import decoders, images, pairs, writing
+from tmatch._io import decoders, files, images, pairs, writing
 
 pytestmark = pytest.mark.engine_free
 
@@ -351,7 +351,7 @@ def test_devices_are_refused_and_pipes_are_read_up_to_a_bound(monkeypatch):
     for name in ("/dev/zero", "/dev/null"):
         with pytest.raises(OSError, match=f'cannot read "{name}": it is a device; name a file or a pipe'):
             tmatch.read_image(name)
-    monkeypatch.setattr(images, "MAX_BYTES", 5000)
+    monkeypatch.setattr(files, "MAX_BYTES", 5000)
     reader, writer = os.pipe()
     with os.fdopen(reader), os.fdopen(writer, "wb") as file:
         file.write(b"P5" + bytes(9998))

@@ -563,7 +563,10 @@ def test_an_error_in_progress_ends_the_search_and_comes_out(draw, call, error, w
 
 GOOD = np.arange(20).reshape(4, 5) % 7
 TORN = np.where(GOOD == 6, np.nan, GOOD)
-KNOWN = "metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision"
+KNOWN = (
+    "masks, angles, scales, flips, search, subpixel, metric, missing, min_overlap, output, channel_axis, "
+    "channel_weights, channel_means, precision"
+)
 
 
 @pytest.mark.engine_free
@@ -571,7 +574,11 @@ KNOWN = "metric, missing, min_overlap, output, channel_axis, channel_weights, ch
     ("templates", "options", "sentence"),
     [
         ({}, {}, "`templates` is an empty mapping; it must hold at least one template"),
-        (GOOD, {"metrics": "ncc"}, f"there is no option metrics here; those of scoring are {KNOWN}"),
+        (
+            GOOD,
+            {"metrics": "ncc"},
+            f"`Matcher` has no option `metrics` (did you mean `metric`?); its options are {KNOWN}",
+        ),
         (
             {"good": GOOD, "flat": GOOD * 0},
             {},

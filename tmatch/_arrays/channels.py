@@ -8,13 +8,6 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_numbers
 
-_MASKS = {"image": "`image_mask`", "template": "`mask` (`masks` of `locate` and `Matcher`)"}
-
-
-def mask_of(name: str) -> str | None:
-    """Name the option that says which pixels of an array to score count."""
-    return _MASKS.get(name)
-
 
 def split_channels(array: Array, channel_axis: int | None) -> list[Array]:
     """Return views of the channels; the array itself if it has no axis of channels."""
@@ -23,7 +16,7 @@ def split_channels(array: Array, channel_axis: int | None) -> list[Array]:
 
 def check_channels(name: str, values: ArrayLike, channel_axis: int | None) -> list[Array]:
     """Check an array that is to be scored, and split it into channels."""
-    array = check_numbers(name, values, finite=False, mask=mask_of(name))
+    array = check_numbers(name, values, finite=False)
     axis = check_axis(name, array, channel_axis)
     if array.size == 0:
         msg = f"`{name}` is empty: shape {array.shape}; it must have at least one pixel"

@@ -9,3 +9,4 @@ Output = Literal["valid", "same", "full"]
 Means = Literal["separate", "joint"]
 Precision = Literal["double", "single"]
 Prefilter = Literal["none", "whiten", "bandpass", "auto"]
+ChannelAxis = int | Literal["auto"] | None

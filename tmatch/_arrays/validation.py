@@ -1,7 +1,6 @@
 """Check arrays and options; refuse bad ones in one sentence."""
 
 import numbers
-from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -10,20 +9,10 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.typing import Array
 
 
-def check_numbers(
-    name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True, mask: str | None = None
-) -> Array:
-    """Check that an array holds numbers of these kinds, and finite ones if `finite`.
-
-    `mask` names the option that says which of its pixels count, if there is one.
-    """
+def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: bool = True) -> Array:
+    """Check that an array holds numbers of these kinds, and finite ones if `finite`."""
     if np.ma.isMaskedArray(values):
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
-        if mask is not None:
-            msg = (
-                f"`{name}` is a masked array; pass `{name}.filled(0)`, and which pixels count as {mask}: "
-                f"`~np.ma.getmaskarray({name})`"
-            )
         raise TypeError(msg)
     try:
         array = np.asarray(values)
@@ -47,15 +36,6 @@ def describe_not_finite(name: str, array: Array) -> str:
         f"`{name}` has NaN or infinite values, the first at {position}; replace them first, for instance with "
         "np.nan_to_num"
     )
-
-
-def check_options(given: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise TypeError for unknown options."""
-    unknown = set(given).difference(names)
-    if unknown:
-        hint = "; a template's mask goes into `masks`" if "mask" in unknown else ""
-        msg = f"there is no option {', '.join(sorted(unknown))} here; those of scoring are {', '.join(names)}{hint}"
-        raise TypeError(msg)
 
 
 def check_axis(name: str, array: Array, channel_axis: int | None) -> int | None:

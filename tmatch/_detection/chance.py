@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels
+from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_numbers
 from tmatch._detection.false_alarms import NullDistribution, check_false_alarms, effective_pixels
@@ -135,7 +136,7 @@ def estimate_chance(
     *,
     valid: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    channel_axis: int | None = None,
+    channel_axis: ChannelAxis = "auto",
 ) -> Chance:
     """Estimate the null distribution of a score map: its scores where the template is absent.
 
@@ -149,8 +150,8 @@ def estimate_chance(
         Which scores are valid, see `score_validity`; None: those that are not 0.
     mask : array of bool or of weights, of the template's shape (with or without channels), or None
         The template's mask; of several channels that of the first.
-    channel_axis : int or None
-        The template's axis of channels.
+    channel_axis : int, "auto" or None
+        The template's axis of channels. "auto": the last of three axes if `scores` has two.
 
     Returns
     -------
@@ -208,6 +209,8 @@ def estimate_chance(
     True
     """
     values, pixels = check_numbers("scores", scores), check_numbers("template", template)
+    if channel_axis == "auto":
+        channel_axis = 2 if (pixels.ndim, values.ndim) == (3, 2) else None
     channels = split_channels(pixels, check_axis("template", pixels, channel_axis))
     if (
         values.size == 0

@@ -3,35 +3,36 @@
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Unpack
-
-import numpy as np
-from numpy.typing import ArrayLike
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.options import Prefilter
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Prefilter
+from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
 from tmatch._diagnostics.posed import PosedRecords
 from tmatch._diagnostics.records import SearchRecords, fields_of
 from tmatch._diagnostics.variants import prepare_variants
 from tmatch._diagnostics.wording import describe_explanation
-from tmatch._engine.progress import Resources
+from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._filtering.noise import estimate_noise
+from tmatch._io.given import ImageLike
 from tmatch._poses.options import Angles, Scales, SearchName
 from tmatch._results.decisions import PASSED, Decision, Position
 from tmatch._results.explanation import Explanation
 from tmatch._results.poses import SearchedPoses
-from tmatch._scoring.maps import Scoring
+from tmatch._scoring.inputs import Inputs
+from tmatch._scoring.maps import Preparing
 from tmatch._scoring.metrics import METRICS
-from tmatch._search.locate import make_matcher
-from tmatch._search.matcher import check_poses, poses_of, searches_of
+from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
+from tmatch._search.options import is_list
 from tmatch._search.recipe import search as search_image
 
 
+@answers_guesses
 @own_errstate
 def explain(
-    image: ArrayLike,
-    template: ArrayLike,
+    image: ImageLike,
+    template: ImageLike,
     /,
     *,
     at: Sequence[int] | None = None,
@@ -42,21 +43,28 @@ def explain(
     min_distance: int = 1,
     prefilter: Prefilter = "auto",
     copies_only: bool = False,
-    mask: ArrayLike | None = None,
+    mask: ImageLike | None = None,
     angles: Angles = None,
     scales: Scales = None,
     flips: bool = False,
     search: SearchName = "auto",
-    **scoring: Unpack[Scoring],
+    metric: Metric = "zncc",
+    image_mask: ImageLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: ChannelAxis = "auto",
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Explanation:
     """Explain why `locate` reports a position of an image, or why it does not.
 
     Parameters
     ----------
-    image : array of real numbers, any dimension
-        The array to search.
-    template : array of real numbers
-        The array to find.
+    image, template : array of real numbers, any dimension, path, open binary file, or Pillow image
+        What is searched, and for what, see `match_template`.
     at : sequence of int, or None
         First pixel of the window to explain, (row, column) in 2-D; where poses are searched, the middle of the
         template, and the best candidate near it is explained. None: that of the best match or, if nothing is found,
@@ -67,9 +75,10 @@ def explain(
         The template's mask, see `match_template`.
     angles, scales, flips, search
         The poses that are searched, and how, as in `locate`.
-    **scoring
-        How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
-        `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
+    metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, channel_means
+        How similarity is measured, as in `match_template`.
+    workers, progress
+        How the work is done, as in `match_template`.
 
     Returns
     -------
@@ -114,20 +123,34 @@ def explain(
     if isinstance(template, Mapping):
         msg = f"`template` is a mapping with the labels {list(template)}; explain one template at a time"
         raise TypeError(msg)
-    matcher, of_image = make_matcher(
-        template, mask, scoring, {"angles": angles, "scales": scales, "flips": flips, "search": search}
+    if is_list(template):
+        msg = "`template` is a list of images; explain one template at a time"
+        raise TypeError(msg)
+    given = Inputs.of(image, image_mask, template, mask, channel_axis)
+    axis = given.channel_axis
+    preparing = Preparing(
+        metric=metric, missing=missing, min_overlap=min_overlap, output=output, channel_axis=axis,
+        channel_weights=channel_weights, channel_means=channel_means,
+    )  # fmt: skip
+    matcher = Matcher(
+        given.template,
+        masks=given.mask,
+        angles=angles,
+        scales=scales,
+        flips=flips,
+        search=search,
+        **preparing,
     )
     poses = poses_of(matcher)
-    axis, metric = scoring.get("channel_axis"), scoring.get("metric", "zncc")
-    asked = None if at is None else _checked(at, np.ndim(template) - (axis is not None))
+    asked = None if at is None else _checked(at, given.template.ndim - (axis is not None))
     criterion = Criterion.of(
         metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
         min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
     check_poses(poses, criterion)
-    resources = Resources.of(of_image.get("workers"), of_image.get("progress"))
+    resources = Resources.of(workers, progress)
     searching, hinting = resources.split(2)
-    searches = searches_of(matcher, image, of_image.get("image_mask"))
+    searches = searches_of(matcher, given.image, given.image_mask)
     result = search_image(searches, criterion, searching, keep="peaks", poses=poses)
     records = SearchRecords(result, criterion) if poses.upright else PosedRecords(result)
     decision, peak = records.explained(asked)
@@ -141,12 +164,12 @@ def explain(
         matches=len(result.matches),
         near_misses=tuple(Decision(**fields_of(miss)) for miss in result.near_misses),
         best=records.best(decision),
-        noise=_noise_of(image, axis),
+        noise=_noise_of(given.image, axis),
         poses=SearchedPoses.of_parts(parts) if parts else None,
         pose_parts=parts if len(parts) > 1 else (),
     )
     wanted = poses.upright and _may_be_transformed(peak or decision) and METRICS[metric].has_null_model
-    variants = prepare_variants(image, template, mask, scoring) if wanted else None
+    variants = prepare_variants(given, preparing) if wanted else None
     if variants is None:
         resources.progress.finish()
     else:
@@ -161,7 +184,7 @@ def _may_be_transformed(decision: Decision) -> bool:
     return decision.rule not in PASSED or (decision.reported and decision.kind == "alike")
 
 
-def _noise_of(image: ArrayLike, channel_axis: int | None) -> float | None:
+def _noise_of(image: Array, channel_axis: int | None) -> float | None:
     """Estimate the noise; None where pixels are missing, or too few."""
     try:
         return estimate_noise(image, channel_axis=channel_axis)

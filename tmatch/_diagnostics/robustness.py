@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import channels_last, without_channel_axis
-from tmatch._arrays.options import Prefilter
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis, Prefilter
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._diagnostics.distortions import DISTORTIONS, Kind, Scene, distort, has_jpeg
 from tmatch._engine.progress import Progress, ProgressCallback
+from tmatch._io.given import ImageLike
 from tmatch._poses.options import Angles, Scales
 from tmatch._results.boxes import Box, iou
 from tmatch._results.matches import Match
+from tmatch._scoring.inputs import Inputs
 from tmatch._search.matcher import Matcher
 
 _MIN_IOU = 0.5  # of a match with the true box
@@ -63,10 +65,11 @@ class RobustnessRow:
     score: float | None
 
 
+@answers_guesses
 @own_errstate
 def robustness(
-    image: ArrayLike,
-    template: ArrayLike,
+    image: ImageLike,
+    template: ImageLike,
     /,
     *,
     box: Box | None = None,
@@ -78,8 +81,8 @@ def robustness(
     angles: Angles = None,
     scales: Scales = None,
     flips: bool = False,
-    mask: ArrayLike | None = None,
-    channel_axis: int | None = None,
+    mask: ImageLike | None = None,
+    channel_axis: ChannelAxis = "auto",
     rng: int | np.random.Generator | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[RobustnessRow]:
@@ -87,9 +90,9 @@ def robustness(
 
     Parameters
     ----------
-    image : (H, W) array of integers or real floats, with or without an axis of channels
-        The image to search.
-    template : array of real numbers, with the same axes
+    image : (H, W) array of integers or real floats, with or without an axis of channels, or as in `match_template`
+        The image to search. All its pixels must be valid.
+    template : array of real numbers, with the same axes, or as in `match_template`
         The template to find.
     box : Box or None
         The true position, of the template's shape; None: the best match in the undistorted image.
@@ -103,8 +106,8 @@ def robustness(
         The poses that are searched, as in `locate`; a match counts by where its middle is.
     mask : array of bool or of weights, or None
         The template's mask, as in `match_template`.
-    channel_axis : int or None
-        The axis that holds the channels (colours), in both arrays; None if there are none.
+    channel_axis : int, "auto" or None
+        The axis that holds the channels (colours), as in `match_template`.
     rng : int, Generator or None
         Seed or generator. Each search has a seed of its own, by kind, level and number: other kinds or levels in the
         same study change nothing.
@@ -154,18 +157,20 @@ def robustness(
     >>> [(row.level, row.detection) for row in rows]
     [(0.0, 1.0), (40.0, 1.0), (200.0, 0.0)]
     """
-    pixels, axis = _check_image("image", image, channel_axis)
-    pattern, _ = _check_image("template", template, channel_axis)
+    given = Inputs.of(image, None, template, mask, channel_axis)
+    axis = given.channel_axis
+    pixels, pattern = _check_image("image", given.image, axis), _check_image("template", given.template, axis)
+    if given.image_mask is not None:
+        msg = "`image` has pixels that are transparent or masked; robustness distorts all of them: fill these first"
+        raise ValueError(msg)
     check_count("trials", trials)
     reported = Progress.of(progress)
-    shape, planes = without_channel_axis(pattern.shape, channel_axis), channels_last(pixels, axis)
+    shape, planes = without_channel_axis(pattern.shape, axis), channels_last(pixels, axis)
     plan = _plan(kinds, planes)
     entropy = _entropy(rng)
     if box is not None:
         _check_box(box, shape, planes.shape)
-    matcher = Matcher(
-        pattern, masks=mask, channel_axis=channel_axis, angles=angles, scales=scales, flips=flips
-    )
+    matcher = Matcher(pattern, masks=given.mask, channel_axis=axis, angles=angles, scales=scales, flips=flips)
 
     def search(channels_last: Array) -> list[Match]:
         array = channels_last if axis is None else np.moveaxis(channels_last, -1, axis)
@@ -269,8 +274,8 @@ def _plan(
     return plan
 
 
-def _check_image(name: str, values: ArrayLike, channel_axis: int | None) -> tuple[Array, int | None]:
-    """Check that an array is an image; return it with its axis of channels."""
+def _check_image(name: str, values: Array, channel_axis: int | None) -> Array:
+    """Check that an array is an image."""
     array = check_numbers(name, values)
     axis = check_axis(name, array, channel_axis)
     if array.ndim - (axis is not None) != 2:
@@ -282,7 +287,7 @@ def _check_image(name: str, values: ArrayLike, channel_axis: int | None) -> tupl
     if name == "image" and array.dtype.kind == "b":
         msg = "`image` has dtype bool, which has no shades to distort; make it 8-bit grey: `image * np.uint8(255)`"
         raise TypeError(msg)
-    return array, axis
+    return array
 
 
 def _check_box(box: Box, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:

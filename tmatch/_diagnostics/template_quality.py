@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array
 from tmatch._detection.false_alarms import effective_pixels
 from tmatch._detection.peaks import find_peaks
 from tmatch._diagnostics.turns import about_poses
 from tmatch._diagnostics.wording import name_position
+from tmatch._io.given import ImageLike
 from tmatch._poses.transform import transform
 from tmatch._results.poses import Pose
+from tmatch._scoring.inputs import Inputs, layout_of, read_template, template_in
 from tmatch._scoring.maps import Scores, match_template, score_map
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.template import prepare_template
@@ -108,27 +112,29 @@ class Inspection:
     reduction: int | None = None
 
 
+@answers_guesses
 @own_errstate
 def inspect_template(
-    template: ArrayLike,
-    image: ArrayLike | None = None,
+    template: ImageLike,
+    image: ImageLike | None = None,
     /,
     *,
-    mask: ArrayLike | None = None,
-    channel_axis: int | None = None,
+    mask: ImageLike | None = None,
+    channel_axis: ChannelAxis = "auto",
 ) -> Inspection:
     """Assess a template: how much there is to compare, what it may be confused with, what noise it tolerates.
 
     Parameters
     ----------
-    template : array of bool, integers or real floats, any dimension
+    template : array of bool, integers or real floats, any dimension, or as in `match_template`
         The template.
-    image : array of the same dimension, or None
+    image : the same, of the same dimension, or None
         An image to search: its number of positions counts, and its two best positions are reported.
     mask : array of bool or of weights, of the template's shape without channels, or None
         How much each pixel of the template counts: not at all where it is 0 or False. None: all count equally.
-    channel_axis : int or None
-        The axis that holds the channels (colours), in both arrays; None if there are none.
+    channel_axis : int, "auto" or None
+        The axis that holds the channels (colours), as in `match_template`; without an image "auto" takes the last of
+        three axes if it has 2 to 4.
 
     Returns
     -------
@@ -177,13 +183,20 @@ def inspect_template(
     >>> round(found.side_lobe, 6), found.side_lobe_at, found.advice
     (1.0, (0, 20), 'repeats itself: ...')
     """
-    channels, weights = split_template(template, mask, channel_axis)
+    if image is None:
+        pattern, weights_given, axis = read_alone(template, mask, channel_axis)
+    else:
+        given = Inputs.of(image, None, template, mask, channel_axis)
+        pattern, weights_given, axis = given.template, given.mask, given.channel_axis
+    channels, weights = split_template(pattern, weights_given, axis)
     contrast, effective, values = measure_contrast(channels, weights)
     shifted = self_scores(channels, weights)
     side_lobe, side_lobe_at = _side_lobe(shifted)
     in_image: dict[str, Any] = {"places": _POSITIONS}
     if image is not None:
-        made = score_map(image, template, mask=mask, channel_axis=channel_axis)
+        made = score_map(
+            given.image, pattern, mask=weights_given, image_mask=given.image_mask, channel_axis=axis
+        )
         in_image = _two_best(made.scores, weights.shape) if made.valid.any() else {"places": made.scores.size}
     found = Inspection(
         shape=weights.shape,
@@ -198,10 +211,19 @@ def inspect_template(
         noise=contrast * _noise_limit(effective, values, in_image["places"]),
         advice="",
         **in_image,
-        **about_poses(template, mask, channel_axis),
+        **about_poses(pattern, weights_given, axis),
     )
     brightest = max(float(np.abs(channel[weights > 0].astype(np.float64)).max()) for channel in channels)
     return replace(found, advice=_advise(found, contrast / brightest))
+
+
+def read_alone(
+    template: ImageLike, mask: ImageLike | None, channel_axis: ChannelAxis
+) -> tuple[Array, ArrayLike | None, int | None]:
+    """Read a template for which there is no image, and its mask; return them with the axis of channels."""
+    pixels, counts = read_template(template)
+    layout = layout_of(channel_axis, pixels.shape, [pixels.shape])
+    return (*template_in(layout, pixels, counts, mask), layout.axis)
 
 
 def split_template(

@@ -3,10 +3,9 @@
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tmatch._arrays.channels import channels_last
 from tmatch._arrays.typing import Array
@@ -19,7 +18,8 @@ from tmatch._results.decisions import PASSED, Decision
 from tmatch._results.explanation import Hint
 from tmatch._results.matches import Match
 from tmatch._results.poses import Pose
-from tmatch._scoring.maps import Preparing, Scoring
+from tmatch._scoring.inputs import Inputs
+from tmatch._scoring.maps import Preparing
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, searches_of
 from tmatch._search.recipe import SearchResult, search
@@ -156,23 +156,20 @@ class VariantSearch:
         return Box(position, box.shape), float(part[best])
 
 
-def prepare_variants(
-    image: ArrayLike, template: ArrayLike, mask: ArrayLike | None, scoring: Scoring
-) -> VariantSearch | None:
+def prepare_variants(given: Inputs, preparing: Preparing) -> VariantSearch | None:
     """Prepare the search for variants, at the lowest resolution at which all have enough pixels and contrast.
 
     None if there are none: for images with other than two axes, and for small templates.
     """
-    axis = scoring.get("channel_axis")
-    pixels, searched = channels_last(np.asarray(template), axis), channels_last(np.asarray(image), axis)
-    weights, valid = None if mask is None else np.asarray(mask), scoring.get("image_mask")
+    axis = given.channel_axis
+    pixels, searched = channels_last(given.template, axis), channels_last(given.image, axis)
+    weights = None if given.mask is None else np.asarray(given.mask)
     if pixels.ndim - (axis is not None) != 2 or (weights is not None and np.count_nonzero(weights) < _FEW):
         return None
     if weights is not None and weights.ndim == pixels.ndim:
         weights = channels_last(weights, axis)
-    masked = MaskedImage(searched, None if valid is None else np.asarray(valid))
-    options = {name: value for name, value in scoring.items() if name in Preparing.__annotations__}
-    preparing = cast("Preparing", {**options, "channel_axis": None if axis is None else -1})
+    masked = MaskedImage(searched, None if given.image_mask is None else np.asarray(given.image_mask))
+    preparing = {**preparing, "channel_axis": None if axis is None else -1}
     variants = _variants_of(pixels, weights, masked, preparing.get("output", "valid"))
     smallest = min((min(each.template.shape[:2]) for each in variants.values()), default=0)
     for factor in _REDUCTIONS:

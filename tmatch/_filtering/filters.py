@@ -11,13 +11,16 @@ from numpy.typing import ArrayLike, DTypeLike
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, with_channel_axis
 from tmatch._arrays.geometry import Margins, output_margins, valid_shape
-from tmatch._arrays.options import Border, Output
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import Border, Missing, Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._filtering import correlation
+from tmatch._filtering.missing import check_sums, correlate_present
 
 
+@answers_guesses
 def correlate(
     image: ArrayLike,
     kernel: ArrayLike,
@@ -29,6 +32,7 @@ def correlate(
     stride: int | Sequence[int] = 1,
     anchor: Sequence[int] | None = None,
     channel_axis: int | None = None,
+    missing: Missing = "refuse",
     dtype: DTypeLike | None = None,
     workers: int | None = None,
 ) -> Array:
@@ -37,7 +41,7 @@ def correlate(
     Parameters
     ----------
     image : array of numbers, any dimension
-        Finite values only.
+        Finite values only; NaN as well if `missing` is "ignore".
     kernel : array of numbers, of the image's dimension (not counting channels)
         The weights. Complex ones are conjugated. With `channel_axis` it may have that axis too: a
         kernel for each channel.
@@ -57,6 +61,8 @@ def correlate(
         element ``n // 2`` on each axis.
     channel_axis : int or None
         The axis of channels, each filtered separately; None if there are none.
+    missing : {"refuse", "ignore"}
+        Whether NaN in the image is an error, or a missing pixel that is left out with its weight, see Notes.
     dtype : dtype or None
         float32 or float64, complex64 or complex128 if an input is complex: the dtype of the result and of
         the computation. None for float64 (complex128), or float32 (complex64) if the image has that dtype.
@@ -74,7 +80,8 @@ def correlate(
     ------
     ValueError
         If an array is empty or not finite, dimensions differ, an option is unknown, the kernel is larger than the
-        image with ``output="valid"``, or sums pass the largest number of the dtype.
+        image with ``output="valid"``, its weights add up to 0 with ``missing="ignore"``, or sums pass the largest
+        number of the dtype.
     TypeError
         If an array does not hold numbers.
 
@@ -89,6 +96,12 @@ def correlate(
     weight, others by Fourier transforms of tiles. The error is about 1e-6 in float32, and 1e-15 in float64, of the
     largest values in the tile, some hundred pixels around.
 
+    With ``missing="ignore"`` the sum over the pixels that are there is divided by the sum of their weights, and
+    multiplied by that of all weights: a weighted mean stays one, and a constant image constant (H. Knutsson and C.-F.
+    Westin, CVPR 1993). Where that sum is at most a millionth of the sum of the weights' magnitudes, as where all pixels
+    are missing, the result is NaN. Pixels outside the image are never missing, unless its border repeats missing ones.
+    It is computed in double precision, and costs as much again.
+
     Examples
     --------
     A weight left of the centre reads the pixel on the left: the image moves right.
@@ -96,12 +109,29 @@ def correlate(
     >>> import tmatch
     >>> tmatch.correlate([[1, 2, 3]], [[1, 0, 0]])
     array([[0., 1., 2.]])
+
+    The mean of three pixels, where one is missing that of the two others:
+
+    >>> tmatch.correlate([1, 2, float("nan"), 4, 5], [1 / 3, 1 / 3, 1 / 3], border="edge", missing="ignore")
+    array([1.33333333, 1.5       , 3.        , 4.5       , 4.66666667])
     """
     return _filter(
-        image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, workers, flip=False
+        image,
+        kernel,
+        border,
+        fill_value,
+        output,
+        stride,
+        anchor,
+        channel_axis,
+        missing,
+        dtype,
+        workers,
+        flip=False,
     )
 
 
+@answers_guesses
 def convolve(
     image: ArrayLike,
     kernel: ArrayLike,
@@ -113,6 +143,7 @@ def convolve(
     stride: int | Sequence[int] = 1,
     anchor: Sequence[int] | None = None,
     channel_axis: int | None = None,
+    missing: Missing = "refuse",
     dtype: DTypeLike | None = None,
     workers: int | None = None,
 ) -> Array:
@@ -121,10 +152,10 @@ def convolve(
     Parameters
     ----------
     image : array of numbers, any dimension
-        Finite values only.
+        Finite values only; NaN as well if `missing` is "ignore".
     kernel : array of numbers, of the image's dimension (not counting channels)
         The weights, not conjugated. With `channel_axis` it may have that axis too.
-    border, fill_value, output, stride, anchor, channel_axis, dtype, workers
+    border, fill_value, output, stride, anchor, channel_axis, missing, dtype, workers
         As in `correlate`. The anchor is an element of the kernel as given, before flipping.
 
     Returns
@@ -155,7 +186,18 @@ def convolve(
     array([[2., 3., 0.]])
     """
     return _filter(
-        image, kernel, border, fill_value, output, stride, anchor, channel_axis, dtype, workers, flip=True
+        image,
+        kernel,
+        border,
+        fill_value,
+        output,
+        stride,
+        anchor,
+        channel_axis,
+        missing,
+        dtype,
+        workers,
+        flip=True,
     )
 
 
@@ -169,6 +211,7 @@ def _filter(
     stride: int | Sequence[int],
     anchor: Sequence[int] | None,
     channel_axis: int | None,
+    missing: Missing,
     dtype: DTypeLike | None,
     workers: int | None,
     *,
@@ -178,6 +221,7 @@ def _filter(
     weights = check_numbers("kernel", kernel, "biufc")
     check_name("border", border, Border)
     check_name("output", output, Output)
+    check_name("missing", missing, Missing)
     axis = check_axis("image", pixels, channel_axis)
     planes = split_channels(pixels, axis)
     kernels = split_channels(weights, axis if weights.ndim == pixels.ndim else None)
@@ -187,16 +231,23 @@ def _filter(
     steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
     target = _result_dtype(dtype, pixels.dtype, weights.dtype)
     margins = _margins(kernels[0].shape, output, anchor, flip=flip)
-    sources = [PaddedImage(plane, margins, border, fill_value) for plane in planes]
-    shape = valid_shape(sources[0].shape, kernels[0].shape)
+    shape = valid_shape(PaddedImage(planes[0], margins).shape, kernels[0].shape)
     if axis is not None:
         shape = with_channel_axis(shape, axis, len(planes))
         steps.insert(axis, slice(None))
-    result = np.empty(shape, target)
-    parts = split_channels(result, axis)
     # Correlation conjugates the kernel and convolution flips it.
     applied = [np.flip(k) if flip else np.conj(k) for k in kernels]
-    correlation.correlate_planes(sources, applied, parts, workers=workers)
+    result = np.empty(shape, target)
+    parts = split_channels(result, axis)
+    gone: list[Array] = []
+    if missing == "ignore":
+        check_sums(applied)
+        gone = [np.isnan(plane) for plane in planes]
+    if any(map(np.any, gone)):
+        correlate_present(planes, gone, applied, parts, margins, border, fill_value, workers)
+    else:
+        sources = [PaddedImage(plane, margins, border, fill_value) for plane in planes]
+        correlation.correlate_planes(sources, applied, parts, workers=workers)
     return np.ascontiguousarray(result[tuple(steps)])
 
 

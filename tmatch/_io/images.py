@@ -1,8 +1,6 @@
 """Read images."""
 
 import contextlib
-import io
-import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +13,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._io import decoders
-from tmatch._io.decoders import MAX_BYTES, Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
+from tmatch._io.decoders import Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
+from tmatch._io.files import FileLike, FileObject, file_of, read_whole
 from tmatch._io.tiff_parts import Part
 
 
@@ -27,13 +26,13 @@ _STRIP_PIXELS = 2**20  # that are converted to grey at a time
 _GREY = (0.2125, 0.7154, 0.0721)  # red, green, blue by ITU-R BT.709, as scikit-image's rgb2gray
 
 
-def read_image(path: str | os.PathLike[str], /, *, page: int | None = None) -> Array:
+def read_image(path: FileLike, /, *, page: int | None = None) -> Array:
     """Read an image as it is meant to be seen.
 
     Parameters
     ----------
-    path : path of a PNG, JPEG, TIFF, BMP, GIF, WebP or NPY file, or of a zarr folder
-        Or of most others that Pillow reads.
+    path : path, or open binary file, of a PNG, JPEG, TIFF, BMP, GIF, WebP or NPY file; or path of a zarr folder
+        Or of most others that Pillow reads. An open file is read from where it stands to its end, and stays open.
     page : int, optional
         Which of several images in one file is read, as pages of a TIFF or frames of an animation; 0 is the first. By
         default that is read, with a warning if there are others. `open_images` reads many of them.
@@ -50,7 +49,9 @@ def read_image(path: str | os.PathLike[str], /, *, page: int | None = None) -> A
     OSError
         If the file is missing, empty, broken, a device or no image, or announces more than 178,956,970 pixels.
     ValueError
-        If the image has transparent pixels, or the file no such page.
+        If the image has transparent pixels, the file no such page, or `path` is a URL.
+    TypeError
+        If `path` is neither a path nor an open file; of bytes `io.BytesIO` makes one.
 
     Warns
     -----
@@ -63,8 +64,9 @@ def read_image(path: str | os.PathLike[str], /, *, page: int | None = None) -> A
     >>> tmatch.read_image("datasets/raccoon/eye.png").shape
     (65, 80)
     """
-    read = read_part(Path(path), None, page)
-    refuse_transparency(name_of(os.fspath(path), page), read.alpha)
+    file = file_of("path", path)
+    read = read_part(file, None, page)
+    refuse_transparency(name_of(str(file), page), read.alpha)
     return read.colours
 
 
@@ -73,7 +75,7 @@ def name_of(path: str, page: int | None) -> str:
     return path if page is None else f"{path}[{page}]"
 
 
-def refuse_transparency(path: str | os.PathLike[str], alpha: Array | None) -> None:
+def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
     if alpha is not None and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1):
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
@@ -107,18 +109,20 @@ class Pixels:
         return cls(colours, None, (slice(0, height), slice(0, width)), (height, width))
 
 
-def read_pixels(path: Path) -> tuple[Array, Array | None]:
+def read_pixels(path: Path | FileObject) -> tuple[Array, Array | None]:
     """Read pixels, and alpha if there is any; warn if the file has more images."""
     read = read_part(path)
     return read.colours, read.alpha
 
 
-def read_part(path: Path, find_part: FindPart | None = None, page: int | None = None) -> Pixels:
+def read_part(path: Path | FileObject, find_part: FindPart | None = None, page: int | None = None) -> Pixels:
     """Read an image; of one that is too large, the part that `find_part` names, if that is possible.
 
     Warn if the file has several and `page` does not say which.
     """
-    with open_file(str(path)) as file:
+    with (
+        open_stream(str(path), path.read()) if isinstance(path, FileObject) else open_file(str(path)) as file
+    ):
         pixels = file.read(page, find_part)
         if page is None and file.count > 1:
             msg = f'"{path}" has {file.count:,} {file.unit}; only the first is read'
@@ -189,14 +193,17 @@ def missing_page(name: str, count: int, unit: str, page: int) -> ValueError:
 
 def _split(decoded: Decoded) -> Pixels:
     """Part colours and alpha."""
-    pixels, channels = decoded.pixels, decoded.pixels.shape[2:]
-    if channels in {(2,), (4,)}:
-        colours = pixels[..., 0] if channels == (2,) else pixels[..., :3]
-        return Pixels(colours, pixels[..., -1], decoded.part, decoded.shape)
-    if channels in {(), (3,)}:
-        return Pixels(pixels, None, decoded.part, decoded.shape)
-    msg = f"an array of shape {pixels.shape}"
-    raise NoImageError(msg)
+    if decoded.pixels.shape[2:] not in {(), (2,), (3,), (4,)}:
+        msg = f"an array of shape {decoded.pixels.shape}"
+        raise NoImageError(msg)
+    return Pixels(*split_alpha(decoded.pixels), decoded.part, decoded.shape)
+
+
+def split_alpha(pixels: Array) -> tuple[Array, Array | None]:
+    """Return grey or colour, and alpha if it is the second or fourth channel."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels, None
+    return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3], pixels[..., -1]
 
 
 def open_file(name: str) -> ImageFile:
@@ -226,21 +233,10 @@ def open_path(path: Path) -> BinaryIO:
         if stat.S_ISREG(mode):
             return path.open("rb")
         with path.open("rb", buffering=0) as pipe:
-            return io.BytesIO(read_stream(pipe))
+            return read_whole(pipe, "a pipe")
     except OSError as error:
         msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
-
-
-def read_stream(pipe: io.RawIOBase | BinaryIO) -> bytes:
-    """Read all of a pipe, which cannot be read twice."""
-    data = io.BytesIO()
-    while block := pipe.read(1 << 20):
-        if data.tell() + len(block) > MAX_BYTES:
-            msg = f"more than {MAX_BYTES:,} bytes came through a pipe; crop or shrink the image first"
-            raise OSError(msg)
-        data.write(block)
-    return data.getvalue()
 
 
 def reason_of(error: Exception) -> str:

@@ -4,18 +4,21 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array
 from tmatch._diagnostics.template_quality import (
     SIMILAR,
     Inspection,
     critical_scores,
     measure_contrast,
+    read_alone,
     self_scores,
     split_template,
 )
 from tmatch._filtering.ranges import to_range
+from tmatch._io.given import ImageLike
 from tmatch._plotting.style import (
     DPI,
     GUIDE,
@@ -36,24 +39,24 @@ _MAX_STRETCH = 6.0  # longer images are drawn this many times as long as wide, o
 
 
 def plot_inspection(
-    template: ArrayLike,
+    template: ImageLike,
     inspection: Inspection,
     /,
     *,
-    mask: ArrayLike | None = None,
-    channel_axis: int | None = None,
+    mask: ImageLike | None = None,
+    channel_axis: ChannelAxis = "auto",
 ) -> "Figure":
     """Draw a template, its similarity to shifted, flipped and rotated copies, and its score in noise.
 
     Parameters
     ----------
-    template : (H, W) array of real numbers, with or without an axis of channels
+    template : (H, W) array of real numbers, with or without an axis of channels, or as in `match_template`
         8-bit pixels are shown as they are, others scaled from their minimum to their maximum.
     inspection : Inspection
         The result of `inspect_template`.
     mask : array of bool or of weights, (H, W), or None
         As in `inspect_template`. Pixels that do not count are transparent.
-    channel_axis : int or None
+    channel_axis : int, "auto" or None
         As in `inspect_template`.
 
     Returns
@@ -77,7 +80,7 @@ def plot_inspection(
     """
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    channels, weights = split_template(template, mask, channel_axis)
+    channels, weights = split_template(*read_alone(template, mask, channel_axis))
     if weights.ndim != 2 or weights.shape != inspection.shape:
         msg = (
             f"`template` has shape {weights.shape} and `inspection` is of one of shape {inspection.shape}; both "

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.options import Means, Metric, Missing, Output, Precision
-from tmatch._arrays.validation import check_options
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Precision
 from tmatch._engine.progress import ProgressCallback, Resources
+from tmatch._io.given import ImageLike
 from tmatch._results.matches import Match
 from tmatch._scoring.batch.batch import make_batches
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.image import prepare_image
+from tmatch._scoring.inputs import Inputs
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.mixed import MixedScorer
 from tmatch._scoring.scorer import ScoredBlock, Scorer, run
@@ -25,7 +27,9 @@ Scores = NDArray[np.floating[Any]]
 Validity = NDArray[np.bool_]
 
 
-class _Options(TypedDict, total=False):
+class Preparing(TypedDict, total=False):
+    """Options of `match_template` that say how templates are prepared."""
+
     metric: Metric
     missing: Missing
     min_overlap: float
@@ -33,39 +37,23 @@ class _Options(TypedDict, total=False):
     channel_axis: int | None
     channel_weights: Sequence[float] | None
     channel_means: Means
-
-
-class Preparing(_Options, total=False):
-    """Options of `match_template` that say how templates are prepared."""
-
     precision: Precision
 
 
-class Scoring(_Options, total=False):
-    """Options of `match_template` that say how one image is scored."""
-
-    image_mask: ArrayLike | None
-    workers: int | None
-    progress: ProgressCallback | None
-
-
-class _AllOptions(Scoring, total=False):
-    precision: Precision
-
-
+@answers_guesses
 @own_errstate
 def match_template(
-    image: ArrayLike,
-    template: ArrayLike,
+    image: ImageLike,
+    template: ImageLike,
     /,
     *,
     metric: Metric = "zncc",
-    mask: ArrayLike | None = None,
-    image_mask: ArrayLike | None = None,
+    mask: ImageLike | None = None,
+    image_mask: ImageLike | None = None,
     missing: Missing = "refuse",
     min_overlap: float = 0.5,
     output: Output = "valid",
-    channel_axis: int | None = None,
+    channel_axis: ChannelAxis = "auto",
     channel_weights: Sequence[float] | None = None,
     channel_means: Means = "separate",
     precision: Precision = "double",
@@ -77,16 +65,21 @@ def match_template(
 
     Parameters
     ----------
-    image : array of bool, integers or real floats, any dimension
-        The array searched: a signal, an image, a volume, with or without an axis of channels.
-    template : array of the same dimension
-        The array sought, no larger than `image` on any axis unless `output` is "same" or "full".
+    image : array of bool, integers or real floats, any dimension, path, open binary file, or Pillow image
+        The array searched: a signal, an image, a volume, with or without an axis of channels. Files and Pillow images
+        are read as by `read_image`, and pixels that are less than half opaque are not valid. Neither are those that a
+        `numpy.ma.MaskedArray` masks.
+    template : the same, of the same dimension
+        The array sought, no larger than `image` on any axis unless `output` is "same" or "full". Pixels that are not
+        wholly opaque, or masked, do not count.
     metric : {"zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation"}
         How similarity is measured, see Notes. Higher is better in all of them.
     mask : array of bool or of weights, of the template's shape (with or without channels), or None
-        How much each pixel of the template counts: not at all where it is 0 or False. None: all equally.
+        How much each pixel of the template counts: not at all where it is 0 or False. None: all equally. A file, or a
+        Pillow image, counts by its grey levels.
     image_mask : array of bool, of the image's shape without channels, or None
-        Which pixels of the image are valid. Values under False are never used. None: all.
+        Which pixels of the image are valid. Values under False are never used. None: all. A file, or a Pillow image,
+        is valid where it is not black.
     missing : {"refuse", "ignore"}
         Whether NaN in the image is an error or means that the pixel (all its channels) is missing.
     min_overlap : float
@@ -94,8 +87,12 @@ def match_template(
     output : {"valid", "same", "full"}
         Which positions are scored: those where the template lies inside the image; those where its centre,
         element ``n // 2``, lies on a pixel; all where it touches the image. No pixel outside is valid.
-    channel_axis : int or None
-        The axis that holds the channels (colours), in both arrays; None if there are none.
+    channel_axis : int, "auto" or None
+        The axis that holds the channels (colours), in both arrays; None if there are none. "auto": the last axis if
+        both have three axes and the same number of channels, 2 to 4, or one 3 and the other 4; otherwise None. Of four
+        channels the last is alpha then: it is left out, and transparent pixels are treated as those of files are.
+        Where an axis is named, that is so only if one array has 4 channels and the other 3. Name None to search a
+        volume for one that is as deep.
     channel_weights : sequence of float or None
         A factor for the weights of each channel's pixels; None: 1 for all.
     channel_means : {"separate", "joint"}
@@ -173,25 +170,39 @@ def match_template(
     array([[2, 3]])
     """
     resources = Resources.of(workers, progress)
+    given = Inputs.of(image, image_mask, template, mask, channel_axis)
     options = ScoringOptions(
-        metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision
+        metric, missing, min_overlap, output, given.channel_axis, channel_weights, channel_means, precision
     )
-    search = pair(prepare_image(image, image_mask, options), prepare_template(template, mask, options))
-    return scores_of([search], resources, out=out)[0]
+    return scores_of([_search(given, options)], resources, out=out)[0]
 
 
+@answers_guesses
 def score_validity(
-    image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **scoring: Unpack[Scoring]
+    image: ImageLike,
+    template: ImageLike,
+    /,
+    *,
+    metric: Metric = "zncc",
+    mask: ImageLike | None = None,
+    image_mask: ImageLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: ChannelAxis = "auto",
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
 ) -> NDArray[np.bool_]:
     """Find the positions at which `match_template` has a score.
 
     Parameters
     ----------
-    image, template, mask
+    image, template, metric, mask, image_mask, missing, min_overlap, output
         As in `match_template`.
-    **scoring
-        `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
-        `channel_means`, `workers`, `progress` as in `match_template`.
+    channel_axis, channel_weights, channel_means, workers, progress
+        As in `match_template`.
 
     Returns
     -------
@@ -213,8 +224,11 @@ def score_validity(
     >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
     array([False, False,  True,  True])
     """
-    check_options(scoring, _AllOptions.__annotations__)
-    return score_map(image, template, mask=mask, **scoring).valid
+    return score_map(
+        image, template, mask=mask, image_mask=image_mask, channel_axis=channel_axis, workers=workers,
+        progress=progress, metric=metric, missing=missing, min_overlap=min_overlap, output=output,
+        channel_weights=channel_weights, channel_means=channel_means,
+    ).valid  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -250,14 +264,29 @@ class ScoreMap:
 
 @own_errstate
 def score_map(
-    image: ArrayLike, template: ArrayLike, /, *, mask: ArrayLike | None = None, **options: Unpack[_AllOptions]
+    image: ImageLike,
+    template: ImageLike,
+    /,
+    *,
+    mask: ImageLike | None = None,
+    image_mask: ImageLike | None = None,
+    channel_axis: ChannelAxis = "auto",
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> ScoreMap:
-    """Score a template at every position of an image, and find where there is a score."""
-    resources = Resources.of(options.pop("workers", None), options.pop("progress", None))
-    image_mask = options.pop("image_mask", None)
-    checked = ScoringOptions(**options)  # type: ignore[misc]
-    search = pair(prepare_image(image, image_mask, checked), prepare_template(template, mask, checked))
-    return score_maps([search], resources)[0]
+    """Score a template at every position of an image, and find where there is a score; options as `ScoringOptions`."""
+    resources = Resources.of(workers, progress)
+    given = Inputs.of(image, image_mask, template, mask, channel_axis)
+    checked = ScoringOptions(channel_axis=given.channel_axis, **options)
+    return score_maps([_search(given, checked)], resources)[0]
+
+
+def _search(given: Inputs, options: ScoringOptions) -> Search:
+    return pair(
+        prepare_image(given.image, given.image_mask, options),
+        prepare_template(given.template, given.mask, options),
+    )
 
 
 def score_maps(searches: Sequence[Search], resources: Resources) -> list[ScoreMap]:

@@ -195,8 +195,8 @@ def _how_to_agree(outer: Shape, inner: Shape, channel_axis: int | None) -> str:
             "search for the parts of the template one by one, or name its axis of channels with channel_axis"
         )
     return (
-        "search the parts of a stack one by one, with one `Matcher`, or give the template an axis of length 1, as in "
-        "template[None]; name an axis of channels with channel_axis"
+        "search the images of a stack one by one, with `tmatch.locate_many` or `Matcher.locate_many`, or give the "
+        "template an axis of length 1, as in template[None]; name an axis of channels with channel_axis"
     )
 
 

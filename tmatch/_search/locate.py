@@ -1,23 +1,21 @@
 """Locate templates in one image."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Unpack, cast
+from collections.abc import Iterable, Iterator, Sequence
 
-from numpy.typing import ArrayLike
-
-from tmatch._arrays.options import Prefilter
-from tmatch._arrays.validation import check_options
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Prefilter
+from tmatch._engine.progress import ProgressCallback
+from tmatch._io.given import ImageLike
 from tmatch._poses.options import Angles, Scales, SearchName
 from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
-from tmatch._scoring.maps import Scoring
 from tmatch._search.matcher import Matcher
-from tmatch._search.options import Labelled
+from tmatch._search.options import Labelled, LabelledMasks
 
 
+@answers_guesses
 def locate(
-    image: ArrayLike,
+    image: ImageLike,
     templates: Labelled,
     /,
     *,
@@ -28,22 +26,33 @@ def locate(
     min_distance: int = 1,
     prefilter: Prefilter = "auto",
     copies_only: bool = False,
-    masks: Labelled | None = None,
+    masks: LabelledMasks = None,
     angles: Angles = None,
     scales: Scales = None,
     flips: bool = False,
     search: SearchName = "auto",
     subpixel: bool = False,
-    **scoring: Unpack[Scoring],
+    metric: Metric = "zncc",
+    image_mask: ImageLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: ChannelAxis = "auto",
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Matches:
     """Find every position in an image that matches a template.
 
     Parameters
     ----------
-    image : array of real numbers, any dimension
-        The array to search.
-    templates : array of real numbers, or mapping of str to such arrays
-        The array to find, or several with a label each.
+    image : array of real numbers, any dimension, path, open binary file, or Pillow image
+        What is searched, see `match_template`.
+    templates : image, list of images, or mapping of str to either
+        What is to be found, each as `image`. Several are labelled: by a mapping; in a list by "0", "1", ..., and paths
+        by file names without ending, or whole where two are equal. If a mapping has a list for a label, these are its
+        appearances: all are searched for.
     false_alarms : float or None
         Expected number of false alarms that are allowed in the whole search, above 0. None: 0.01, one in a hundred
         searches, unless a threshold is given. It is estimated from the image and the scores in it, see Notes.
@@ -65,8 +74,9 @@ def locate(
         "zncc", or poses that need interpolation, not at all. Scores of matches are those of the unfiltered arrays.
     copies_only : bool
         Report only matches of the kind "copy", see `Match`: not what is similar.
-    masks : array of bool or of weights, mapping of str to such arrays, or None
-        The template's mask, see `match_template`; with several templates those of some or all, by label.
+    masks : mask, list of masks, mapping of str to either, or None
+        The template's mask, see `match_template`; with several templates those of some or all, by label, or in a list
+        as the templates are, with None where there is none.
     angles : None, "all", tuple of 2 floats or list of floats
         Angles by which the template may be rotated, in degrees, counter-clockwise as seen on the screen. None: not at
         all. "all"; a tuple is a range with both ends, which may pass 180 degrees, as (170, 190); a list holds just
@@ -85,9 +95,10 @@ def locate(
     subpixel : bool
         Refine the places of upright matches, and of those in poses that need no interpolation, to a part of a pixel
         (metric "zncc"). Where poses need it, all are refined by that metric.
-    **scoring
-        How similarity is measured: `metric`, `image_mask`, `missing`, `min_overlap`, `output`, `channel_axis`,
-        `channel_weights`, `channel_means`, `workers`, `progress` as in `match_template`.
+    metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, channel_means
+        How similarity is measured, as in `match_template`.
+    workers, progress
+        How the work is done, as in `match_template`.
 
     Returns
     -------
@@ -126,32 +137,132 @@ def locate(
     >>> match.box.start, match.score, match.label, match.false_alarms < 1e-9
     ((20, 40), 1.0, 'patch', True)
     """
-    poses = {"angles": angles, "scales": scales, "flips": flips, "search": search, "subpixel": subpixel}
-    matcher, image_options = make_matcher(templates, masks, scoring, poses)
+    matcher = Matcher(
+        templates, masks=masks, angles=angles, scales=scales, flips=flips, search=search, subpixel=subpixel,
+        metric=metric, missing=missing, min_overlap=min_overlap, output=output, channel_axis=channel_axis,
+        channel_weights=channel_weights, channel_means=channel_means,
+    )  # fmt: skip
     return matcher.locate(
         image, false_alarms=false_alarms, threshold=threshold, max_count=max_count, max_overlap=max_overlap,
-        min_distance=min_distance, prefilter=prefilter, copies_only=copies_only, **image_options,
+        min_distance=min_distance, prefilter=prefilter, copies_only=copies_only, image_mask=image_mask,
+        workers=workers, progress=progress,
     )  # fmt: skip
 
 
-def best_match(
-    image: ArrayLike,
+@answers_guesses
+def locate_many(
+    images: Iterable[ImageLike | tuple[str, ImageLike]],
     templates: Labelled,
     /,
     *,
-    masks: Labelled | None = None,
+    jobs: int | None = None,
+    false_alarms: float | None = None,
+    threshold: float | None = None,
+    max_count: int | None = None,
+    max_overlap: float = 0.3,
+    min_distance: int = 1,
+    prefilter: Prefilter = "auto",
+    copies_only: bool = False,
+    masks: LabelledMasks = None,
     angles: Angles = None,
     scales: Scales = None,
     flips: bool = False,
     search: SearchName = "auto",
     subpixel: bool = False,
-    **scoring: Unpack[Scoring],
+    metric: Metric = "zncc",
+    image_mask: ImageLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: ChannelAxis = "auto",
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+) -> Iterator[tuple[str, Matches]]:
+    """Find every position that matches a template in each of many images.
+
+    Parameters
+    ----------
+    images : iterable of images, or of (str, image)
+        With names or without, as `open_images` yields them, see `Matcher.locate_many`.
+    templates : image, list of images, or mapping of str to either
+        What is to be found, see `locate`.
+    jobs : int or None
+        Images searched at a time, by threads; None for the number of cores. Results are equal.
+    false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
+        Which positions are matches, as in `locate`, for each image.
+    masks, angles, scales, flips, search, subpixel
+        As in `locate`.
+    metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, channel_means
+        As in `locate`.
+
+    Yields
+    ------
+    name : str
+        That of the image: as given, or its path; "0", "1", ... for others.
+    matches : Matches
+        What was found there, in the order of images. `Matches.missing` and `Matches.best` tell what was not.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        As in `locate`, when the image is due; the text names it.
+
+    Examples
+    --------
+    >>> import tmatch
+    >>> images = tmatch.open_images("datasets/raccoon/*.png")
+    >>> eye = "datasets/raccoon/eye.png"
+    >>> for name, matches in tmatch.locate_many(images, eye):
+    ...     print(name, [match.box.xywh for match in matches])
+    datasets/raccoon/eye.png [(0, 0, 80, 65)]
+    datasets/raccoon/face.png [(670, 300, 80, 65)]
+    datasets/raccoon/face_gray.png [(670, 300, 80, 65)]
+    datasets/raccoon/noisy.png [(670, 300, 80, 65)]
+    """
+    matcher = Matcher(
+        templates, masks=masks, angles=angles, scales=scales, flips=flips, search=search, subpixel=subpixel,
+        metric=metric, missing=missing, min_overlap=min_overlap, output=output, channel_axis=channel_axis,
+        channel_weights=channel_weights, channel_means=channel_means,
+    )  # fmt: skip
+    return matcher.locate_many(
+        images, jobs=jobs, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
+        max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
+        image_mask=image_mask,
+    )  # fmt: skip
+
+
+@answers_guesses
+def best_match(
+    image: ImageLike,
+    templates: Labelled,
+    /,
+    *,
+    masks: LabelledMasks = None,
+    angles: Angles = None,
+    scales: Scales = None,
+    flips: bool = False,
+    search: SearchName = "auto",
+    subpixel: bool = False,
+    metric: Metric = "zncc",
+    image_mask: ImageLike | None = None,
+    missing: Missing = "refuse",
+    min_overlap: float = 0.5,
+    output: Output = "valid",
+    channel_axis: ChannelAxis = "auto",
+    channel_weights: Sequence[float] | None = None,
+    channel_means: Means = "separate",
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Match:
     """Find the position with the highest score, however low it is.
 
     Parameters
     ----------
-    image, templates, masks, angles, scales, flips, search, subpixel, **scoring
+    image, templates, masks, angles, scales, flips, search, subpixel
+        As in `locate`.
+    metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, channel_means
+        As in `locate`.
+    workers, progress
         As in `locate`.
 
     Returns
@@ -171,20 +282,9 @@ def best_match(
     >>> tmatch.best_match([[0, 1, 0, 0], [5, 9, 0, 3]], [[1, 2]]).box.start
     (0, 0)
     """
-    poses = {"angles": angles, "scales": scales, "flips": flips, "search": search, "subpixel": subpixel}
-    matcher, image_options = make_matcher(templates, masks, scoring, poses)
-    return matcher.best(image, **image_options)
-
-
-def make_matcher(
-    templates: Labelled,
-    masks: Labelled | None,
-    scoring: Scoring,
-    poses: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[Matcher, dict[str, Any]]:
-    """Make a matcher, and return the options that go with the image."""
-    check_options(scoring, Scoring.__annotations__)
-    options = cast("dict[str, Any]", dict(scoring))
-    of_image = ("image_mask", "workers", "progress")
-    image_options: dict[str, Any] = {name: options.pop(name) for name in of_image if name in options}
-    return Matcher(templates, masks=masks, **poses, **options), image_options
+    matcher = Matcher(
+        templates, masks=masks, angles=angles, scales=scales, flips=flips, search=search, subpixel=subpixel,
+        metric=metric, missing=missing, min_overlap=min_overlap, output=output, channel_axis=channel_axis,
+        channel_weights=channel_weights, channel_means=channel_means,
+    )  # fmt: skip
+    return matcher.best(image, image_mask=image_mask, workers=workers, progress=progress)

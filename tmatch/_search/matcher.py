@@ -1,30 +1,28 @@
 """Matcher: templates prepared once, for any number of images."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Unpack
-
-import numpy as np
-from numpy.typing import ArrayLike
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.options import Prefilter
-from tmatch._arrays.validation import check_options
+from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Precision, Prefilter
+from tmatch._arrays.validation import check_count
 from tmatch._detection.criterion import Criterion
+from tmatch._engine.in_order import map_in_order
 from tmatch._engine.progress import ProgressCallback, Resources
-from tmatch._poses.exact import exact_copies
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given
 from tmatch._poses.options import LEAST_CERTIFIED, Angles, PoseOptions, Scales, SearchName
 from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
-from tmatch._results.poses import PosedShape
 from tmatch._scoring.image import prepare_image
-from tmatch._scoring.maps import Preparing, Scores, scores_of
+from tmatch._scoring.inputs import image_in
+from tmatch._scoring.maps import Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
-from tmatch._scoring.template import PreparedTemplate, prepare_template
-from tmatch._search.options import Labelled, by_label, call_with_label, checked_copy
+from tmatch._scoring.template import PreparedTemplate
+from tmatch._search.many import named_errors, named_images
+from tmatch._search.options import Labelled, LabelledMasks, call_with_label, named_templates
 from tmatch._search.recipe import best_of, search
+from tmatch._search.templates import Templates
 
 
 class Matcher:
@@ -35,15 +33,16 @@ class Matcher:
 
     Parameters
     ----------
-    templates : array of real numbers, or mapping of str to such arrays
-        The array to find, or several with a label each. They are copied.
-    masks : array of bool or of weights, mapping of str to such arrays, or None
-        The template's mask, see `match_template`; with several templates those of some or all, by label.
+    templates : image, list of images, or mapping of str to either
+        What is to be found, see `locate`. They are copied, and files are read once.
+    masks : mask, list of masks, mapping of str to either, or None
+        Which pixels of the templates count, see `locate`.
     angles, scales, flips, search, subpixel
         The poses that are searched, and how, as in `locate`.
-    **preparing
-        How similarity is measured: `metric`, `missing`, `min_overlap`, `output`, `channel_axis`, `channel_weights`,
-        `channel_means`, `precision` as in `match_template`. `precision` is that of score maps.
+    metric, missing, min_overlap, output, channel_axis, channel_weights, channel_means, precision
+        How similarity is measured, as in `match_template`. With `channel_axis` "auto" each image is searched in
+        colours or as a volume, as it is: templates are prepared again if it is not what they look like. `precision` is
+        that of score maps.
 
     Raises
     ------
@@ -68,49 +67,50 @@ class Matcher:
     [0, 1, 0]
     """
 
+    @answers_guesses
     @own_errstate
     def __init__(
         self,
         templates: Labelled,
         /,
         *,
-        masks: Labelled | None = None,
+        masks: LabelledMasks = None,
         angles: Angles = None,
         scales: Scales = None,
         flips: bool = False,
         search: SearchName = "auto",
         subpixel: bool = False,
-        **preparing: Unpack[Preparing],
+        metric: Metric = "zncc",
+        missing: Missing = "refuse",
+        min_overlap: float = 0.5,
+        output: Output = "valid",
+        channel_axis: ChannelAxis = "auto",
+        channel_weights: Sequence[float] | None = None,
+        channel_means: Means = "separate",
+        precision: Precision = "double",
     ) -> None:
-        check_options(preparing, Preparing.__annotations__)
-        self._poses = PoseOptions.of(angles, scales, flips, search, subpixel)
-        named = by_label(templates)
-        named_masks = {} if masks is None else by_label(masks, "masks", named)
-        self._single = not isinstance(templates, Mapping)
-        self._options = ScoringOptions(**preparing)
-        self._metric = self._options.metric
-        if self._options.info.directions and not self._poses.exact:  # directions turn with the template
-            self._poses = self._poses.as_list(
-                max(math.hypot(*np.shape(array)[:2]) for array in named.values())
-            )
-        self._prepared: list[PreparedTemplate] = [
-            prepared
-            for label, template in named.items()
-            for prepared in call_with_label(
-                label, _prepare, template, named_masks.get(label), self._options, label, self._poses
-            )
-        ]
+        poses = PoseOptions.of(angles, scales, flips, search, subpixel)
+        named = named_templates(templates, masks)
+        self._metric = metric
+        options = ScoringOptions(
+            metric, missing, min_overlap, output, None, channel_weights, channel_means, precision
+        )
+        self._templates = Templates(named, options, channel_axis, poses)
+        self._poses = self._templates.poses
+        self._labels = [each.label for each in named]
+        self._single = not isinstance(templates, Mapping) and self._labels == [""]
 
     def __repr__(self) -> str:
-        return f"Matcher({', '.join(map(_describe, self._prepared))}; {self._metric})"
+        return f"Matcher({', '.join(map(_describe, self._templates.first))}; {self._metric})"
 
+    @answers_guesses
     @own_errstate
     def score(
         self,
-        image: ArrayLike,
+        image: ImageLike,
         /,
         *,
-        image_mask: ArrayLike | None = None,
+        image_mask: ImageLike | None = None,
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Scores | dict[str, Scores]:
@@ -141,13 +141,18 @@ class Matcher:
         if not self._poses.upright:
             msg = "this matcher has poses, and a score map is of one; make a matcher without angles, scales and flips"
             raise ValueError(msg)
+        several = [label for label in self._labels if self._labels.count(label) > 1]
+        if several:
+            msg = f'label "{several[0]}" has several templates, and a score map is of one; give each its own label'
+            raise ValueError(msg)
         maps = scores_of(self._searches(image, image_mask), Resources.of(workers, progress))
-        return maps[0] if self._single else {p.label: m for p, m in zip(self._prepared, maps, strict=True)}
+        return maps[0] if self._single else dict(zip(self._labels, maps, strict=True))
 
+    @answers_guesses
     @own_errstate
     def locate(
         self,
-        image: ArrayLike,
+        image: ImageLike,
         /,
         *,
         false_alarms: float | None = None,
@@ -157,7 +162,7 @@ class Matcher:
         min_distance: int = 1,
         prefilter: Prefilter = "auto",
         copies_only: bool = False,
-        image_mask: ArrayLike | None = None,
+        image_mask: ImageLike | None = None,
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Matches:
@@ -196,17 +201,86 @@ class Matcher:
         searches = self._searches(image, image_mask)
         resources = Resources.of(workers, progress)
         found = search(searches, criterion, resources, keep="matches", poses=self._poses).matches
-        return Matches(
-            found, shape=searches[0].image[0].shape, labels=(each.label for each in self._prepared)
-        )
+        return Matches(found, shape=searches[0].image[0].shape, labels=self._labels)
 
+    @answers_guesses
+    def locate_many(
+        self,
+        images: Iterable[ImageLike | tuple[str, ImageLike]],
+        /,
+        *,
+        jobs: int | None = None,
+        false_alarms: float | None = None,
+        threshold: float | None = None,
+        max_count: int | None = None,
+        max_overlap: float = 0.3,
+        min_distance: int = 1,
+        prefilter: Prefilter = "auto",
+        copies_only: bool = False,
+        image_mask: ImageLike | None = None,
+    ) -> Iterator[tuple[str, Matches]]:
+        """Find every position that matches a template in each of many images.
+
+        Parameters
+        ----------
+        images : iterable of images, or of (str, image)
+            Images as in `locate`, with names or without, as `open_images` yields them. They are taken as they are
+            needed, at most twice as many as `jobs` ahead, so that a generator of any length will do.
+        jobs : int or None
+            Images searched at a time, by threads; None for the number of cores. 1 searches one after the other, each
+            with all threads. Results are equal.
+        false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
+            As in `locate`, for each image.
+        image_mask : array of bool or None
+            Which pixels are valid, in all images.
+
+        Yields
+        ------
+        name : str
+            That of the image: as given, or its path; "0", "1", ... for others.
+        matches : Matches
+            What was found there, in the order of images. `Matches.missing` and `Matches.best` tell what was not.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As in `locate`, when the image is due; the text names it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tmatch
+        >>> frames = np.random.default_rng(0).integers(0, 256, (3, 60, 80), dtype=np.uint8)
+        >>> matcher = tmatch.Matcher({"patch": frames[1, 20:30, 40:52]})
+        >>> [(name, len(matches), matches.missing) for name, matches in matcher.locate_many(frames)]
+        [('0', 0, ['patch']), ('1', 1, []), ('2', 0, ['patch'])]
+        """
+        check_count("jobs", jobs, or_none=True)
+        criterion = Criterion.of(
+            self._metric, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
+            max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
+        )  # fmt: skip
+        check_poses(self._poses, criterion)
+
+        @own_errstate
+        def locate(named: tuple[str, ImageLike], workers: int | None) -> tuple[str, Matches]:
+            name, image = named
+            with named_errors(name):
+                searches = self._searches(image, image_mask)
+                resources = Resources.of(workers, None)
+                found = search(searches, criterion, resources, keep="matches", poses=self._poses)
+                return name, found.to_matches()
+
+        return map_in_order(locate, named_images(images), jobs)
+
+    @answers_guesses
     @own_errstate
     def best(
         self,
-        image: ArrayLike,
+        image: ImageLike,
         /,
         *,
-        image_mask: ArrayLike | None = None,
+        image_mask: ImageLike | None = None,
         workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Match:
@@ -235,14 +309,16 @@ class Matcher:
         """
         return best_of(self._searches(image, image_mask), Resources.of(workers, progress), self._poses)
 
-    def _searches(self, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
+    def _searches(self, image: ImageLike, image_mask: ImageLike | None) -> list[Search]:
         """Pair an image with each template."""
-        prepared = prepare_image(image, image_mask, self._options)
+        pixels, valid = read_given("image", image, VALID_OPACITY)
+        layout, templates = self._templates.prepared_for(pixels.shape)
+        prepared = prepare_image(*image_in(layout, pixels, valid, image_mask), templates[0].options)
         smallest = 1.0 if self._poses.exact else min(self._poses.scales.low, 1.0)
-        return [call_with_label(each.label, pair, prepared, each, smallest) for each in self._prepared]
+        return [call_with_label(each.label, pair, prepared, each, smallest) for each in templates]
 
 
-def searches_of(matcher: Matcher, image: ArrayLike, image_mask: ArrayLike | None) -> list[Search]:
+def searches_of(matcher: Matcher, image: ImageLike, image_mask: ImageLike | None) -> list[Search]:
     """Pair an image with each template of a matcher, for callers that want more than matches."""
     return matcher._searches(image, image_mask)  # noqa: SLF001
 
@@ -269,49 +345,3 @@ def check_poses(poses: PoseOptions, criterion: Criterion) -> None:
 def _describe(template: PreparedTemplate) -> str:
     channels = "" if template.options.channel_axis is None else f" with {template.n_channels} channels"
     return f"{template.label or 'template'} {template.shape}{channels}"
-
-
-def _prepare(
-    template: ArrayLike, mask: ArrayLike | None, options: ScoringOptions, label: str, poses: PoseOptions
-) -> list[PreparedTemplate]:
-    """Prepare a copy of a template, or all copies in poses that are exact."""
-    copied, copied_mask = (
-        checked_copy("template", template),
-        None if mask is None else checked_copy("mask", mask),
-    )
-    prepared = prepare_template(copied, copied_mask, options, label)
-    if not poses.upright or poses.subpixel:
-        _check_dimensions(prepared, poses)
-    if poses.upright or not poses.exact:
-        return [prepared]
-    shape = prepared.shape
-    return [
-        replace(prepare_template(turned, turned_mask, options, label), posed=PosedShape(pose, shape))
-        for pose, turned, turned_mask in exact_copies(copied, copied_mask, poses, options.channel_axis)
-    ]
-
-
-def _check_dimensions(template: PreparedTemplate, poses: PoseOptions) -> None:
-    """Check that a template can be searched for in poses."""
-    if len(template.shape) != 2:
-        axes = "axis" if len(template.shape) == 1 else "axes"
-        msg = (
-            f"`template` has {len(template.shape)} {axes} without channels; poses and sub-pixel places are for images, "
-            "which have 2: leave angles, scales, flips and subpixel out"
-        )
-        raise ValueError(msg)
-    if poses.exact and not poses.subpixel:
-        return
-    options = template.options
-    if options.metric != "zncc" and not poses.exact:
-        msg = (
-            f'`metric` is "{options.metric}"; poses that need interpolation are searched by "zncc" or "orientation": '
-            "use one of them, or right angles and whole-number scales"
-        )
-        raise ValueError(msg)
-    if options.metric != "zncc":
-        msg = f'`metric` is "{options.metric}"; sub-pixel places are fitted by "zncc": use that, or leave subpixel out'
-        raise ValueError(msg)
-    if options.output != "valid":
-        msg = f'`output` is "{options.output}"; in poses the template must lie inside the image: use "valid"'
-        raise ValueError(msg)

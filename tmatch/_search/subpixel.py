@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from tmatch._detection.candidates import score_at
 from tmatch._engine.progress import Resources
 from tmatch._poses.levels import ImageLevels
 from tmatch._poses.options import PoseOptions
 from tmatch._poses.plan import plan_of
 from tmatch._poses.refine import Candidate, Refiner
+from tmatch._results.boxes import Box
 from tmatch._results.matches import Match
 from tmatch._results.poses import Pose
 from tmatch._scoring.search import Search, comparable
@@ -21,9 +25,21 @@ def refine_places(matches: Sequence[Match], searches: Sequence[Search]) -> list[
 
 
 def _search_of(match: Match, searches: Sequence[Search]) -> Search:
-    """Find the search for the template of a match, in its pose."""
+    """Find the search for the template of a match, in its pose; of several with its label the one with its score."""
     pose = Pose(match.angle, match.scale, match.flip)
-    return next(s for s in searches if s.label == match.label and (s.posed is None or s.posed.pose == pose))
+    found = [
+        each
+        for each in searches
+        if each.label == match.label and each.window == match.box.shape
+        if each.posed is None or each.posed.pose == pose
+    ]
+    if len(found) == 1:
+        return found[0]
+    return min(found, key=lambda each: abs(_score_of(each, match.box) - match.score))
+
+
+def _score_of(search: Search, box: Box) -> float:
+    return float(score_at(search, np.array([search.position_of(box.start)]))[0])
 
 
 def _refined(match: Match, search: Search) -> Match:

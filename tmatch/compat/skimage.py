@@ -94,7 +94,7 @@ def match_template(
             msg = "`image` has NaN or infinite values; replace them first, for instance with np.nan_to_num"
             raise ValueError(msg)
         return np.zeros([n - k + 1 for n, k in zip(pixels.shape, pattern.shape, strict=True)], dtype)
-    return _match_template(pixels, pattern).astype(dtype)
+    return _match_template(pixels, pattern, channel_axis=None).astype(dtype)
 
 
 def _check(image: NDArray[Any], template: NDArray[Any]) -> None:

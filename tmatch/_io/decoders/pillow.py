@@ -106,6 +106,11 @@ def _upright_pixels(image: Any) -> Array:
     from PIL import ImageOps  # noqa: PLC0415
 
     ImageOps.exif_transpose(image, in_place=True)  # without, the image is copied
+    return pixels_of_pillow(image)
+
+
+def pixels_of_pillow(image: Any) -> Array:
+    """Return the pixels of an upright Pillow image: grey or RGB, with alpha if it has transparent pixels."""
     upright = _with_plain_mode(image)
     pixels = _pixels_of(upright)
     transparent = image.info.get("transparency") if upright.mode.startswith("I") else None

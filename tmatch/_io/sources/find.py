@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from tmatch._io import decoders
 from tmatch._io.extras import require
-from tmatch._io.images import open_file, read_stream
+from tmatch._io.files import read_whole
+from tmatch._io.images import open_file
 from tmatch._io.sources import screens, video
 from tmatch._io.sources.files import FileImages, Stream
 from tmatch._io.sources.selection import Selection
@@ -167,12 +168,12 @@ def _read_stdin(stdin: BinaryIO | None) -> bytes:
     if stream is None or stream.isatty():
         msg = "it is a terminal, or closed; send an image through a pipe"
         raise OSError(msg)
-    return read_stream(stream)
+    return read_whole(stream, "a pipe").read()
 
 
 def _read_pipe(name: str) -> bytes:
     with Path(name).open("rb") as pipe:
-        return read_stream(pipe)
+        return read_whole(pipe, "a pipe").read()
 
 
 def _files_in(folder: str) -> list[str]:

@@ -1,0 +1,102 @@
+"""Images, templates and masks as callers have them: arrays, masked arrays, paths, open files and Pillow images."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tmatch._arrays.typing import Array
+from tmatch._arrays.validation import check_numbers
+from tmatch._io.decoders.pillow import pixels_of_pillow
+from tmatch._io.files import file_of, is_file
+from tmatch._io.images import read_pixels, split_alpha, to_gray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ImageLike: TypeAlias = Union[ArrayLike, os.PathLike[str], BinaryIO, "Image"]  # `ArrayLike` has str
+VALID_OPACITY = 0.5  # of a pixel of an image that is searched
+_ORIENTATION = 0x0112  # of EXIF
+
+
+def read_given(name: str, given: ImageLike, least_opacity: float) -> tuple[Array, Array | None]:
+    """Return what was given as an array, and which of its pixels count: those so opaque, and not masked; None for all.
+
+    What is a file, or a Pillow image, is read as by `read_image`.
+    """
+    if type(given) is np.ndarray:
+        return check_numbers(name, given, finite=False), None
+    if isinstance(given, np.ma.MaskedArray):
+        gone = np.ma.getmaskarray(given)
+        return check_numbers(name, np.ma.getdata(given), finite=False), ~gone if gone.any() else None
+    read = _read(name, given)
+    if read is None:
+        return check_numbers(name, cast("ArrayLike", given), finite=False), None
+    pixels, alpha = read
+    return pixels, None if alpha is None else opaque_pixels(alpha, least_opacity)
+
+
+def read_mask(name: str, given: ImageLike) -> ArrayLike:
+    """Return a mask as an array; of a file or a Pillow image its grey levels, from 0 to 1."""
+    read = _read(name, given)
+    if read is None:
+        return cast("ArrayLike", given)
+    grey = to_gray(read[0])
+    return np.asarray(grey / grey.max()) if grey.any() else grey.astype(float)
+
+
+def opaque_pixels(alpha: Array, least: float) -> Array | None:
+    """Find the pixels that are at least so opaque; None if all are."""
+    opaque = np.asarray(opacity(alpha) >= least)
+    return None if opaque.all() else opaque
+
+
+def opacity(alpha: Array) -> Array:
+    """Return alpha from 0 to 1."""
+    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
+
+
+def is_image(given: Any) -> bool:
+    """Check for an image of its own: an array with axes, a path, an open file or a Pillow image; no nested list."""
+    return is_file(given) or _is_pillow(given) or (hasattr(given, "__array__") and np.ndim(given) > 0)
+
+
+def labels_of(given: Sequence[Any]) -> list[str]:
+    """Label images: files by their names without ending, or by their paths if two are equal, others by number."""
+    if not all(isinstance(each, str | os.PathLike) for each in given):
+        return [str(number) for number in range(len(given))]
+    paths = [Path(each) for each in given]
+    stems = [path.stem for path in paths]
+    labels = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    twice = [label for label, count in Counter(labels).items() if count > 1]
+    if twice:
+        msg = f'the template "{twice[0]}" is given twice; name each one once'
+        raise ValueError(msg)
+    return labels
+
+
+def _read(name: str, given: Any) -> tuple[Array, Array | None] | None:
+    """Read a file or a Pillow image; None if it is neither."""
+    if _is_pillow(given):
+        return split_alpha(_pixels_of(given))
+    if is_file(given) or isinstance(given, bytes | bytearray):
+        return read_pixels(file_of(name, given))
+    return None
+
+
+def _is_pillow(given: object) -> bool:
+    """Check for a Pillow image; there is none before Pillow was imported."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(given, pillow.Image)
+
+
+def _pixels_of(image: Any) -> Array:
+    from PIL import ImageOps  # noqa: PLC0415
+
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    return pixels_of_pillow(ImageOps.exif_transpose(image) if turned else image)
