@@ -59,6 +59,7 @@ RICH = {
         "match_template",
         "score_validity",
         "locate",
+        "locate_many",
         "best_match",
         "robustness",
         "explain",

@@ -527,7 +527,18 @@ def screen(monkeypatch):
     if not XVFB:
         pytest.skip("there is no X server that does without a screen")
     reader, writer = os.pipe()
-    command = [XVFB, "-displayfd", str(writer), "-screen", "0", "320x240x24", "-wr", "-nolisten", "tcp"]
+    command = [
+        XVFB,
+        "-displayfd",
+        str(writer),
+        "-screen",
+        "0",
+        "320x240x24",
+        "-wr",
+        "-noreset",
+        "-nolisten",
+        "tcp",
+    ]
     with (
         subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server,
         os.fdopen(reader) as told,

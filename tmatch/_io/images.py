@@ -120,14 +120,30 @@ def read_part(path: Path | FileObject, find_part: FindPart | None = None, page: 
 
     Warn if the file has several and `page` does not say which.
     """
-    with (
-        open_stream(str(path), path.read()) if isinstance(path, FileObject) else open_file(str(path)) as file
-    ):
+    with _open(path) as file:
         pixels = file.read(page, find_part)
         if page is None and file.count > 1:
             msg = f'"{path}" has {file.count:,} {file.unit}; only the first is read'
             warnings.warn(msg, SeveralImagesWarning, stacklevel=3)
     return pixels
+
+
+def _open(path: Path | FileObject) -> "ImageFile":
+    if not isinstance(path, FileObject):
+        return open_file(str(path))
+    with _unreadable_told(path):
+        whole = path.read()
+    return open_stream(str(path), whole)
+
+
+@contextlib.contextmanager
+def _unreadable_told(path: Path | FileObject) -> Iterator[None]:
+    """Name the file in errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
 
 
 class ImageFile(contextlib.ExitStack):
@@ -225,18 +241,15 @@ def open_stream(name: str, file: BinaryIO) -> ImageFile:
 
 def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
-    try:
+    with _unreadable_told(path):
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"
-            raise OSError(msg)  # noqa: TRY301
+            raise OSError(msg)
         if stat.S_ISREG(mode):
             return path.open("rb")
         with path.open("rb", buffering=0) as pipe:
             return read_whole(pipe, "a pipe")
-    except OSError as error:
-        msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
 
 
 def reason_of(error: Exception) -> str:

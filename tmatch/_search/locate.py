@@ -195,12 +195,11 @@ def locate_many(
     metric, image_mask, missing, min_overlap, output, channel_axis, channel_weights, channel_means
         As in `locate`.
 
-    Yields
-    ------
-    name : str
-        That of the image: as given, or its path; "0", "1", ... for others.
-    matches : Matches
-        What was found there, in the order of images. `Matches.missing` and `Matches.best` tell what was not.
+    Returns
+    -------
+    iterator of (str, Matches)
+        The name of each image: as given, or its path; "0", "1", ... for others. And what was found there, in the order
+        of the images; `Matches.missing` and `Matches.best` tell what was not.
 
     Raises
     ------
@@ -210,12 +209,9 @@ def locate_many(
     Examples
     --------
     >>> import tmatch
-    >>> images = tmatch.open_images("datasets/raccoon/*.png")
-    >>> eye = "datasets/raccoon/eye.png"
-    >>> for name, matches in tmatch.locate_many(images, eye):
+    >>> images = tmatch.open_images("datasets/raccoon/face_gray.png", "datasets/raccoon/noisy.png")
+    >>> for name, matches in tmatch.locate_many(images, "datasets/raccoon/eye.png"):
     ...     print(name, [match.box.xywh for match in matches])
-    datasets/raccoon/eye.png [(0, 0, 80, 65)]
-    datasets/raccoon/face.png [(670, 300, 80, 65)]
     datasets/raccoon/face_gray.png [(670, 300, 80, 65)]
     datasets/raccoon/noisy.png [(670, 300, 80, 65)]
     """

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from tmatch._io.given import ImageLike
 
@@ -11,11 +11,11 @@ from tmatch._io.given import ImageLike
 def named_images(images: Iterable[ImageLike | tuple[str, ImageLike]]) -> Iterator[tuple[str, ImageLike]]:
     """Return images with names: as given, or their paths, or numbers."""
     if isinstance(images, str | os.PathLike) or hasattr(images, "read"):
-        msg = f"`images` is {images!r}; give a list of images, or `tmatch.open_images(...)` for those of files and folders"
+        msg = f"`images` is {images!r}; give a list of images, or `tmatch.open_images(...)` for files and folders"
         raise TypeError(msg)
     for number, each in enumerate(images):
         if isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str):
-            yield cast("tuple[str, ImageLike]", each)
+            yield each
         else:
             image: Any = each
             yield os.fspath(image) if isinstance(image, str | os.PathLike) else str(number), image

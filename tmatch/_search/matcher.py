@@ -234,12 +234,11 @@ class Matcher:
         image_mask : array of bool or None
             Which pixels are valid, in all images.
 
-        Yields
-        ------
-        name : str
-            That of the image: as given, or its path; "0", "1", ... for others.
-        matches : Matches
-            What was found there, in the order of images. `Matches.missing` and `Matches.best` tell what was not.
+        Returns
+        -------
+        iterator of (str, Matches)
+            The name of each image: as given, or its path; "0", "1", ... for others. And what was found there, in
+            the order of the images; `Matches.missing` and `Matches.best` tell what was not.
 
         Raises
         ------

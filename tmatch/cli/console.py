@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tmatch._io.images import SeveralImagesWarning
+from tmatch.cli.wording import in_options
 
 if TYPE_CHECKING:
     import typer
@@ -76,7 +77,7 @@ class Console:
                 if str(message) not in shown:
                     shown.add(str(message))
                     kind = "note" if issubclass(category, SeveralImagesWarning) else "warning"
-                    self.say(f"{kind}: {message}")
+                    self.say(f"{kind}: {in_options(str(message), ())}")
 
             warnings.showwarning = say
             yield

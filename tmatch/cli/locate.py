@@ -79,6 +79,7 @@ def locate(
         prefilter=prefilter, copies_only=copies_only,
     )  # fmt: skip
     poses = parsing.given_poses(angles, scales, flips, pose_search, subpixel)
+    asked_poses = PoseOptions.of(**poses)
     images, templates = parsing.split_files(files, template or [])
     named = template_files(templates)
     figures, outputs = Figures(overlay, heatmap, scores), out or []

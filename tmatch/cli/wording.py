@@ -28,6 +28,10 @@ _SENTENCES = (
     (re.compile(r", or None for no limit"), "; leave it out for no limit"),
     (re.compile(r", for instance with np\.nan_to_num"), ""),
     (re.compile(r"make one with `to_range`"), "save the image with 8 bits"),
+    (
+        re.compile(r'choose pages "all", or some as "2-5", to read them'),
+        "--pages all reads them, or some as 2-5",
+    ),
     (re.compile(r"output \"(\w+)\""), r"--places \1"),
 )
 _MISSING = ', or let NaN count as missing with missing="ignore"'
