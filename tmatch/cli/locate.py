@@ -85,12 +85,7 @@ def locate(
     figures, outputs = Figures(overlay, heatmap, scores), out or []
     form = parsing.form_of_output(form, as_json=as_json)
     inputs = [Path(name) for name in images] + [path for _, path in named]
-    figures.check(
-        [*inputs, *(path for path in (mask, image_mask) if path)],
-        outputs,
-        len(named),
-        PoseOptions.of(**poses),
-    )
+    figures.check(inputs, outputs, len(named), asked_poses)
     search = ImageSearch(
         pairs.read_templates(named, alpha=alpha, mask=mask),
         criterion,
