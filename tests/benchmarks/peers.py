@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import batch
 import filters
 import heatmap
 import heatmap_dtypes
@@ -28,6 +27,7 @@ import misses
 import places
 import poses_speed
 import robust
+import screenshots
 from common import Setup, rounded
 
 CONTESTS = {
@@ -37,7 +37,7 @@ CONTESTS = {
     "poses": poses_speed.speed,
     "memory": memory.memory,
     "misses": misses.misses,
-    "batch": batch.batch,
+    "batch": screenshots.batch,
     "filter": filters.filters,
     "loading": loading.loading,
     "robust": lambda _: robust.robust(),
