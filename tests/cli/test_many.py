@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -148,6 +149,15 @@ def test_images_named_for_templates_are_refused_with_what_to_do(folder):
     )
 
 
+def test_each_image_has_an_overlay_in_a_folder(folder, tmp_path):
+    result = run(folder / "shots", "-t", folder / "icons", "--overlay", tmp_path, "--jobs", 2)
+    assert result.exit_code == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [name[-9:] for name in names] == [f"shot{n}.png" for n in range(6)]
+    with Image.open(tmp_path / names[0]) as drawn:
+        assert drawn.size[0] % SMALL[1] == 0
+
+
 # --- images that cannot be searched -------------------------------------------------------------------
 
 
@@ -187,7 +197,11 @@ def test_fail_fast_stops_at_the_first_one(folder, with_broken):
         (["--resume"], "--resume goes on with a file of JSON lines; name it, as in -o results.jsonl"),
         (["--resume", "-o", "r.jsonl", "-o", "r.csv"], "name only the .jsonl with -o"),
         (["-o", "r.what"], '".what" is not a known format'),
-        (["--overlay", "o.png"], "--overlay writes a figure of one image, but there are many"),
+        (["--heatmap", "h.png"], "--heatmap writes a figure of one image, but there are many"),
+        (
+            ["--overlay", "o.png"],
+            '--overlay is "o.png", but there are many images; name a folder that is there',
+        ),
         (["--json", "--format", "csv"], "--json and --format csv are given"),
     ],
 )
@@ -217,35 +231,128 @@ def test_no_data_values_and_nan_are_missing_pixels(tmp_path, draw):
     assert (match["x"], match["y"], match["score"]) == (30, 20, pytest.approx(1))
 
 
+# --- stacks, animations, video, stdin -----------------------------------------------------------------
+
+
+def rings(seed, shape=(200, 200), count=15):
+    """A page of ring-like particles in noise, and where they lie."""
+    rng = np.random.default_rng(seed)
+    page, found = 1000 + rng.normal(0, 30, shape), []
+    while len(found) < count:
+        y, x = (int(value) for value in rng.integers(0, shape[0] - 21, 2))
+        if all(max(abs(y - a), abs(x - b)) >= 22 for a, b in found):
+            found.append((y, x))
+            page[y : y + 21, x : x + 21] += RING * 300 * rng.uniform(0.7, 1.3)
+    return page.astype(np.uint16), found
+
+
+RING = np.exp(-(((np.hypot(*np.mgrid[-10:11, -10:11]) - 6) / 2) ** 2))
+
+
+def test_all_particles_in_all_pages_of_a_stack_have_records(tmp_path):
+    pages, truth = zip(*map(rings, range(12)), strict=True)
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack(pages), metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "ring.tif", (RING * 300 + 1000).astype(np.uint16))
+    pair = tmp_path / "stack.tif", tmp_path / "ring.tif"
+    rows = [*csv.DictReader(run(*pair, "--pages", "all", "--format", "csv").stdout.splitlines())]
+    assert len(rows) == 180
+    for page, places in enumerate(truth):
+        found = {(int(row["y"]), int(row["x"])) for row in rows if row["page"] == str(page)}
+        assert all(min(max(abs(y - a), abs(x - b)) for a, b in found) <= 1 for y, x in places)
+    some = [*csv.DictReader(run(*pair, "--pages", "2,5-6", "--format", "csv").stdout.splitlines())]
+    assert some == [row for row in rows if row["page"] in {"2", "5", "6"}]
+    first = run(*pair, "--json")
+    assert len(json.loads(first.stdout)["matches"]) == 15
+    assert "has 12 pages; only the first is read, 11 are left out (--pages all reads them" in first.stderr
+    piped = CliRunner().invoke(
+        app, ["locate", "-", str(pair[1]), "--pages", "5", "--format", "csv"], input=pair[0].read_bytes()
+    )
+    [*told] = csv.DictReader(piped.stdout.splitlines())
+    assert [row["x"] for row in told] == [row["x"] for row in rows if row["page"] == "5"]
+    assert {row["image"] for row in told} == {"-"}
+
+
+def test_frames_of_an_animation_and_of_a_video_have_records_with_their_time(tmp_path):
+    av = pytest.importorskip("av")
+    ground = np.random.default_rng(0).integers(60, 120, (120, 160, 3), np.uint8)
+    places = [(10 + 3 * n, 5 + 4 * n % 90) for n in range(30)]
+    frames = [ground.copy() for _ in places]
+    for number, (frame, (x, y)) in enumerate(zip(frames, places, strict=True)):
+        if number % 10 != 9:
+            frame[y : y + 24, x : x + 24] = screens.icon("error", 24)
+    Image.fromarray(screens.icon("error", 24)).save(tmp_path / "icon.png")
+    with av.open(str(tmp_path / "v.mp4"), "w") as video:
+        stream = video.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 120, "yuv420p", 8_000_000
+        for frame in frames:
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        video.mux(stream.encode())
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=40)
+    for name, options in (("v.mp4", []), ("a.gif", ["--pages", "all"])):
+        result = run(tmp_path / name, tmp_path / "icon.png", *options, "--format", "csv")
+        rows = [*csv.DictReader(result.stdout.splitlines())]
+        assert [int(row["page"]) for row in rows] == [*range(30)]
+        for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+            assert ((int(row["x"]), int(row["y"])) if row["x"] else None) == (
+                place if number % 10 != 9 else None
+            )
+    video = [
+        json.loads(line)
+        for line in run(tmp_path / "v.mp4", tmp_path / "icon.png", "--format", "jsonl").stdout.splitlines()
+    ]
+    assert [each["time"] for each in video] == pytest.approx([n / 25 for n in range(30)])
+    third = run(tmp_path / "v.mp4", "-t", tmp_path / "icon.png", "--every", 3, "--format", "csv")
+    assert [row["page"] for row in csv.DictReader(third.stdout.splitlines())] == [
+        str(n) for n in range(0, 30, 3)
+    ]
+
+
 # --- going on after a kill ----------------------------------------------------------------------------
 
 
-def test_a_run_killed_at_random_moments_goes_on_to_the_same_bytes(folder, tmp_path):
+@pytest.fixture(scope="module")
+def forty(folder):
+    """Forty small screenshots."""
+    (folder / "forty").mkdir()
+    for number in range(40):
+        pixels = screens.screen(number % 4, (80, 200)).pixels
+        Image.fromarray(pixels).save(folder / "forty" / f"{number:02}.png")
+    return folder / "forty"
+
+
+def test_a_run_killed_at_random_moments_goes_on_to_the_same_bytes(folder, forty, tmp_path):
     whole, path = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    arguments = [folder / "shots", "-t", folder / "icons", "--copies-only"]
+    arguments = [
+        forty,
+        "-t",
+        folder / "icons" / "ok.png",
+        "-t",
+        folder / "icons" / "save.png",
+        "--copies-only",
+    ]
     assert run(*arguments, "-o", whole).exit_code == 0
     content = whole.read_bytes()
     command = [sys.executable, "-c", _SLOW, "locate", *map(str, arguments), "-o", str(path), "--resume"]
     rng = np.random.default_rng(5)
-    kills = 0
-    while kills < 3:
+    kills = cut = 0
+    for _ in range(20):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         size = path.stat().st_size if path.exists() else 0
         while process.poll() is None and (path.stat().st_size if path.exists() else 0) == size:
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.1)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
+            time.sleep(0.005)
+        time.sleep(rng.random() * 0.05)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
         assert content.startswith(path.read_bytes())
-        if process.returncode == 0:
-            break
+        if rng.random() < 0.5:  # the machine stopped in the middle of a line
+            cut += 1
+            os.truncate(path, int(rng.integers(0, path.stat().st_size + 1)))
+    assert (kills >= 15, cut >= 5) == (True, True)
     assert run(*arguments, "-o", path, "--resume").exit_code == 0
     assert path.read_bytes() == content
     done = run(*arguments, "-o", path, "--resume", "--format", "csv")
     assert (done.exit_code, len(done.stdout.splitlines())) == (0, 1)  # nothing is searched twice
-    assert path.read_bytes() == content
     other = run(*arguments, "-o", path, "--resume", "--threshold", 0.5)
     assert other.exit_code == 2
     assert "holds results of other templates or other options" in other.stderr
@@ -257,7 +364,7 @@ import time
 from tmatch._batch import images
 search = images.search
 def slow(*arguments, **options):
-    time.sleep(0.1)
+    time.sleep(0.05)
     return search(*arguments, **options)
 images.search = slow
 from tmatch.cli.app import main

@@ -113,11 +113,16 @@ class ImageSearch:
         return OpenImage(searched, self._matchers[pair.kind], pair.image, pair.image_mask)
 
     def records(
-        self, sources: Iterable[Source], jobs: int | None = None, on_error: Callable[[Exception], str] = str
+        self,
+        sources: Iterable[Source],
+        jobs: int | None = None,
+        on_error: Callable[[Exception], str] = str,
+        on_found: Callable[[OpenImage, Record], None] | None = None,
     ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
 
-        An image that cannot be read or searched has a record of the error, in the words of `on_error`.
+        An image that cannot be read or searched has a record of the error, in the words of `on_error`. `on_found` is
+        told of the others, one at a time, in any order.
         """
 
         def record(source: Source, workers: int | None) -> Record:
@@ -125,8 +130,12 @@ class ImageSearch:
             try:
                 opened = self.open(source)
                 result = opened.search(self.criterion, Resources.of(workers, None), keep="matches")
-                return replace(about, matches=opened.matches_of(result))
+                found = replace(about, matches=opened.matches_of(result))
             except (OSError, ValueError, TypeError, MemoryError) as error:
                 return replace(about, error=on_error(error))
+            if on_found is not None:
+                with self._lock:
+                    on_found(opened, found)
+            return found
 
         yield from map_in_order(record, sources, jobs)

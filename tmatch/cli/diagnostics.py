@@ -147,6 +147,8 @@ def explain(
     output: options.Positions = options.POSITIONS,
     region: options.RegionText = None,
     pixel_ratio: options.PixelRatio = 1.0,
+    missing: options.MissingRule = "refuse",
+    nodata: options.NoData = None,
     form: options.TextForm = "text",
 ) -> None:
     """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why it does not.
@@ -155,7 +157,7 @@ def explain(
     tried, too. With --angles, --scales or --flips, --at is the middle of the template.
     """
     console = console_of(ctx)
-    searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio))
+    searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio), nodata)
     pair = pairs.read_pair(searched, [template], gray=gray, alpha=alpha, mask=mask, image_mask=image_mask)
     sought, weights = pair.only
     rows, columns = searched.part
@@ -165,7 +167,7 @@ def explain(
             pair.image, sought, at=None if asked is None else units.in_part(asked), false_alarms=false_alarms,
             threshold=threshold, max_count=max_count, max_overlap=max_overlap, prefilter=prefilter,
             copies_only=copies_only, metric=metric, mask=weights, image_mask=pair.image_mask,
-            min_overlap=min_overlap, output=output, channel_axis=pair.channel_axis, progress=progress,
+            min_overlap=min_overlap, output=output, missing=missing, channel_axis=pair.channel_axis, progress=progress,
             **parsing.given_poses(angles, scales, flips, pose_search, False),
         )  # fmt: skip
     text = in_options(describe_explanation(explanation, units.name), parsing.options_of(ctx.command))

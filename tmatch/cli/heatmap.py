@@ -35,6 +35,8 @@ def heatmap(
     output: options.Positions = options.POSITIONS,
     region: options.RegionText = None,
     pixel_ratio: options.PixelRatio = 1.0,
+    missing: options.MissingRule = "refuse",
+    nodata: options.NoData = None,
     angles: options.AnglesText = None,
     scales: options.ScalesText = None,
     flips: options.Flips = False,
@@ -51,11 +53,12 @@ def heatmap(
     search = ImageSearch(
         pairs.read_templates([(None, template)], alpha=alpha, mask=mask),
         _NO_MATCH,
-        {"metric": metric, "min_overlap": min_overlap, "output": output, **poses},
+        {"metric": metric, "min_overlap": min_overlap, "output": output, "missing": missing, **poses},
         alpha=alpha,
         gray=gray,
         image_mask=image_mask,
         find_part=parsing.part_finder(region, pixel_ratio),
+        nodata=nodata,
     )
     opened = search.open(pairs.file_source(image))
     if not poses_of(opened.matcher).upright:

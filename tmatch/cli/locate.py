@@ -60,7 +60,10 @@ def locate(
     required: options.Required = "any",
     resume: options.Resume = False,
     fail_fast: options.FailFast = False,
-    overlay: Annotated[Path | None, options.target("PNG", "Write the image with boxes and scores.")] = None,
+    overlay: Annotated[
+        Path | None,
+        options.target("PNG", "Write the image with boxes and scores; of many images, a folder of them."),
+    ] = None,
     heatmap: Annotated[Path | None, options.target("PNG", "Write the score map as a figure.")] = None,
     scores: Annotated[Path | None, options.target("NPY", "Write the score map as an array.")] = None,
 ) -> None:
@@ -106,10 +109,17 @@ def locate(
         others = parsing.other_poses(poses, metric, output) if region is None and not copies_only else []
         code = locate_in_one(console, search, first[0], telling, figures, others, by_option=bool(template))
     else:
-        figures.refuse_many()
+        overlays = figures.folder()
         reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
         many = ManyImages(
-            console, search, telling, jobs=jobs, resume=resume, fail_fast=fail_fast, reword=reword
+            console,
+            search,
+            telling,
+            jobs=jobs,
+            resume=resume,
+            overlays=overlays,
+            fail_fast=fail_fast,
+            reword=reword,
         )
         code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:

@@ -3,15 +3,18 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from tmatch._batch.images import ImageSearch
+from tmatch._batch.images import ImageSearch, OpenImage
 from tmatch._batch.journal import Journal
 from tmatch._batch.outputs import Add
 from tmatch._batch.tally import Tally, described
+from tmatch._io import writing
 from tmatch._io.sources import Source
 from tmatch._results.formats import form_of
 from tmatch._results.records import Record
 from tmatch.cli.console import Console
+from tmatch.cli.one import draw_matches
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
@@ -20,13 +23,17 @@ _MOST_NAMED = 20  # images whose missing labels are named on stderr
 
 @dataclass(frozen=True)
 class ManyImages:
-    """A search of many images: `jobs` at a time, from where a former run has stopped if `resume` is set."""
+    """A search of many images: `jobs` at a time, from where a former run has stopped if `resume` is set.
+
+    `overlays` is a folder for images with their boxes.
+    """
 
     console: Console
     search: ImageSearch
     telling: Telling
     jobs: int | None = None
     resume: bool = False
+    overlays: Path | None = None
     fail_fast: bool = False
     reword: Callable[[Exception], str] = str
 
@@ -62,8 +69,9 @@ class ManyImages:
                     progress(min(tally.images / number, 1.0))
         for line in described(tally, _MOST_NAMED):
             self.console.say(line)
-        if self.telling.files:
-            self.console.say(f"written: {', '.join(map(str, self.telling.files))}")
+        written = [*self.telling.files, *([self.overlays] if self.overlays else [])]
+        if written:
+            self.console.say(f"written: {', '.join(map(str, written))}")
         return self.telling.exit_code(tally)
 
     @property
@@ -79,11 +87,18 @@ class ManyImages:
         return Journal()
 
     def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
-        records = self.search.records(sources, self.jobs, self.reword)
+        draw = None if self.overlays is None else self._draw
+        records = self.search.records(sources, self.jobs, self.reword, draw)
         with contextlib.closing(
             records
         ):  # after a failure, the searches that run are waited for, others dropped
             yield from records
+
+    def _draw(self, opened: OpenImage, record: Record) -> None:
+        """Write the overlay of an image, under its own name with all folders in it."""
+        name = record.name.replace("\\", "/").lstrip("./").replace("/", "_")
+        path = (self.overlays or Path()) / (name if name.endswith(".png") else f"{name}.png")
+        writing.write_figure(path, draw_matches(opened.searched, record.matches, None))
 
     @contextlib.contextmanager
     def _printed(self) -> Iterator[Add]:

@@ -121,13 +121,16 @@ class Figures:
         """Whether score maps are to be kept."""
         return bool(self.heatmap or self.scores)
 
-    def refuse_many(self) -> None:
-        """Refuse figures where there are many images."""
-        given = {"--overlay": self.overlay, "--heatmap": self.heatmap, "--scores": self.scores}
-        for option, path in given.items():
+    def folder(self) -> Path | None:
+        """Return the folder for overlays of many images, if any; refuse figures of one image."""
+        for option, path in (("--heatmap", self.heatmap), ("--scores", self.scores)):
             if path is not None:
                 msg = f"{option} writes a figure of one image, but there are many; name one of them, or leave it out"
                 raise ValueError(msg)
+        if self.overlay is not None and not self.overlay.is_dir():
+            msg = f'--overlay is "{self.overlay}", but there are many images; name a folder that is there'
+            raise ValueError(msg)
+        return self.overlay
 
     def check(self, inputs: list[Path], outputs: list[Path], n_templates: int, poses: PoseOptions) -> None:
         """Refuse, before any work, what cannot be written."""
@@ -143,7 +146,7 @@ class Figures:
         if self.scores and self.scores.suffix.lower() != ".npy":
             msg = f'cannot write "{self.scores}": --scores writes arrays; use the ending .npy'
             raise ValueError(msg)
-        figures = [path for path in (self.overlay, self.heatmap) if path]
+        figures = [path for path in (self.overlay, self.heatmap) if path and not path.is_dir()]
         writing.check_targets(inputs, figures, [*([self.scores] if self.scores else []), *outputs])
 
     def write(
