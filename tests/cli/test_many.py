@@ -156,6 +156,14 @@ def test_each_image_has_an_overlay_in_a_folder(folder, tmp_path):
     assert [name[-9:] for name in names] == [f"shot{n}.png" for n in range(6)]
     with Image.open(tmp_path / names[0]) as drawn:
         assert drawn.size[0] % SMALL[1] == 0
+    (tmp_path / "one").mkdir()
+    assert (
+        run(
+            folder / "shots" / "shot0.png", folder / "icons" / "ok.png", "--overlay", tmp_path / "one"
+        ).exit_code
+        < 2
+    )
+    assert [path.name[-9:] for path in (tmp_path / "one").iterdir()] == ["shot0.png"]
 
 
 # --- images that cannot be searched -------------------------------------------------------------------

@@ -206,7 +206,7 @@ def test_targets_that_cannot_be_are_refused_before_the_work(tmp_path):
         ("folder.png", "is a directory"),
         (300 * "a" + ".png", "file name too long"),
     ):
-        result = run("locate", "missing.png", EYE, "--overlay", tmp_path / name)
+        result = run("locate", "missing.png", EYE, "--heatmap", tmp_path / name)
         assert result.exit_code == 2
         assert f'{name}": {reason}' in result.stderr
 

@@ -14,7 +14,7 @@ from tmatch._io.sources import Source
 from tmatch._results.formats import form_of
 from tmatch._results.records import Record
 from tmatch.cli.console import Console
-from tmatch.cli.one import draw_matches
+from tmatch.cli.one import draw_matches, overlay_path
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
@@ -95,9 +95,8 @@ class ManyImages:
             yield from records
 
     def _draw(self, opened: OpenImage, record: Record) -> None:
-        """Write the overlay of an image, under its own name with all folders in it."""
-        name = record.name.replace("\\", "/").lstrip("./").replace("/", "_")
-        path = (self.overlays or Path()) / (name if name.endswith(".png") else f"{name}.png")
+        """Write the overlay of an image."""
+        path = overlay_path(self.overlays or Path(), record.name)
         writing.write_figure(path, draw_matches(opened.searched, record.matches, None))
 
     @contextlib.contextmanager

@@ -69,6 +69,8 @@ def locate_in_one(
     for path in telling.files:
         with telling.to_file(path) as add:
             add(record)
+    if figures.overlay is not None:
+        figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
     figures.write(console, opened, record.matches, best, result, telling.files)
     _say(console, record, result, best, telling, others)
     return telling.exit_code(tally)
@@ -146,7 +148,8 @@ class Figures:
         if self.scores and self.scores.suffix.lower() != ".npy":
             msg = f'cannot write "{self.scores}": --scores writes arrays; use the ending .npy'
             raise ValueError(msg)
-        figures = [path for path in (self.overlay, self.heatmap) if path and not path.is_dir()]
+        overlay = None if self.overlay and self.overlay.is_dir() else self.overlay
+        figures = [path for path in (overlay, self.heatmap) if path]
         writing.check_targets(inputs, figures, [*([self.scores] if self.scores else []), *outputs])
 
     def write(
@@ -169,6 +172,14 @@ class Figures:
         written = ", ".join(str(path) for path in (*others, self.overlay, self.heatmap, self.scores) if path)
         if written:
             console.say(f"written: {written}")
+
+
+def overlay_path(overlay: Path, name: str) -> Path:
+    """Return the file to draw an image in: in a folder, under the image's name with all folders in it."""
+    if not overlay.is_dir():
+        return overlay
+    name = name.replace("\\", "/").lstrip("./").replace("/", "_")
+    return overlay / (name if name.endswith(".png") else f"{name}.png")
 
 
 def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best: tmatch.Match | None) -> Any:
