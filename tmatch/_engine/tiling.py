@@ -19,6 +19,7 @@ _ROW_OVERHEAD = 32  # cost of one more row, in points
 _TILE_OVERHEAD = 40_000  # cost of one more tile, in points of a transform
 _CHOICES = 4000  # number of tilings that are compared
 _TRANSFORM_WORK = 100  # approximate minimum number of passes that accompany a transform
+_SLAB_POINTS = 2**21  # of slices that are transformed together; more only if the window is that deep
 _FAIR_SHARE = 2  # the number of tiles is a multiple of this, so that few cores are idle at the end
 
 
@@ -58,7 +59,10 @@ def plan_tiles(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
 
     Sides of transforms are multiples of `step`.
     """
-    tile = execution.current().tile
+    return _plan_tiles(image_shape, window, step, execution.current().tile)
+
+
+def _plan_tiles(image_shape: Shape, window: Shape, step: int, tile: Shape | None) -> Tiling:
     if tile is None:
         return _cheapest_tiles(image_shape, window, step)
     positions = valid_shape(image_shape, window)
@@ -91,6 +95,22 @@ def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
     best = np.unravel_index(np.argmin(cost), cost.shape)
     chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
     return Tiling(positions, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
+
+
+def plan_slices(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
+    """Choose blocks of slices, which are transformed one by one: few, as blocks share none of the slices they need."""
+    (rows, *_), (depth, *others), tile = valid_shape(image_shape, window), window, execution.current().tile
+    plane = _plan_tiles(image_shape[1:], tuple(others), step, tile and tile[1:])
+    if tile is None:
+        count = -(-rows // max(depth, _SLAB_POINTS // math.prod(plane.fft_shape) - depth + 1))
+        if _TRANSFORM_WORK * math.prod(image_shape) >= execution.THREADED_WORK:
+            count += count * plane.count % _FAIR_SHARE
+        size = -(-rows // count)
+    else:
+        size = min(tile[0], rows)
+    return Tiling(
+        (rows, *plane.positions), window, (size, *plane.block), (size + depth - 1, *plane.fft_shape)
+    )
 
 
 def fast_length(n: int, step: int = 1) -> int:

@@ -22,6 +22,7 @@ from tmatch._scoring.mixed import MixedScorer
 from tmatch._scoring.scorer import ScoredBlock, Scorer, run
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import prepare_template
+from tmatch._scoring.volumes.scorer import VolumeScorer
 
 Scores = NDArray[np.floating[Any]]
 Validity = NDArray[np.bool_]
@@ -330,7 +331,10 @@ def plan(searches: Sequence[Search]) -> list[Scorer]:
     batches = make_batches(searches)
     assigned = {number for batch in batches for number in batch.templates}
     others = [(i, search) for i, search in enumerate(searches) if i not in assigned]
-    return [*batches, *(MixedScorer.of(i, search) or GeneralScorer(i, search) for i, search in others)]
+    return [
+        *batches,
+        *(MixedScorer.of(*one) or VolumeScorer.of(*one) or GeneralScorer(*one) for one in others),
+    ]
 
 
 def _empty_map(search: Search, out: Scores | None) -> Scores:

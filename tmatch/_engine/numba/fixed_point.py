@@ -65,7 +65,7 @@ def _split(
 
 
 @inline
-def _enter(high: Array, sums: Array, squares: Array) -> None:
+def enter(high: Array, sums: Array, squares: Array) -> None:
     """Add a row of high digits, and its squares, to sums down the columns."""
     for x in range(high.size):
         value = np.int64(high[x])
@@ -74,7 +74,7 @@ def _enter(high: Array, sums: Array, squares: Array) -> None:
 
 
 @inline
-def _enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array) -> None:
+def enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array) -> None:
     for x in range(high.size):
         a, b = np.int64(high[x]), np.int64(low[x])
         sums[x] += b
@@ -82,7 +82,7 @@ def _enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array)
 
 
 @inline
-def _replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
+def replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
     """Add a row of high digits and subtract another one."""
     for x in range(high.size):
         a, b = np.int64(high[x]), np.int64(old[x])
@@ -91,7 +91,7 @@ def _replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
 
 
 @inline
-def _replace_low(
+def replace_low(
     high: Array, low: Array, old_high: Array, old_low: Array, shift: Any, sums: Array, squares: Array
 ) -> None:
     for x in range(high.size):
@@ -111,7 +111,7 @@ def fixed_norms(
 ) -> float:
     """Compute the inverse norms of all windows; `DOUBTFUL` where the limits forbid them."""
     # Code is compiled for each number of digits.
-    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, _bits(inverse))
+    largest: float = _fixed_norms(tuple(digits), box, centred, scales, limits, inverse, bits_of(inverse))
     return largest
 
 
@@ -180,14 +180,14 @@ def _slide(
     high, low = digits[0][i], digits[-1][i]
     if y == 0:
         for k in range(top, top + height):
-            _enter(high[k], sums[0], squares[0])
+            enter(high[k], sums[0], squares[0])
             if len(digits) > 1:
-                _enter_low(high[k], low[k], shift, sums[1], squares[1])
+                enter_low(high[k], low[k], shift, sums[1], squares[1])
     else:
         new, old = top + y + height - 1, top + y - 1
-        _replace(high[new], high[old], sums[0], squares[0])
+        replace(high[new], high[old], sums[0], squares[0])
         if len(digits) > 1:
-            _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
+            replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
 
 
 def weighted_norms(
@@ -199,11 +199,11 @@ def weighted_norms(
     inverse: Array,
 ) -> float:
     """Compute inverse norms from weighted sums; `DOUBTFUL` where the limit forbids them."""
-    largest: float = _weighted_norms(sums, squares, totals, factor, least, inverse, _bits(inverse))
+    largest: float = _weighted_norms(sums, squares, totals, factor, least, inverse, bits_of(inverse))
     return largest
 
 
-def _bits(inverse: Array) -> Array:
+def bits_of(inverse: Array) -> Array:
     """Return the bits of inverse norms as integers, for `update_max`."""
     return inverse.view(np.int32 if inverse.dtype == np.float32 else np.int64)
 

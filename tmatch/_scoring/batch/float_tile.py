@@ -228,7 +228,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         # Sums of squares must stay below 2**62.
         unit_bits = min(30, int((62 - math.log2(self._points)) / 2))
         scales = 2.0**unit_bits, 2.0 ** min(24, unit_bits)
-        constants, factor = _constants_of(channels, every, centred=self.centred)
+        constants, factor = constants_of(channels, every, centred=self.centred)
         digits = np.empty((limbs, len(channels), *self.shape), np.int32)
         values = [self.transforms.empty_tile(dtype) for _ in channels]
         found = [
@@ -324,7 +324,7 @@ def _with_rows(channel: Array) -> Array:
     return channel if known and channel.flags.writeable else channel.copy()
 
 
-def _constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:
+def constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:
     """Return a constant near the values of each channel, and a power of two that brings the rest below a half.
 
     They are those of a sample: one row in `every`. Constants are 0 if not `centred`.
