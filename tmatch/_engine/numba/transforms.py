@@ -19,7 +19,16 @@ import numpy as np
 
 from tmatch._arrays.typing import Array, Shape
 from tmatch._engine import execution
-from tmatch._engine.numba.butterflies import add_product, join, set_product, split, step_back, step_forward
+from tmatch._engine.numba.butterflies import (
+    add_product,
+    join,
+    pair_of_sums_of_products,
+    set_product,
+    split,
+    step_back,
+    step_forward,
+    sums_of_products,
+)
 from tmatch._engine.numba.compiler import compiled, inline
 from tmatch._engine.numba.vectors import VECTOR_BYTES
 from tmatch._engine.tiling import Tiling
@@ -313,11 +322,25 @@ def _correlate_slices(
 ) -> None:
     """Add the products of each slice and those that follow with the slices of a kernel, and transform back."""
     _, blocks, _, width, lanes = spectra.shape
+    gap, depth, last, values, weights = (
+        width * lanes,
+        len(kernels),
+        len(tiles) - 1,
+        spectra.ravel(),
+        kernels.ravel(),
+    )
+    step = blocks * 2 * gap
     for i in range(blocks):
-        for z in range(len(tiles)):
-            for k in range(len(kernels)):
-                _multiply(k, spectra[z + k, i].ravel(), kernels[k, i].ravel(), scale, width, lanes, block)
-            _rows_back(i, width, lanes, rows, radices_across, roots_across, block, tiles[z])
+        for z in range(0, len(tiles), 2):
+            for x in range(i * 2 * gap, i * 2 * gap + gap, lanes):
+                first, to = z * step + x, x - i * 2 * gap
+                if z < last:
+                    pair_of_sums_of_products(values, first, weights, x, gap, step, depth, scale, block, to)
+                else:
+                    sums_of_products(values, first, weights, x, gap, step, depth, scale, block, to)
+            for k in range(min(2, len(tiles) - z)):
+                part = block[2 * gap * k : 2 * gap * (k + 1)]
+                _rows_back(i, width, lanes, rows, radices_across, roots_across, part, tiles[z + k])
     for z in range(len(tiles)):
         _columns_back(width, lanes, radices, roots, tiles[z])
 
@@ -383,8 +406,9 @@ class SliceTransforms:
         """Multiply the spectra of one tile by those of a kernel, add the products of slices, and transform back."""
         [(spectra, kernels)] = pairs
         dtype = spectra.dtype.type
-        *plans, block, _ = self._plane.prepare([(spectra[0], kernels[0])])[2:]
+        *plans, _, _ = self._plane.prepare([(spectra[0], kernels[0])])[2:]
         height, width = self.tiling.fft_shape[1:]
+        block = _aligned((2 * 2 * width * _lanes(dtype),), dtype)
         tiles = _aligned((len(spectra) - len(kernels) + 1, height, width + _lanes(dtype)), dtype)
         _correlate_slices(spectra, kernels, *plans, block, tiles)
         return tiles
