@@ -112,10 +112,10 @@ def test_templates_may_be_as_thin_and_as_large_as_the_volume(execute, precision,
 
 
 @precisions
-@pytest.mark.parametrize("depth", [39, 40, 41, 60])
+@pytest.mark.parametrize("depth", [40, 64, 65])
 def test_templates_may_be_deep(draw, execute, precision, depth):
     execute(min_compiled_side=1)
-    volume = draw((70, 20, 22), "f4")
+    volume = draw((90, 20, 22), "f4")
     template = volume[3 : 3 + depth, 4:9, 5:11]
     scores = tmatch.match_template(volume, template, precision=precision)
     assert_scores(scores, zncc_of(volume, template), precision)

@@ -86,7 +86,7 @@ __all__ = [
 ]
 
 max_mask_runs = 64
-_MAX_DEPTH = 40  # of templates; transforms in three dimensions are faster than sums of more products
+_MAX_DEPTH = 64  # of templates; transforms in three dimensions are faster than sums of more products
 
 
 def transforms(image_shape: Shape, window: Shape) -> Transforms:

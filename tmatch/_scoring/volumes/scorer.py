@@ -46,15 +46,14 @@ class VolumeScorer:
         region = self.tiling.needs(block)
         [image] = self.search.image
         pixels = image[region].astype(image.dtype.newbyteorder("="), copy=False)
-        tile = VolumeTile(pixels, self._template, [part.start for part in region])
-        scored = tile.score_single() if self.search.single else None
-        scores, norms = scored or self._score_double(tile, pixels)
+        scores, norms = self._score(pixels, [part.start for part in region])
         yield ScoredBlock(self.templates[0], block, scores, norms)
 
-    def _score_double(self, tile: VolumeTile, pixels: Array) -> Scored:
-        if self._exact is None:
-            return tile.score_double()
-        return score_exactly(pixels, self._template, self._exact)
+    def _score(self, pixels: Array, corner: Sequence[int]) -> Scored:
+        if self._exact is not None:  # single precision saves little, or nothing
+            return score_exactly(pixels, self._template, self._exact)
+        tile = VolumeTile(pixels, self._template, corner)
+        return (tile.score_single() if self.search.single else None) or tile.score_double()
 
     def finish(self) -> None:
         """Raise nothing: every window of these searches is valid or constant."""
