@@ -11,6 +11,12 @@ from tmatch._engine.numpy.fixed_point import (
     weighted_norms,
 )
 from tmatch._engine.numpy.gradients import unit_gradient
+from tmatch._engine.numpy.missing import (
+    constant_valid_windows,
+    score_valid_exactly,
+    score_valid_windows,
+    valid_norms,
+)
 from tmatch._engine.numpy.noise import block_variances, second_differences
 from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
@@ -44,6 +50,7 @@ __all__ = [
     "block_variances",
     "candidates",
     "cluster_products",
+    "constant_valid_windows",
     "constant_windows",
     "direct_products",
     "drawn",
@@ -67,6 +74,8 @@ __all__ = [
     "score_alone",
     "score_exactly",
     "score_float_windows",
+    "score_valid_exactly",
+    "score_valid_windows",
     "score_windows",
     "second_differences",
     "split",
@@ -75,6 +84,7 @@ __all__ = [
     "transforms",
     "turned",
     "unit_gradient",
+    "valid_norms",
     "variance_in_ring",
     "weighted_norms",
     "window_variances",

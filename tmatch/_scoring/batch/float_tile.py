@@ -8,7 +8,7 @@ the same scores where no pixel was replaced. The rest is scored by definition.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,9 +17,9 @@ import numpy as np
 from tmatch._arrays.casting import compilable
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import valid_shape
-from tmatch._arrays.typing import Array, Positions, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.interface import SummaryGrid
-from tmatch._engine.real_tiles import DOUBTFUL
+from tmatch._engine.real_tiles import DOUBTFUL, HIDDEN
 from tmatch._engine.tiling import rounding_bound
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class _FixedPoint:
+class FixedPoint:
     """The digits of a tile, the tile about its constants, and norms: of its largest row or column, and its own."""
 
     digits: Array
@@ -61,21 +61,27 @@ class _Doubtful:
 class FloatTile(ImageTile[FloatTemplate]):
     """A tile of an image of any real numbers."""
 
+    valid: Array | None = None  # which pixels are valid; None for all
+
     def __init__(
         self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
     ) -> None:
         self._wanted: Array | None = options.pop("wanted", None)
         self._budget: list[int] | None = options.pop("budget", None)
         self.centred = like.centred
+        self._constants: dict[tuple[int, bool], tuple[list[float], float]] = {}
         super().__init__([_with_rows(compilable(c)) for c in channels], like, corner, **options)
 
     def score_double(self, template: FloatTemplate, grid: SummaryGrid | None) -> Scored:
         """Score in double precision."""
         norms = self._norms_double(template)
         product = self.transforms.correlate(zip(self._spectra, template.spectra, strict=True))
+        scores = product[tuple(map(slice, norms.values.shape))]
+        if norms.shift is not None:
+            scores -= norms.shift
         check_range(self.engine.scale_double(product, norms.values))
         if norms.largest >= DOUBTFUL:
-            self._settle(template, norms, product[tuple(map(slice, norms.values.shape))])
+            self._settle(template, norms, scores)
         return product, norms.values, True, grid and self._summarise(product, norms.values, grid)
 
     # --- norms and spectra ------------------------------------------------------------------------
@@ -127,7 +133,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         return result
 
     def _norms(
-        self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
+        self, template: FloatTemplate, tile: FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         largest = self.engine.fixed_norms(
@@ -164,22 +170,27 @@ class FloatTile(ImageTile[FloatTemplate]):
         constant = norms.values >= DOUBTFUL
         top, left, height, width = template.bounds
         rows, columns = constant.shape
+        part = slice(top, top + rows + height - 1), slice(left, left + columns + width - 1)
         for channel in self.channels:
-            boxes = channel[top : top + rows + height - 1, left : left + columns + width - 1]
-            found = np.empty(constant.shape, bool)
-            self.engine.constant_windows(boxes, height, width, found)
-            constant &= found
-            if not self.centred:
-                constant &= boxes[:rows, :columns] == 0
+            constant &= self._constant_windows(channel, part, (height, width))
         norms.values[constant] = 0
-        return InverseNorms(norms.values, float(norms.values.max()), norms.window)
+        return replace(norms, largest=float(norms.values.max()))
 
-    def _limits_double(self, tile: _FixedPoint) -> tuple[float, float]:
+    def _constant_windows(self, channel: Array, part: Region, window: Shape) -> Array:
+        """Find the windows in a part of a channel whose pixels are all equal, or 0 if means are not subtracted."""
+        boxes = channel[part]
+        found = np.empty(valid_shape(boxes.shape, window), bool)
+        self.engine.constant_windows(boxes, window[0], window[1], found)
+        if not self.centred:
+            found &= boxes[tuple(map(slice, found.shape))] == 0
+        return found
+
+    def _limits_double(self, tile: FixedPoint) -> tuple[float, float]:
         least, share = self._limits(tile, _TRUSTED)
         rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED  # of transforms
         return max(rounding**2, least), share
 
-    def _limits(self, tile: _FixedPoint, trusted: float) -> tuple[float, float]:
+    def _limits(self, tile: FixedPoint, trusted: float) -> tuple[float, float]:
         """Return the limits of `Engine.fixed_norms` above which window sums cost scores less than what is trusted.
 
         These are limits by half of the last digit in every pixel, by the squares of low digits that are cut off, and,
@@ -198,14 +209,14 @@ class FloatTile(ImageTile[FloatTemplate]):
         return math.prod(self.transforms.tiling.window) * len(self.channels)
 
     @cached_property
-    def _single(self) -> _FixedPoint:
+    def _single(self) -> FixedPoint:
         return self._split(np.float32, 1)
 
     @cached_property
-    def _double(self) -> _FixedPoint:
+    def _double(self) -> FixedPoint:
         return self._split(np.float64, 2)
 
-    def _split(self, dtype: type[np.floating[Any]], limbs: int) -> _FixedPoint:
+    def _split(self, dtype: type[np.floating[Any]], limbs: int) -> FixedPoint:
         """Split pixels into digits about constants that a sample suggests; if they do not fit, that all suggest."""
         channels = self.channels
         for every in (_SAMPLED_ROWS, 1):
@@ -223,12 +234,17 @@ class FloatTile(ImageTile[FloatTemplate]):
 
     def _try_to_split(
         self, channels: list[Array], every: int, dtype: type[np.floating[Any]], limbs: int
-    ) -> _FixedPoint | None:
+    ) -> FixedPoint | None:
         """Split pixels into digits; None if one does not fit, or is not finite."""
         # Sums of squares must stay below 2**62.
         unit_bits = min(30, int((62 - math.log2(self._points)) / 2))
         scales = 2.0**unit_bits, 2.0 ** min(24, unit_bits)
-        constants, factor = _constants_of(channels, every, centred=self.centred)
+        # The same for all digits: what is to be subtracted from products depends on them.
+        key = every, channels is self.channels
+        if key not in self._constants:
+            self._constants[key] = _constants_of(channels, every, centred=self.centred)
+        constants, factor = self._constants[key]
+        self._fill(channels, constants)
         digits = np.empty((limbs, len(channels), *self.shape), np.int32)
         values = [self.transforms.empty_tile(dtype) for _ in channels]
         found = [
@@ -237,7 +253,10 @@ class FloatTile(ImageTile[FloatTemplate]):
         ]
         lines, squares = (sum(column) for column in list(zip(*found, strict=True))[:2])
         fits = max(digit for _, _, digit in found) <= scales[0] and math.isfinite(lines + squares)
-        return _FixedPoint(digits, values, scales, lines, squares) if fits else None
+        return FixedPoint(digits, values, scales, lines, squares) if fits else None
+
+    def _fill(self, channels: list[Array], constants: list[float]) -> None:
+        """Write the constants where pixels are missing."""
 
     # --- doubtful windows -------------------------------------------------------------------------
 
@@ -251,9 +270,10 @@ class FloatTile(ImageTile[FloatTemplate]):
         self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
-        left = norms.values >= DOUBTFUL
+        left, hidden = norms.values >= DOUBTFUL, norms.values >= HIDDEN
         if self._wanted is not None:
             left &= self._wanted
+        left &= ~hidden
         bands: list[tuple[FloatTile, Array]] = []
         limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
         budget = self._budget or [_BANDS]  # of one shape of windows, with its bands of bands
@@ -267,9 +287,16 @@ class FloatTile(ImageTile[FloatTemplate]):
             if np.count_nonzero(windows) * 16 < count:
                 break
             options = {"shared": self.shared, "wanted": windows, "budget": budget}
-            bands.append((FloatTile(channels, template, self.corner, **options), windows))
+            bands.append((self._with_other(channels, template, options), windows))
             left &= ~windows
-        return _Doubtful(bands, np.argwhere(left))
+        hidden &= True if self._wanted is None else self._wanted
+        return _Doubtful(bands, np.argwhere(left | hidden))
+
+    def _with_other(
+        self, channels: list[Array], template: FloatTemplate, options: dict[str, Any]
+    ) -> "FloatTile":
+        """Return the same tile with other pixels."""
+        return FloatTile(channels, template, self.corner, **options)
 
     @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
     def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
@@ -281,9 +308,11 @@ class FloatTile(ImageTile[FloatTemplate]):
         positions = np.argwhere(doubtful)
         count = max(4, min(_SAMPLED_WINDOWS, _SAMPLED_PIXELS // math.prod(template.window)))
         positions = positions[:: -(-len(positions) // count)]
-        views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
-        windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
-        low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
+        windows = np.stack([self._windows(c, template, positions) for c in self.channels], axis=1)
+        counted = True if self.valid is None else self._windows(self.valid, template, positions)[:, None] > 0
+        low = np.min(windows, axis=(2, 3), initial=np.inf, where=counted)
+        high = np.max(windows, axis=(2, 3), initial=-np.inf, where=counted)
+        middle = np.mean(windows, axis=(2, 3), where=counted)
         if not self.centred:
             middle = np.zeros_like(middle)
         reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
@@ -297,9 +326,15 @@ class FloatTile(ImageTile[FloatTemplate]):
         channels, replaced = [], np.zeros(self.shape, bool)
         for channel, centre in zip(self.channels, middle[best], strict=True):
             far = np.abs(channel - centre) > reach[best]
+            far &= True if self.valid is None else self.valid
             channels.append(np.where(far, channel.dtype.type(centre), channel))
             replaced |= far
         return channels, ~_contain(replaced, template.window)
+
+    @staticmethod
+    def _windows(values: Array, template: FloatTemplate, positions: Positions) -> Array:
+        view = np.lib.stride_tricks.sliding_window_view(values, template.window)
+        return np.asarray(view[tuple(positions.T)], np.float64)
 
 
 def _drain(items: list[_T]) -> Iterator[_T]:

@@ -21,9 +21,12 @@ from tmatch._scoring.search import Search
 class FloatTemplate:
     """Values with a weighted norm of 1, about the weighted means of their channels if these are compared about means.
 
-    Spectra are computed when first needed.
+    `given` are the channels as they were, and `min_count` how many pixels of each must be compared. Spectra are
+    computed when first needed.
     """
 
+    given: Sequence[Array]
+    min_count: float
     values: Array
     weights: Array
     centred: bool
@@ -38,7 +41,8 @@ class FloatTemplate:
             values = np.stack(centred_template(search))
             weights = np.array([np.broadcast_to(w, search.window) for w in search.weights], np.float64)
             values /= math.sqrt((weights * np.square(values)).sum())
-            return cls(values, weights, search.metric.centred, transforms, engine)
+            min_count = search.min_weight / len(weights)
+            return cls(search.template, min_count, values, weights, search.metric.centred, transforms, engine)
 
         template: FloatTemplate = search.cache.get(("float template", transforms), prepare)
         return template
@@ -108,20 +112,52 @@ class FloatTemplate:
     @cached_property
     def spectra(self) -> list[Array]:
         """Spectra of the channels, in double precision: products times windows' inverse norms are scores."""
-        return [self.transforms.kernel_spectrum(v) for v in self._scaled]
+        return [self.transforms.kernel_spectrum(v) for v in self.scaled]
 
     @cached_property
     def spectra_single(self) -> list[Array]:
         """Spectra of the channels, in single precision."""
-        return [self.transforms.kernel_spectrum(v.astype(np.float32)) for v in self._scaled]
+        return [self.transforms.kernel_spectrum(v.astype(np.float32)) for v in self.scaled]
+
+    @cached_property
+    def raw(self) -> Array:
+        """The channels as they were, in double precision."""
+        return np.stack([channel.astype(np.float64) for channel in self.given])
+
+    @cached_property
+    def squares(self) -> Array:
+        """The weighted squares of all channels together."""
+        return np.asarray((self.weights * np.square(self.values)).sum(axis=0))
+
+    @cached_property
+    def squares_spectrum(self) -> Array:
+        """The spectrum of these."""
+        return self.transforms.kernel_spectrum(self.squares)
+
+    @cached_property
+    def details(self) -> Array:
+        """1 where a channel that counts has another value than most of its pixels, or than 0; 0 elsewhere."""
+        return np.asarray(np.logical_or.reduce(list(map(self._differs, self.raw, self.weights))), np.float64)
+
+    def _differs(self, channel: Array, weights: Array) -> Array:
+        counted = weights > 0
+        values, counts = np.unique(channel[counted], return_counts=True)
+        usual = values[counts.argmax()] if self.centred and len(values) else 0
+        return np.asarray(counted & (channel != usual))
+
+    @cached_property
+    def details_spectrum(self) -> Array:
+        """The spectrum of these."""
+        return self.transforms.kernel_spectrum(self.details)
+
+    @property
+    def scaled(self) -> Array:
+        """Weighted values, times the root of the number of pixels."""
+        return self.values * self.weights * math.sqrt(self.count)
 
     @property
     def _by_definition(self) -> tuple[Any, ...]:
         return self.values, self.weights, self.bases, self.centred
-
-    @property
-    def _scaled(self) -> Array:
-        return self.values * self.weights * math.sqrt(self.count)
 
     def score_positions(self, channels: Sequence[Array], positions: Positions) -> Array:
         """Score single positions by definition; minus infinity where the window is constant."""

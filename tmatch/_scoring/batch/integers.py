@@ -18,9 +18,13 @@ from tmatch._scoring.search import Search
 
 @dataclass(frozen=True)
 class IntegerTemplate:
-    """Values minus their offsets, 0 where the mask is 0; sums and spectra are computed when first needed."""
+    """Values minus their offsets, 0 where the mask is 0; sums and spectra are computed when first needed.
+
+    `min_count` is how many pixels of each channel must be compared.
+    """
 
     values: list[Array]
+    min_count: float
     mask: Array | None
     ranges: IntegerRange
     transforms: Transforms
@@ -37,7 +41,8 @@ class IntegerTemplate:
             mask = search.weights[0]
             pairs = zip(search.template, ranges.template_offsets, strict=True)
             values = [np.where(mask, subtract_offset(t, m), 0).astype(np.int64) for t, m in pairs]
-            return cls(values, None if mask.all() else mask, ranges, transforms, engine)
+            min_count = search.min_weight / len(values)
+            return cls(values, min_count, None if mask.all() else mask, ranges, transforms, engine)
 
         key = ("integer template", transforms, search.image[0].dtype)
         template: IntegerTemplate | None = search.cache.get(key, prepare)
@@ -92,6 +97,16 @@ class IntegerTemplate:
         """``n sum(t^2) - sum(t)^2``, added over the channels."""
         squares = sum(int(np.square(v).sum()) for v in self.values)
         return self.count * squares - sum(int(s) ** 2 for s in self.sums)
+
+    @cached_property
+    def squares(self) -> Array:
+        """The squares of all channels together."""
+        return np.asarray(np.square(self.values).sum(axis=0))
+
+    @cached_property
+    def squares_spectrum(self) -> Array:
+        """The spectrum of these."""
+        return self.transforms.kernel_spectrum(self.squares.astype(np.float64))
 
     @cached_property
     def spectra(self) -> list[Array]:

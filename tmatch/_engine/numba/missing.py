@@ -1,0 +1,349 @@
+"""Window sums over the valid pixels of tiles of any real numbers, and scores from them. Compiled."""
+
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.typing import Array
+from tmatch._engine.numba.compiler import compiled, compiled_reassociating, inline
+from tmatch._engine.numba.fixed_point import bits_of, slide_digits
+from tmatch._engine.numba.vectors import full_rows
+from tmatch._engine.numba.window_sums import cumulative_sums, rounded, slide, update_max
+from tmatch._engine.real_tiles import DOUBTFUL, HIDDEN
+
+
+def valid_norms(
+    digits: Array,
+    valid: Array,
+    box: tuple[int, int, int, int],
+    centred: bool,  # noqa: FBT001
+    scales: tuple[float, float],
+    limits: tuple[float, float, float, float],
+    hidden: tuple[Array, ...],
+    min_count: float,
+    inverse: Array,
+    shift: Array,
+) -> tuple[float, int]:
+    """Compute the inverse norms of all windows over their valid pixels, and what to subtract from products."""
+    # Code is compiled for each number of digits.
+    options = box, centred, scales, limits
+    found = _valid_norms(tuple(digits), valid, *options, hidden, min_count, inverse, shift, bits_of(inverse))
+    return float(found[0]), int(found[1])
+
+
+@compiled
+def _valid_norms(
+    digits: tuple[Array, ...],
+    valid: Array,
+    box: tuple[int, int, int, int],
+    centred: bool,  # noqa: FBT001
+    scales: tuple[float, float],
+    limits: tuple[float, float, float, float],
+    hidden: tuple[Array, ...],
+    min_count: float,
+    inverse: Array,
+    shift: Array,
+    bits: Array,
+) -> tuple[float, int]:
+    channels, limbs, columns = digits[0].shape[0], len(digits), digits[0].shape[2]
+    shift_bits, part, last = np.uint64(round(np.log2(scales[1]))), 1 / scales[1], channels * limbs
+    # For each channel sums of high and of low digits; then sums of squares, all channels together, and counts.
+    sums = np.zeros(((channels + 1) * limbs + 1, columns), np.int64)
+    cumulative = np.zeros((len(sums), columns + 1), np.int64)
+    top, left, height, width = box
+    rows = np.zeros((7, inverse.shape[1]))
+    counts, squares, totals, means, moments, firsts, reach = (
+        rows[0],
+        rows[1],
+        rows[2],
+        rows[3],
+        rows[4],
+        rows[5],
+        rows[6],
+    )
+    largest, most = np.zeros(1, bits.dtype), 0.0
+    for y in range(len(inverse)):
+        for i in range(channels):
+            slide_digits(
+                digits, i, y, top, height, shift_bits, sums[i * limbs : (i + 1) * limbs], sums[last:]
+            )
+        _slide_counts(valid, y, top, height, sums[-1])
+        cumulative_sums(sums, cumulative)
+        _difference(cumulative[-1, left:], cumulative[-1, left:], 0.0, width, counts)
+        _difference(
+            cumulative[last, left:], cumulative[last + limbs - 1, left:], part * (limbs - 1), width, squares
+        )
+        for i in range(channels if centred else 0):
+            high, low = cumulative[i * limbs, left:], cumulative[i * limbs + limbs - 1, left:]
+            _difference(high, low, part * (limbs - 1), width, totals)
+            _add_moments(i == 0, totals, hidden[i][y], means, moments, firsts, reach)
+        most = max(most, counts.max())
+        _norms(
+            counts, squares, means, moments, firsts, reach, hidden[-1][y],
+            float(height * width), 1 / scales[0], limits, min_count, inverse[y], shift[y],
+        )  # fmt: skip
+        update_max(bits[y], largest)
+    return float(largest.view(inverse.dtype)[0]), int(most)
+
+
+@inline
+def _slide_counts(valid: Array, y: int, top: int, height: int, sums: Array) -> None:
+    """Advance the number of valid pixels down the columns to the windows of row y."""
+    if y == 0:
+        for row in valid[top : top + height]:
+            for x in range(sums.size):
+                sums[x] += row[x]
+    else:
+        new, old = valid[top + y + height - 1], valid[top + y - 1]
+        for x in range(sums.size):
+            sums[x] += np.int64(new[x]) - np.int64(old[x])
+
+
+@inline
+def _difference(high: Array, low: Array, part: float, width: int, out: Array) -> None:
+    """Sum over windows of high digits, and of low ones, which are parts of these."""
+    high_ends, low_ends = high[width:], low[width:]
+    for x in range(out.size):
+        out[x] = float(high_ends[x] - high[x]) + float(low_ends[x] - low[x]) * part
+
+
+@inline
+def _add_moments(
+    first: bool,  # noqa: FBT001
+    totals: Array,
+    hidden: Array,
+    means: Array,
+    moments: Array,
+    firsts: Array,
+    reach: Array,
+) -> None:
+    """Add what the means of one channel come to; set it for the first."""
+    for x in range(means.size):
+        total, other = float(totals[x]), float(hidden[x])
+        means[x] = total * total + (0.0 if first else means[x])
+        moments[x] = -total * other + (0.0 if first else moments[x])
+        firsts[x] = other * other + (0.0 if first else firsts[x])
+        reach[x] = abs(total) + (0.0 if first else reach[x])
+
+
+@inline
+def _norms(
+    counts: Array,
+    squares: Array,
+    means: Array,
+    moments: Array,
+    firsts: Array,
+    reach: Array,
+    hidden: Array,
+    size: float,
+    unit: float,
+    limits: tuple[float, float, float, float],
+    min_count: float,
+    inverse: Array,
+    shift: Array,
+) -> None:
+    """Compute a row of inverse norms, and of what to subtract from products."""
+    kind, (least, share, mean_error, least_hidden) = inverse.dtype.type, limits
+    error = np.sqrt(least)
+    for x in range(inverse.size):
+        one = 1 / max(counts[x], 1.0)
+        variance = squares[x] - means[x] * one
+        template = 1 - hidden[x] - firsts[x] * one / size
+        norm, bound = variance * template * unit * unit, error + reach[x] * one * unit * mean_error
+        sure = (norm > bound * bound) & (variance > squares[x] * share)
+        root = kind(1) / np.sqrt(kind(norm * size)) if sure else kind(DOUBTFUL)
+        root = root if template > least_hidden else kind(HIDDEN)
+        inverse[x] = root if counts[x] >= min_count else kind(0)
+        shift[x] = kind(moments[x] * one * unit)
+
+
+@compiled
+def score_valid_exactly(
+    product: Array,
+    valid: Array,
+    tiles: tuple[Array, ...],
+    height: int,
+    width: int,
+    centres: tuple[int, ...],
+    work: Array,
+    hidden: tuple[Array, ...],
+    template_sums: Array,
+    template_squares: int,
+    min_count: float,
+    norms: Array,
+) -> tuple[int, int]:
+    """Convert products that transforms computed to scores over the valid pixels."""
+    column_sums = np.zeros((len(tiles) + 1, tiles[0].shape[1]), work.dtype)
+    counts, cumulative = np.zeros((1, valid.shape[1]), np.int32), np.zeros((1, valid.shape[1] + 1), np.int32)
+    kind, sum_type, channels = template_sums.dtype.type, work.dtype.type, len(tiles)
+    most, out_of_range, squares_of_all = np.int32(0), 0, kind(template_squares)
+    for y in range(len(norms)):
+        slide(tiles, y, height, centres, column_sums, work)
+        _slide_counts(valid, y, 0, height, counts[0])
+        cumulative_sums(counts, cumulative)
+        row, row_norms, hidden_squares = product[y], norms[y], hidden[channels][y]
+        ends, squares, square_ends = cumulative[0, width:], work[channels], work[channels, width:]
+        for x in range(row_norms.size):
+            seen = ends[x] - cumulative[0, x]
+            most, n = max(most, seen), kind(seen)
+            numerator = kind(rounded(row[x])) * n
+            variance = kind(sum_type(square_ends[x] - squares[x])) * n
+            other = (squares_of_all - kind(rounded(hidden_squares[x]))) * n
+            for i in range(channels):
+                total = kind(sum_type(work[i, width + x] - work[i, x]))
+                template_total = template_sums[i] - kind(rounded(hidden[i][y, x]))
+                numerator -= total * template_total
+                variance -= total * total
+                other -= template_total * template_total
+            norm = float(variance) * float(other) if seen >= min_count else 0.0
+            score = float(numerator) / np.sqrt(norm) if norm > 0 else 0.0
+            out_of_range += not abs(score) <= 1 + 1e-9
+            row[x], row_norms[x] = min(max(score, -1.0), 1.0), norm
+    return int(most), out_of_range
+
+
+def constant_valid_windows(tile: Array, valid: Array, height: int, width: int, out: Array) -> None:
+    """Find the windows whose valid pixels are all equal."""
+    _constant_valid_windows(full_rows(tile), full_rows(valid), tile.shape[1], height, width, out)
+
+
+@compiled
+def _constant_valid_windows(
+    tile: Array, valid: Array, columns: int, height: int, width: int, out: Array
+) -> None:
+    """Count the rows up to here that agree, in the pixels up to a column, and the last of them with none valid."""
+    rows, blank_rows = np.zeros((2, columns), np.int32)
+    values = np.zeros(columns, tile.dtype)
+    for y in range(len(tile)):
+        run, blank, value = np.int32(0), np.int32(0), tile[y, 0]
+        for x in range(columns):
+            # What is not valid agrees with any value.
+            if not valid[y, x]:
+                run, blank = run + np.int32(1), blank + np.int32(1)
+            elif run == blank or tile[y, x] == value:
+                run, blank, value = run + np.int32(1), np.int32(0), tile[y, x]
+            else:
+                run, blank, value = blank + np.int32(1), np.int32(0), tile[y, x]
+            if run < width:
+                rows[x] = blank_rows[x] = 0
+            elif blank >= width:
+                rows[x] += np.int32(1)
+                blank_rows[x] += np.int32(1)
+            else:
+                agrees = rows[x] == blank_rows[x] or value == values[x]
+                rows[x] = (rows[x] if agrees else blank_rows[x]) + np.int32(1)
+                blank_rows[x], values[x] = 0, value
+            if y >= height - 1 and x >= width - 1:
+                out[y - height + 1, x - width + 1] = rows[x] >= height
+
+
+@compiled_reassociating
+def score_valid_windows(
+    channels: tuple[Array, ...],
+    valid: Array,
+    positions: Array,
+    values: Array,
+    weights: Array,
+    centred: bool,  # noqa: FBT001
+) -> Array:
+    """Score single windows by definition over their valid pixels, in two passes."""
+    scores = np.empty(len(positions))
+    for i in range(len(positions)):
+        at = positions[i, 0], positions[i, 1]
+        counts = weights * valid[at[0] : at[0] + weights.shape[1], at[1] : at[1] + weights.shape[2]]
+        scores[i] = -np.inf
+        if not _varies(values, counts, centred):
+            continue
+        sums = _about_means(channels, at, values, counts, centred, 1.0, 1.0)
+        if not (1e-250 < sums[1] < 1e250 and 1e-250 < sums[2] < 1e250):  # squares overflow, or vanish
+            factors = _near_one(channels, at, values, counts)
+            sums = _about_means(channels, at, values, counts, centred, *factors)
+        product, variance, other = sums
+        if variance > 0 and other > 0:
+            scores[i] = min(max(product / (np.sqrt(variance) * np.sqrt(other)), -1.0), 1.0)
+    return scores
+
+
+@inline
+def _varies(values: Array, counts: Array, centred: bool) -> bool:  # noqa: FBT001
+    """Return whether a channel is not constant where it counts, or not 0."""
+    for channel in range(len(values)):
+        base, known = 0.0, not centred
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                if counts[channel, y, x] > 0:
+                    if known and values[channel, y, x] != base:
+                        return True
+                    base, known = values[channel, y, x], True
+    return False
+
+
+@inline
+def _about_means(
+    channels: tuple[Array, ...],
+    at: tuple[int, int],
+    values: Array,
+    counts: Array,
+    centred: bool,  # noqa: FBT001
+    factor: float,
+    other_factor: float,
+) -> tuple[float, float, float]:
+    """Sum the products of a window's pixels about their means with a template's, and the squares of both."""
+    product = variance = other_variance = 0.0
+    for channel in range(len(channels)):
+        image, others, weights = channels[channel], values[channel], counts[channel]
+        weight, base, other_base, total, other_total = 0.0, 0.0, 0.0, 0.0, 0.0
+        for y in range(weights.shape[0] if centred else 0):
+            row, part, other_part, count = image[at[0] + y, at[1] :], 0.0, 0.0, 0.0
+            for x in range(weights.shape[1]):
+                if weight == 0 and count == 0:
+                    base, other_base = np.float64(row[x]) * factor, others[y, x] * other_factor
+                if weights[y, x] > 0:
+                    part += (np.float64(row[x]) * factor - base) * weights[y, x]
+                    other_part += (others[y, x] * other_factor - other_base) * weights[y, x]
+                    count += weights[y, x]
+            total, other_total, weight = total + part, other_total + other_part, weight + count
+        mean, other_mean = (total / weight, other_total / weight) if weight > 0 else (0.0, 0.0)
+        rest = other_rest = 0.0
+        for y in range(weights.shape[0]):
+            row = image[at[0] + y, at[1] :]
+            squares = other_squares = products = left_over = other_left_over = 0.0
+            for x in range(weights.shape[1]):
+                if weights[y, x] > 0:
+                    value = (np.float64(row[x]) * factor - base) - mean
+                    other = (others[y, x] * other_factor - other_base) - other_mean
+                    weighted, other_weighted = value * weights[y, x], other * weights[y, x]
+                    squares += weighted * value
+                    other_squares += other_weighted * other
+                    products += weighted * other
+                    left_over += weighted
+                    other_left_over += other_weighted
+            variance, other_variance, product = (
+                variance + squares,
+                other_variance + other_squares,
+                product + products,
+            )
+            rest, other_rest = rest + left_over, other_rest + other_left_over
+        if weight > 0:
+            variance -= rest * rest / weight
+            other_variance -= other_rest * other_rest / weight
+            product -= rest * other_rest / weight
+    return product, variance, other_variance
+
+
+@inline
+def _near_one(channels: tuple[Array, ...], at: tuple[int, int], values: Array, counts: Array) -> Any:
+    """Return powers of two that bring the magnitudes of a window and of a template near 1."""
+    largest = other = 0.0
+    for channel in range(len(channels)):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                if counts[channel, y, x] > 0:
+                    largest = max(largest, abs(np.float64(channels[channel][at[0] + y, at[1] + x])))
+                    other = max(other, abs(values[channel, y, x]))
+    return _inverse_power(largest), _inverse_power(other)
+
+
+@inline
+def _inverse_power(largest: float) -> float:
+    return 0.5 ** float(max(np.ceil(np.log2(largest)), -1000.0)) if largest > 0 else 1.0
