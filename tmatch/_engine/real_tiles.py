@@ -61,9 +61,10 @@ class RealTiles(Protocol):
         there is no second limit.
         """
 
-    def scale_double(self, product: Array, inverse: Array) -> int:
+    def scale_double(self, product: Array, inverse: Array, shift: Array | None = None) -> int:
         """Scale products to scores in [-1, 1], in the corner of `product`, rounded to multiples of 2**-40.
 
+        With `shift`, that is subtracted from the products first.
         Return the number of scores that exceed 1 by more than rounding, doubtful ones aside.
         """
 

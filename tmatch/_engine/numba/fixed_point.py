@@ -233,12 +233,20 @@ def _weighted_norms(
     return float(largest.view(inverse.dtype)[0])
 
 
-@compiled
-def scale_double(product: Array, inverse: Array) -> int:
+def scale_double(product: Array, inverse: Array, shift: Array | None = None) -> int:
     """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
+    out_of_range: int = _scale_double(product, inverse, np.empty((0, 0)) if shift is None else shift)
+    return out_of_range
+
+
+@compiled
+def _scale_double(product: Array, inverse: Array, shift: Array) -> int:
     out_of_range = 0
     for y in range(len(inverse)):
         row, factors = product[y], inverse[y]
+        if y < len(shift):
+            for x in range(factors.size):
+                row[x] -= shift[y, x]
         for x in range(factors.size):
             score = np.rint(row[x] * factors[x] * SCORE_STEPS) * (1 / SCORE_STEPS) + 0.0
             sure = factors[x] < DOUBTFUL

@@ -52,16 +52,7 @@ def _valid_norms(
     cumulative = np.zeros((len(sums), columns + 1), np.int64)
     top, left, height, width = box
     rows = np.zeros((7, inverse.shape[1]))
-    counts, squares, totals, means, moments, firsts, reach = (
-        rows[0],
-        rows[1],
-        rows[2],
-        rows[3],
-        rows[4],
-        rows[5],
-        rows[6],
-    )
-    largest, most = np.zeros(1, bits.dtype), 0.0
+    largest, most, size = np.zeros(1, bits.dtype), np.zeros(1, np.int64), float(height * width)
     for y in range(len(inverse)):
         for i in range(channels):
             slide_digits(
@@ -69,21 +60,16 @@ def _valid_norms(
             )
         _slide_counts(valid, y, top, height, sums[-1])
         cumulative_sums(sums, cumulative)
-        _difference(cumulative[-1, left:], cumulative[-1, left:], 0.0, width, counts)
-        _difference(
-            cumulative[last, left:], cumulative[last + limbs - 1, left:], part * (limbs - 1), width, squares
-        )
+        _count(cumulative[-1, left:], width, min_count, rows[0], rows[1], most)
+        high, low = cumulative[last, left:], cumulative[last + limbs - 1, left:]
+        _difference(high, low, part * (limbs - 1), width, rows[2])
         for i in range(channels if centred else 0):
             high, low = cumulative[i * limbs, left:], cumulative[i * limbs + limbs - 1, left:]
-            _difference(high, low, part * (limbs - 1), width, totals)
-            _add_moments(i == 0, totals, hidden[i][y], means, moments, firsts, reach)
-        most = max(most, counts.max())
-        _norms(
-            counts, squares, means, moments, firsts, reach, hidden[-1][y],
-            float(height * width), 1 / scales[0], limits, min_count, inverse[y], shift[y],
-        )  # fmt: skip
+            _difference(high, low, part * (limbs - 1), width, rows[6])
+            _add_moments(i == 0, rows[6], hidden[i][y], rows[3:6], shift[y])
+        _norms(rows, hidden[channels][y], size, 1 / scales[0], limits, inverse[y], shift[y])
         update_max(bits[y], largest)
-    return float(largest.view(inverse.dtype)[0]), int(most)
+    return float(largest.view(inverse.dtype)[0]), most[0]
 
 
 @inline
@@ -100,6 +86,20 @@ def _slide_counts(valid: Array, y: int, top: int, height: int, sums: Array) -> N
 
 
 @inline
+def _count(
+    cumulative: Array, width: int, min_count: float, shares: Array, enough: Array, most: Array
+) -> None:
+    """Compute the inverse of the numbers of valid pixels, and 1 where these are enough, else 0."""
+    ends, largest = cumulative[width:], most[0]
+    for x in range(shares.size):
+        count = ends[x] - cumulative[x]
+        largest = max(largest, count)
+        shares[x] = 1 / float(max(count, 1))
+        enough[x] = 1.0 if float(count) >= min_count else 0.0
+    most[0] = largest
+
+
+@inline
 def _difference(high: Array, low: Array, part: float, width: int, out: Array) -> None:
     """Sum over windows of high digits, and of low ones, which are parts of these."""
     high_ends, low_ends = high[width:], low[width:]
@@ -108,53 +108,47 @@ def _difference(high: Array, low: Array, part: float, width: int, out: Array) ->
 
 
 @inline
-def _add_moments(
-    first: bool,  # noqa: FBT001
-    totals: Array,
-    hidden: Array,
-    means: Array,
-    moments: Array,
-    firsts: Array,
-    reach: Array,
-) -> None:
-    """Add what the means of one channel come to; set it for the first."""
-    for x in range(means.size):
-        total, other = float(totals[x]), float(hidden[x])
-        means[x] = total * total + (0.0 if first else means[x])
-        moments[x] = -total * other + (0.0 if first else moments[x])
-        firsts[x] = other * other + (0.0 if first else firsts[x])
-        reach[x] = abs(total) + (0.0 if first else reach[x])
+def _add_moments(first: bool, totals: Array, hidden: Array, sums: Array, shift: Array) -> None:  # noqa: FBT001
+    """Add what the means of a channel come to; set it for the first."""
+    means, firsts, reach = sums[0], sums[1], sums[2]
+    if first:
+        for x in range(totals.size):
+            means[x] = totals[x] * totals[x]
+            firsts[x] = hidden[x] * hidden[x]
+            reach[x] = abs(totals[x])
+            shift[x] = -totals[x] * hidden[x]
+    else:
+        for x in range(totals.size):
+            means[x] += totals[x] * totals[x]
+            firsts[x] += hidden[x] * hidden[x]
+            reach[x] += abs(totals[x])
+            shift[x] -= totals[x] * hidden[x]
 
 
 @inline
 def _norms(
-    counts: Array,
-    squares: Array,
-    means: Array,
-    moments: Array,
-    firsts: Array,
-    reach: Array,
+    rows: Array,
     hidden: Array,
     size: float,
     unit: float,
     limits: tuple[float, float, float, float],
-    min_count: float,
     inverse: Array,
     shift: Array,
 ) -> None:
     """Compute a row of inverse norms, and of what to subtract from products."""
+    shares, enough, squares, means, firsts, reach = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     kind, (least, share, mean_error, least_hidden) = inverse.dtype.type, limits
-    error = np.sqrt(least)
+    error, mean_error, size_share = np.sqrt(least), mean_error * unit, 1 / size
     for x in range(inverse.size):
-        one = 1 / max(counts[x], 1.0)
+        one = shares[x]
         variance = squares[x] - means[x] * one
-        template = 1 - hidden[x] - firsts[x] * one / size
-        norm, bound = variance * template * unit * unit, error + reach[x] * one * unit * mean_error
+        template = 1 - hidden[x] - firsts[x] * one * size_share
+        norm, bound = variance * template * (unit * unit), error + reach[x] * one * mean_error
         sure = (norm > bound * bound) & (variance > squares[x] * share)
         root = kind(1) / np.sqrt(kind(norm * size)) if sure else kind(DOUBTFUL)
         root = root if template > least_hidden else kind(HIDDEN)
-        inverse[x] = root if counts[x] >= min_count else kind(0)
-        shift[x] = kind(moments[x] * one * unit)
+        inverse[x] = root * kind(enough[x])
+        shift[x] *= kind(one * unit)
 
 
 @compiled

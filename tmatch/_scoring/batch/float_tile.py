@@ -77,9 +77,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         norms = self._norms_double(template)
         product = self.transforms.correlate(zip(self._spectra, template.spectra, strict=True))
         scores = product[tuple(map(slice, norms.values.shape))]
-        if norms.shift is not None:
-            scores -= norms.shift
-        check_range(self.engine.scale_double(product, norms.values))
+        check_range(self.engine.scale_double(product, norms.values, norms.shift))
         if norms.largest >= DOUBTFUL:
             self._settle(template, norms, scores)
         return product, norms.values, True, grid and self._summarise(product, norms.values, grid)

@@ -31,7 +31,7 @@ class MissingScorer:
     def of(cls, number: int, search: Search, batch: TemplateBatch) -> "MissingScorer | None":
         """Prepare a search on the tiles of a batch that scores it without missing pixels; None if it has a mask."""
         [(_, template)] = batch.members
-        if isinstance(template, IntegerTemplate) and not search.single:
+        if isinstance(template, IntegerTemplate):  # in single precision, too: with exact sums it is faster
             return cls(number, search, template, MissingIntegerTile) if template.mask is None else None
         floats = FloatTemplate.of(search, batch.transforms, batch.engine)
         return cls(number, search, floats, MissingFloatTile) if floats.box else None
@@ -50,20 +50,31 @@ class MissingScorer:
     ) -> Iterator[ScoredBlock]:
         """Score a block of positions; there are no summaries."""
         region = self.tiling.needs(block)
-        channels, valid = self.search.read(region)
+        channels, valid = self._read(region)
         shape = tuple(part.stop - part.start for part in block)
         scores: Array = np.zeros(shape)
         norms = scores
-        if valid is None:
-            valid = np.ones(channels[0].shape, bool)
         if valid.any():
             corner = self.search.start_of([part.start for part in region])
             tile = self._kind(channels, self._template, corner, shared=False, valid=valid)
-            scored = tile.score_single(self._template, floor, None) if self.search.single else None
+            single = self.search.single and self._kind is MissingFloatTile
+            scored = tile.score_single(self._template, floor, None) if single else None
             scores, norms = (scored or tile.score_double(self._template, None))[:2]
             self._overlaps.append(float(tile.missing.most_valid * len(channels)))
         part = tuple(map(slice, shape))
         yield ScoredBlock(self.templates[0], block, scores[part], norms[part])
+
+    def _read(self, region: Region) -> tuple[list[Array], Array]:
+        """Read a tile: its channels, with any value where no pixel is valid, and which are."""
+        search = self.search
+        starts = search.start_of([part.start for part in region])
+        part = tuple(slice(s, s + r.stop - r.start) for s, r in zip(starts, region, strict=True))
+        inside = all(s.start >= 0 and s.stop <= n for s, n in zip(part, search.image[0].shape, strict=True))
+        if search.valid is not None and inside:
+            native = search.image[0].dtype.newbyteorder("=")
+            return [c[part].astype(native, copy=False) for c in search.image], search.valid[part]
+        channels, valid = search.read(region)
+        return channels, np.ones(channels[0].shape, bool) if valid is None else valid
 
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
