@@ -1065,3 +1065,22 @@ def test_score_valid_exactly_gives_the_same(draw, channels, sums, shape):
     assert found[0][1] == 0
     assert shape[0] < 30 or 0.2 < (norms[0] > 0).mean() < 0.99
     np.testing.assert_array_equal(results[0][places[0] :], 7)
+
+
+RECTANGLES = [(0, 2, 0, 3), (3, 4, 1, 2), (0, 37, 20, 53), (36, 37, 52, 53), (10, 30, 5, 6), (0, 37, 0, 53)]
+
+
+@shapes
+def test_add_rectangles_is_the_same(draw, shape):
+    template = draw(WINDOW, "f8", 4)
+    integral = np.pad(template.cumsum(axis=0).cumsum(axis=1), [(1, 0), (1, 0)])
+    inside = np.minimum(RECTANGLES, np.repeat(shape, 2))
+    rectangles = inside[(inside[:, 0] < inside[:, 1]) & (inside[:, 2] < inside[:, 3])]
+    marked = np.zeros(shape)
+    for top, bottom, left, right in rectangles:
+        marked[top:bottom, left:right] += 1
+    expected = np.einsum("yxij,ij->yx", windows_of(marked), template)
+    for engine in ENGINES:
+        sums = np.ones(expected.shape)
+        engine.add_rectangles(integral, rectangles, sums)
+        np.testing.assert_allclose(sums, expected + 1, rtol=0, atol=1e-12)

@@ -96,6 +96,13 @@ class RealTiles(Protocol):
     def constant_windows(self, tile: Array, height: int, width: int, out: Array) -> None:
         """Find the windows whose pixels are all equal."""
 
+    def add_rectangles(self, integral: Array, rectangles: Array, sums: Array) -> None:
+        """Add to the sums of all windows what the pixels of rectangles, 1 in there, have in common with a template.
+
+        `integral` has the sums of the template's pixels above and left of each place, a row and a column more than it.
+        Rectangles are rows, after the last row, columns and after the last column.
+        """
+
     def constant_valid_windows(self, tile: Array, valid: Array, height: int, width: int, out: Array) -> None:
         """Find the windows whose valid pixels are all equal."""
 

@@ -14,6 +14,7 @@ from tmatch._engine.numba.fixed_point import (
 )
 from tmatch._engine.numba.gradients import unit_gradient
 from tmatch._engine.numba.missing import (
+    add_rectangles,
     constant_valid_windows,
     score_valid_exactly,
     score_valid_windows,
@@ -45,6 +46,7 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "add_rectangles",
     "block_means",
     "block_variances",
     "candidates",

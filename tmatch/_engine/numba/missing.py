@@ -196,6 +196,36 @@ def score_valid_exactly(
     return int(most), out_of_range
 
 
+@compiled
+def add_rectangles(integral: Array, rectangles: Array, sums: Array) -> None:
+    """Add to the sums of all windows what they have in common with rectangles."""
+    height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    # Sums of columns, up to each one, in reverse: the farther right a window, the fewer columns lie in a rectangle.
+    columns = np.empty(width + 1)
+    for i in range(len(rectangles)):
+        top, bottom, left, right = rectangles[i, 0], rectangles[i, 1], rectangles[i, 2], rectangles[i, 3]
+        for y in range(max(top - height + 1, 0), min(bottom, sums.shape[0])):
+            first, last = integral[max(top - y, 0)], integral[min(bottom - y, height)]
+            for x in range(width + 1):
+                columns[width - x] = last[x] - first[x]
+            row = sums[y]
+            begin = max(left - width + 1, 0)
+            _add_columns(columns, width, begin, right, 1.0, row)
+            _add_columns(columns, width, begin, left, -1.0, row)
+
+
+@inline
+def _add_columns(columns: Array, width: int, begin: int, end: int, sign: float, row: Array) -> None:
+    """Add, for windows from `begin` on, the sums of their columns before an end."""
+    stop = min(end, row.size)
+    start = min(max(end - width, begin), stop)  # windows before lie wholly before the end
+    whole, part = sign * columns[0], columns[start - end + width :]
+    for x in range(begin, start):
+        row[x] += whole
+    for x in range(stop - start):
+        row[start + x] += sign * part[x]
+
+
 def constant_valid_windows(tile: Array, valid: Array, height: int, width: int, out: Array) -> None:
     """Find the windows whose valid pixels are all equal."""
     _constant_valid_windows(full_rows(tile), full_rows(valid), tile.shape[1], height, width, out)

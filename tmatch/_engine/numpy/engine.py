@@ -12,6 +12,7 @@ from tmatch._engine.numpy.fixed_point import (
 )
 from tmatch._engine.numpy.gradients import unit_gradient
 from tmatch._engine.numpy.missing import (
+    add_rectangles,
     constant_valid_windows,
     score_valid_exactly,
     score_valid_windows,
@@ -46,6 +47,7 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "add_rectangles",
     "block_means",
     "block_variances",
     "candidates",

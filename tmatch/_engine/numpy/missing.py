@@ -94,6 +94,20 @@ def score_valid_exactly(
     return int(counts.max()), int(out_of_range)
 
 
+def add_rectangles(integral: Array, rectangles: Array, sums: Array) -> None:
+    """Add to the sums of all windows what they have in common with rectangles."""
+    height, width = (n - 1 for n in integral.shape)
+    for top, bottom, left, right in rectangles.tolist():
+        rows = np.arange(max(top - height + 1, 0), min(bottom, sums.shape[0]))
+        columns = np.arange(max(left - width + 1, 0), min(right, sums.shape[1]))
+        if not (rows.size and columns.size):
+            continue
+        between = integral[np.minimum(bottom - rows, height)] - integral[np.maximum(top - rows, 0)]
+        part = sums[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part += between[:, np.minimum(right - columns, width)]
+        part -= between[:, np.maximum(left - columns, 0)]
+
+
 def constant_valid_windows(tile: Array, valid: Array, height: int, width: int, out: Array) -> None:
     """Find the windows whose valid pixels are all equal."""
     highest = sliding_max(np.where(valid, tile, -np.inf), (height, width))

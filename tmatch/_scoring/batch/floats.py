@@ -1,5 +1,6 @@
 """A template of any real numbers, prepared for the tiles of one tiling."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tmatch._arrays.casting import COMPILED, compilable
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
 from tmatch._engine.real_tiles import SCORE_STEPS
+from tmatch._scoring.batch.hidden import Plane
 from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.floats import centred_template
 from tmatch._scoring.search import Search
@@ -125,30 +127,32 @@ class FloatTemplate:
         return np.stack([channel.astype(np.float64) for channel in self.given])
 
     @cached_property
-    def squares(self) -> Array:
+    def planes(self) -> list[Plane]:
+        """The channels as in the spectra."""
+        return [Plane(values, functools.partial(self._spectrum, i)) for i, values in enumerate(self.scaled)]
+
+    def _spectrum(self, channel: int) -> Array:
+        return self.spectra[channel]
+
+    @cached_property
+    def squares(self) -> Plane:
         """The weighted squares of all channels together."""
-        return np.asarray((self.weights * np.square(self.values)).sum(axis=0))
+        return self._plane((self.weights * np.square(self.values)).sum(axis=0))
 
     @cached_property
-    def squares_spectrum(self) -> Array:
-        """The spectrum of these."""
-        return self.transforms.kernel_spectrum(self.squares)
-
-    @cached_property
-    def details(self) -> Array:
+    def details(self) -> Plane:
         """1 where a channel that counts has another value than most of its pixels, or than 0; 0 elsewhere."""
-        return np.asarray(np.logical_or.reduce(list(map(self._differs, self.raw, self.weights))), np.float64)
+        differing = map(self._differs, self.raw, self.weights)
+        return self._plane(np.logical_or.reduce(list(differing)).astype(np.float64))
+
+    def _plane(self, values: Array) -> Plane:
+        return Plane(values, functools.partial(self.transforms.kernel_spectrum, values))
 
     def _differs(self, channel: Array, weights: Array) -> Array:
         counted = weights > 0
         values, counts = np.unique(channel[counted], return_counts=True)
         usual = values[counts.argmax()] if self.centred and len(values) else 0
         return np.asarray(counted & (channel != usual))
-
-    @cached_property
-    def details_spectrum(self) -> Array:
-        """The spectrum of these."""
-        return self.transforms.kernel_spectrum(self.details)
 
     @property
     def scaled(self) -> Array:

@@ -1,5 +1,6 @@
 """An integer template, prepared for the tiles of one tiling."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
+from tmatch._scoring.batch.hidden import Plane
 from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import Search
@@ -99,14 +101,18 @@ class IntegerTemplate:
         return self.count * squares - sum(int(s) ** 2 for s in self.sums)
 
     @cached_property
-    def squares(self) -> Array:
-        """The squares of all channels together."""
-        return np.asarray(np.square(self.values).sum(axis=0))
+    def planes(self) -> list[Plane]:
+        """The channels."""
+        return [Plane(values, functools.partial(self._spectrum, i)) for i, values in enumerate(self.values)]
+
+    def _spectrum(self, channel: int) -> Array:
+        return self.spectra[channel]
 
     @cached_property
-    def squares_spectrum(self) -> Array:
-        """The spectrum of these."""
-        return self.transforms.kernel_spectrum(self.squares.astype(np.float64))
+    def squares(self) -> Plane:
+        """The squares of all channels together."""
+        values = np.square(self.values).sum(axis=0).astype(np.float64)
+        return Plane(values, functools.partial(self.transforms.kernel_spectrum, values))
 
     @cached_property
     def spectra(self) -> list[Array]:

@@ -40,7 +40,7 @@ class MissingFloatTile(FloatTile):
         self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
     ) -> None:
         self.valid: Array = options.pop("valid")
-        self.missing = Missing(self.valid, like.transforms)
+        self.missing = Missing(self.valid, like.transforms, like.engine)
         self._known: _Hidden | None = options.pop("hidden", None)
         super().__init__([_as_floats(c) for c in channels], like, corner, **options)
         self._fill(self.channels, [_typical(c, self.valid) for c in self.channels])
@@ -73,8 +73,8 @@ class MissingFloatTile(FloatTile):
         norms = super()._without_constant(norms, template)
         if norms.largest < HIDDEN:
             return norms
-        hidden = self.missing.sums(template.details, lambda: template.details_spectrum)
-        constant = hidden[tuple(map(slice, norms.values.shape))] > template.details.sum() - 0.5
+        hidden = self.missing.sums(template.details)[tuple(map(slice, norms.values.shape))]
+        constant = hidden > template.details.values.sum() - 0.5
         norms.values[constant & (norms.values >= HIDDEN)] = 0
         return replace(norms, largest=float(norms.values.max()))
 
@@ -103,15 +103,10 @@ class MissingFloatTile(FloatTile):
         return hidden
 
     def _find_hidden(self, template: FloatTemplate) -> _Hidden:
-        squares = self.missing.sums(template.squares, lambda: template.squares_spectrum)
-        sums = [squares] * len(self.channels)  # if not centred, they are not read
-        if template.centred:
-            sums = [
-                self.missing.sums(plane, lambda i=i: template.spectra[i])  # type: ignore[misc]
-                for i, plane in enumerate(template.scaled)
-            ]
-        errors = self.missing.error(template.values), self.missing.error(template.squares)
-        return _Hidden((*sums, squares), *errors)
+        squares, planes = template.squares, template.planes
+        last, error = self.missing.sums(squares), sum(map(self.missing.error, planes))
+        sums = map(self.missing.sums, planes) if template.centred else [last] * len(planes)  # not read
+        return _Hidden((*sums, last), error / math.sqrt(template.count), self.missing.error(squares))
 
     # --- pixels -------------------------------------------------------------------------------------
 
@@ -132,7 +127,7 @@ class MissingIntegerTile(IntegerTile):
     def __init__(
         self, channels: list[Array], like: IntegerTemplate, corner: Sequence[int], **options: Any
     ) -> None:
-        self.missing = Missing(options.pop("valid"), like.transforms)
+        self.missing = Missing(options.pop("valid"), like.transforms, like.engine)
         super().__init__(channels, like, corner, **options)
         for channel, offset in zip(self.channels, self.offsets, strict=True):
             np.copyto(channel, channel.dtype.type(offset), where=~self.missing.valid)
@@ -141,18 +136,14 @@ class MissingIntegerTile(IntegerTile):
         """Score with exact sums; only the normalisation is rounded."""
         product = self.transforms.correlate(zip(self.spectra, template.spectra, strict=True))
         norms = np.empty(valid_shape(self.shape, template.window))
-        sums = [
-            self.missing.sums(plane, lambda i=i: template.spectra[i])  # type: ignore[misc]
-            for i, plane in enumerate(template.values)
-        ]
-        squares = self.missing.sums(template.squares, lambda: template.squares_spectrum)
+        sums = tuple(map(self.missing.sums, (*template.planes, template.squares)))
         most, out_of_range = self.engine.score_valid_exactly(
             product,
             self.missing.valid,
             *self._windows(template),
-            (*sums, squares),
+            sums,
             template.sums,
-            int(template.squares.sum()),
+            int(template.squares.values.sum()),
             template.min_count,
             norms,
         )
