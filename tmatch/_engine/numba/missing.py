@@ -272,16 +272,22 @@ def score_valid_windows(
 ) -> Array:
     """Score single windows by definition over their valid pixels, in two passes."""
     scores = np.empty(len(positions))
+    counts = np.empty_like(weights)
     for i in range(len(positions)):
         at = positions[i, 0], positions[i, 1]
-        counts = weights * valid[at[0] : at[0] + weights.shape[1], at[1] : at[1] + weights.shape[2]]
+        for channel in range(len(weights)):
+            for y in range(weights.shape[1]):
+                row, into = valid[at[0] + y, at[1] :], counts[channel, y]
+                for x in range(into.size):
+                    into[x] = weights[channel, y, x] * row[x]
         scores[i] = -np.inf
         if not _varies(values, counts, centred):
             continue
-        sums = _about_means(channels, at, values, counts, centred, 1.0, 1.0)
+        sums = _about_means(channels, at, values, counts, centred, (1.0, 1.0))
         if not (1e-250 < sums[1] < 1e250 and 1e-250 < sums[2] < 1e250):  # squares overflow, or vanish
-            factors = _near_one(channels, at, values, counts)
-            sums = _about_means(channels, at, values, counts, centred, *factors)
+            sums = _about_means(
+                channels, at, values, counts, centred, _near_one(channels, at, values, counts)
+            )
         product, variance, other = sums
         if variance > 0 and other > 0:
             scores[i] = min(max(product / (np.sqrt(variance) * np.sqrt(other)), -1.0), 1.0)
@@ -292,14 +298,26 @@ def score_valid_windows(
 def _varies(values: Array, counts: Array, centred: bool) -> bool:  # noqa: FBT001
     """Return whether a channel is not constant where it counts, or not 0."""
     for channel in range(len(values)):
-        base, known = 0.0, not centred
+        base = 0.0
+        if centred:
+            at = _first_counted(counts[channel])
+            base = values[channel, at[0], at[1]]
         for y in range(values.shape[1]):
-            for x in range(values.shape[2]):
-                if counts[channel, y, x] > 0:
-                    if known and values[channel, y, x] != base:
-                        return True
-                    base, known = values[channel, y, x], True
+            differs, row, weights = False, values[channel, y], counts[channel, y]
+            for x in range(row.size):
+                differs |= (weights[x] > 0) & (row[x] != base)
+            if differs:
+                return True
     return False
+
+
+@inline
+def _first_counted(counts: Array) -> tuple[int, int]:
+    for y in range(counts.shape[0]):
+        for x in range(counts.shape[1]):
+            if counts[y, x] > 0:
+                return y, x
+    return 0, 0
 
 
 @inline
@@ -309,50 +327,64 @@ def _about_means(
     values: Array,
     counts: Array,
     centred: bool,  # noqa: FBT001
-    factor: float,
-    other_factor: float,
+    factors: tuple[float, float],
 ) -> tuple[float, float, float]:
     """Sum the products of a window's pixels about their means with a template's, and the squares of both."""
     product = variance = other_variance = 0.0
     for channel in range(len(channels)):
         image, others, weights = channels[channel], values[channel], counts[channel]
-        weight, base, other_base, total, other_total = 0.0, 0.0, 0.0, 0.0, 0.0
-        for y in range(weights.shape[0] if centred else 0):
-            row, part, other_part, count = image[at[0] + y, at[1] :], 0.0, 0.0, 0.0
-            for x in range(weights.shape[1]):
-                if weight == 0 and count == 0:
-                    base, other_base = np.float64(row[x]) * factor, others[y, x] * other_factor
-                if weights[y, x] > 0:
-                    part += (np.float64(row[x]) * factor - base) * weights[y, x]
-                    other_part += (others[y, x] * other_factor - other_base) * weights[y, x]
-                    count += weights[y, x]
-            total, other_total, weight = total + part, other_total + other_part, weight + count
-        mean, other_mean = (total / weight, other_total / weight) if weight > 0 else (0.0, 0.0)
+        mean = other_mean = base = other_base = weight = 0.0
+        if centred:
+            y, x = _first_counted(weights)
+            base, other_base = np.float64(image[at[0] + y, at[1] + x]) * factors[0], others[y, x] * factors[1]
+            weight, mean, other_mean = _means(image, at, others, weights, (base, other_base), factors)
+        if centred and weight == 0:
+            continue
         rest = other_rest = 0.0
         for y in range(weights.shape[0]):
-            row = image[at[0] + y, at[1] :]
+            row, other_row, count = image[at[0] + y, at[1] :], others[y], weights[y]
             squares = other_squares = products = left_over = other_left_over = 0.0
-            for x in range(weights.shape[1]):
-                if weights[y, x] > 0:
-                    value = (np.float64(row[x]) * factor - base) - mean
-                    other = (others[y, x] * other_factor - other_base) - other_mean
-                    weighted, other_weighted = value * weights[y, x], other * weights[y, x]
-                    squares += weighted * value
-                    other_squares += other_weighted * other
-                    products += weighted * other
-                    left_over += weighted
-                    other_left_over += other_weighted
-            variance, other_variance, product = (
-                variance + squares,
-                other_variance + other_squares,
-                product + products,
-            )
-            rest, other_rest = rest + left_over, other_rest + other_left_over
-        if weight > 0:
+            for x in range(count.size):
+                value = (np.float64(row[x]) * factors[0] - base) - mean if count[x] > 0 else 0.0
+                other = (other_row[x] * factors[1] - other_base) - other_mean if count[x] > 0 else 0.0
+                weighted, other_weighted = value * count[x], other * count[x]
+                squares += weighted * value
+                other_squares += other_weighted * other
+                products += weighted * other
+                left_over += weighted
+                other_left_over += other_weighted
+            variance += squares
+            other_variance += other_squares
+            product += products
+            rest += left_over
+            other_rest += other_left_over
+        if centred:
             variance -= rest * rest / weight
             other_variance -= other_rest * other_rest / weight
             product -= rest * other_rest / weight
     return product, variance, other_variance
+
+
+@inline
+def _means(
+    image: Array,
+    at: tuple[int, int],
+    others: Array,
+    weights: Array,
+    bases: tuple[float, float],
+    factors: tuple[float, float],
+) -> tuple[float, float, float]:
+    """Compute the weight of a channel of a window, and the means of it and of the template's above the bases."""
+    weight = total = other_total = 0.0
+    for y in range(weights.shape[0]):
+        row, other_row, counts = image[at[0] + y, at[1] :], others[y], weights[y]
+        count = part = other_part = 0.0
+        for x in range(counts.size):
+            part += (np.float64(row[x]) * factors[0] - bases[0]) * counts[x] if counts[x] > 0 else 0.0
+            other_part += (other_row[x] * factors[1] - bases[1]) * counts[x] if counts[x] > 0 else 0.0
+            count += counts[x]
+        weight, total, other_total = weight + count, total + part, other_total + other_part
+    return (weight, total / weight, other_total / weight) if weight > 0 else (0.0, 0.0, 0.0)
 
 
 @inline

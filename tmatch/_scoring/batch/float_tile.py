@@ -7,7 +7,7 @@ the same scores where no pixel was replaced. The rest is scored by definition.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.interface import SummaryGrid
 from tmatch._engine.real_tiles import DOUBTFUL, HIDDEN
 from tmatch._engine.tiling import rounding_bound
+from tmatch._scoring.batch.bands import contain, range_of_most, sample_of
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
 
@@ -32,11 +33,9 @@ _MAX_EXPONENT = 900  # of the factor of a tile, which is finite times the units 
 # Of doubtful windows for each pixel of a tile; with more, other bands of values are faster.
 _WINDOW_PIXELS = 60
 _BANDS = 24  # maximum number of tiles that one is scored in again
-_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie, fewer if they have more pixels than
-_SAMPLED_PIXELS = 2**22
-_NARROWER = 8  # by how much a band of values must be narrower than the tile's
 
 _T = TypeVar("_T")
+Band = tuple[list[Array], FloatTemplate, Array]
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class FixedPoint:
     squares: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Doubtful:
-    """How doubtful windows are scored: in other tiles, each for some windows, or by definition."""
+    """How doubtful windows are scored: in other tiles or by other templates, each some windows, or by definition."""
 
-    bands: list[tuple["FloatTile", Array]]
+    bands: list[tuple["FloatTile", FloatTemplate, Array]]
     positions: Positions
 
 
@@ -261,34 +260,40 @@ class FloatTile(ImageTile[FloatTemplate]):
     def _settle(self, template: FloatTemplate, norms: InverseNorms, scores: Array) -> None:
         """Score the windows whose scores in double precision are doubtful."""
         doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
-        for band, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
-            found, band_norms = band.score_double(template, None)[:2]
+        for band, other, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
+            found, band_norms = band.score_double(other, None)[:2]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
             norms.values[windows & (band_norms == 0)] = 0
         self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
-        left, hidden = norms.values >= DOUBTFUL, norms.values >= HIDDEN
+        doubtful, hidden = norms.values >= DOUBTFUL, norms.values >= HIDDEN
         if self._wanted is not None:
-            left &= self._wanted
-        left &= ~hidden
-        bands: list[tuple[FloatTile, Array]] = []
-        limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
+            doubtful &= self._wanted
+        found = _Doubtful([], np.empty((0, 2), np.intp))
         budget = self._budget or [_BANDS]  # of one shape of windows, with its bands of bands
+        for band, left in ((self._band, doubtful & ~hidden), (self._band_of_template, doubtful & hidden)):
+            found.bands.extend(self._plan_bands(template, band, left, budget))
+            found.positions = np.concatenate([found.positions, np.argwhere(left)])
+        return found
+
+    def _plan_bands(
+        self, template: FloatTemplate, band: Callable[..., Band | None], left: Array, budget: list[int]
+    ) -> Iterator[tuple["FloatTile", FloatTemplate, Array]]:
+        """Return bands for most of the windows that are left, if these are many, and take them off."""
+        limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
         while (count := np.count_nonzero(left)) > limit and budget[0] > 0:
             budget[0] -= 1
-            found = self._band(template, left)
+            found = band(template, left)
             if found is None:
                 break
-            channels, windows = found
+            channels, other, windows = found
             windows &= left
             if np.count_nonzero(windows) * 16 < count:
                 break
-            options = {"shared": self.shared, "wanted": windows, "budget": budget}
-            bands.append((self._with_other(channels, template, options), windows))
             left &= ~windows
-        hidden &= True if self._wanted is None else self._wanted
-        return _Doubtful(bands, np.argwhere(left | hidden))
+            options = {"shared": self.shared, "wanted": windows, "budget": budget}
+            yield self._with_other(channels, other, options), other, windows
 
     def _with_other(
         self, channels: list[Array], template: FloatTemplate, options: dict[str, Any]
@@ -297,37 +302,29 @@ class FloatTile(ImageTile[FloatTemplate]):
         return FloatTile(channels, template, self.corner, **options)
 
     @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
-    def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
+    def _band(self, template: FloatTemplate, doubtful: Array) -> Band | None:
         """Replace pixels far from the values of some doubtful windows.
 
-        Return the channels, and the windows without a replaced pixel; None if no range of values is much smaller than
-        that of the tile.
+        Return the channels, the template, and the windows without a replaced pixel; None if no range of values is much
+        smaller than that of the tile.
         """
-        positions = np.argwhere(doubtful)
-        count = max(4, min(_SAMPLED_WINDOWS, _SAMPLED_PIXELS // math.prod(template.window)))
-        positions = positions[:: -(-len(positions) // count)]
+        positions = sample_of(doubtful, template.window)
         windows = np.stack([self._windows(c, template, positions) for c in self.channels], axis=1)
-        counted = True if self.valid is None else self._windows(self.valid, template, positions)[:, None] > 0
-        low = np.min(windows, axis=(2, 3), initial=np.inf, where=counted)
-        high = np.max(windows, axis=(2, 3), initial=-np.inf, where=counted)
-        middle = np.mean(windows, axis=(2, 3), where=counted)
-        if not self.centred:
-            middle = np.zeros_like(middle)
-        reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
-        # Of the ranges about each sampled window, take the one that holds most others.
-        inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
-        largest = max(float(c.max()) / _NARROWER - float(c.min()) / _NARROWER for c in self.channels)
-        held = np.where(reach <= largest, inside.all(axis=2).sum(axis=1), 0)
-        best = int(held.argmax())
-        if not held[best]:
+        counted = None if self.valid is None else self._windows(self.valid, template, positions)[:, None] > 0
+        best = range_of_most(windows, counted, self.channels, centred=self.centred)
+        if best is None:
             return None
         channels, replaced = [], np.zeros(self.shape, bool)
-        for channel, centre in zip(self.channels, middle[best], strict=True):
-            far = np.abs(channel - centre) > reach[best]
+        for channel, centre in zip(self.channels, best[0], strict=True):
+            far = np.abs(channel - centre) > best[1]
             far &= True if self.valid is None else self.valid
             channels.append(np.where(far, channel.dtype.type(centre), channel))
             replaced |= far
-        return channels, ~_contain(replaced, template.window)
+        return channels, template, ~contain(replaced, template.window)
+
+    def _band_of_template(self, template: FloatTemplate, doubtful: Array) -> Band | None:  # noqa: ARG002
+        """Do the same with pixels of the template, where those are hidden; None if none can be."""
+        return None
 
     @staticmethod
     def _windows(values: Array, template: FloatTemplate, positions: Positions) -> Array:
@@ -339,15 +336,6 @@ def _drain(items: list[_T]) -> Iterator[_T]:
     """Take items from a list, one by one, so that none is kept once it was used."""
     while items:
         yield items.pop(0)
-
-
-def _contain(marked: Array, window: Shape) -> Array:
-    """Find the windows that contain a marked pixel."""
-    counts = np.zeros([n + 1 for n in marked.shape], np.int32)
-    np.cumsum(np.cumsum(marked, axis=0, out=counts[1:, 1:]), axis=1, out=counts[1:, 1:])
-    height, width = window
-    rows = counts[height:] - counts[:-height]
-    return np.asarray(rows[:, width:] != rows[:, :-width])
 
 
 def _with_rows(channel: Array) -> Array:

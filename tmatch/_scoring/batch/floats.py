@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -137,16 +137,29 @@ class FloatTemplate:
     @cached_property
     def squares(self) -> Plane:
         """The weighted squares of all channels together."""
-        return self._plane((self.weights * np.square(self.values)).sum(axis=0))
+        return self.plane((self.weights * np.square(self.values)).sum(axis=0))
 
     @cached_property
     def details(self) -> Plane:
         """1 where a channel that counts has another value than most of its pixels, or than 0; 0 elsewhere."""
         differing = map(self._differs, self.raw, self.weights)
-        return self._plane(np.logical_or.reduce(list(differing)).astype(np.float64))
+        return self.plane(np.logical_or.reduce(list(differing)).astype(np.float64))
 
-    def _plane(self, values: Array) -> Plane:
+    def plane(self, values: Array) -> Plane:
+        """Return an array of the template's shape as a plane to be summed."""
         return Plane(values, functools.partial(self.transforms.kernel_spectrum, values))
+
+    def with_values(self, values: Array, bases: Array) -> "FloatTemplate | None":
+        """Return the template with other values, near the bases of their channels; None if they are constant."""
+        counted, bases = self.weights > 0, bases[:, None, None]
+        rest = np.where(counted, values - bases, 0)
+        rest = np.ldexp(rest, -np.frexp(np.abs(rest).max())[1])
+        for _ in range(2 if self.centred else 0):
+            totals = np.maximum(self.weights.sum(axis=(1, 2)), np.finfo(np.float64).tiny)
+            means = (rest * self.weights).sum(axis=(1, 2)) / totals
+            rest = np.where(counted, rest - means[:, None, None], 0)
+        norm = math.sqrt((self.weights * np.square(rest)).sum())
+        return replace(self, given=list(values), values=rest / norm) if norm > 0 else None
 
     def _differs(self, channel: Array, weights: Array) -> Array:
         counted = weights > 0

@@ -1,5 +1,6 @@
 """Tiles of an image of which some pixels are missing; they are 0 in all sums."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.interface import SummaryGrid
 from tmatch._engine.real_tiles import HIDDEN, SCORE_STEPS
-from tmatch._scoring.batch.float_tile import FixedPoint, FloatTile
+from tmatch._scoring.batch.bands import range_of_most, sample_of
+from tmatch._scoring.batch.float_tile import Band, FixedPoint, FloatTile
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.hidden import Missing
 from tmatch._scoring.batch.integer_tile import IntegerTile
@@ -117,8 +119,30 @@ class MissingFloatTile(FloatTile):
     def _with_other(
         self, channels: list[Array], template: FloatTemplate, options: dict[str, Any]
     ) -> "MissingFloatTile":
+        if channels is self.channels:  # another template
+            tile = copy.copy(self)
+            tile.forget_template(options["wanted"], options["budget"])
+            return tile
         options |= {"valid": self.valid, "hidden": self._hidden(template)}
         return MissingFloatTile(channels, template, self.corner, **options)
+
+    def forget_template(self, wanted: Array, budget: list[int]) -> None:
+        """Keep only what does not depend on a template, and score some windows."""
+        self._wanted, self._budget, self._known, self._moments = wanted, budget, None, {}
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _band_of_template(self, template: FloatTemplate, doubtful: Array) -> Band | None:
+        positions = sample_of(doubtful, template.window)
+        counted = self._windows(self.valid, template, positions)[:, None] * template.weights > 0
+        windows = np.broadcast_to(template.raw, counted.shape)
+        best = range_of_most(windows, counted, list(template.raw), centred=self.centred)
+        if best is None:
+            return None
+        far = (np.abs(template.raw - best[0][:, None, None]) > best[1]) & (template.weights > 0)
+        hidden = self.missing.sums(template.plane(far.any(axis=0).astype(np.float64)))
+        windows = hidden[tuple(map(slice, doubtful.shape))] > np.count_nonzero(far.any(axis=0)) - 0.5
+        other = template.with_values(np.where(far, best[0][:, None, None], template.raw), best[0])
+        return None if other is None else (self.channels, other, windows)
 
 
 class MissingIntegerTile(IntegerTile):
@@ -153,9 +177,9 @@ class MissingIntegerTile(IntegerTile):
 
 
 def _as_floats(channel: Array) -> Array:
-    """Copy a channel as floats that hold its values."""
+    """Return a channel as floats that hold its values: a copy, unless it is an array of its own already."""
     wide = channel.dtype.itemsize > (4 if channel.dtype.kind == "f" else 2)
-    return np.array(channel, np.float64 if wide else np.float32, order="C")
+    return channel.astype(np.float64 if wide else np.float32, order="C", copy=channel.base is not None)
 
 
 def _typical(channel: Array, valid: Array) -> float:
