@@ -13,6 +13,13 @@ from tmatch._engine.numba.fixed_point import (
     weighted_norms,
 )
 from tmatch._engine.numba.gradients import unit_gradient
+from tmatch._engine.numba.missing import (
+    add_rectangles,
+    constant_valid_windows,
+    score_valid_exactly,
+    score_valid_windows,
+    valid_norms,
+)
 from tmatch._engine.numba.noise import block_variances, second_differences
 from tmatch._engine.numba.peaks import expected_beside, explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
@@ -39,10 +46,12 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "add_rectangles",
     "block_means",
     "block_variances",
     "candidates",
     "cluster_products",
+    "constant_valid_windows",
     "constant_windows",
     "direct_products",
     "drawn",
@@ -66,6 +75,8 @@ __all__ = [
     "score_alone",
     "score_exactly",
     "score_float_windows",
+    "score_valid_exactly",
+    "score_valid_windows",
     "score_windows",
     "second_differences",
     "split",
@@ -74,6 +85,7 @@ __all__ = [
     "transforms",
     "turned",
     "unit_gradient",
+    "valid_norms",
     "variance_in_ring",
     "weighted_norms",
     "window_variances",

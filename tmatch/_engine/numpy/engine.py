@@ -11,6 +11,13 @@ from tmatch._engine.numpy.fixed_point import (
     weighted_norms,
 )
 from tmatch._engine.numpy.gradients import unit_gradient
+from tmatch._engine.numpy.missing import (
+    add_rectangles,
+    constant_valid_windows,
+    score_valid_exactly,
+    score_valid_windows,
+    valid_norms,
+)
 from tmatch._engine.numpy.noise import block_variances, second_differences
 from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
@@ -40,10 +47,12 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "add_rectangles",
     "block_means",
     "block_variances",
     "candidates",
     "cluster_products",
+    "constant_valid_windows",
     "constant_windows",
     "direct_products",
     "drawn",
@@ -67,6 +76,8 @@ __all__ = [
     "score_alone",
     "score_exactly",
     "score_float_windows",
+    "score_valid_exactly",
+    "score_valid_windows",
     "score_windows",
     "second_differences",
     "split",
@@ -75,6 +86,7 @@ __all__ = [
     "transforms",
     "turned",
     "unit_gradient",
+    "valid_norms",
     "variance_in_ring",
     "weighted_norms",
     "window_variances",
