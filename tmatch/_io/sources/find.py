@@ -44,6 +44,11 @@ class Sources:
             yield from part
 
     @property
+    def names(self) -> list[str]:
+        """Files, and screens, that the images are in."""
+        return [part.name for part in self._parts]
+
+    @property
     def total(self) -> int | None:
         """How many images there are; None until the files that may hold several were opened, one by one."""
         return _sum(part.count for part in self._parts)

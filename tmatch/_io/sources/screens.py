@@ -26,7 +26,7 @@ class ScreenImage:
             msg = f'"{name}" is no screen; "{PREFIX}" is all of them, "{PREFIX}1" the first'
             raise ValueError(msg)
         require("screen", f'"{name}" is')
-        self._name, self._number = name, int(number or 0)
+        self.name, self._number = name, int(number or 0)
         with _connected(name) as screens:
             count = len(screens.monitors) - 1
         if self._number > count:
@@ -36,7 +36,7 @@ class ScreenImage:
             raise ValueError(msg)
 
     def __iter__(self) -> Iterator[Source]:
-        yield Source(self._name, functools.partial(_grab, self._name, self._number))
+        yield Source(self.name, functools.partial(_grab, self.name, self._number))
 
     def counted(self) -> int:
         """Return that it is one image."""
