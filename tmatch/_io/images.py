@@ -77,9 +77,26 @@ def name_of(path: str, page: int | None) -> str:
 
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1):
+    if alpha is not None and opacity(np.asarray(alpha.min())) < 1:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
+
+
+def opacity(alpha: Array) -> Array:
+    """Return alpha from 0 to 1."""
+    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
+
+
+def opaque_pixels(alpha: Array, least: float) -> Array | None:
+    """Find the pixels that are at least so opaque; None if all are."""
+    opaque = np.asarray(opacity(alpha) >= least)
+    return None if opaque.all() else opaque
+
+
+def weights_in(mask: Array) -> Array:
+    """Return the grey levels of a mask, the brightest as 1."""
+    grey = to_gray(mask)
+    return np.asarray(grey / grey.max()) if grey.any() else grey.astype(float)
 
 
 def to_gray(pixels: Array) -> Array:
