@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from tmatch._io.decoders import FindPart
+from tmatch._io.files import named
 from tmatch._io.images import ImageFile, Pixels, SeveralImagesWarning, missing_page, open_stream
 from tmatch._io.sources.selection import Selection
 from tmatch._io.sources.source import Source
@@ -120,8 +121,7 @@ class Stream:
     @functools.cached_property
     def _data(self) -> bytes | OSError:
         try:
-            return self._read()
+            with named(self._name):
+                return self._read()
         except OSError as error:
-            told = OSError(f'cannot read "{self._name}": {(error.strerror or str(error)).lower()}')
-            told.__cause__ = error
-            return told
+            return error
