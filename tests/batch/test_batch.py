@@ -2,14 +2,14 @@
 
 import itertools
 import json
-import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import tmatch
 from tmatch._batch.journal import Journal
-from tmatch._batch.outputs import appended
+from tmatch._batch.outputs import appended, replaced
 from tmatch._batch.tally import Tally, described
 from tmatch._engine.in_order import map_in_order
 from tmatch._results.collection import Matches
@@ -48,7 +48,7 @@ def test_results_come_in_the_order_of_items_whatever_the_number_of_jobs(jobs):
 
 
 def test_items_are_taken_only_a_little_ahead_of_results():
-    taken, released = [], threading.Semaphore(0)
+    taken = []
 
     def items():
         for n in itertools.count():
@@ -60,7 +60,6 @@ def test_items_are_taken_only_a_little_ahead_of_results():
         assert next(results) == n
         assert len(taken) <= n + 5
     results.close()
-    released.release()
 
 
 def test_an_error_is_raised_in_its_turn_and_the_rest_is_dropped():
@@ -152,3 +151,36 @@ def test_what_is_no_journal_of_this_search_is_refused_and_kept(tmp_path, text, s
     with pytest.raises(ValueError, match=sentence):
         Journal.read(path, LABELS, "s", Tally(LABELS))
     assert path.read_text() == text
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def opened(how, path):
+    return how(path, writer_of("jsonl"))
+
+
+@pytest.mark.parametrize("how", [appended, replaced])
+def test_only_errors_of_the_file_itself_name_it(tmp_path, how):
+    gone = tmp_path / "no" / "a.jsonl"
+    with (
+        pytest.raises(OSError, match=r'^cannot write ".*a\.jsonl": no such file or directory$'),
+        opened(how, gone),
+    ):
+        pass
+    path = tmp_path / "a.jsonl"
+    error = BrokenPipeError(32, "of the terminal")
+    with pytest.raises(BrokenPipeError, match="of the terminal"), opened(how, path):
+        raise error
+    assert path.exists() == (how is appended)
+    assert len([*tmp_path.iterdir()]) == path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_disk_that_is_full_is_told():
+    for how in (appended, replaced):
+        with (
+            pytest.raises(OSError, match='^cannot write "/dev/full": no space left on device$'),
+            opened(how, Path("/dev/full")) as add,
+        ):
+            add(RECORDS[0])

@@ -166,6 +166,33 @@ def test_each_image_has_an_overlay_in_a_folder(folder, tmp_path):
     assert [path.name[-9:] for path in (tmp_path / "one").iterdir()] == ["shot0.png"]
 
 
+def test_what_no_library_can_write_is_refused_before_any_search(folder, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    for images in (["shot0.png"], ["shot0.png", "shot1.png"]):
+        result = run(
+            *(folder / "shots" / name for name in images),
+            "-t",
+            folder / "icons" / "ok.png",
+            "-o",
+            tmp_path / "a.zip",
+        )
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: a .zip file is one of regions for ImageJ")
+
+
+@pytest.mark.parametrize("images", [["shot0.png"], ["shot0.png", "shot1.png"]])
+def test_no_overlay_takes_the_place_of_an_image(folder, monkeypatch, images):
+    monkeypatch.chdir(folder / "shots")
+    before = {path: path.read_bytes() for path in (folder / "shots").iterdir()}
+    result = run(*images, "-t", folder / "icons" / "ok.png", "--overlay", ".")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        'error: --overlay "." is a folder of files that are read; name another, so that none is lost\n'
+    )
+    assert {path: path.read_bytes() for path in (folder / "shots").iterdir()} == before
+
+
 # --- images that cannot be searched -------------------------------------------------------------------
 
 

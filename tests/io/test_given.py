@@ -108,7 +108,7 @@ def test_images_are_told_from_nested_lists_and_numbers():
     "given, labels",
     [
         (["a/ok.png", Path("b/error.png")], ["ok", "error"]),
-        (["a/ok.png", "b/ok.png"], ["a/ok.png", "b/ok.png"]),
+        (["a/ok.png", "c.png", "b/ok.png"], ["a/ok.png", "c", "b/ok.png"]),
         (["a/ok.png", np.ones(3)], ["0", "1"]),
         ([np.ones(3)], ["0"]),
     ],

@@ -1,8 +1,10 @@
 """What can be read as a file: a path, or an open file."""
 
+import contextlib
 import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -44,6 +46,16 @@ def file_of(name: str, given: Any) -> Path | FileObject:
     what = "bytes" if isinstance(given, bytes | bytearray | memoryview) else f"of type {type(given).__name__}"
     msg = f"`{name}` is {what}; give a path or an open binary file, of bytes `io.BytesIO(...)`"
     raise TypeError(msg)
+
+
+@contextlib.contextmanager
+def named(file: object) -> Iterator[None]:
+    """Name the file in errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        msg = f'cannot read "{file}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
 
 
 def read_whole(file: Any, what: str) -> BinaryIO:

@@ -116,9 +116,15 @@ def png_of(pixels: Array) -> bytes:
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    with open_complete(path) as file, named(path):
+        save(file)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in errors of the system."""
     try:
-        with open_complete(path) as file:
-            save(file)
+        yield
     except OSError as error:
         msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
@@ -127,15 +133,39 @@ def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
 @contextlib.contextmanager
 def open_complete(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces the one at `path` only when it is complete."""
-    if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
-        with path.open("wb") as file:
-            yield file
-        return
+    is_replaced = path.is_file() or not path.exists()  # a device or pipe cannot be
     target = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
-    partial = target.with_name(f".tmatch-{secrets.token_hex(8)}.part")
+    place = target.with_name(f".tmatch-{secrets.token_hex(8)}.part") if is_replaced else path
+    with named(path):
+        file = place.open("xb" if is_replaced else "wb")
     try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
+        yield file
+        with named(path):
+            file.close()
+            if is_replaced:
+                place.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # which was told, or another error is
+            file.close()
+        if is_replaced:
+            place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_appended(path: Path, end: int) -> Iterator[Callable[[bytes], None]]:
+    """Open a file to append to after `end` bytes; each piece is handed to the system as soon as it comes."""
+    with named(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        with named(path):
+            if os.fstat(descriptor).st_size != end:
+                os.ftruncate(descriptor, end)
+
+        def append(piece: bytes) -> None:
+            with named(path):
+                while piece:
+                    piece = piece[os.write(descriptor, piece) :]
+
+        yield append
+    finally:
+        os.close(descriptor)

@@ -100,6 +100,7 @@ def locate(
         nodata=nodata,
     )
     sources = find_sources(images, pages=pages, every=every)
+    figures.check_folder([*map(Path, sources.names), *(path for _, path in named)])
     every_source = iter(sources)
     first = [*itertools.islice(every_source, 2)]
     one = len(first) == 1 and not resume

@@ -1,6 +1,6 @@
 """`tmatch locate` for one image: what is printed, what is drawn, and what is said if nothing is found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,13 @@ class Figures:
             msg = f'--overlay is "{self.overlay}", but there are many images; name a folder that is there'
             raise ValueError(msg)
         return self.overlay
+
+    def check_folder(self, files: Iterable[Path]) -> None:
+        """Refuse a folder for overlays, which are named like the images, that holds files which are read."""
+        folders = {path.parent for path in files if path.exists()}
+        if self.overlay is not None and self.overlay.resolve() in {folder.resolve() for folder in folders}:
+            msg = f'--overlay "{self.overlay}" is a folder of files that are read; name another, so that none is lost'
+            raise ValueError(msg)
 
     def check(self, inputs: list[Path], outputs: list[Path], n_templates: int, poses: PoseOptions) -> None:
         """Refuse, before any work, what cannot be written."""

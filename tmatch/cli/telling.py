@@ -32,7 +32,7 @@ class Telling:
 
     def __post_init__(self) -> None:
         for path in self.files:
-            form_of(path)
+            self.writer(form_of(path))  # which says so if it cannot be written
         if not re.fullmatch(r"all|any|none|[1-9]\d*", self.required):
             msg = (
                 f'--require is "{self.required}"; it must be all (each template in each image), any, none, or the '
