@@ -51,5 +51,7 @@ def test_errors_name_the_image_once_when_it_is_due(images, error, text):
 
 
 def test_a_single_path_is_no_list_of_images():
-    with pytest.raises(TypeError, match="^`images` is 'a.png'; give a list of images, or `tmatch.open_images"):
+    with pytest.raises(
+        TypeError, match="^`images` is 'a.png'; give a list of images, or `tmatch.open_images"
+    ):
         next(tmatch.locate_many("a.png", PATCH))
