@@ -53,22 +53,22 @@ class OpenImage:
         best = {label: self.in_image(match) for label, match in found.best.items()}
         return Matches(
             [self.in_image(match) for match in found], shape=self.searched.shape, labels=found.labels, best=best,
-            near_misses=[self.decision_in_image(miss) for miss in found.near_misses], decision=found.decision,
+            near_misses=[self._decision_in_image(miss) for miss in found.near_misses], decision=found.decision,
         )  # fmt: skip
 
     def in_image(self, match: Match) -> Match:
         """Return a match in the part as one in the whole image."""
-        return replace(match, box=self.box_in_image(match.box))
+        return replace(match, box=self._box_in_image(match.box))
 
-    def box_in_image(self, box: Box) -> Box:
+    def _box_in_image(self, box: Box) -> Box:
         """Return a box in the part as one in the whole image."""
         part = self.searched.part
         return replace(box, start=tuple(s + p.start for s, p in zip(box.start, part, strict=True)))
 
-    def decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
+    def _decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
         """Return what was decided about a box in the part as one about a box in the whole image."""
         posed = None if decision.posed is None else self.in_image(decision.posed)
-        return replace(decision, box=self.box_in_image(decision.box), posed=posed)
+        return replace(decision, box=self._box_in_image(decision.box), posed=posed)
 
 
 @dataclass(frozen=True)

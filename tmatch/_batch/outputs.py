@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tmatch._io.writing import named, open_appended, open_complete
+from tmatch._io.files import named
+from tmatch._io.writing import open_appended, open_complete
 from tmatch._results.formats import Writer
 from tmatch._results.records import Record
 
@@ -24,7 +25,7 @@ def replaced(path: Path, writer: Writer) -> Iterator[Add]:
     with open_complete(path) as file:
 
         def write(piece: str | bytes) -> None:
-            with named(path):
+            with named(path, "write"):
                 file.write(_encoded(piece))
 
         write(writer.begin())

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, Literal, TypeGuard
 
 from tmatch._io.decoders import MAX_BYTES
 
@@ -49,12 +49,12 @@ def file_of(name: str, given: Any) -> Path | FileObject:
 
 
 @contextlib.contextmanager
-def named(file: object) -> Iterator[None]:
+def named(file: object, what: Literal["read", "write"] = "read") -> Iterator[None]:
     """Name the file in errors of the system."""
     try:
         yield
     except OSError as error:
-        msg = f'cannot read "{file}": {(error.strerror or str(error)).lower()}'
+        msg = f'cannot {what} "{file}": {(error.strerror or str(error)).lower()}'
         raise OSError(msg) from error
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tmatch._arrays.typing import Array
+from tmatch._io.files import named
 
 
 def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
@@ -116,18 +117,8 @@ def png_of(pixels: Array) -> bytes:
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    with open_complete(path) as file, named(path):
+    with open_complete(path) as file, named(path, "write"):
         save(file)
-
-
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name the file in errors of the system."""
-    try:
-        yield
-    except OSError as error:
-        msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
 
 
 @contextlib.contextmanager
@@ -136,11 +127,11 @@ def open_complete(path: Path) -> Iterator[BinaryIO]:
     is_replaced = path.is_file() or not path.exists()  # a device or pipe cannot be
     target = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
     place = target.with_name(f".tmatch-{secrets.token_hex(8)}.part") if is_replaced else path
-    with named(path):
+    with named(path, "write"):
         file = place.open("xb" if is_replaced else "wb")
     try:
         yield file
-        with named(path):
+        with named(path, "write"):
             file.close()
             if is_replaced:
                 place.replace(target)
@@ -154,15 +145,15 @@ def open_complete(path: Path) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def open_appended(path: Path, end: int) -> Iterator[Callable[[bytes], None]]:
     """Open a file to append to after `end` bytes; each piece is handed to the system as soon as it comes."""
-    with named(path):
+    with named(path, "write"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        with named(path):
+        with named(path, "write"):
             if os.fstat(descriptor).st_size != end:
                 os.ftruncate(descriptor, end)
 
         def append(piece: bytes) -> None:
-            with named(path):
+            with named(path, "write"):
                 while piece:
                     piece = piece[os.write(descriptor, piece) :]
 

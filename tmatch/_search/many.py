@@ -27,8 +27,7 @@ def named_errors(name: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        text = str(error)
-        if name in text:
+        if f'"{name}"' in str(error):  # as in errors about files
             raise
-        msg = f'image "{name}": {text}'
+        msg = f'image "{name}": {error}'
         raise type(error)(msg) from error

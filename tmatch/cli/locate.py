@@ -113,15 +113,8 @@ def locate(
         overlays = figures.folder()
         reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
         many = ManyImages(
-            console,
-            search,
-            telling,
-            jobs=jobs,
-            resume=resume,
-            overlays=overlays,
-            fail_fast=fail_fast,
-            reword=reword,
-        )
+            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
+        )  # fmt: skip
         code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:
         raise typer.Exit(code)

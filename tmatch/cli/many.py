@@ -89,9 +89,7 @@ class ManyImages:
     def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
         draw = None if self.overlays is None else self._draw
         records = self.search.records(sources, self.jobs, self.reword, draw)
-        with contextlib.closing(
-            records
-        ):  # after a failure, the searches that run are waited for, others dropped
+        with contextlib.closing(records):  # after a failure, those that run are waited for
             yield from records
 
     def _draw(self, opened: OpenImage, record: Record) -> None:

@@ -16,7 +16,6 @@ from tmatch._io.sources import Source
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
-from tmatch._results.formats import written
 from tmatch._results.records import Record
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._search.recipe import SearchResult
@@ -65,7 +64,7 @@ def locate_in_one(
     if telling.form == "table":
         print_records(console, [record], telling.pixel_ratio, telling.poses, with_image=False)
     else:
-        console.write(str(written(telling.writer(telling.form), [record])))
+        console.write(str(formats.written(telling.writer(telling.form), [record])))
     for path in telling.files:
         with telling.to_file(path) as add:
             add(record)
