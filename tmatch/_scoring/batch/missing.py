@@ -74,8 +74,8 @@ class MissingScorer:
             native = search.image[0].dtype.newbyteorder("=")
             valid = np.ascontiguousarray(search.valid[part])
             return [c[part].astype(native, copy=False) for c in search.image], valid
-        channels, valid = search.read(region)
-        return channels, np.ones(channels[0].shape, bool) if valid is None else valid
+        channels, known = search.read(region)
+        return channels, np.ones(channels[0].shape, bool) if known is None else known
 
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
