@@ -72,10 +72,10 @@ class MissingScorer:
         inside = all(s.start >= 0 and s.stop <= n for s, n in zip(part, search.image[0].shape, strict=True))
         if search.valid is not None and inside:
             native = search.image[0].dtype.newbyteorder("=")
-            valid = np.ascontiguousarray(search.valid[part])
-            return [c[part].astype(native, copy=False) for c in search.image], valid
-        channels, known = search.read(region)
-        return channels, np.ones(channels[0].shape, bool) if known is None else known
+            channels = [c[part].astype(native, copy=False) for c in search.image]
+            return channels, np.ascontiguousarray(search.valid[part])
+        channels, valid = search.read(region)
+        return channels, np.ones(channels[0].shape, bool) if valid is None else valid
 
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
