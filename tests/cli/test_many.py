@@ -412,3 +412,12 @@ def test_the_number_of_jobs_changes_no_byte(folder, jobs):
     arguments = [folder / "shots", "-t", folder / "icons", "--format", "jsonl", "--jobs", jobs]
     once = run(folder / "shots", "-t", folder / "icons", "--format", "jsonl")
     assert run(*arguments).stdout == once.stdout
+
+
+def test_a_run_goes_on_with_the_file_of_a_single_image(folder, tmp_path):
+    first, *others = sorted((folder / "shots").iterdir())[:3]
+    icons = ["-t", folder / "icons", "--copies-only", "-o"]
+    assert run(first, *icons, tmp_path / "r.jsonl").exit_code in (0, 1)
+    assert run(first, *others, *icons, tmp_path / "r.jsonl", "--resume").exit_code == 0
+    assert run(first, *others, *icons, tmp_path / "whole.jsonl").exit_code == 0
+    assert (tmp_path / "r.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

@@ -52,7 +52,7 @@ class ManyImages:
         journal = self._journal(tally)
         with contextlib.ExitStack() as stack:
             adds: list[Add] = [
-                stack.enter_context(self.telling.to_file(path, search=self.digest, end=journal.end))
+                stack.enter_context(self.telling.to_file(path, self.search, journal.end))
                 for path in self.telling.files
             ]
             adds += [tally.add, stack.enter_context(self._printed())]
@@ -74,16 +74,11 @@ class ManyImages:
             self.console.say(f"written: {', '.join(map(str, written))}")
         return self.telling.exit_code(tally)
 
-    @property
-    def digest(self) -> str:
-        """What tells results of one search from those of another."""
-        return self.search.digest(self.telling.pixel_ratio, self.telling.poses)
-
     def _journal(self, tally: Tally) -> Journal:
         """Read what a former run has done."""
         for path in self.telling.files if self.resume else ():
             if path.exists():
-                return Journal.read(path, tally.labels, self.digest, tally)
+                return Journal.read(path, tally.labels, self.telling.digest_of(self.search), tally)
         return Journal()
 
     def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:

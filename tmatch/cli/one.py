@@ -66,7 +66,7 @@ def locate_in_one(
     else:
         console.write(str(formats.written(telling.writer(telling.form), [record])))
     for path in telling.files:
-        with telling.to_file(path) as add:
+        with telling.to_file(path, search) as add:
             add(record)
     if figures.overlay is not None:
         figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
