@@ -111,6 +111,12 @@ def test_the_exit_code_tells_whether_what_is_required_was_found(folder, truth):
     alone = [folder / "shots" / absent[0], folder / "icons" / f"{absent[1]}.png", "--copies-only"]
     assert run(*alone).exit_code == 1
     assert run(*alone, "--require", "none").exit_code == 0
+    few = run(folder / "shots" / there, *icons, "--require", len(found) + 1)
+    told = f"--require {len(found) + 1} is not met: {len(found)} found in {folder / 'shots' / there}"
+    assert few.stderr.splitlines()[-1] == told
+    many = run(folder / "shots", *icons, "--require", "none")
+    assert many.exit_code == 1
+    assert many.stderr.splitlines()[-1].startswith("--require none is not met: ")
     refused = run(*alone, "--require", "some")
     assert refused.exit_code == 2
     assert '--require is "some"; it must be all' in refused.stderr

@@ -72,7 +72,7 @@ class ManyImages:
         written = [*self.telling.files, *([self.overlays] if self.overlays else [])]
         if written:
             self.console.say(f"written: {', '.join(map(str, written))}")
-        return self.telling.exit_code(tally)
+        return self.telling.conclude(tally, self.console.say)
 
     def _journal(self, tally: Tally) -> Journal:
         """Read what a former run has done."""

@@ -72,7 +72,7 @@ def locate_in_one(
         figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
     figures.write(console, opened, record.matches, best, result, telling.files)
     _say(console, record, result, best, telling, others)
-    return telling.exit_code(tally)
+    return telling.conclude(tally, console.say)
 
 
 def _refuse_second_images(templates: pairs.Templates, opened: OpenImage) -> None:

@@ -1,7 +1,7 @@
 """Where the results of `tmatch locate` go, and what they mean for the exit code."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +57,10 @@ class Telling:
         writer = self.writer(form, self.digest_of(search))
         return appended(path, writer, end) if form == "jsonl" else replaced(path, writer)
 
-    def exit_code(self, tally: Tally) -> int:
-        """Return the exit code for what was found."""
+    def conclude(self, tally: Tally, say: Callable[[str], None]) -> int:
+        """Return the exit code for what was found; say what is not as required, where that is a number."""
+        if unmet := tally.unmet(self.required):
+            say(unmet)
         if tally.errors:
             return BAD_INPUT
         return 0 if tally.meets(self.required) else NONE_FOUND
