@@ -199,6 +199,53 @@ def test_what_cannot_be_done_is_refused_before_any_work(folder, tmp_path, monkey
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-t", "flat.png"], 'template "flat" is constant'),
+        (["--region", "0,0,9"], '--region is "0,0,9"; it must be four numbers'),
+        (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be from 0.01 to 100"),
+        (["--min-overlap", "0"], "--min-overlap is 0.0; it must be above 0"),
+        (
+            ["--angles", "0:10", "--prefilter", "whiten"],
+            '--prefilter is "whiten", which is for upright templates',
+        ),
+        (["--image-mask", "absent.png"], 'cannot read "absent.png": no such file'),
+    ],
+)
+def test_what_would_fail_in_each_image_is_told_once_and_no_file_is_replaced(
+    folder, tmp_path, monkeypatch, arguments, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.csv").write_text("of another run")
+    Image.fromarray(np.full((9, 9), 50, np.uint8)).save(tmp_path / "flat.png")
+    outputs = ["-o", "r.csv", "-o", "r.jsonl", "--format", "csv"]
+    result = run(folder / "shots", "-t", folder / "icons", *arguments, *outputs)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {sentence}")
+    assert (tmp_path / "r.csv").read_text() == "of another run"
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_errors_of_single_images_name_them(folder, tmp_path):
+    pixels = screens.screen(0, SMALL).pixels.astype(np.float32)
+    np.save(tmp_path / "1.npy", pixels[:8])
+    pixels[3, 4] = np.nan
+    np.save(tmp_path / "2.npy", pixels)
+    (tmp_path / "3.png").write_text("this is text")
+    result = run(tmp_path, "-t", folder / "icons" / "ok.png")
+    small, nan, broken, *_ = result.stderr.splitlines()
+    assert small.startswith(
+        f'error: image "{tmp_path}/1.npy": template "ok" has shape (32, 32), larger than IMAGE'
+    )
+    assert nan == (
+        f'error: image "{tmp_path}/2.npy": IMAGE is nan at x=4, y=3; all pixels must be finite: replace NaN and '
+        "infinity first, or let NaN count as missing with --missing ignore"
+    )
+    assert broken.startswith(f'error: cannot read "{tmp_path}/3.png"')
+
+
 # --- missing pixels -----------------------------------------------------------------------------------
 
 
