@@ -172,6 +172,8 @@ def test_a_broken_image_is_a_record_and_the_run_goes_on_to_exit_code_2(folder, w
     assert "not an image, or a broken one" in broken["error"]
     assert len(result.stdout.splitlines()) == 11
     assert f"error: {broken['error']}" in result.stderr.splitlines()
+    assert "3 images searched for 5 templates: " in result.stderr
+    assert ", 1 could not be searched\n" in result.stderr
 
 
 def test_fail_fast_stops_at_the_first_one(folder, with_broken):
@@ -241,9 +243,29 @@ def test_errors_of_single_images_name_them(folder, tmp_path):
     )
     assert nan == (
         f'error: image "{tmp_path}/2.npy": IMAGE is nan at x=4, y=3; all pixels must be finite: replace NaN and '
-        "infinity first, or let NaN count as missing with --missing ignore"
+        "infinity first, let NaN count as missing with --missing ignore, or name an --image-mask that is black there"
     )
     assert broken.startswith(f'error: cannot read "{tmp_path}/3.png"')
+
+
+@pytest.mark.parametrize("name", ["", "1.png"])
+def test_a_single_broken_image_has_a_record_too(folder, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.png").write_text("this is text")
+    outputs = [tmp_path / "r.xml", tmp_path / "r.csv"]
+    files = [part for path in outputs for part in ("-o", path)]
+    result = run(tmp_path / "in" / name, "-t", folder / "icons" / "ok.png", "--json", *files)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    [row] = csv.DictReader(outputs[1].read_text().splitlines())
+    assert line == f"error: {row['error']}"
+    [case] = ET.fromstring(outputs[0].read_text()).iter("testcase")  # noqa: S314
+    assert [problem.tag for problem in case] == ["error"]
+    record = {"image": row["image"], "page": None, "time": None, "error": row["error"]}
+    assert json.loads(result.stdout) == [record]
+    refused = run(tmp_path / "in" / name, "-t", folder / "icons" / "ok.png", "--min-overlap", 0, *files)
+    assert "--min-overlap is 0.0" in refused.stderr
+    assert row["error"] in outputs[1].read_text().replace('""', '"')
 
 
 # --- missing pixels -----------------------------------------------------------------------------------

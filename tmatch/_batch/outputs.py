@@ -1,7 +1,9 @@
 """Files that records are written to while they come."""
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ def appended(path: Path, writer: Writer, end: int = 0) -> Iterator[Add]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         with _told(path):
+            _lock(descriptor)
             if os.fstat(descriptor).st_size != end:
                 os.ftruncate(descriptor, end)
 
@@ -31,6 +34,21 @@ def appended(path: Path, writer: Writer, end: int = 0) -> Iterator[Add]:
         yield add
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Refuse a file to which another run appends, until that ends."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # on Windows
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another run writes to it; let that end, or name another file") from None
+    except OSError:  # a file system without locks
+        return
 
 
 @contextlib.contextmanager
