@@ -95,7 +95,7 @@ def test_a_tally_tells_what_is_missing_and_whether_that_meets_what_is_required()
     assert tally.missing == both
     assert [tally.meets(required) for required in ("all", "any", "none", "1")] == [False, True, False, False]
     first, *rest = described(tally, 1)
-    assert first == "5 images searched for 2 templates: 4 found, 5 of 8 not found"
+    assert first == "5 images searched for 2 templates: 4 found, 5 of 8 not found, 1 could not be searched"
     assert rest == ["not found in a.png: no", "and 3 more images; the records tell all of them"]
     full = Tally(("ok",))
     full.add(record("a.png", FOUND))
@@ -133,6 +133,25 @@ def test_a_journal_cut_anywhere_is_gone_on_with_to_the_same_bytes(tmp_path):
     again = Tally(LABELS)
     Journal.read(whole, LABELS, "s", again)
     assert (again.images, again.matches, again.n_missing, again.errors) == (5, 4, 5, [("b.png", "broken")])
+
+
+def test_a_file_that_a_run_appends_to_is_refused_to_others(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with appended(path, writer_of("jsonl")) as add:
+        add(RECORDS[0])
+        written = path.read_bytes()
+        with pytest.raises(
+            OSError, match=r'cannot write ".*r\.jsonl": another run writes to it; let that end'
+        ):
+            write(path, RECORDS)
+        assert path.read_bytes() == written
+    write(path, RECORDS[:1], search="")
+    assert path.read_bytes() == written
+
+
+def test_what_keeps_nothing_cannot_be_gone_on_with():
+    with pytest.raises(ValueError, match=r'"/dev/full" is a device or a pipe, and does not keep what'):
+        Journal.read(Path("/dev/full"), LABELS, "s", Tally(LABELS))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def described(tally: Tally, most: int) -> Iterable[str]:
     asked = (tally.images - len(tally.errors)) * len(tally.labels)
     parts = [f"{tally.images:,} images searched{of}: {tally.matches:,} found"]
     parts += [f"{tally.n_missing:,} of {asked:,} not found"] * bool(tally.n_missing)
+    parts += [f"{len(tally.errors):,} could not be searched"] * bool(tally.errors)
     yield ", ".join(parts)
     for i, (name, labels) in enumerate(tally.missing):
         if i == most:

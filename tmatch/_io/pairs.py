@@ -107,6 +107,12 @@ class Templates:
             image, arrays = to_gray(image), [to_gray(array) for array in arrays]
         return Pair(image, valid, self.labels, arrays, self.weights, None if gray else 2, kind)
 
+    def pair_alone(self, *, gray: bool) -> Pair:
+        """Pair the templates as with an image of their own kind."""
+        pixels = self.arrays[0]
+        shape, part = pixels.shape[:2], (slice(0, pixels.shape[0]), slice(0, pixels.shape[1]))
+        return self.pair_with(SearchImage(pixels, None, part, shape, pixels, part), gray=gray)
+
 
 def read_search_image(
     path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None

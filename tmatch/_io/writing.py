@@ -1,6 +1,7 @@
 """Write images, arrays and figures; a file is replaced only when the new one is complete."""
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -149,6 +150,7 @@ def open_appended(path: Path, end: int) -> Iterator[Callable[[bytes], None]]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         with named(path, "write"):
+            _lock(descriptor)
             if os.fstat(descriptor).st_size != end:
                 os.ftruncate(descriptor, end)
 
@@ -160,3 +162,18 @@ def open_appended(path: Path, end: int) -> Iterator[Callable[[bytes], None]]:
         yield append
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Refuse a file to which another run appends, until that ends."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # on Windows
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another run writes to it; let that end, or name another file") from None
+    except OSError:  # a file system without locks
+        return

@@ -106,12 +106,14 @@ def locate(
     one = len(first) == 1 and not resume
     single = one and not template and pages is None and first[0].name == images[0]
     telling = Telling(form, outputs, pixel_ratio, poses, single=single, required=required)
+    reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
     if one:
         others = parsing.other_poses(poses, metric, output) if region is None and not copies_only else []
-        code = locate_in_one(console, search, first[0], telling, figures, others, by_option=bool(template))
+        code = locate_in_one(
+            console, search, first[0], telling, figures, others, reword, by_option=bool(template)
+        )
     else:
         overlays = figures.folder()
-        reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
         many = ManyImages(
             console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
         )  # fmt: skip

@@ -48,6 +48,7 @@ class ManyImages:
 
     def locate_in(self, sources: Iterable[Source], total: Callable[[], int | None]) -> int:
         """Search images, tell what is found as it comes, and return the exit code."""
+        self.search.check()
         tally = Tally(tuple(dict.fromkeys(self.search.templates.labels)))
         journal = self._journal(tally)
         with contextlib.ExitStack() as stack:
@@ -62,7 +63,8 @@ class ManyImages:
                 for add in adds:
                     add(record)
                 if record.error:
-                    self.console.say(f"error: {record.error}")
+                    about = "" if f'"{record.image}' in record.error else f'image "{record.name}": '
+                    self.console.say(f"error: {about}{record.error}")
                     if self.fail_fast:
                         break
                 if progress is not None and (number := total()):
