@@ -14,7 +14,7 @@ from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_numbers
 from tmatch._io.decoders.pillow import pixels_of_pillow
 from tmatch._io.files import file_of, is_file
-from tmatch._io.images import read_pixels, split_alpha, to_gray
+from tmatch._io.images import opacity, read_pixels, split_alpha, to_gray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,11 +54,6 @@ def opaque_pixels(alpha: Array, least: float) -> Array | None:
     """Find the pixels that are at least so opaque; None if all are."""
     opaque = np.asarray(opacity(alpha) >= least)
     return None if opaque.all() else opaque
-
-
-def opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1."""
-    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
 
 
 def is_image(given: Any) -> bool:

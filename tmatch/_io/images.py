@@ -77,7 +77,7 @@ def name_of(path: str, page: int | None) -> str:
 
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1):
+    if alpha is not None and opacity(alpha).min() < 1:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
 
@@ -213,6 +213,14 @@ def _split(decoded: Decoded) -> Pixels:
         msg = f"an array of shape {decoded.pixels.shape}"
         raise NoImageError(msg)
     return Pixels(*split_alpha(decoded.pixels), decoded.part, decoded.shape)
+
+
+def opacity(alpha: Array) -> Array:
+    """Return alpha from 0 to 1; of numbers unlike those of files the largest tells if 1, 255 or 65535 is opaque."""
+    if alpha.dtype in (np.uint8, np.uint16):
+        return np.asarray(alpha / np.iinfo(alpha.dtype).max)
+    most = alpha.max(initial=0, where=np.isfinite(alpha))
+    return np.asarray(alpha / next((full for full in (1, 255, 65535) if most < 1.01 * full), most))
 
 
 def split_alpha(pixels: Array) -> tuple[Array, Array | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._io.decoders import FindPart
-from tmatch._io.images import read_part, read_pixels, refuse_transparency, to_gray
+from tmatch._io.images import opacity, read_part, read_pixels, refuse_transparency, to_gray
 from tmatch._io.sources import Source
 from tmatch._io.tiff_parts import Part
 
@@ -129,7 +129,7 @@ def search_image(
     here = _within(part, read.part)
     valid = None
     if alpha != "ignore" and read.alpha is not None:
-        opaque = _opacity(read.alpha) >= 0.5
+        opaque = opacity(read.alpha) >= 0.5
         if not opaque.any():
             msg = f'"{source.title}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
@@ -210,20 +210,15 @@ def _with_equal_depth(images: list[Array]) -> list[Array]:
     return [p.astype(np.uint16) * np.uint16(257) if p.dtype == np.uint8 else p for p in images]
 
 
-def _opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1."""
-    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
-
-
 def _weights_of(path: Path, pixels: Array, transparency: Array | None, alpha: Alpha) -> Array | None:
     """Return the weights that a template brings with it; None if all its pixels count."""
     if alpha == "black":
         weights = np.asarray(pixels > 0 if pixels.ndim == 2 else (pixels > 0).any(axis=2))
-    elif alpha == "ignore" or transparency is None or (_opacity(transparency) == 1).all():
+    elif alpha == "ignore" or transparency is None or (opacity(transparency) == 1).all():
         return None
     else:
-        opacity = _opacity(transparency)
-        weights = opacity if alpha == "weights" else opacity == 1
+        shares = opacity(transparency)
+        weights = shares if alpha == "weights" else shares == 1
     if not weights.any():
         what = {"black": "is black all over", "weights": "is transparent all over"}.get(
             alpha, "has no opaque pixel"
