@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     assert str(caught.value) == (
         "`path` is of type int; give a path or an open binary file, of bytes `io.BytesIO(...)`"
     )
-    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.txt").write_bytes(b"\x89PNG, which is no text")
     with (
         (tmp_path / "a.txt").open() as file,
         pytest.raises(OSError, match=r"a\.txt\": it is open as text; open it "),

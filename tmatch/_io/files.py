@@ -61,7 +61,8 @@ def named(file: object, what: Literal["read", "write"] = "read") -> Iterator[Non
 def read_whole(file: Any, what: str) -> BinaryIO:
     """Read all of a file that cannot be read twice, up to a bound."""
     data = io.BytesIO()
-    while block := file.read(1 << 20):
+    is_text = isinstance(file, io.TextIOBase)  # what is none would fail to be decoded
+    while block := "text" if is_text else file.read(1 << 20):
         if not isinstance(block, bytes | bytearray):
             msg = "it is open as text; open it as binary, as in `open(path, 'rb')`"
             raise OSError(msg)

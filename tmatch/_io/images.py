@@ -77,14 +77,17 @@ def name_of(path: str, page: int | None) -> str:
 
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and opacity(np.asarray(alpha.min())) < 1:
+    if alpha is not None and opacity(alpha).min() < 1:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
 
 
 def opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1."""
-    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
+    """Return alpha from 0 to 1; of numbers unlike those of files the largest tells if 1, 255 or 65535 is opaque."""
+    if alpha.dtype in (np.uint8, np.uint16):
+        return np.asarray(alpha / np.iinfo(alpha.dtype).max)
+    most = alpha.max(initial=0, where=np.isfinite(alpha))
+    return np.asarray(alpha / next((full for full in (1, 255, 65535) if most < 1.01 * full), most))
 
 
 def opaque_pixels(alpha: Array, least: float) -> Array | None:

@@ -72,7 +72,9 @@ class _Decoder:
             av.open(file, "r", options={"format_whitelist": _FORMATS}) as container,
         ):
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type = (
+                "SLICE"  # threads that share out frames decode broken ones now so, now otherwise
+            )
             if stream.frames:
                 self.announced = sum(1 for _ in self._chosen.numbers(stream.frames))
             for frame in container.decode(stream):
