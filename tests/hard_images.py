@@ -196,3 +196,34 @@ def are_constant(image: Array, window: Place) -> NDArray[np.bool_]:
 def _origin(window: Place) -> Place:
     """Let a filter's window start at its pixel."""
     return -(window[0] // 2), -(window[1] // 2)
+
+
+def seen_zncc(image: Array, seen: Array, template: Array, min_overlap: float = 0.5) -> tuple[Array, Array]:
+    """Compute the scores of all windows over the pixels that are seen, in long double, and find which have one."""
+    shape = template.shape
+    windows, parts = (np.lib.stride_tricks.sliding_window_view(array, shape) for array in (image, seen))
+    scores, valid = np.zeros(windows.shape[:2]), np.zeros(windows.shape[:2], bool)
+    positions = np.argwhere(parts.sum(axis=(2, 3)) >= min_overlap * template.size * (1 - 1e-9))
+    group = max(1, _GROUP_PIXELS // template.size)
+    for start in range(0, len(positions), group):
+        at = tuple(positions[start : start + group].T)
+        part = parts[at].reshape(-1, template.size)
+        values = _seen_centred(windows[at].reshape(-1, template.size), part)
+        references = _seen_centred(np.broadcast_to(template.ravel(), part.shape), part)
+        norms = np.sum(values**2, axis=1) * np.sum(references**2, axis=1)
+        valid[at] = norms > 0
+        products = np.sum(values * references, axis=1)
+        scores[at] = np.where(norms > 0, products / np.sqrt(np.where(norms > 0, norms, 1)), 0)
+    return scores, valid
+
+
+def _seen_centred(rows: Array, seen: Array) -> Array:
+    """Do as `_centred` over the pixels that are seen; others become 0."""
+    firsts = np.take_along_axis(rows, seen.argmax(axis=1)[:, None], axis=1)
+    rows = np.where(seen, rows, firsts)
+    values = rows.astype(np.longdouble) - firsts.astype(np.longdouble)
+    counts = seen.sum(axis=1)[:, None]
+    for _ in range(2):
+        values = np.where(seen, values - values.sum(axis=1, keepdims=True) / counts, 0)
+    values[(rows == firsts).all(axis=1)] = 0
+    return values

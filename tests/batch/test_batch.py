@@ -2,14 +2,14 @@
 
 import itertools
 import json
-import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import tmatch
 from tmatch._batch.journal import Journal
-from tmatch._batch.outputs import appended
+from tmatch._batch.outputs import appended, replaced
 from tmatch._batch.tally import Tally, described
 from tmatch._engine.in_order import map_in_order
 from tmatch._results.collection import Matches
@@ -48,7 +48,7 @@ def test_results_come_in_the_order_of_items_whatever_the_number_of_jobs(jobs):
 
 
 def test_items_are_taken_only_a_little_ahead_of_results():
-    taken, released = [], threading.Semaphore(0)
+    taken = []
 
     def items():
         for n in itertools.count():
@@ -60,7 +60,6 @@ def test_items_are_taken_only_a_little_ahead_of_results():
         assert next(results) == n
         assert len(taken) <= n + 5
     results.close()
-    released.release()
 
 
 def test_an_error_is_raised_in_its_turn_and_the_rest_is_dropped():
@@ -96,7 +95,7 @@ def test_a_tally_tells_what_is_missing_and_whether_that_meets_what_is_required()
     assert tally.missing == both
     assert [tally.meets(required) for required in ("all", "any", "none", "1")] == [False, True, False, False]
     first, *rest = described(tally, 1)
-    assert first == "5 images searched for 2 templates: 4 found, 5 of 8 not found"
+    assert first == "5 images searched for 2 templates: 4 found, 5 of 8 not found, 1 could not be searched"
     assert rest == ["not found in a.png: no", "and 3 more images; the records tell all of them"]
     full = Tally(("ok",))
     full.add(record("a.png", FOUND))
@@ -136,6 +135,25 @@ def test_a_journal_cut_anywhere_is_gone_on_with_to_the_same_bytes(tmp_path):
     assert (again.images, again.matches, again.n_missing, again.errors) == (5, 4, 5, [("b.png", "broken")])
 
 
+def test_a_file_that_a_run_appends_to_is_refused_to_others(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with appended(path, writer_of("jsonl")) as add:
+        add(RECORDS[0])
+        written = path.read_bytes()
+        with pytest.raises(
+            OSError, match=r'cannot write ".*r\.jsonl": another run writes to it; let that end'
+        ):
+            write(path, RECORDS)
+        assert path.read_bytes() == written
+    write(path, RECORDS[:1], search="")
+    assert path.read_bytes() == written
+
+
+def test_what_keeps_nothing_cannot_be_gone_on_with():
+    with pytest.raises(ValueError, match=r'"/dev/full" is a device or a pipe, and does not keep what'):
+        Journal.read(Path("/dev/full"), LABELS, "s", Tally(LABELS))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -152,3 +170,36 @@ def test_what_is_no_journal_of_this_search_is_refused_and_kept(tmp_path, text, s
     with pytest.raises(ValueError, match=sentence):
         Journal.read(path, LABELS, "s", Tally(LABELS))
     assert path.read_text() == text
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def opened(how, path):
+    return how(path, writer_of("jsonl"))
+
+
+@pytest.mark.parametrize("how", [appended, replaced])
+def test_only_errors_of_the_file_itself_name_it(tmp_path, how):
+    gone = tmp_path / "no" / "a.jsonl"
+    with (
+        pytest.raises(OSError, match=r'^cannot write ".*a\.jsonl": no such file or directory$'),
+        opened(how, gone),
+    ):
+        pass
+    path = tmp_path / "a.jsonl"
+    error = BrokenPipeError(32, "of the terminal")
+    with pytest.raises(BrokenPipeError, match="of the terminal"), opened(how, path):
+        raise error
+    assert path.exists() == (how is appended)
+    assert len([*tmp_path.iterdir()]) == path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_disk_that_is_full_is_told():
+    for how in (appended, replaced):
+        with (
+            pytest.raises(OSError, match='^cannot write "/dev/full": no space left on device$'),
+            opened(how, Path("/dev/full")) as add,
+        ):
+            add(RECORDS[0])

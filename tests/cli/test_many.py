@@ -111,6 +111,12 @@ def test_the_exit_code_tells_whether_what_is_required_was_found(folder, truth):
     alone = [folder / "shots" / absent[0], folder / "icons" / f"{absent[1]}.png", "--copies-only"]
     assert run(*alone).exit_code == 1
     assert run(*alone, "--require", "none").exit_code == 0
+    few = run(folder / "shots" / there, *icons, "--require", len(found) + 1)
+    told = f"--require {len(found) + 1} is not met: {len(found)} found in {folder / 'shots' / there}"
+    assert few.stderr.splitlines()[-1] == told
+    many = run(folder / "shots", *icons, "--require", "none")
+    assert many.exit_code == 1
+    assert many.stderr.splitlines()[-1].startswith("--require none is not met: ")
     refused = run(*alone, "--require", "some")
     assert refused.exit_code == 2
     assert '--require is "some"; it must be all' in refused.stderr
@@ -166,6 +172,33 @@ def test_each_image_has_an_overlay_in_a_folder(folder, tmp_path):
     assert [path.name[-9:] for path in (tmp_path / "one").iterdir()] == ["shot0.png"]
 
 
+def test_what_no_library_can_write_is_refused_before_any_search(folder, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    for images in (["shot0.png"], ["shot0.png", "shot1.png"]):
+        result = run(
+            *(folder / "shots" / name for name in images),
+            "-t",
+            folder / "icons" / "ok.png",
+            "-o",
+            tmp_path / "a.zip",
+        )
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: a .zip file is one of regions for ImageJ")
+
+
+@pytest.mark.parametrize("images", [["shot0.png"], ["shot0.png", "shot1.png"]])
+def test_no_overlay_takes_the_place_of_an_image(folder, monkeypatch, images):
+    monkeypatch.chdir(folder / "shots")
+    before = {path: path.read_bytes() for path in (folder / "shots").iterdir()}
+    result = run(*images, "-t", folder / "icons" / "ok.png", "--overlay", ".")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        'error: --overlay "." is a folder of files that are read; name another, so that none is lost\n'
+    )
+    assert {path: path.read_bytes() for path in (folder / "shots").iterdir()} == before
+
+
 # --- images that cannot be searched -------------------------------------------------------------------
 
 
@@ -190,6 +223,8 @@ def test_a_broken_image_is_a_record_and_the_run_goes_on_to_exit_code_2(folder, w
     assert "not an image, or a broken one" in broken["error"]
     assert len(result.stdout.splitlines()) == 11
     assert f"error: {broken['error']}" in result.stderr.splitlines()
+    assert "3 images searched for 5 templates: " in result.stderr
+    assert ", 1 could not be searched\n" in result.stderr
 
 
 def test_fail_fast_stops_at_the_first_one(folder, with_broken):
@@ -219,6 +254,73 @@ def test_what_cannot_be_done_is_refused_before_any_work(folder, tmp_path, monkey
     assert (result.exit_code, result.stdout) == (2, "")
     assert sentence in result.stderr
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-t", "flat.png"], 'template "flat" is constant'),
+        (["--region", "0,0,9"], '--region is "0,0,9"; it must be four numbers'),
+        (["--pixel-ratio", "0"], "--pixel-ratio is 0; it must be from 0.01 to 100"),
+        (["--min-overlap", "0"], "--min-overlap is 0.0; it must be above 0"),
+        (
+            ["--angles", "0:10", "--prefilter", "whiten"],
+            '--prefilter is "whiten", which is for upright templates',
+        ),
+        (["--image-mask", "absent.png"], 'cannot read "absent.png": no such file'),
+    ],
+)
+def test_what_would_fail_in_each_image_is_told_once_and_no_file_is_replaced(
+    folder, tmp_path, monkeypatch, arguments, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.csv").write_text("of another run")
+    Image.fromarray(np.full((9, 9), 50, np.uint8)).save(tmp_path / "flat.png")
+    outputs = ["-o", "r.csv", "-o", "r.jsonl", "--format", "csv"]
+    result = run(folder / "shots", "-t", folder / "icons", *arguments, *outputs)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {sentence}")
+    assert (tmp_path / "r.csv").read_text() == "of another run"
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_errors_of_single_images_name_them(folder, tmp_path):
+    pixels = screens.screen(0, SMALL).pixels.astype(np.float32)
+    np.save(tmp_path / "1.npy", pixels[:8])
+    pixels[3, 4] = np.nan
+    np.save(tmp_path / "2.npy", pixels)
+    (tmp_path / "3.png").write_text("this is text")
+    result = run(tmp_path, "-t", folder / "icons" / "ok.png")
+    small, nan, broken, *_ = result.stderr.splitlines()
+    assert small.startswith(
+        f'error: image "{tmp_path}/1.npy": template "ok" has shape (32, 32), larger than IMAGE'
+    )
+    assert nan == (
+        f'error: image "{tmp_path}/2.npy": IMAGE is nan at x=4, y=3; all pixels must be finite: replace NaN and '
+        "infinity first, let NaN count as missing with --missing ignore, or name an --image-mask that is black there"
+    )
+    assert broken.startswith(f'error: cannot read "{tmp_path}/3.png"')
+
+
+@pytest.mark.parametrize("name", ["", "1.png"])
+def test_a_single_broken_image_has_a_record_too(folder, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.png").write_text("this is text")
+    outputs = [tmp_path / "r.xml", tmp_path / "r.csv"]
+    files = [part for path in outputs for part in ("-o", path)]
+    result = run(tmp_path / "in" / name, "-t", folder / "icons" / "ok.png", "--json", *files)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    [row] = csv.DictReader(outputs[1].read_text().splitlines())
+    assert line == f"error: {row['error']}"
+    [case] = ET.fromstring(outputs[0].read_text()).iter("testcase")  # noqa: S314
+    assert [problem.tag for problem in case] == ["error"]
+    record = {"image": row["image"], "page": None, "time": None, "error": row["error"]}
+    assert json.loads(result.stdout) == [record]
+    refused = run(tmp_path / "in" / name, "-t", folder / "icons" / "ok.png", "--min-overlap", 0, *files)
+    assert "--min-overlap is 0.0" in refused.stderr
+    assert row["error"] in outputs[1].read_text().replace('""', '"')
 
 
 # --- missing pixels -----------------------------------------------------------------------------------
@@ -385,3 +487,12 @@ def test_the_number_of_jobs_changes_no_byte(folder, jobs):
     arguments = [folder / "shots", "-t", folder / "icons", "--format", "jsonl", "--jobs", jobs]
     once = run(folder / "shots", "-t", folder / "icons", "--format", "jsonl")
     assert run(*arguments).stdout == once.stdout
+
+
+def test_a_run_goes_on_with_the_file_of_a_single_image(folder, tmp_path):
+    first, *others = sorted((folder / "shots").iterdir())[:3]
+    icons = ["-t", folder / "icons", "--copies-only", "-o"]
+    assert run(first, *icons, tmp_path / "r.jsonl").exit_code in (0, 1)
+    assert run(first, *others, *icons, tmp_path / "r.jsonl", "--resume").exit_code == 0
+    assert run(first, *others, *icons, tmp_path / "whole.jsonl").exit_code == 0
+    assert (tmp_path / "r.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

@@ -19,7 +19,7 @@ from tmatch._engine.numba.transforms import CompiledTransforms, SliceTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.posed import FitTemplate, FitWindows, Maxima, PoseKernels
-from tmatch._engine.real_tiles import DOUBTFUL
+from tmatch._engine.real_tiles import DOUBTFUL, HIDDEN
 from tmatch._engine.tiling import Tiling
 from tmatch._results.poses import Pose
 from tmatch._search.matcher import searches_of
@@ -1047,3 +1047,127 @@ def test_unit_gradient_is_the_same(draw, dtype, scale, shape):
     expected, found = (engine.unit_gradient(channel) for engine in ENGINES)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
     assert set(np.round(np.hypot(*found), 12).ravel()) <= {0, 1}
+
+
+# --- tiles of which pixels are missing --------------------------------------------------------------
+
+VALID_LIMITS = (1e-12, 1e-6, 1e-9, 0.3)  # the last hides some windows
+
+
+def some_valid(shape, seed=3):
+    valid = np.random.default_rng(seed).random(shape) > 0.1
+    valid[5:25, 8:30] = False
+    return valid
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("limbs", [1, 2])
+@one_or_three_channels
+@pytest.mark.parametrize("centred", [True, False])
+@shapes
+def test_valid_norms_are_the_same(draw, channels, limbs, kind, shape, centred):
+    valid, places = some_valid(shape), [n - k + 1 for n, k in zip(shape, WINDOW, strict=True)]
+    tiles = [np.where(valid, draw(shape, "f8", i), 100) for i in range(channels)]
+    tiles[0][30:, 3:40] = 100
+    hidden = tuple(draw((places[0] + 2, places[1] + 5), "f8", 20 + i) / 4 for i in range(channels))
+    hidden += (np.abs(draw((places[0] + 2, places[1] + 5), "f8", 30)) / 2,)
+    digits = split_by(numpy_engine, tiles, limbs)[0]
+    results, shifts = np.empty((2, 2, *places), kind)
+    found = [
+        engine.valid_norms(
+            digits, valid, (1, 1, 3, 5), centred, SCALES, VALID_LIMITS, hidden, 6.5, result, shift
+        )
+        for engine, result, shift in zip(ENGINES, results, shifts, strict=True)
+    ]
+    np.testing.assert_allclose(*results, rtol=1e-5 if kind == "f4" else 1e-9)
+    assert shape[0] < 30 or {0, np.dtype(kind).type(HIDDEN)} < set(results[0].ravel())
+    assert found[0][1] == found[1][1] <= 15
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) == results[0].max()
+    if centred:
+        np.testing.assert_allclose(*shifts, rtol=1e-5, atol=1e-7 * np.abs(shifts).max())
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@shapes
+def test_constant_valid_windows_are_the_same(draw, dtype, shape):
+    tile, valid = draw(shape, dtype).copy(), some_valid(shape)
+    tile[shape[0] // 4 :, shape[1] // 5 : shape[1] // 5 + 20] = tile[0, 0]
+    tile[~valid] = np.nan
+    found = [np.empty([n - k + 1 for n, k in zip(shape, WINDOW, strict=True)], bool) for _ in ENGINES]
+    for engine, out in zip(ENGINES, found, strict=True):
+        engine.constant_valid_windows(tile, valid, *WINDOW, out)
+    there = windows_of(valid)
+    high = np.max(windows_of(tile), axis=(2, 3), initial=-np.inf, where=there)
+    expected = high <= np.min(windows_of(tile), axis=(2, 3), initial=np.inf, where=there)
+    assert shape[0] < 30 or 0.1 < expected.mean() < 0.9
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], expected)
+
+
+@one_or_three_channels
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("scales", [(1, 1), (1e-290, 1e200), (1e200, 1e-290)])
+def test_score_valid_windows_gives_the_same(draw, channels, scales, centred):
+    tiles = tuple(draw((37, 53), "f8", i) * scales[0] for i in range(channels))
+    for tile in tiles:
+        tile[:10, :10] = scales[0] if centred else 0
+    values = np.stack([draw(WINDOW, "f8", 9 + i) * scales[1] for i in range(channels)])
+    weights = np.abs(draw((channels, *WINDOW), "f8", 5)) * (draw((channels, *WINDOW), "f8", 6) > 0)
+    positions = np.argwhere(np.ones((33, 47)))
+    found = [
+        engine.score_valid_windows(tiles, some_valid((37, 53)), positions, values, weights, centred)
+        for engine in ENGINES
+    ]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
+    assert found[0][0] == found[1][0] == -np.inf
+
+
+@pytest.mark.parametrize("sums", [np.float64, np.int64])
+@one_or_three_channels
+@shapes
+def test_score_valid_exactly_gives_the_same(draw, channels, sums, shape):
+    valid, places = some_valid(shape), [n - k + 1 for n, k in zip(shape, WINDOW, strict=True)]
+    tiles = tuple(np.where(valid, draw(shape, "u1", i), 128).astype(np.uint8) for i in range(channels))
+    templates = [draw(WINDOW, "u1", 9 + i).astype(np.int64) - 128 for i in range(channels)]
+    gone = windows_of(~valid)
+    hidden = tuple(
+        np.einsum("yxij,ij->yx", gone, plane) * 1.0
+        for plane in (*templates, np.square(templates).sum(axis=0))
+    )
+    windows = [windows_of(tile.astype(np.int64) - 128) for tile in tiles]
+    product = sum(np.einsum("yxij,ij->yx", w, t) for w, t in zip(windows, templates, strict=True))
+    results = [np.pad(product + 0.01, [(0, 3), (0, 2)], constant_values=7.0) for _ in ENGINES]
+    norms, totals = np.empty((2, *places)), np.array([t.sum() for t in templates], sums)
+    squares = int(np.square(templates).sum())
+    found = [
+        engine.score_valid_exactly(
+            result, valid, tiles, *WINDOW, (128,) * channels,
+            np.zeros((channels + 1, shape[1] + 1), np.int32), hidden, totals, squares, 7.5, norm,
+        )
+        for engine, result, norm in zip(ENGINES, results, norms, strict=True)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(*norms)
+    assert found[0] == found[1]
+    assert found[0][1] == 0
+    assert shape[0] < 30 or 0.2 < (norms[0] > 0).mean() < 0.99
+    np.testing.assert_array_equal(results[0][places[0] :], 7)
+
+
+RECTANGLES = [(0, 2, 0, 3), (3, 4, 1, 2), (0, 37, 20, 53), (36, 37, 52, 53), (10, 30, 5, 6), (0, 37, 0, 53)]
+
+
+@shapes
+def test_add_rectangles_is_the_same(draw, shape):
+    template = draw(WINDOW, "f8", 4)
+    integral = np.pad(template.cumsum(axis=0).cumsum(axis=1), [(1, 0), (1, 0)])
+    inside = np.minimum(RECTANGLES, np.repeat(shape, 2))
+    rectangles = inside[(inside[:, 0] < inside[:, 1]) & (inside[:, 2] < inside[:, 3])]
+    marked = np.zeros(shape)
+    for top, bottom, left, right in rectangles:
+        marked[top:bottom, left:right] += 1
+    expected = np.einsum("yxij,ij->yx", windows_of(marked), template)
+    for engine in ENGINES:
+        sums = np.ones(expected.shape)
+        engine.add_rectangles(integral, rectangles, sums)
+        np.testing.assert_allclose(sums, expected + 1, rtol=0, atol=1e-12)

@@ -108,7 +108,7 @@ def test_images_are_told_from_nested_lists_and_numbers():
     "given, labels",
     [
         (["a/ok.png", Path("b/error.png")], ["ok", "error"]),
-        (["a/ok.png", "b/ok.png"], ["a/ok.png", "b/ok.png"]),
+        (["a/ok.png", "c.png", "b/ok.png"], ["a/ok.png", "c", "b/ok.png"]),
         (["a/ok.png", np.ones(3)], ["0", "1"]),
         ([np.ones(3)], ["0"]),
     ],
@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     assert str(caught.value) == (
         "`path` is of type int; give a path or an open binary file, of bytes `io.BytesIO(...)`"
     )
-    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.txt").write_bytes(b"\x89PNG, which is no text")
     with (
         (tmp_path / "a.txt").open() as file,
         pytest.raises(OSError, match=r"a\.txt\": it is open as text; open it "),

@@ -437,6 +437,29 @@ def test_what_a_camera_was_turned_by_is_undone(tmp_path):
         )
 
 
+def test_a_video_with_a_hole_is_read_equally_each_time(tmp_path):
+    path, noise = (
+        tmp_path / "a.avi",
+        np.random.default_rng(0).integers(100, 200, (120, 160, 3), dtype=np.uint8),
+    )
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(40):
+            seen = noise.copy()
+            seen[20:52, 2 * number : 2 * number + 32] = 255 * (number % 2)
+            frame = av.VideoFrame.from_ndarray(seen, format="rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    read = [[pixels.tobytes() for _, pixels in tmatch.open_images(path)] for _ in range(30)]
+    assert len(read[0]) > 30
+    assert all(again == read[0] for again in read)
+
+
 def test_a_video_that_breaks_off_is_read_up_to_there(tmp_path):
     path = write_video(tmp_path / "a.mp4", codec="mpeg4", pixels="yuv420p", movflags="faststart")
     path.write_bytes(path.read_bytes()[: -path.stat().st_size // 4])

@@ -297,7 +297,7 @@ def test_without_a_screen_one_sentence_says_so(monkeypatch, call):
 @pytest.mark.engine_free
 def test_without_mss_one_sentence_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "mss", None)
-    with pytest.raises(pyscreeze.PyScreezeException, match=r"needs mss, .* pip install tmatch\[screen\]"):
+    with pytest.raises(pyscreeze.PyScreezeException, match=r"mss .* pip install 'tmatch\[screen\]'$"):
         pyscreeze.screenshot()
 
 

@@ -171,7 +171,8 @@ def test_without_pandas_a_sentence_says_what_to_install(monkeypatch):
 
 def test_without_roifile_a_sentence_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "roifile", None)
-    with pytest.raises(ImportError, match=r"^files for ImageJ \(.zip\) need .*: pip install tmatch\[rois\]$"):
+    told = r"^a .zip file is one of regions for ImageJ, .*; install it with: pip install 'tmatch\[rois\]'$"
+    with pytest.raises(ValueError, match=told):
         FOUND.save(tmp_path / "a.zip")
     assert [*tmp_path.iterdir()] == []
 

@@ -607,7 +607,7 @@ def test_outputs_are_crops_of_one_another(draw, metric, with_holes, kind, dtype)
 def test_joint_channels_are_one_more_axis(draw, metric, kind, dtype):
     image, template = draw((13, 14, 3), dtype), draw((5, 6, 3), dtype, 1)
     options = {"metric": metric, **masking(kind, (5, 6, 3))}
-    solid = tmatch.match_template(image, template, **options)
+    solid = tmatch.match_template(image, template, channel_axis=None, **options)
     coloured = tmatch.match_template(image, template, channel_axis=2, channel_means="joint", **options)
     assert solid.shape == (9, 9, 1)
     alike(coloured, solid[..., 0], metric, dtype == "u1" and kind != "soft")

@@ -176,6 +176,14 @@ def test_alpha_of_floats_is_from_0_to_1(floats):
     np.testing.assert_array_equal(match_template(image, template), expected)
 
 
+@each("dtype", [np.int64, np.int16, np.uint32, np.float32])
+def test_alpha_of_other_numbers_is_from_0_to_what_the_largest_may_be(dtype):
+    expected = match_template(COLOUR[..., :3], PART, mask=OPAQUE)
+    np.testing.assert_array_equal(match_template(COLOUR[..., :3].astype(dtype), CUT.astype(dtype)), expected)
+    seen = match_template(SEEN.astype(dtype), PART)
+    np.testing.assert_array_equal(seen, match_template(SEEN, PART))
+
+
 def test_alpha_joins_masks():
     mask, image_mask = np.arange(63).reshape(7, 9) % 5, RNG.random(VALID.shape) > 0.1
     expected = match_template(COLOUR, PART, mask=mask * OPAQUE, image_mask=image_mask & VALID)

@@ -12,7 +12,8 @@ from tmatch._detection.criterion import Criterion
 from tmatch._engine.in_order import map_in_order
 from tmatch._engine.progress import Resources
 from tmatch._io.decoders import FindPart
-from tmatch._io.pairs import Alpha, SearchImage, Templates, search_image
+from tmatch._io.images import open_file
+from tmatch._io.pairs import Alpha, Pair, SearchImage, Templates, search_image
 from tmatch._io.sources import Source
 from tmatch._results.boxes import Box
 from tmatch._results.collection import Matches
@@ -53,22 +54,22 @@ class OpenImage:
         best = {label: self.in_image(match) for label, match in found.best.items()}
         return Matches(
             [self.in_image(match) for match in found], shape=self.searched.shape, labels=found.labels, best=best,
-            near_misses=[self.decision_in_image(miss) for miss in found.near_misses], decision=found.decision,
+            near_misses=[self._decision_in_image(miss) for miss in found.near_misses], decision=found.decision,
         )  # fmt: skip
 
     def in_image(self, match: Match) -> Match:
         """Return a match in the part as one in the whole image."""
-        return replace(match, box=self.box_in_image(match.box))
+        return replace(match, box=self._box_in_image(match.box))
 
-    def box_in_image(self, box: Box) -> Box:
+    def _box_in_image(self, box: Box) -> Box:
         """Return a box in the part as one in the whole image."""
         part = self.searched.part
         return replace(box, start=tuple(s + p.start for s, p in zip(box.start, part, strict=True)))
 
-    def decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
+    def _decision_in_image(self, decision: CandidateDecision) -> CandidateDecision:
         """Return what was decided about a box in the part as one about a box in the whole image."""
         posed = None if decision.posed is None else self.in_image(decision.posed)
-        return replace(decision, box=self.box_in_image(decision.box), posed=posed)
+        return replace(decision, box=self._box_in_image(decision.box), posed=posed)
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,26 @@ class ImageSearch:
             made.update(b"" if array is None else repr((array.dtype, array.shape)).encode() + array.tobytes())
         return made.hexdigest()[:12]
 
+    def check(self) -> None:
+        """Refuse what would fail in each image: templates that can be found in none, options, a missing mask."""
+        alone = self.templates.pair_alone(gray=self.gray)
+        check_poses(poses_of(self._matcher_of(alone)), self.criterion)
+        if self.image_mask:
+            open_file(str(self.image_mask)).close()
+
     def open(self, source: Source) -> OpenImage:
         """Read an image, and prepare the templates for its kind."""
         searched = search_image(source, self.alpha, self.find_part, self.nodata)
         pair = self.templates.pair_with(searched, gray=self.gray, image_mask=self.image_mask)
+        return OpenImage(searched, self._matcher_of(pair), pair.image, pair.image_mask)
+
+    def _matcher_of(self, pair: Pair) -> Matcher:
         with self._lock:
             if pair.kind not in self._matchers:
                 self._matchers[pair.kind] = Matcher(
                     pair.templates, masks=pair.masks, channel_axis=pair.channel_axis, **self.preparing
                 )
-        return OpenImage(searched, self._matchers[pair.kind], pair.image, pair.image_mask)
+            return self._matchers[pair.kind]
 
     def records(
         self,

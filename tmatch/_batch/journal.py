@@ -24,9 +24,12 @@ class Journal:
     def read(cls, path: Path, labels: Sequence[str], search: str, tally: Tally) -> "Journal":
         """Read the records of a run that was stopped, and count what was found.
 
-        A last line that is not complete, and lines of a last image that is not, are left out. Raises ValueError if the
-        file holds something else, or results of another search.
+        A last line that is not complete, and lines of a last image that is not, are left out. Raises ValueError if it
+        is no file, or holds something else, or results of another search.
         """
+        if not path.is_file():
+            msg = f'"{path}" is a device or a pipe, and does not keep what a former run has written; name a file'
+            raise ValueError(msg)
         done: Counter[Key] = Counter()
         end, found = 0, Counter[str]()
         for number, line, stop in _lines(path):

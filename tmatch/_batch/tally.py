@@ -11,14 +11,15 @@ from tmatch._results.records import Record
 class Tally:
     """Counts of what was found in each image, for the end of a run.
 
-    `fewest` is the smallest number of matches in an image; `missing` are images with the labels not found there, and
-    `errors` images with why they were not searched.
+    `fewest` is the smallest number of matches in an image, `fewest_in` the first such image; `missing` are images with
+    the labels not found there, and `errors` images with why they were not searched.
     """
 
     labels: tuple[str, ...]
     images: int = 0
     matches: int = 0
     fewest: int | None = None
+    fewest_in: str = ""
     missing: list[tuple[str, list[str]]] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
 
@@ -33,7 +34,8 @@ class Tally:
             self.errors.append((name, error))
             return
         self.matches += found.total()
-        self.fewest = found.total() if self.fewest is None else min(self.fewest, found.total())
+        if self.fewest is None or found.total() < self.fewest:
+            self.fewest, self.fewest_in = found.total(), name
         if missing := [label for label in self.labels if not found[label]]:
             self.missing.append((name, missing))
 
@@ -52,6 +54,16 @@ class Tally:
             return self.matches == 0
         return (self.fewest or 0) >= int(required)
 
+    def unmet(self, required: str) -> str:
+        """Write which number of matches is not as required; empty if it is, or if other messages tell it."""
+        if required in ("all", "any") or self.meets(required):
+            return ""
+        if required == "none":
+            return f"--require none is not met: {self.matches:,} found"
+        return f"--require {required} is not met: {self.fewest or 0:,} found in {self.fewest_in}" * bool(
+            self.fewest_in
+        )
+
 
 def described(tally: Tally, most: int) -> Iterable[str]:
     """Write what was found and what is missing, the missing of at most so many images."""
@@ -59,6 +71,7 @@ def described(tally: Tally, most: int) -> Iterable[str]:
     asked = (tally.images - len(tally.errors)) * len(tally.labels)
     parts = [f"{tally.images:,} images searched{of}: {tally.matches:,} found"]
     parts += [f"{tally.n_missing:,} of {asked:,} not found"] * bool(tally.n_missing)
+    parts += [f"{len(tally.errors):,} could not be searched"] * bool(tally.errors)
     yield ", ".join(parts)
     for i, (name, labels) in enumerate(tally.missing):
         if i == most:

@@ -133,14 +133,8 @@ def explain(
         channel_weights=channel_weights, channel_means=channel_means,
     )  # fmt: skip
     matcher = Matcher(
-        given.template,
-        masks=given.mask,
-        angles=angles,
-        scales=scales,
-        flips=flips,
-        search=search,
-        **preparing,
-    )
+        given.template, masks=given.mask, angles=angles, scales=scales, flips=flips, search=search, **preparing
+    )  # fmt: skip
     poses = poses_of(matcher)
     asked = None if at is None else _checked(at, given.template.ndim - (axis is not None))
     criterion = Criterion.of(

@@ -191,8 +191,11 @@ class Engine(RealTiles, Volumes, Protocol):
         inverse: Array,
         floor: float,
         grid: SummaryGrid | None,
+        shift: Array | None = None,
     ) -> tuple[Array, tuple[float, int, int], Array | None]:
         """Correlate spectra and scale the products to scores in [-1, 1], in the corner of the returned array.
+
+        With `shift`, that is subtracted from the products first.
 
         Also return three numbers: the largest sum of squared products of a row or a column of the whole transform,
         nonzero if a score reaches the floor, and nonzero if a score exceeds 1 by more than rounding. Last comes the
@@ -205,6 +208,29 @@ class Engine(RealTiles, Volumes, Protocol):
         """Convert products to scores, in place: round to integers, subtract means, divide by both norms.
 
         Scores are 0 where the variance is 0. Return 0 unless a score exceeds 1 by more than rounding.
+        """
+
+    def score_valid_exactly(
+        self,
+        product: Array,
+        valid: Array,
+        tiles: tuple[Array, ...],
+        height: int,
+        width: int,
+        centres: tuple[int, ...],
+        work: Array,
+        hidden: tuple[Array, ...],
+        template_sums: Array,
+        template_squares: int,
+        min_count: float,
+        norms: Array,
+    ) -> tuple[int, int]:
+        """Convert products to scores, in place, over the pixels that are valid; others equal the centres.
+
+        `hidden` are, in the corners of arrays, the sums of the template over the missing pixels of windows, channel by
+        channel, and those of its squares, of all channels together. `norms` becomes above 0 where there is a score:
+        where `min_count` pixels of a channel are valid and neither is constant in them. Return the largest number of
+        valid pixels, and 0 unless a score exceeds 1 by more than rounding.
         """
 
     def score_alone(

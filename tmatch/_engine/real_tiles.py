@@ -6,6 +6,7 @@ from tmatch._arrays.typing import Array, Positions
 
 # Instead of an inverse norm: the score must be computed otherwise. No inverse norm is as large.
 DOUBTFUL = 1e30
+HIDDEN = 2e30  # the same, as too little of the template's contrast lies on valid pixels
 SCORE_STEPS = 2.0**40  # scores are rounded to multiples of 2**-40, about 1e-12
 
 
@@ -60,14 +61,50 @@ class RealTiles(Protocol):
         there is no second limit.
         """
 
-    def scale_double(self, product: Array, inverse: Array) -> int:
+    def scale_double(self, product: Array, inverse: Array, shift: Array | None = None) -> int:
         """Scale products to scores in [-1, 1], in the corner of `product`, rounded to multiples of 2**-40.
 
+        With `shift`, that is subtracted from the products first.
         Return the number of scores that exceed 1 by more than rounding, doubtful ones aside.
+        """
+
+    def valid_norms(
+        self,
+        digits: Array,
+        valid: Array,
+        box: tuple[int, int, int, int],
+        centred: bool,  # noqa: FBT001
+        scales: tuple[float, float],
+        limits: tuple[float, float, float, float],
+        hidden: tuple[Array, ...],
+        min_count: float,
+        inverse: Array,
+        shift: Array,
+    ) -> tuple[float, int]:
+        """Do the same as `fixed_norms` where pixels are missing, whose digits are 0.
+
+        `hidden` are, in the corners of arrays, the sums of the template over the missing pixels of windows, channel by
+        channel and times the root of the pixels of a window, and of its squares, of all channels together; over all
+        pixels they are 0, if the template is `centred`, and 1. Variances are multiplied by what is left of that of the
+        template, over the pixels that are valid. `shift` becomes what is to be subtracted from products.
+
+        Scores err by two further limits: the third is what the mean of a window costs, and the fourth is the lowest
+        variance of the template; below, an inverse root is `HIDDEN`. It is 0 where fewer than `min_count` pixels of a
+        channel are valid. Return also the largest number of these.
         """
 
     def constant_windows(self, tile: Array, height: int, width: int, out: Array) -> None:
         """Find the windows whose pixels are all equal."""
+
+    def add_rectangles(self, integral: Array, rectangles: Array, sums: Array) -> None:
+        """Add to the sums of all windows what the pixels of rectangles, 1 in there, have in common with a template.
+
+        `integral` has the sums of the template's pixels above and left of each place, a row and a column more than it.
+        Rectangles are rows, after the last row, columns and after the last column.
+        """
+
+    def constant_valid_windows(self, tile: Array, valid: Array, height: int, width: int, out: Array) -> None:
+        """Find the windows whose valid pixels are all equal."""
 
     def score_float_windows(
         self,
@@ -82,6 +119,20 @@ class RealTiles(Protocol):
 
         `values` are the channels of the template, about their weighted means if `centred`, and with a weighted norm of
         1. `bases` is for each channel a pixel that has weight there.
+        """
+
+    def score_valid_windows(
+        self,
+        channels: tuple[Array, ...],
+        valid: Array,
+        positions: Positions,
+        values: Array,
+        weights: Array,
+        centred: bool,  # noqa: FBT001
+    ) -> Array:
+        """Do the same over the pixels that are valid, which both the window and the template have means of.
+
+        `values` are of any scale, and about no mean. Minus infinity where either is constant.
         """
 
     def unit_gradient(self, channel: Array) -> Array:

@@ -116,19 +116,8 @@ def correlate(
     array([1.33333333, 1.5       , 3.        , 4.5       , 4.66666667])
     """
     return _filter(
-        image,
-        kernel,
-        border,
-        fill_value,
-        output,
-        stride,
-        anchor,
-        channel_axis,
-        missing,
-        dtype,
-        workers,
-        flip=False,
-    )
+        image, kernel, border, fill_value, output, stride, anchor, channel_axis, missing, dtype, workers, flip=False
+    )  # fmt: skip
 
 
 @answers_guesses
@@ -186,19 +175,8 @@ def convolve(
     array([[2., 3., 0.]])
     """
     return _filter(
-        image,
-        kernel,
-        border,
-        fill_value,
-        output,
-        stride,
-        anchor,
-        channel_axis,
-        missing,
-        dtype,
-        workers,
-        flip=True,
-    )
+        image, kernel, border, fill_value, output, stride, anchor, channel_axis, missing, dtype, workers, flip=True
+    )  # fmt: skip
 
 
 @own_errstate

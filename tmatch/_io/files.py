@@ -1,10 +1,12 @@
 """What can be read as a file: a path, or an open file."""
 
+import contextlib
 import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, Literal, TypeGuard
 
 from tmatch._io.decoders import MAX_BYTES
 
@@ -46,10 +48,21 @@ def file_of(name: str, given: Any) -> Path | FileObject:
     raise TypeError(msg)
 
 
+@contextlib.contextmanager
+def named(file: object, what: Literal["read", "write"] = "read") -> Iterator[None]:
+    """Name the file in errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        msg = f'cannot {what} "{file}": {(error.strerror or str(error)).lower()}'
+        raise OSError(msg) from error
+
+
 def read_whole(file: Any, what: str) -> BinaryIO:
     """Read all of a file that cannot be read twice, up to a bound."""
     data = io.BytesIO()
-    while block := file.read(1 << 20):
+    is_text = isinstance(file, io.TextIOBase)  # what is none would fail to be decoded
+    while block := "text" if is_text else file.read(1 << 20):
         if not isinstance(block, bytes | bytearray):
             msg = "it is open as text; open it as binary, as in `open(path, 'rb')`"
             raise OSError(msg)

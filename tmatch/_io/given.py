@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, cast
 
@@ -14,7 +14,7 @@ from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_numbers
 from tmatch._io.decoders.pillow import pixels_of_pillow
 from tmatch._io.files import file_of, is_file
-from tmatch._io.images import read_pixels, split_alpha, to_gray
+from tmatch._io.images import opaque_pixels, read_pixels, split_alpha, weights_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,19 +46,7 @@ def read_mask(name: str, given: ImageLike) -> ArrayLike:
     read = _read(name, given)
     if read is None:
         return cast("ArrayLike", given)
-    grey = to_gray(read[0])
-    return np.asarray(grey / grey.max()) if grey.any() else grey.astype(float)
-
-
-def opaque_pixels(alpha: Array, least: float) -> Array | None:
-    """Find the pixels that are at least so opaque; None if all are."""
-    opaque = np.asarray(opacity(alpha) >= least)
-    return None if opaque.all() else opaque
-
-
-def opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1."""
-    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
+    return weights_in(read[0])
 
 
 def is_image(given: Any) -> bool:
@@ -67,17 +55,21 @@ def is_image(given: Any) -> bool:
 
 
 def labels_of(given: Sequence[Any]) -> list[str]:
-    """Label images: files by their names without ending, or by their paths if two are equal, others by number."""
+    """Label images: files by their names without ending, others by number."""
     if not all(isinstance(each, str | os.PathLike) for each in given):
         return [str(number) for number in range(len(given))]
-    paths = [Path(each) for each in given]
-    stems = [path.stem for path in paths]
-    labels = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    labels = file_labels([Path(each) for each in given])
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         msg = f'the template "{twice[0]}" is given twice; name each one once'
         raise ValueError(msg)
     return labels
+
+
+def file_labels(paths: Sequence[Path], others: Iterable[str] = ()) -> list[str]:
+    """Label files by their names without ending; by their paths those whose name another one, or of `others`, has."""
+    names = Counter([*(path.stem for path in paths), *others])
+    return [path.stem if names[path.stem] == 1 else str(path) for path in paths]
 
 
 def _read(name: str, given: Any) -> tuple[Array, Array | None] | None:

@@ -14,7 +14,7 @@ import numpy as np
 from tmatch._arrays.typing import Array
 from tmatch._io import decoders
 from tmatch._io.decoders import Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
-from tmatch._io.files import FileLike, FileObject, file_of, read_whole
+from tmatch._io.files import FileLike, FileObject, file_of, named, read_whole
 from tmatch._io.tiff_parts import Part
 
 
@@ -77,9 +77,29 @@ def name_of(path: str, page: int | None) -> str:
 
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and alpha.min() < (np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1):
+    if alpha is not None and opacity(alpha).min() < 1:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
+
+
+def opacity(alpha: Array) -> Array:
+    """Return alpha from 0 to 1; of numbers unlike those of files the largest tells if 1, 255 or 65535 is opaque."""
+    if alpha.dtype in (np.uint8, np.uint16):
+        return np.asarray(alpha / np.iinfo(alpha.dtype).max)
+    most = alpha.max(initial=0, where=np.isfinite(alpha))
+    return np.asarray(alpha / next((full for full in (1, 255, 65535) if most < 1.01 * full), most))
+
+
+def opaque_pixels(alpha: Array, least: float) -> Array | None:
+    """Find the pixels that are at least so opaque; None if all are."""
+    opaque = np.asarray(opacity(alpha) >= least)
+    return None if opaque.all() else opaque
+
+
+def weights_in(mask: Array) -> Array:
+    """Return the grey levels of a mask, the brightest as 1."""
+    grey = to_gray(mask)
+    return np.asarray(grey / grey.max()) if grey.any() else grey.astype(float)
 
 
 def to_gray(pixels: Array) -> Array:
@@ -131,19 +151,9 @@ def read_part(path: Path | FileObject, find_part: FindPart | None = None, page: 
 def _open(path: Path | FileObject) -> "ImageFile":
     if not isinstance(path, FileObject):
         return open_file(str(path))
-    with _unreadable_told(path):
+    with named(path):
         whole = path.read()
     return open_stream(str(path), whole)
-
-
-@contextlib.contextmanager
-def _unreadable_told(path: Path | FileObject) -> Iterator[None]:
-    """Name the file in errors of the system."""
-    try:
-        yield
-    except OSError as error:
-        msg = f'cannot read "{path}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
 
 
 class ImageFile(contextlib.ExitStack):
@@ -241,7 +251,7 @@ def open_stream(name: str, file: BinaryIO) -> ImageFile:
 
 def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
-    with _unreadable_told(path):
+    with named(path):
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"

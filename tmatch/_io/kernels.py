@@ -8,6 +8,7 @@ import numpy as np
 
 from tmatch import kernels
 from tmatch._arrays.typing import Array
+from tmatch._io.files import named
 from tmatch._io.images import reason_of
 
 
@@ -39,10 +40,8 @@ def format_kernel(kernel: Array) -> str:
 
 def _kernel_array(source: str, read: Callable[[], Array]) -> Array:
     try:
-        kernel = read()
-    except OSError as error:
-        msg = f'cannot read "{source}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
+        with named(source):
+            kernel = read()
     except ValueError as error:
         msg = f'cannot read the kernel "{source}": {reason_of(error)}'
         raise ValueError(msg) from error

@@ -11,7 +11,16 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._io.decoders import FindPart
-from tmatch._io.images import read_part, read_pixels, refuse_transparency, to_gray
+from tmatch._io.given import VALID_OPACITY, file_labels
+from tmatch._io.images import (
+    opacity,
+    opaque_pixels,
+    read_part,
+    read_pixels,
+    refuse_transparency,
+    to_gray,
+    weights_in,
+)
 from tmatch._io.sources import Source
 from tmatch._io.tiff_parts import Part
 
@@ -98,6 +107,12 @@ class Templates:
             image, arrays = to_gray(image), [to_gray(array) for array in arrays]
         return Pair(image, valid, self.labels, arrays, self.weights, None if gray else 2, kind)
 
+    def pair_alone(self, *, gray: bool) -> Pair:
+        """Pair the templates as with an image of their own kind."""
+        pixels = self.arrays[0]
+        shape, part = pixels.shape[:2], (slice(0, pixels.shape[0]), slice(0, pixels.shape[1]))
+        return self.pair_with(SearchImage(pixels, None, part, shape, pixels, part), gray=gray)
+
 
 def read_search_image(
     path: Path, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None
@@ -123,11 +138,11 @@ def search_image(
     here = _within(part, read.part)
     valid = None
     if alpha != "ignore" and read.alpha is not None:
-        opaque = _opacity(read.alpha) >= 0.5
-        if not opaque.any():
+        opaque = opaque_pixels(read.alpha, VALID_OPACITY)
+        if opaque is not None and not opaque.any():
             msg = f'"{source.title}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
-        valid = None if opaque.all() else opaque[here]
+        valid = None if opaque is None else opaque[here]
     pixels = read.colours[here]
     if nodata is not None:
         known = pixels == pixels if math.isnan(nodata) else pixels != nodata  # noqa: PLR0124  (NaN is not itself)
@@ -176,12 +191,9 @@ def read_templates(
 
 
 def _labels_of(named: Sequence[tuple[str | None, Path]]) -> list[str]:
-    stems = [path.stem for label, path in named if label is None]
-    stems += {label for label, _ in named if label is not None}
-    return [
-        (path.stem if stems.count(path.stem) == 1 else str(path)) if label is None else label
-        for label, path in named
-    ]
+    given = {label for label, _ in named if label is not None}
+    others = iter(file_labels([path for label, path in named if label is None], given))
+    return [next(others) if label is None else label for label, _ in named]
 
 
 def _read_template(path: Path, alpha: Alpha, mask: Path | None) -> tuple[Array, Array | None]:
@@ -204,20 +216,15 @@ def _with_equal_depth(images: list[Array]) -> list[Array]:
     return [p.astype(np.uint16) * np.uint16(257) if p.dtype == np.uint8 else p for p in images]
 
 
-def _opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1."""
-    return alpha / np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha
-
-
 def _weights_of(path: Path, pixels: Array, transparency: Array | None, alpha: Alpha) -> Array | None:
     """Return the weights that a template brings with it; None if all its pixels count."""
     if alpha == "black":
         weights = np.asarray(pixels > 0 if pixels.ndim == 2 else (pixels > 0).any(axis=2))
-    elif alpha == "ignore" or transparency is None or (_opacity(transparency) == 1).all():
-        return None
     else:
-        opacity = _opacity(transparency)
-        weights = opacity if alpha == "weights" else opacity == 1
+        opaque = None if alpha == "ignore" or transparency is None else opaque_pixels(transparency, 1)
+        if transparency is None or opaque is None:
+            return None
+        weights = opacity(transparency) if alpha == "weights" else opaque
     if not weights.any():
         what = {"black": "is black all over", "weights": "is transparent all over"}.get(
             alpha, "has no opaque pixel"
@@ -236,8 +243,7 @@ def _read_mask(path: Path, shape: tuple[int, ...], whose: str, part: Part | None
         msg = f'the mask "{path}" is {_size(read.shape)}, but {whose} is {_size(shape)}; they must be equal'
         raise ValueError(msg)
     refuse_transparency(path, read.alpha)
-    pixels = to_gray(read.colours if part is None else read.colours[_within(part, read.part)])
-    return np.asarray(pixels / pixels.max()) if pixels.any() else pixels.astype(float)
+    return weights_in(read.colours if part is None else read.colours[_within(part, read.part)])
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """Write images, arrays and figures; a file is replaced only when the new one is complete."""
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tmatch._arrays.typing import Array
+from tmatch._io.files import named
 
 
 def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
@@ -116,26 +118,62 @@ def png_of(pixels: Array) -> bytes:
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    try:
-        with open_complete(path) as file:
-            save(file)
-    except OSError as error:
-        msg = f'cannot write "{path}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
+    with open_complete(path) as file, named(path, "write"):
+        save(file)
 
 
 @contextlib.contextmanager
 def open_complete(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces the one at `path` only when it is complete."""
-    if path.exists() and not path.is_file():  # a device or pipe cannot be replaced
-        with path.open("wb") as file:
-            yield file
-        return
+    is_replaced = path.is_file() or not path.exists()  # a device or pipe cannot be
     target = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
-    partial = target.with_name(f".tmatch-{secrets.token_hex(8)}.part")
+    place = target.with_name(f".tmatch-{secrets.token_hex(8)}.part") if is_replaced else path
+    with named(path, "write"):
+        file = place.open("xb" if is_replaced else "wb")
     try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
+        yield file
+        with named(path, "write"):
+            file.close()
+            if is_replaced:
+                place.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # which was told, or another error is
+            file.close()
+        if is_replaced:
+            place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_appended(path: Path, end: int) -> Iterator[Callable[[bytes], None]]:
+    """Open a file to append to after `end` bytes; each piece is handed to the system as soon as it comes."""
+    with named(path, "write"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        with named(path, "write"):
+            _lock(descriptor)
+            if os.fstat(descriptor).st_size != end:
+                os.ftruncate(descriptor, end)
+
+        def append(piece: bytes) -> None:
+            with named(path, "write"):
+                while piece:
+                    piece = piece[os.write(descriptor, piece) :]
+
+        yield append
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Refuse a file to which another run appends, until that ends."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # on Windows
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another run writes to it; let that end, or name another file") from None
+    except OSError:  # a file system without locks
+        return

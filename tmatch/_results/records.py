@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tmatch._io.images import name_of
 from tmatch._results.collection import Matches
 
 
@@ -32,4 +33,4 @@ class Record:
     @property
     def name(self) -> str:
         """The image, with its page if there are several."""
-        return self.image if self.page is None else f"{self.image}[{self.page}]"
+        return name_of(self.image, self.page)

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.channels import without_channel_axis
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
-from tmatch._io.given import VALID_OPACITY, ImageLike, opaque_pixels, read_given, read_mask
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_mask
+from tmatch._io.images import opaque_pixels
 
 _OPAQUE = 1.0  # opacity of the pixels of a template that count
 _COLOURS, _WITH_ALPHA = 3, 4  # channels
@@ -109,7 +111,7 @@ def template_in(
         return pixels, weights
     if weights is not None:
         checked = check_numbers("mask", weights)
-        if checked.shape not in (pixels.shape, _plane(layout, pixels.shape)):
+        if checked.shape not in (pixels.shape, without_channel_axis(pixels.shape, layout.axis)):
             return pixels, checked  # refused later
         counts = _product(layout, counts, checked)
     if not counts.any():
@@ -140,7 +142,3 @@ def _product(layout: Layout, first: Array, second: Array) -> Array:
             for a, b in ((first, second), (second, first))
         )
     return np.asarray(first * second)
-
-
-def _plane(layout: Layout, shape: Shape) -> Shape:
-    return shape if layout.axis is None else tuple(np.delete(shape, layout.axis).tolist())

@@ -6,8 +6,9 @@ from dataclasses import replace
 from tmatch._arrays.typing import Region
 from tmatch._engine.tiling import Tiling
 from tmatch._scoring.batch.batch import TemplateBatch, make_batches
+from tmatch._scoring.batch.missing import MissingScorer
 from tmatch._scoring.general.scorer import GeneralScorer
-from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
+from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock, Scorer
 from tmatch._scoring.search import Search
 
 
@@ -17,8 +18,10 @@ class MixedScorer:
     def __init__(self, number: int, search: Search, batch: TemplateBatch) -> None:
         self.templates: Sequence[int] = [number]
         self.search, self._batch = search, batch
-        self._general = GeneralScorer(number, search, batch.members[0][1].transforms)
-        self.passes, self._any_complete = self._general.passes, False
+        self._others: Scorer = MissingScorer.of(number, search, batch) or GeneralScorer(
+            number, search, batch.transforms
+        )
+        self.passes, self._any_complete = self._others.passes, False
 
     @classmethod
     def of(cls, number: int, search: Search) -> "MixedScorer | None":
@@ -32,7 +35,7 @@ class MixedScorer:
     @property
     def tiling(self) -> Tiling:
         """The blocks to score."""
-        return self._general.tiling
+        return self._others.tiling
 
     def score(
         self, block: Region, *, floor: float = NO_FLOOR, grids: Mapping[int, Grid] | None = None
@@ -40,7 +43,7 @@ class MixedScorer:
         """Score a block of positions; there are no summaries."""
         inside = self._complete(block)
         if inside is None:
-            yield from self._general.score(block, floor=floor, grids=grids)
+            yield from self._others.score(block, floor=floor, grids=grids)
             return
         self._any_complete = True
         for scored in self._batch.score(inside):
@@ -62,4 +65,4 @@ class MixedScorer:
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
         if not self._any_complete:
-            self._general.finish()
+            self._others.finish()

@@ -51,8 +51,8 @@ def locate(
         What is searched, see `match_template`.
     templates : image, list of images, or mapping of str to either
         What is to be found, each as `image`. Several are labelled: by a mapping; in a list by "0", "1", ..., and paths
-        by file names without ending, or whole where two are equal. If a mapping has a list for a label, these are its
-        appearances: all are searched for.
+        by file names without ending, those of equal ones by their whole paths. If a mapping has a list for a label,
+        these are its appearances: all are searched for.
     false_alarms : float or None
         Expected number of false alarms that are allowed in the whole search, above 0. None: 0.01, one in a hundred
         searches, unless a threshold is given. It is estimated from the image and the scores in it, see Notes.

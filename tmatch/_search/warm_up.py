@@ -85,7 +85,9 @@ def parts_of(dtypes: DTypeLike | Sequence[DTypeLike] | None = None) -> list[Call
     # Whole numbers are searched as integers.
     if any(dtype.kind == "f" or dtype.itemsize > 2 for dtype in checked):
         checked += [dtype for dtype in (np.dtype("uint8"), np.dtype("uint16")) if dtype not in checked]
-    kinds = (_filter, _search, _search_several, _search_large, _score_by_metrics, _search_poses)
+    kinds = (
+        _filter, _search, _search_several, _search_large, _score_by_metrics, _score_what_is_there, _search_poses,
+    )  # fmt: skip
     return [functools.partial(use, dtype) for dtype in checked for use in kinds]
 
 
@@ -166,6 +168,23 @@ def _score_by_metrics(dtype: np.dtype[Any]) -> None:
                 match_template(
                     image, template, metric=metric, mask=mask, precision=precision, channel_axis=axis
                 )
+
+
+def _score_what_is_there(dtype: np.dtype[Any]) -> None:
+    """Score where pixels are missing, few and many, where they hide all of a template, and at the border."""
+    few = np.ones((60, 70), bool)
+    few[2:20, 4:20] = False
+    many = np.indices(few.shape).sum(axis=0) % 3 > 0
+    many[2:40, 4:60] = False
+    for image, axis in _images(dtype)[:2]:
+        flat = image.copy()
+        flat[:30] = flat[0, 0]
+        for valid, precision in itertools.product([few, many], _PRECISIONS):
+            for template in (image[_LARGE], np.where(np.indices((9, 9))[0] < 5, 1, image[3:12, 3:12].T).T):
+                match_template(
+                    flat, template, image_mask=valid, min_overlap=0.01, precision=precision, output="full",
+                    channel_axis=axis,
+                )  # fmt: skip
 
 
 def _filter(dtype: np.dtype[Any]) -> None:

@@ -100,27 +100,23 @@ def locate(
         nodata=nodata,
     )
     sources = find_sources(images, pages=pages, every=every)
+    figures.check_folder([*map(Path, sources.names), *(path for _, path in named)])
     every_source = iter(sources)
     first = [*itertools.islice(every_source, 2)]
     one = len(first) == 1 and not resume
     single = one and not template and pages is None and first[0].name == images[0]
     telling = Telling(form, outputs, pixel_ratio, poses, single=single, required=required)
+    reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
     if one:
         others = parsing.other_poses(poses, metric, output) if region is None and not copies_only else []
-        code = locate_in_one(console, search, first[0], telling, figures, others, by_option=bool(template))
+        code = locate_in_one(
+            console, search, first[0], telling, figures, others, reword, by_option=bool(template)
+        )
     else:
         overlays = figures.folder()
-        reword = functools.partial(describe_error, options=parsing.options_of(ctx.command))
         many = ManyImages(
-            console,
-            search,
-            telling,
-            jobs=jobs,
-            resume=resume,
-            overlays=overlays,
-            fail_fast=fail_fast,
-            reword=reword,
-        )
+            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
+        )  # fmt: skip
         code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:
         raise typer.Exit(code)

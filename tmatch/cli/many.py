@@ -48,11 +48,12 @@ class ManyImages:
 
     def locate_in(self, sources: Iterable[Source], total: Callable[[], int | None]) -> int:
         """Search images, tell what is found as it comes, and return the exit code."""
+        self.search.check()
         tally = Tally(tuple(dict.fromkeys(self.search.templates.labels)))
         journal = self._journal(tally)
         with contextlib.ExitStack() as stack:
             adds: list[Add] = [
-                stack.enter_context(self.telling.to_file(path, search=self.digest, end=journal.end))
+                stack.enter_context(self.telling.to_file(path, self.search, journal.end))
                 for path in self.telling.files
             ]
             adds += [tally.add, stack.enter_context(self._printed())]
@@ -62,7 +63,8 @@ class ManyImages:
                 for add in adds:
                     add(record)
                 if record.error:
-                    self.console.say(f"error: {record.error}")
+                    about = "" if f'"{record.image}' in record.error else f'image "{record.name}": '
+                    self.console.say(f"error: {about}{record.error}")
                     if self.fail_fast:
                         break
                 if progress is not None and (number := total()):
@@ -72,26 +74,19 @@ class ManyImages:
         written = [*self.telling.files, *([self.overlays] if self.overlays else [])]
         if written:
             self.console.say(f"written: {', '.join(map(str, written))}")
-        return self.telling.exit_code(tally)
-
-    @property
-    def digest(self) -> str:
-        """What tells results of one search from those of another."""
-        return self.search.digest(self.telling.pixel_ratio, self.telling.poses)
+        return self.telling.conclude(tally, self.console.say)
 
     def _journal(self, tally: Tally) -> Journal:
         """Read what a former run has done."""
         for path in self.telling.files if self.resume else ():
             if path.exists():
-                return Journal.read(path, tally.labels, self.digest, tally)
+                return Journal.read(path, tally.labels, self.telling.digest_of(self.search), tally)
         return Journal()
 
     def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
         draw = None if self.overlays is None else self._draw
         records = self.search.records(sources, self.jobs, self.reword, draw)
-        with contextlib.closing(
-            records
-        ):  # after a failure, the searches that run are waited for, others dropped
+        with contextlib.closing(records):  # after a failure, those that run are waited for
             yield from records
 
     def _draw(self, opened: OpenImage, record: Record) -> None:

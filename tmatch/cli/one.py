@@ -1,6 +1,6 @@
 """`tmatch locate` for one image: what is printed, what is drawn, and what is said if nothing is found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from tmatch._io.sources import Source
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
 from tmatch._results.decisions import CandidateDecision
-from tmatch._results.formats import written
 from tmatch._results.records import Record
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._search.recipe import SearchResult
@@ -46,17 +45,26 @@ def locate_in_one(
     telling: Telling,
     figures: "Figures",
     others: list[str],
+    reword: Callable[[Exception], str],
     *,
     by_option: bool,
 ) -> int:
     """Search one image, tell what was found, draw it, and return the exit code.
 
     `others` are options to try for poses that were not searched for; `by_option` is whether templates were named by -t.
+    An image that cannot be searched has a record of the error, in the words of `reword`, where there could be several.
     """
-    opened = search.open(source)
-    if not by_option:
-        _refuse_second_images(search.templates, opened)
-    result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
+    try:
+        opened = search.open(source)
+        if not by_option:
+            _refuse_second_images(search.templates, opened)
+        result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
+    except (OSError, ValueError, TypeError, MemoryError) as error:
+        if not telling.single:
+            search.check()  # or it is no fault of the image
+            failed = Record(source.name, source.page, source.time, error=reword(error))
+            _tell(console, failed, search, telling)
+        raise
     record = Record(source.name, source.page, source.time, opened.matches_of(result))
     if best is not None:
         record.matches.best[best.label] = best
@@ -64,16 +72,21 @@ def locate_in_one(
     tally.add(record)
     if telling.form == "table":
         print_records(console, [record], telling.pixel_ratio, telling.poses, with_image=False)
-    else:
-        console.write(str(written(telling.writer(telling.form), [record])))
-    for path in telling.files:
-        with telling.to_file(path) as add:
-            add(record)
+    _tell(console, record, search, telling)
     if figures.overlay is not None:
         figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
     figures.write(console, opened, record.matches, best, result, telling.files)
     _say(console, record, result, best, telling, others)
-    return telling.exit_code(tally)
+    return telling.conclude(tally, console.say)
+
+
+def _tell(console: Console, record: Record, search: ImageSearch, telling: Telling) -> None:
+    """Print a record, but no table, and write it to files."""
+    if telling.form != "table":
+        console.write(str(formats.written(telling.writer(telling.form), [record])))
+    for path in telling.files:
+        with telling.to_file(path, search) as add:
+            add(record)
 
 
 def _refuse_second_images(templates: pairs.Templates, opened: OpenImage) -> None:
@@ -133,6 +146,13 @@ class Figures:
             msg = f'--overlay is "{self.overlay}", but there are many images; name a folder that is there'
             raise ValueError(msg)
         return self.overlay
+
+    def check_folder(self, files: Iterable[Path]) -> None:
+        """Refuse a folder for overlays, which are named like the images, that holds files which are read."""
+        folders = {path.parent for path in files if path.exists()}
+        if self.overlay is not None and self.overlay.resolve() in {folder.resolve() for folder in folders}:
+            msg = f'--overlay "{self.overlay}" is a folder of files that are read; name another, so that none is lost'
+            raise ValueError(msg)
 
     def check(self, inputs: list[Path], outputs: list[Path], n_templates: int, poses: PoseOptions) -> None:
         """Refuse, before any work, what cannot be written."""

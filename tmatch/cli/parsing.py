@@ -11,24 +11,28 @@ from tmatch._results.formats import Format
 
 
 def part_finder(region: str | None, pixel_ratio: float) -> Callable[[tuple[int, int]], tuple[slice, slice]]:
-    """Return a function that finds the region in an image of some shape."""
-    return functools.partial(read_region, region, pixel_ratio)
-
-
-def read_region(text: str | None, pixel_ratio: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Read a region of an image, in units of `pixel_ratio` pixels; the whole image if there is none."""
+    """Return a function that finds the region, in units of `pixel_ratio` pixels, in an image of some shape."""
     if not 0.01 <= pixel_ratio <= 100:
         msg = (
             f"--pixel-ratio is {pixel_ratio:g}; it must be from 0.01 to 100, as 2 where a unit is two pixels"
         )
         raise ValueError(msg)
-    if text is None:
-        return slice(0, shape[0]), slice(0, shape[1])
+    if region is None:
+        return _whole
     try:
-        x, y, width, height = (round(float(number) * pixel_ratio) for number in text.split(","))
+        x, y, width, height = (round(float(number) * pixel_ratio) for number in region.split(","))
     except (ValueError, OverflowError):
-        msg = f'--region is "{text}"; it must be four numbers with commas, as in 100,50,640,480: x, y, width, height'
+        msg = f'--region is "{region}"; it must be four numbers with commas, as in 100,50,640,480: x, y, width, height'
         raise ValueError(msg) from None
+    return functools.partial(_part_in, region, (x, y, width, height))
+
+
+def _whole(shape: tuple[int, ...]) -> tuple[slice, slice]:
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
+def _part_in(text: str, sides: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    x, y, width, height = sides
     if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
         msg = (
             f"--region {text} is {width:.9g} x {height:.9g} pixels at x={x:.9g}, y={y:.9g}, which is not inside the "

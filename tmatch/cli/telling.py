@@ -1,12 +1,13 @@
 """Where the results of `tmatch locate` go, and what they mean for the exit code."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tmatch._batch.images import ImageSearch
 from tmatch._batch.outputs import Add, appended, replaced
 from tmatch._batch.tally import Tally
 from tmatch._results.formats import Form, Format, Writer, form_of, writer_of
@@ -32,7 +33,7 @@ class Telling:
 
     def __post_init__(self) -> None:
         for path in self.files:
-            form_of(path)
+            self.writer(form_of(path))  # which says so if it cannot be written
         if not re.fullmatch(r"all|any|none|[1-9]\d*", self.required):
             msg = (
                 f'--require is "{self.required}"; it must be all (each template in each image), any, none, or the '
@@ -46,14 +47,20 @@ class Telling:
             form, pixel_ratio=self.pixel_ratio, poses=bool(self.poses), single=self.single, search=search
         )
 
-    def to_file(self, path: Path, *, search: str = "", end: int = 0) -> AbstractContextManager[Add]:
+    def digest_of(self, search: ImageSearch) -> str:
+        """Return what tells results of one search from those of another."""
+        return search.digest(self.pixel_ratio, self.poses)
+
+    def to_file(self, path: Path, search: ImageSearch, end: int = 0) -> AbstractContextManager[Add]:
         """Open a file for records: JSON lines are appended after `end` bytes, others replaced in the end."""
         form = form_of(path)
-        writer = self.writer(form, search)
+        writer = self.writer(form, self.digest_of(search))
         return appended(path, writer, end) if form == "jsonl" else replaced(path, writer)
 
-    def exit_code(self, tally: Tally) -> int:
-        """Return the exit code for what was found."""
+    def conclude(self, tally: Tally, say: Callable[[str], None]) -> int:
+        """Return the exit code for what was found; say what is not as required, where that is a number."""
+        if unmet := tally.unmet(self.required):
+            say(unmet)
         if tally.errors:
             return BAD_INPUT
         return 0 if tally.meets(self.required) else NONE_FOUND

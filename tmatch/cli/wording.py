@@ -41,8 +41,9 @@ def in_options(text: str, options: Iterable[str]) -> str:
     """Name the options of a command, such as --max-count, and x and y, where a text names arguments and indices."""
     known = {option.removeprefix("--").replace("-", "_"): option for option in options}
     known |= {name: option for name, option in _OPTIONS.items() if option in known.values()}
-    mask = ", or name an --image-mask that is black there" if "image_mask" in known else ""
-    text = text.replace(_MISSING, mask)
+    ignored = ", let NaN count as missing with --missing ignore" if "missing" in known else ""
+    masked = ", or name an --image-mask that is black there" if "image_mask" in known else ""
+    text = text.replace(_MISSING, ignored + masked)
     for pattern, words in _SENTENCES:
         text = pattern.sub(words, text)
     named = known | _ARGUMENTS

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tmatch._arrays.typing import Array
+from tmatch._io.sources import screens
 from tmatch.compat._pixels import crop
 
 if TYPE_CHECKING:
@@ -83,15 +84,10 @@ def center(coords: Sequence[int]) -> Point:
 
 def capture(*, all_screens: bool = False) -> Array:
     """Capture the screen in blue, green, red and alpha."""
+    number = 0 if all_screens else 1
     try:
-        import mss  # noqa: PLC0415
-    except ImportError as error:
-        msg = "capturing the screen needs mss, which is not installed: pip install tmatch[screen]"
-        raise PyScreezeException(msg) from error
-    try:
-        with mss.MSS() as screens:
-            return np.asarray(screens.grab(screens.monitors[0 if all_screens else 1]))
-    except mss.ScreenShotError as error:
+        return screens.capture(f"{screens.PREFIX}{number or ''}", number)
+    except (OSError, ValueError) as error:
         msg = f"the screen cannot be captured: {error}"
         raise PyScreezeException(msg) from error
 

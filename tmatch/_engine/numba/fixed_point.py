@@ -142,7 +142,7 @@ def _fixed_norms(
     last = channels * limbs
     for y in range(len(inverse)):
         for i in range(channels):
-            _slide(digits, i, y, top, height, shift, sums[i * limbs : (i + 1) * limbs], sums[last:])
+            slide_digits(digits, i, y, top, height, shift, sums[i * limbs : (i + 1) * limbs], sums[last:])
         cumulative_sums(sums, cumulative)
         for i in range(1, channels):
             starts, low_starts = cumulative[i * limbs, left:], cumulative[i * limbs + limbs - 1, left:]
@@ -173,7 +173,7 @@ def _fixed_norms(
 
 
 @inline
-def _slide(
+def slide_digits(
     digits: tuple[Array, ...], i: int, y: int, top: int, height: int, shift: Any, sums: Array, squares: Array
 ) -> None:
     """Advance the sums of a channel down the columns to the windows of row y."""
@@ -233,12 +233,20 @@ def _weighted_norms(
     return float(largest.view(inverse.dtype)[0])
 
 
-@compiled
-def scale_double(product: Array, inverse: Array) -> int:
+def scale_double(product: Array, inverse: Array, shift: Array | None = None) -> int:
     """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
+    out_of_range: int = _scale_double(product, inverse, np.empty((0, 0)) if shift is None else shift)
+    return out_of_range
+
+
+@compiled
+def _scale_double(product: Array, inverse: Array, shift: Array) -> int:
     out_of_range = 0
     for y in range(len(inverse)):
         row, factors = product[y], inverse[y]
+        if y < len(shift):
+            for x in range(factors.size):
+                row[x] -= shift[y, x]
         for x in range(factors.size):
             score = np.rint(row[x] * factors[x] * SCORE_STEPS) * (1 / SCORE_STEPS) + 0.0
             sure = factors[x] < DOUBTFUL
@@ -284,7 +292,7 @@ def score_float_windows(
         at = positions[i, 0], positions[i, 1]
         product, variance = _about_means(channels, at, values, weights, bases, centred, 1.0)
         if not 1e-250 < variance < 1e250:  # squares overflow, or vanish
-            factor = _near_one(channels, at, weights)
+            factor = near_one(channels, at, weights)
             product, variance = _about_means(channels, at, values, weights, bases, centred, factor)
         scores[i] = min(max(product / np.sqrt(variance), -1.0), 1.0) if variance > 0 else -np.inf
     return scores
@@ -339,7 +347,7 @@ def _about_means(
 
 
 @inline
-def _near_one(channels: tuple[Array, ...], at: tuple[int, int], weights: Array) -> float:
+def near_one(channels: tuple[Array, ...], at: tuple[int, int], weights: Array) -> float:
     """Return a power of two that brings the magnitudes of a window near 1."""
     largest = 0.0
     for channel in range(len(channels)):

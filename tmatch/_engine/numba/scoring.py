@@ -14,8 +14,8 @@ from tmatch._engine.numba.window_sums import rounded, slide, square_sums
 
 
 @compiled_reassociating
-def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
-    """Scale products to scores, clipped to [-1, 1], in the corner of an array, in place.
+def scale(product: Array, width: int, inverse: Array, floor: float, shift: Array) -> tuple[float, int, int]:
+    """Scale products, less what `shift` has, to scores, clipped to [-1, 1], in the corner of an array, in place.
 
     Return the largest sum of squares of a row or column of the first `width` columns of products, the number of
     scores that reach the floor, and the number that exceed 1 by more than rounding.
@@ -29,6 +29,9 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
             row_squares += square
             column_squares[x] += square
         largest = max(largest, row_squares)
+        if y < shift.shape[0]:
+            for x in range(shift.shape[1]):
+                row[x] -= shift[y, x]
         if y < inverse.shape[0]:
             factors = inverse[y]
             for x in range(factors.size):
@@ -158,11 +161,20 @@ def score(
     inverse: Array,
     floor: float,
     grid: SummaryGrid | None,
+    shift: Array | None = None,
 ) -> tuple[Array, tuple[float, int, int], Array | None]:
     """Correlate, scale and summarise in one call, so that threads do not wait for each other in between."""
     prepared = transforms.prepare(pairs)
     shape, leads, size = grid or ((0, 0),) * 3
-    checks, summary = _score(prepared, transforms.tiling.fft_shape[1], inverse, floor, shape, leads, size)
+    none = np.empty((0, 0), inverse.dtype)
+    checks, summary = _score(
+        prepared,
+        transforms.tiling.fft_shape[1],
+        inverse,
+        floor,
+        none if shift is None else shift,
+        (shape, leads, size),
+    )
     return prepared[-1], checks, summary if grid else None
 
 
@@ -172,13 +184,12 @@ def _score(
     width: int,
     inverse: Array,
     floor: float,
-    shape: tuple[int, int],
-    leads: tuple[int, int],
-    size: tuple[int, int],
+    shift: Array,
+    grid: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
 ) -> tuple[tuple[float, int, int], Array]:
     correlate(*prepared)
-    tile = prepared[-1]
-    checks = scale(tile, width, inverse, floor)
+    tile, (shape, leads, size) = prepared[-1], grid
+    checks = scale(tile, width, inverse, floor, shift)
     if size[0] == 0:
         return checks, np.empty((0, 0, 0))
     return checks, summarise_rows(tile, inverse, shape, leads, size)

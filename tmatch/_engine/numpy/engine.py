@@ -11,6 +11,13 @@ from tmatch._engine.numpy.fixed_point import (
     weighted_norms,
 )
 from tmatch._engine.numpy.gradients import unit_gradient
+from tmatch._engine.numpy.missing import (
+    add_rectangles,
+    constant_valid_windows,
+    score_valid_exactly,
+    score_valid_windows,
+    valid_norms,
+)
 from tmatch._engine.numpy.noise import block_variances, second_differences
 from tmatch._engine.numpy.peaks import expected_beside, explained_by_stronger, window_variances
 from tmatch._engine.numpy.poses import block_means, cluster_products, drawn, fit_poses, pose_maxima, turned
@@ -41,10 +48,12 @@ from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
     "add_masked_moments",
+    "add_rectangles",
     "block_means",
     "block_variances",
     "candidates",
     "cluster_products",
+    "constant_valid_windows",
     "constant_windows",
     "direct_products",
     "drawn",
@@ -69,6 +78,8 @@ __all__ = [
     "score_alone",
     "score_exactly",
     "score_float_windows",
+    "score_valid_exactly",
+    "score_valid_windows",
     "score_volume",
     "score_windows",
     "second_differences",
@@ -78,6 +89,7 @@ __all__ = [
     "transforms",
     "turned",
     "unit_gradient",
+    "valid_norms",
     "variance_in_ring",
     "volume_norms",
     "weighted_norms",

@@ -99,9 +99,11 @@ def weighted_norms(
     return invert_sure(variance, sure, inverse)
 
 
-def scale_double(product: Array, inverse: Array) -> int:
+def scale_double(product: Array, inverse: Array, shift: Array | None = None) -> int:
     """Scale products to scores, in place, rounded to multiples of 2**-40; count those out of range."""
     scores = product[: inverse.shape[0], : inverse.shape[1]]
+    if shift is not None:
+        scores -= shift
     scores *= inverse
     scores *= SCORE_STEPS
     np.rint(scores, out=scores)

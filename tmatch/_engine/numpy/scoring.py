@@ -117,7 +117,9 @@ def round_moments(products: Array, products_squares: Array, count: int, sums: Ar
     _add_variance(total, squares, count, sums, variance)
 
 
-def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[float, int, int]:
+def scale(
+    product: Array, width: int, inverse: Array, floor: float, shift: Array | None = None
+) -> tuple[float, int, int]:
     """Scale products to scores, clipped to [-1, 1], in the corner of an array, in place.
 
     Return the largest sum of squares of a row or column of the first `width` columns of products, whether a score
@@ -125,6 +127,8 @@ def scale(product: Array, width: int, inverse: Array, floor: float) -> tuple[flo
     """
     scores = product[: inverse.shape[0], : inverse.shape[1]]
     largest = _largest_line(product[:, :width])
+    if shift is not None:
+        scores -= shift
     scores *= inverse
     scores += 0  # minus zero becomes zero
     highest, lowest = float(scores.max()), float(scores.min())
@@ -140,10 +144,11 @@ def score(
     inverse: Array,
     floor: float,
     grid: SummaryGrid | None,
+    shift: Array | None = None,
 ) -> tuple[Array, tuple[float, int, int], Array | None]:
     """Correlate spectra, scale the products to scores, and summarise them."""
     product = transforms.correlate(pairs)
-    checks = scale(product, transforms.tiling.fft_shape[1], inverse, floor)
+    checks = scale(product, transforms.tiling.fft_shape[1], inverse, floor, shift)
     if grid is None:
         return product, checks, None
     shape, leads, size = grid

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from tmatch._io.decoders import FindPart
+from tmatch._io.files import named
 from tmatch._io.images import ImageFile, Pixels, SeveralImagesWarning, missing_page, open_stream
 from tmatch._io.sources.selection import Selection
 from tmatch._io.sources.source import Source
@@ -23,7 +24,7 @@ class FileImages:
     """
 
     def __init__(self, name: str, open_file: OpenFile, chosen: Selection | None) -> None:
-        self._name, self._open, self._chosen = name, open_file, chosen
+        self.name, self._open, self._chosen = name, open_file, chosen
         self.count = 1 if chosen is None else None
 
     def counted(self) -> int:
@@ -37,13 +38,13 @@ class FileImages:
         count, unit = self._measure()
         missing = self._chosen.missing(count) if self._chosen and count else None
         if missing is not None:
-            raise missing_page(self._name, count, unit, missing)
+            raise missing_page(self.name, count, unit, missing)
 
     def __iter__(self) -> Iterator[Source]:
         count, unit = self._measure()
         if self._chosen is None and count > 1:
             msg = (
-                f'"{self._name}" has {count:,} {unit}; only the first is read, {count - 1:,} are left out '
+                f'"{self.name}" has {count:,} {unit}; only the first is read, {count - 1:,} are left out '
                 '(choose pages "all", or some as "2-5", to read them)'
             )
             warnings.warn(msg, SeveralImagesWarning, stacklevel=4)
@@ -52,7 +53,7 @@ class FileImages:
         shared = SharedFile(self._open, pages)
         for page in pages:
             number = None if page == 0 and count < 2 else page
-            yield Source(self._name, functools.partial(shared.read, number), number)
+            yield Source(self.name, functools.partial(shared.read, number), number)
 
     def _measure(self) -> tuple[int, str]:
         """Count the images in the file, 0 if it cannot be opened, and tell what they are called."""
@@ -120,8 +121,7 @@ class Stream:
     @functools.cached_property
     def _data(self) -> bytes | OSError:
         try:
-            return self._read()
+            with named(self._name):
+                return self._read()
         except OSError as error:
-            told = OSError(f'cannot read "{self._name}": {(error.strerror or str(error)).lower()}')
-            told.__cause__ = error
-            return told
+            return error

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from tmatch._io import decoders
 from tmatch._io.extras import require
-from tmatch._io.files import read_whole
+from tmatch._io.files import named, read_whole
 from tmatch._io.images import open_file
 from tmatch._io.sources import screens, video
 from tmatch._io.sources.files import FileImages, Stream
@@ -42,6 +42,11 @@ class Sources:
     def __iter__(self) -> Iterator[Source]:
         for part in self._parts:
             yield from part
+
+    @property
+    def names(self) -> list[str]:
+        """Files, and screens, that the images are in."""
+        return [part.name for part in self._parts]
 
     @property
     def total(self) -> int | None:
@@ -157,9 +162,10 @@ class _Finder:
 def _kind_of(name: str) -> int:
     """Tell what is there: a file, a folder, a pipe."""
     try:
-        return stat.S_IFMT(os.stat(name).st_mode)  # noqa: PTH116  (of a Path, "" would be this folder)
-    except (OSError, ValueError) as error:
-        msg = f'cannot read "{name}": {(getattr(error, "strerror", None) or str(error)).lower()}'
+        with named(name):
+            return stat.S_IFMT(os.stat(name).st_mode)  # noqa: PTH116  (of a Path, "" would be this folder)
+    except ValueError as error:  # of a name that no file can have
+        msg = f'cannot read "{name}": {error}'
         raise OSError(msg) from error
 
 
@@ -178,12 +184,8 @@ def _read_pipe(name: str) -> bytes:
 
 def _files_in(folder: str) -> list[str]:
     """Return the image files in a folder, in their natural order."""
-    try:
-        with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        msg = f'cannot read "{folder}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
+    with named(folder), os.scandir(folder) as entries:
+        seen = [entry for entry in entries if not entry.name.startswith(".")]
     names = [each.name for each in seen if _is_image(each.name) and not each.is_dir()]
     if not names:
         folders = sum(each.is_dir() for each in seen)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.typing import Array
 from tmatch._io.extras import require
 from tmatch._io.images import Pixels, reason_of
 from tmatch._io.sources.source import Source
@@ -25,8 +26,7 @@ class ScreenImage:
         if not re.fullmatch("([1-9][0-9]{0,3})?", number):
             msg = f'"{name}" is no screen; "{PREFIX}" is all of them, "{PREFIX}1" the first'
             raise ValueError(msg)
-        require("screen", f'"{name}" is')
-        self._name, self._number = name, int(number or 0)
+        self.name, self._number = name, int(number or 0)
         with _connected(name) as screens:
             count = len(screens.monitors) - 1
         if self._number > count:
@@ -36,7 +36,7 @@ class ScreenImage:
             raise ValueError(msg)
 
     def __iter__(self) -> Iterator[Source]:
-        yield Source(self._name, functools.partial(_grab, self._name, self._number))
+        yield Source(self.name, functools.partial(_grab, self.name, self._number))
 
     def counted(self) -> int:
         """Return that it is one image."""
@@ -44,14 +44,19 @@ class ScreenImage:
 
 
 def _grab(name: str, number: int, _: object) -> Pixels:
+    return Pixels.whole(np.ascontiguousarray(capture(name, number)[..., 2::-1]))
+
+
+def capture(name: str, number: int) -> Array:
+    """Capture all screens (0), or one of them, in blue, green, red and alpha."""
     with _connected(name) as screens:
-        shot = screens.grab(screens.monitors[number])  # the first of the list is all of them
-    return Pixels.whole(np.ascontiguousarray(np.asarray(shot)[..., 2::-1]))  # blue comes first
+        return np.asarray(screens.grab(screens.monitors[number]))  # the first of the list is all of them
 
 
 @contextlib.contextmanager
 def _connected(name: str) -> Iterator[Any]:
     """Connect to the screens, each time anew: a connection belongs to a thread."""
+    require("screen", f'"{name}" is')
     import mss  # noqa: PLC0415
 
     try:

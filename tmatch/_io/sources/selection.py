@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Selection:
 
     def numbers(self, count: int | None = None) -> Iterator[int]:
         """Yield the pages that are chosen of so many; without a number, of as many as may come."""
-        chosen = itertools.islice(self._in_ranges(), 0, None, self.every)
+        chosen = itertools.islice(self._in_ranges(), 0, None, min(self.every, sys.maxsize))
         return chosen if count is None else itertools.takewhile(lambda page: page < count, chosen)
 
     def _in_ranges(self) -> Iterator[int]:

@@ -48,6 +48,7 @@ def failing(name: str, error: Exception, page: int | None = None) -> Source:
 class Images(Protocol):
     """The images of a file, a video or a screen; `count` is how many are asked for, None where that is not known."""
 
+    name: str
     count: int | None
 
     def __iter__(self) -> Iterator[Source]: ...

@@ -28,19 +28,19 @@ class VideoFrames:
     """
 
     def __init__(self, name: str, chosen: Selection) -> None:
-        self._name, self._chosen = name, chosen
+        self.name, self._chosen = name, chosen
         self.count: int | None = None
 
     def __iter__(self) -> Iterator[Source]:
-        count, decoder = 0, _Decoder(self._name, self._chosen)
+        count, decoder = 0, _Decoder(self.name, self._chosen)
         try:
             for page, time, pixels in decoder.frames():
                 self.count = decoder.announced
                 count += 1
-                yield Source(self._name, functools.partial(_held, Pixels.whole(pixels)), page, time)
+                yield Source(self.name, functools.partial(_held, Pixels.whole(pixels)), page, time)
         except (OSError, ValueError) as error:
             count += 1
-            yield failing(self._name, error, decoder.position)
+            yield failing(self.name, error, decoder.position)
         self.count = count
 
     def counted(self) -> int | None:
@@ -72,7 +72,9 @@ class _Decoder:
             av.open(file, "r", options={"format_whitelist": _FORMATS}) as container,
         ):
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type = (
+                "SLICE"  # threads that share out frames decode broken ones now so, now otherwise
+            )
             if stream.frames:
                 self.announced = sum(1 for _ in self._chosen.numbers(stream.frames))
             for frame in container.decode(stream):

@@ -1,7 +1,6 @@
 """Matches as text and files for other programs."""
 
 import os
-from collections.abc import Callable
 from typing import Literal
 
 from tmatch._results.formats.annotations import CocoWriter, GeoJsonWriter, YoloWriter
@@ -53,7 +52,7 @@ FORMS: dict[str, Form] = {
     ".xml": "junit",
     ".zip": "zip",
 }  # by the ending of a file
-_WRITERS: dict[Form, Callable[[Layout], Writer]] = {
+_WRITERS: dict[Form, type[Writer]] = {
     "csv": CsvWriter,
     "json": JsonWriter,
     "jsonl": JsonLinesWriter,

@@ -5,23 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tmatch._results.formats.rows import edge_points, flat_row, in_units, match_row
-from tmatch._results.formats.writers import Layout, labels_of, place_of, size_of
+from tmatch._results.formats.writers import Writer, labels_of, place_of, size_of
 from tmatch._results.matches import Match
 from tmatch._results.records import Record
 
 
 @dataclass
-class CocoWriter:
+class CocoWriter(Writer):
     """One dictionary of all images: labels are categories, matches annotations."""
 
-    layout: Layout
     _images: list[dict[str, Any]] = field(default_factory=list, init=False)
     _labels: set[str] = field(default_factory=set, init=False)
     _annotations: list[tuple[str, dict[str, Any]]] = field(default_factory=list, init=False)
-
-    def begin(self) -> str:
-        """Return nothing: categories, which are of all images, come first."""
-        return ""
 
     def add(self, record: Record) -> str:
         """Keep an image that was searched."""
@@ -61,10 +56,9 @@ def _segment(match: Match, pixel_ratio: float) -> dict[str, Any]:
 
 
 @dataclass
-class GeoJsonWriter:
+class GeoJsonWriter(Writer):
     """A collection of outlines in pixels, as QuPath reads them."""
 
-    layout: Layout
     _between: str = field(default="\n", init=False)
 
     def begin(self) -> str:
@@ -96,15 +90,10 @@ class GeoJsonWriter:
 
 
 @dataclass
-class YoloWriter:
+class YoloWriter(Writer):
     """A line for each match of one image: number of its label, then middle and size of its box as shares."""
 
-    layout: Layout
     _full: bool = field(default=False, init=False)
-
-    def begin(self) -> str:
-        """Return nothing: the first line is the beginning."""
-        return ""
 
     def add(self, record: Record) -> str:
         """Return the lines of the image; refuse a second one."""
@@ -123,10 +112,6 @@ class YoloWriter:
             raise ValueError(msg)
         numbers = {label: n for n, label in enumerate(sorted(labels_of(record)))}
         return "".join(_yolo_line(match, numbers, record.matches.shape) for match in record.matches)
-
-    def end(self) -> str:
-        """Return nothing: the last line is the end."""
-        return ""
 
 
 def _yolo_line(match: Match, numbers: dict[str, int], shape: tuple[int, ...]) -> str:

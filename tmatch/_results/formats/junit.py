@@ -2,10 +2,9 @@
 
 import html
 import re
-from dataclasses import dataclass
 
 from tmatch._results.formats.rows import match_row
-from tmatch._results.formats.writers import Layout, labels_of
+from tmatch._results.formats.writers import Writer, labels_of
 from tmatch._results.matches import Match
 from tmatch._results.records import Record
 
@@ -14,11 +13,8 @@ _FORBIDDEN = re.compile(
 )  # in XML 1.0, even as a number
 
 
-@dataclass(frozen=True)
-class JUnitWriter:
+class JUnitWriter(Writer):
     """A suite for each image, with a case for each label, which fails if it was not found."""
-
-    layout: Layout
 
     def begin(self) -> str:
         """Open the list of suites."""

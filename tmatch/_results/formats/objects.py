@@ -5,35 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tmatch._results.formats.rows import match_row, near_miss_rows
-from tmatch._results.formats.writers import Layout, by_label, place_of, size_of
+from tmatch._results.formats.writers import Layout, Writer, about, by_label, place_of, size_of
 from tmatch._results.matches import Match
 from tmatch._results.records import Record
 
 
-@dataclass(frozen=True)
-class JsonLinesWriter:
+class JsonLinesWriter(Writer):
     """A line for each label that was sought in an image, and one for each image that was not searched."""
-
-    layout: Layout
-
-    def begin(self) -> str:
-        """Return nothing: the first line is the beginning."""
-        return ""
 
     def add(self, record: Record) -> str:
         """Return the lines of an image."""
-        about: dict[str, Any] = {"image": record.image, "page": record.page, "time": record.time}
+        told = about(record)
         if self.layout.search:
-            about["search"] = self.layout.search
+            told["search"] = self.layout.search
         if record.error:
-            return json.dumps({**about, "error": record.error}) + "\n"
-        about |= size_of(record, self.layout.pixel_ratio)
+            return json.dumps({**told, "error": record.error}) + "\n"
+        told |= size_of(record, self.layout.pixel_ratio)
         found = by_label(record)
-        return "".join(json.dumps({**about, **self._label(record, *each)}) + "\n" for each in found.items())
-
-    def end(self) -> str:
-        """Return nothing: the last line is the end."""
-        return ""
+        return "".join(json.dumps({**told, **self._label(record, *each)}) + "\n" for each in found.items())
 
     def _label(self, record: Record, label: str, matches: list[Match]) -> dict[str, Any]:
         best = None if matches else record.matches.best.get(label)
@@ -58,10 +47,9 @@ def parse_line(line: str) -> dict[str, Any]:
 
 
 @dataclass
-class JsonWriter:
+class JsonWriter(Writer):
     """An object of one image, or a list of objects."""
 
-    layout: Layout
     _between: str = field(default="\n", init=False)
 
     def begin(self) -> str:
@@ -81,19 +69,16 @@ class JsonWriter:
         return "\n]\n" if self._between == ",\n" else "]\n"
 
     def _object(self, record: Record) -> dict[str, Any]:
-        known = {"page": record.page, "time": record.time}
-        about: dict[str, Any] = {"image": record.image, **(place_of(record) if self.layout.single else known)}
+        told = {"image": record.image, **place_of(record)} if self.layout.single else about(record)
         if record.error:
-            return {**about, "error": record.error}
+            return {**told, "error": record.error}
         found = record.matches
         near = near_miss_rows(found.near_misses, self.layout.pixel_ratio, poses=self.layout.poses)
         return {
-            **about,
+            **told,
             **size_of(record, self.layout.pixel_ratio),
             **found.decision,
-            **(
-                {"near_misses": near} if found.decision or near else {}
-            ),  # or it is not known whether there are
+            **({"near_misses": near} if found.decision or near else {}),  # or it is not known if there are
             "matches": [_row(match, self.layout) for match in found],
             "missing": [
                 {

@@ -5,10 +5,10 @@ import re
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
+from tmatch._io.extras import require
 from tmatch._results.formats.rows import edge_points
-from tmatch._results.formats.writers import Layout
+from tmatch._results.formats.writers import Writer
 from tmatch._results.matches import Match, outline_of
 from tmatch._results.records import Record
 
@@ -18,16 +18,13 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of an archive, so that equal results are eq
 
 
 @dataclass
-class RoiWriter:
+class RoiWriter(Writer):
     """A region for each match: a rectangle, or a polygon where it is turned."""
 
-    layout: Layout
     _found: list[tuple[Record, Match]] = field(default_factory=list, init=False)
 
-    def begin(self) -> str:
-        """Check that regions can be made."""
-        _roifile()
-        return ""
+    def __post_init__(self) -> None:
+        require("rois", "a .zip file is")
 
     def add(self, record: Record) -> str:
         """Keep the matches of an image."""
@@ -55,7 +52,8 @@ class RoiWriter:
 
 def _region(match: Match, name: str, page: int | None) -> bytes:
     """Return a match as the bytes of a region."""
-    roifile = _roifile()
+    import roifile  # noqa: PLC0415
+
     left, top, right, bottom = match.box.xyxy
     position = 0 if page is None else page + 1
     if outline_of(match) is None and min(left, top) >= _LOW and max(right, bottom) <= _HIGH:
@@ -68,12 +66,3 @@ def _region(match: Match, name: str, page: int | None) -> bytes:
         region.roitype, region.position = roifile.ROI_TYPE.POLYGON, position
     written: bytes = region.tobytes()
     return written
-
-
-def _roifile() -> Any:
-    try:
-        import roifile  # noqa: PLC0415
-    except ImportError as error:
-        msg = "files for ImageJ (.zip) need the package roifile, which is not installed: pip install tmatch[rois]"
-        raise ImportError(msg) from error
-    return roifile

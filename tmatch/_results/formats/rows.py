@@ -17,16 +17,8 @@ if TYPE_CHECKING:
 SIDES = ("x", "y", "width", "height")
 SCORES = ("score", "false_alarms", "second_best", "expected_score", "kind")
 POSE_COLUMNS = (
-    "angle",
-    "scale",
-    "flip",
-    "center_x",
-    "center_y",
-    "center_x_error",
-    "center_y_error",
-    "angle_error",
-    "scale_error",
-)
+    "angle", "scale", "flip", "center_x", "center_y", "center_x_error", "center_y_error", "angle_error", "scale_error",
+)  # fmt: skip
 _POSE_FIELDS = frozenset({"angle", "scale", "flip", "template_shape", "errors"})  # of a match
 _TEXTS = ("label", "kind")
 

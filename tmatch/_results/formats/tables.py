@@ -3,19 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from tmatch._results.formats.rows import POSE_COLUMNS, SCORES, SIDES, flat_row
-from tmatch._results.formats.writers import Layout
+from tmatch._results.formats.writers import Writer, about
 from tmatch._results.records import Record
 
 
-@dataclass(frozen=True)
-class CsvWriter:
+class CsvWriter(Writer):
     """A row for each match, for each label that was not found, and for each image that was not searched."""
-
-    layout: Layout
 
     def begin(self) -> str:
         """Return the header."""
@@ -23,12 +20,8 @@ class CsvWriter:
 
     def add(self, record: Record) -> str:
         """Return the rows of an image."""
-        about = {"image": record.image, "page": record.page, "time": record.time, "error": record.error}
-        return _lines(({**about, **row} for row in self._rows(record)), self._columns)
-
-    def end(self) -> str:
-        """Return nothing: the last row is the end."""
-        return ""
+        told = {**about(record), "error": record.error}
+        return _lines(({**told, **row} for row in self._rows(record)), self._columns)
 
     @property
     def _columns(self) -> tuple[str, ...]:

@@ -1,25 +1,13 @@
 """What all writers of records have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tmatch._results.formats.rows import in_units
 from tmatch._results.matches import Match
 from tmatch._results.records import Record
-
-
-class Writer(Protocol):
-    """Turns records into pieces of a file, to be appended to one another; only `end` of a ZIP archive is bytes."""
-
-    def begin(self) -> str:
-        """Return what stands before the first record."""
-
-    def add(self, record: Record) -> str:
-        """Return one record."""
-
-    def end(self) -> str | bytes:
-        """Return what stands after the last record."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +30,25 @@ class Layout:
     poses: bool = False
     single: bool = False
     search: str = ""
+
+
+@dataclass
+class Writer(ABC):
+    """Turns records into pieces of a file, to be appended to one another; only `end` of a ZIP archive is bytes."""
+
+    layout: Layout
+
+    def begin(self) -> str:
+        """Return what stands before the first record."""
+        return ""
+
+    @abstractmethod
+    def add(self, record: Record) -> str:
+        """Return one record."""
+
+    def end(self) -> str | bytes:
+        """Return what stands after the last record."""
+        return ""
 
 
 def written(writer: Writer, records: Iterable[Record]) -> str | bytes:
@@ -69,6 +76,11 @@ def size_of(record: Record, pixel_ratio: float) -> dict[str, Any]:
     height, width = record.matches.shape if len(record.matches.shape) == 2 else (None, None)
     sides = {"width": width, "height": height}
     return {name: None if side is None else in_units(side, pixel_ratio) for name, side in sides.items()}
+
+
+def about(record: Record) -> dict[str, Any]:
+    """Return which image a record is about."""
+    return {"image": record.image, "page": record.page, "time": record.time}
 
 
 def place_of(record: Record) -> dict[str, Any]:

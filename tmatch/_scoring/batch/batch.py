@@ -10,7 +10,7 @@ from typing import Any
 from tmatch._arrays.geometry import valid_shape
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import execution, select
-from tmatch._engine.interface import Engine
+from tmatch._engine.interface import Engine, Transforms
 from tmatch._engine.tiling import Tiling
 from tmatch._scoring.batch.float_tile import FloatTile
 from tmatch._scoring.batch.floats import FloatTemplate
@@ -43,6 +43,11 @@ class TemplateBatch:
         return self.members[0][1].engine
 
     @property
+    def transforms(self) -> Transforms:
+        """The transforms of tiles."""
+        return self.members[0][1].transforms
+
+    @property
     def templates(self) -> Sequence[int]:
         """Numbers of the templates."""
         return [number for number, _ in self.members]
@@ -50,7 +55,7 @@ class TemplateBatch:
     @property
     def tiling(self) -> Tiling:
         """The blocks to score."""
-        return self.members[0][1].transforms.tiling
+        return self.transforms.tiling
 
     @property
     def passes(self) -> float:

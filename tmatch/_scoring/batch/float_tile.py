@@ -7,8 +7,8 @@ the same scores where no pixel was replaced. The rest is scored by definition.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,10 +17,11 @@ import numpy as np
 from tmatch._arrays.casting import compilable
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import valid_shape
-from tmatch._arrays.typing import Array, Positions, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.interface import SummaryGrid
-from tmatch._engine.real_tiles import DOUBTFUL
+from tmatch._engine.real_tiles import DOUBTFUL, HIDDEN
 from tmatch._engine.tiling import rounding_bound
+from tmatch._scoring.batch.bands import contain, range_of_most, sample_of
 from tmatch._scoring.batch.floats import FloatTemplate
 from tmatch._scoring.batch.tile import ImageTile, InverseNorms, Scored, check_range
 
@@ -32,15 +33,13 @@ _MAX_EXPONENT = 900  # of the factor of a tile, which is finite times the units 
 # Of doubtful windows for each pixel of a tile; with more, other bands of values are faster.
 _WINDOW_PIXELS = 60
 _BANDS = 24  # maximum number of tiles that one is scored in again
-_SAMPLED_WINDOWS = 64  # doubtful windows that say where their values lie, fewer if they have more pixels than
-_SAMPLED_PIXELS = 2**22
-_NARROWER = 8  # by how much a band of values must be narrower than the tile's
 
 _T = TypeVar("_T")
+Band = tuple[list[Array], FloatTemplate, Array]
 
 
 @dataclass(frozen=True)
-class _FixedPoint:
+class FixedPoint:
     """The digits of a tile, the tile about its constants, and norms: of its largest row or column, and its own."""
 
     digits: Array
@@ -50,16 +49,18 @@ class _FixedPoint:
     squares: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Doubtful:
-    """How doubtful windows are scored: in other tiles, each for some windows, or by definition."""
+    """How doubtful windows are scored: in other tiles or by other templates, each some windows, or by definition."""
 
-    bands: list[tuple["FloatTile", Array]]
+    bands: list[tuple["FloatTile", FloatTemplate, Array]]
     positions: Positions
 
 
 class FloatTile(ImageTile[FloatTemplate]):
     """A tile of an image of any real numbers."""
+
+    valid: Array | None = None  # which pixels are valid; None for all
 
     def __init__(
         self, channels: list[Array], like: FloatTemplate, corner: Sequence[int], **options: Any
@@ -67,15 +68,17 @@ class FloatTile(ImageTile[FloatTemplate]):
         self._wanted: Array | None = options.pop("wanted", None)
         self._budget: list[int] | None = options.pop("budget", None)
         self.centred = like.centred
+        self._constants: dict[tuple[int, bool], tuple[list[float], float]] = {}
         super().__init__([_with_rows(compilable(c)) for c in channels], like, corner, **options)
 
     def score_double(self, template: FloatTemplate, grid: SummaryGrid | None) -> Scored:
         """Score in double precision."""
         norms = self._norms_double(template)
         product = self.transforms.correlate(zip(self._spectra, template.spectra, strict=True))
-        check_range(self.engine.scale_double(product, norms.values))
+        scores = product[tuple(map(slice, norms.values.shape))]
+        check_range(self.engine.scale_double(product, norms.values, norms.shift))
         if norms.largest >= DOUBTFUL:
-            self._settle(template, norms, product[tuple(map(slice, norms.values.shape))])
+            self._settle(template, norms, scores)
         return product, norms.values, True, grid and self._summarise(product, norms.values, grid)
 
     # --- norms and spectra ------------------------------------------------------------------------
@@ -127,7 +130,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         return result
 
     def _norms(
-        self, template: FloatTemplate, tile: _FixedPoint, dtype: Any, limits: tuple[float, float]
+        self, template: FloatTemplate, tile: FixedPoint, dtype: Any, limits: tuple[float, float]
     ) -> InverseNorms:
         values = np.empty(valid_shape(self.shape, template.window), dtype)
         largest = self.engine.fixed_norms(
@@ -164,22 +167,27 @@ class FloatTile(ImageTile[FloatTemplate]):
         constant = norms.values >= DOUBTFUL
         top, left, height, width = template.bounds
         rows, columns = constant.shape
+        part = slice(top, top + rows + height - 1), slice(left, left + columns + width - 1)
         for channel in self.channels:
-            boxes = channel[top : top + rows + height - 1, left : left + columns + width - 1]
-            found = np.empty(constant.shape, bool)
-            self.engine.constant_windows(boxes, height, width, found)
-            constant &= found
-            if not self.centred:
-                constant &= boxes[:rows, :columns] == 0
+            constant &= self._constant_windows(channel, part, (height, width))
         norms.values[constant] = 0
-        return InverseNorms(norms.values, float(norms.values.max()), norms.window)
+        return replace(norms, largest=float(norms.values.max()))
 
-    def _limits_double(self, tile: _FixedPoint) -> tuple[float, float]:
+    def _constant_windows(self, channel: Array, part: Region, window: Shape) -> Array:
+        """Find the windows in a part of a channel whose pixels are all equal, or 0 if means are not subtracted."""
+        boxes = channel[part]
+        found = np.empty(valid_shape(boxes.shape, window), bool)
+        self.engine.constant_windows(boxes, window[0], window[1], found)
+        if not self.centred:
+            found &= boxes[tuple(map(slice, found.shape))] == 0
+        return found
+
+    def _limits_double(self, tile: FixedPoint) -> tuple[float, float]:
         least, share = self._limits(tile, _TRUSTED)
         rounding = rounding_bound(math.sqrt(tile.squares), self.transforms.tiling) / _TRUSTED  # of transforms
         return max(rounding**2, least), share
 
-    def _limits(self, tile: _FixedPoint, trusted: float) -> tuple[float, float]:
+    def _limits(self, tile: FixedPoint, trusted: float) -> tuple[float, float]:
         """Return the limits of `Engine.fixed_norms` above which window sums cost scores less than what is trusted.
 
         These are limits by half of the last digit in every pixel, by the squares of low digits that are cut off, and,
@@ -198,14 +206,14 @@ class FloatTile(ImageTile[FloatTemplate]):
         return math.prod(self.transforms.tiling.window) * len(self.channels)
 
     @cached_property
-    def _single(self) -> _FixedPoint:
+    def _single(self) -> FixedPoint:
         return self._split(np.float32, 1)
 
     @cached_property
-    def _double(self) -> _FixedPoint:
+    def _double(self) -> FixedPoint:
         return self._split(np.float64, 2)
 
-    def _split(self, dtype: type[np.floating[Any]], limbs: int) -> _FixedPoint:
+    def _split(self, dtype: type[np.floating[Any]], limbs: int) -> FixedPoint:
         """Split pixels into digits about constants that a sample suggests; if they do not fit, that all suggest."""
         channels = self.channels
         for every in (_SAMPLED_ROWS, 1):
@@ -223,12 +231,17 @@ class FloatTile(ImageTile[FloatTemplate]):
 
     def _try_to_split(
         self, channels: list[Array], every: int, dtype: type[np.floating[Any]], limbs: int
-    ) -> _FixedPoint | None:
+    ) -> FixedPoint | None:
         """Split pixels into digits; None if one does not fit, or is not finite."""
         # Sums of squares must stay below 2**62.
         unit_bits = min(30, int((62 - math.log2(self._points)) / 2))
         scales = 2.0**unit_bits, 2.0 ** min(24, unit_bits)
-        constants, factor = constants_of(channels, every, centred=self.centred)
+        # The same for all digits: what is to be subtracted from products depends on them.
+        key = every, channels is self.channels
+        if key not in self._constants:
+            self._constants[key] = constants_of(channels, every, centred=self.centred)
+        constants, factor = self._constants[key]
+        self._fill(channels, constants)
         digits = np.empty((limbs, len(channels), *self.shape), np.int32)
         values = [self.transforms.empty_tile(dtype) for _ in channels]
         found = [
@@ -237,84 +250,92 @@ class FloatTile(ImageTile[FloatTemplate]):
         ]
         lines, squares = (sum(column) for column in list(zip(*found, strict=True))[:2])
         fits = max(digit for _, _, digit in found) <= scales[0] and math.isfinite(lines + squares)
-        return _FixedPoint(digits, values, scales, lines, squares) if fits else None
+        return FixedPoint(digits, values, scales, lines, squares) if fits else None
+
+    def _fill(self, channels: list[Array], constants: list[float]) -> None:
+        """Write the constants where pixels are missing."""
 
     # --- doubtful windows -------------------------------------------------------------------------
 
     def _settle(self, template: FloatTemplate, norms: InverseNorms, scores: Array) -> None:
         """Score the windows whose scores in double precision are doubtful."""
         doubtful: _Doubtful = self._cached("doubtful", template, lambda: self._plan_doubtful(template, norms))
-        for band, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
-            found, band_norms = band.score_double(template, None)[:2]
+        for band, other, windows in doubtful.bands if self.shared else _drain(doubtful.bands):
+            found, band_norms = band.score_double(other, None)[:2]
             scores[windows] = found[tuple(map(slice, scores.shape))][windows]
             norms.values[windows & (band_norms == 0)] = 0
         self._rescore(template, scores, norms, doubtful.positions)
 
     def _plan_doubtful(self, template: FloatTemplate, norms: InverseNorms) -> _Doubtful:
-        left = norms.values >= DOUBTFUL
+        doubtful, hidden = norms.values >= DOUBTFUL, norms.values >= HIDDEN
         if self._wanted is not None:
-            left &= self._wanted
-        bands: list[tuple[FloatTile, Array]] = []
-        limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
+            doubtful &= self._wanted
+        found = _Doubtful([], np.empty((0, 2), np.intp))
         budget = self._budget or [_BANDS]  # of one shape of windows, with its bands of bands
+        for band, left in ((self._band, doubtful & ~hidden), (self._band_of_template, doubtful & hidden)):
+            found.bands.extend(self._plan_bands(template, band, left, budget))
+            found.positions = np.concatenate([found.positions, np.argwhere(left)])
+        return found
+
+    def _plan_bands(
+        self, template: FloatTemplate, band: Callable[..., Band | None], left: Array, budget: list[int]
+    ) -> Iterator[tuple["FloatTile", FloatTemplate, Array]]:
+        """Return bands for most of the windows that are left, if these are many, and take them off."""
+        limit = _WINDOW_PIXELS * math.prod(self.shape) // (template.count * len(self.channels))
         while (count := np.count_nonzero(left)) > limit and budget[0] > 0:
             budget[0] -= 1
-            found = self._band(template, left)
+            found = band(template, left)
             if found is None:
                 break
-            channels, windows = found
+            channels, other, windows = found
             windows &= left
             if np.count_nonzero(windows) * 16 < count:
                 break
-            options = {"shared": self.shared, "wanted": windows, "budget": budget}
-            bands.append((FloatTile(channels, template, self.corner, **options), windows))
             left &= ~windows
-        return _Doubtful(bands, np.argwhere(left))
+            options = {"shared": self.shared, "wanted": windows, "budget": budget}
+            yield self._with_other(channels, other, options), other, windows
+
+    def _with_other(
+        self, channels: list[Array], template: FloatTemplate, options: dict[str, Any]
+    ) -> "FloatTile":
+        """Return the same tile with other pixels."""
+        return FloatTile(channels, template, self.corner, **options)
 
     @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
-    def _band(self, template: FloatTemplate, doubtful: Array) -> tuple[list[Array], Array] | None:
+    def _band(self, template: FloatTemplate, doubtful: Array) -> Band | None:
         """Replace pixels far from the values of some doubtful windows.
 
-        Return the channels, and the windows without a replaced pixel; None if no range of values is much smaller than
-        that of the tile.
+        Return the channels, the template, and the windows without a replaced pixel; None if no range of values is much
+        smaller than that of the tile.
         """
-        positions = np.argwhere(doubtful)
-        count = max(4, min(_SAMPLED_WINDOWS, _SAMPLED_PIXELS // math.prod(template.window)))
-        positions = positions[:: -(-len(positions) // count)]
-        views = [np.lib.stride_tricks.sliding_window_view(c, template.window) for c in self.channels]
-        windows = np.stack([v[tuple(positions.T)] for v in views], axis=1).astype(np.float64)
-        low, high, middle = (f(windows, axis=(2, 3)) for f in (np.min, np.max, np.mean))
-        if not self.centred:
-            middle = np.zeros_like(middle)
-        reach = 2 * np.maximum(high - middle, middle - low).max(axis=1)
-        # Of the ranges about each sampled window, take the one that holds most others.
-        inside = (low >= (middle - reach[:, None])[:, None]) & (high <= (middle + reach[:, None])[:, None])
-        largest = max(float(c.max()) / _NARROWER - float(c.min()) / _NARROWER for c in self.channels)
-        held = np.where(reach <= largest, inside.all(axis=2).sum(axis=1), 0)
-        best = int(held.argmax())
-        if not held[best]:
+        positions = sample_of(doubtful, template.window)
+        windows = np.stack([self._windows(c, template, positions) for c in self.channels], axis=1)
+        counted = None if self.valid is None else self._windows(self.valid, template, positions)[:, None] > 0
+        best = range_of_most(windows, counted, self.channels, centred=self.centred)
+        if best is None:
             return None
         channels, replaced = [], np.zeros(self.shape, bool)
-        for channel, centre in zip(self.channels, middle[best], strict=True):
-            far = np.abs(channel - centre) > reach[best]
+        for channel, centre in zip(self.channels, best[0], strict=True):
+            far = np.abs(channel - centre) > best[1]
+            far &= True if self.valid is None else self.valid
             channels.append(np.where(far, channel.dtype.type(centre), channel))
             replaced |= far
-        return channels, ~_contain(replaced, template.window)
+        return channels, template, ~contain(replaced, template.window)
+
+    def _band_of_template(self, template: FloatTemplate, doubtful: Array) -> Band | None:  # noqa: ARG002
+        """Do the same with pixels of the template, where those are hidden; None if none can be."""
+        return None
+
+    @staticmethod
+    def _windows(values: Array, template: FloatTemplate, positions: Positions) -> Array:
+        view = np.lib.stride_tricks.sliding_window_view(values, template.window)
+        return np.asarray(view[tuple(positions.T)], np.float64)
 
 
 def _drain(items: list[_T]) -> Iterator[_T]:
     """Take items from a list, one by one, so that none is kept once it was used."""
     while items:
         yield items.pop(0)
-
-
-def _contain(marked: Array, window: Shape) -> Array:
-    """Find the windows that contain a marked pixel."""
-    counts = np.zeros([n + 1 for n in marked.shape], np.int32)
-    np.cumsum(np.cumsum(marked, axis=0, out=counts[1:, 1:]), axis=1, out=counts[1:, 1:])
-    height, width = window
-    rows = counts[height:] - counts[:-height]
-    return np.asarray(rows[:, width:] != rows[:, :-width])
 
 
 def _with_rows(channel: Array) -> Array:

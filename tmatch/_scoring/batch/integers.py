@@ -1,5 +1,6 @@
 """An integer template, prepared for the tiles of one tiling."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from tmatch._arrays.casting import subtract_offset
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, Transforms
+from tmatch._scoring.batch.hidden import Plane
 from tmatch._scoring.batch.tile import contiguous, groups_of
 from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import Search
@@ -18,9 +20,13 @@ from tmatch._scoring.search import Search
 
 @dataclass(frozen=True)
 class IntegerTemplate:
-    """Values minus their offsets, 0 where the mask is 0; sums and spectra are computed when first needed."""
+    """Values minus their offsets, 0 where the mask is 0; sums and spectra are computed when first needed.
+
+    `min_count` is how many pixels of each channel must be compared.
+    """
 
     values: list[Array]
+    min_count: float
     mask: Array | None
     ranges: IntegerRange
     transforms: Transforms
@@ -37,7 +43,8 @@ class IntegerTemplate:
             mask = search.weights[0]
             pairs = zip(search.template, ranges.template_offsets, strict=True)
             values = [np.where(mask, subtract_offset(t, m), 0).astype(np.int64) for t, m in pairs]
-            return cls(values, None if mask.all() else mask, ranges, transforms, engine)
+            min_count = search.min_weight / len(values)
+            return cls(values, min_count, None if mask.all() else mask, ranges, transforms, engine)
 
         key = ("integer template", transforms, search.image[0].dtype)
         template: IntegerTemplate | None = search.cache.get(key, prepare)
@@ -92,6 +99,20 @@ class IntegerTemplate:
         """``n sum(t^2) - sum(t)^2``, added over the channels."""
         squares = sum(int(np.square(v).sum()) for v in self.values)
         return self.count * squares - sum(int(s) ** 2 for s in self.sums)
+
+    @cached_property
+    def planes(self) -> list[Plane]:
+        """The channels."""
+        return [Plane(values, functools.partial(self._spectrum, i)) for i, values in enumerate(self.values)]
+
+    def _spectrum(self, channel: int) -> Array:
+        return self.spectra[channel]
+
+    @cached_property
+    def squares(self) -> Plane:
+        """The squares of all channels together."""
+        values = np.square(self.values).sum(axis=0).astype(np.float64)
+        return Plane(values, functools.partial(self.transforms.kernel_spectrum, values))
 
     @cached_property
     def spectra(self) -> list[Array]:

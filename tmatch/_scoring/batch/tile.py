@@ -27,11 +27,12 @@ _MAX_LOW_CONTRAST = 10  # pixels of low-contrast windows per position; with more
 
 @dataclass(frozen=True)
 class InverseNorms:
-    """Inverse norms of the windows of a tile, 0 for constant windows, and their maximum."""
+    """Inverse norms of the windows of a tile, 0 for those without a score, and their maximum."""
 
     values: Array
     largest: float
     window: Shape
+    shift: Array | None = None  # what is to be subtracted from products first
 
     @cached_property
     def _coarse(self) -> tuple[Array, list[int]]:
@@ -140,7 +141,9 @@ class ImageTile(ABC, Generic[T]):
         if self._low_contrast(template, norms, line_norm) is None:
             return None
         pairs = zip(spectra, template.spectra_single, strict=True)
-        product, checks, summary = self.engine.score(pairs, self.transforms, norms.values, floor, grid)
+        product, checks, summary = self.engine.score(
+            pairs, self.transforms, norms.values, floor, grid, norms.shift
+        )
         product_squares, reaching, out_of_range = checks
         line_norm += math.sqrt(product_squares)
         if norms.largest <= _TYPICAL_ERROR * _low_contrast_from(line_norm):
@@ -178,13 +181,17 @@ class ImageTile(ABC, Generic[T]):
         self, template: T, scores: Array, norms: InverseNorms, positions: Positions
     ) -> tuple[float, float]:
         """Rescore some positions by definition; return the highest score and the largest change."""
-        exact = template.score_positions(self.contiguous, positions)
+        exact = self._by_definition(template, positions)
         constant = exact == -np.inf
         norms.values[tuple(positions[constant].T)] = exact[constant] = 0
         at = tuple(positions.T)
         change = np.abs(scores[at] - exact)
         scores[at] = exact
         return float(exact.max(initial=-1)), float(change.max(initial=0))
+
+    def _by_definition(self, template: T, positions: Positions) -> Array:
+        """Score single windows by definition; minus infinity where one is constant."""
+        return template.score_positions(self.contiguous, positions)
 
     @cached_property
     def contiguous(self) -> list[Array]:
@@ -196,8 +203,12 @@ class ImageTile(ABC, Generic[T]):
         part = tuple(map(slice, shape))
         return self.engine.summarise(scores[part], norms[part], leads, size)
 
+    def _sums_key(self, template: T) -> object:
+        """Return what norms depend on."""
+        return template.sums_key
+
     def _cached(self, kind: str, template: T, compute: Any) -> Any:
-        key = template.sums_key
+        key = self._sums_key(template)
         if (key, kind) not in self._moments:
             if not any(cached == key for cached, _ in self._moments):  # type: ignore[misc, has-type]
                 self._moments = {}

@@ -56,14 +56,18 @@ class GeneralScorer:
 
     def finish(self) -> None:
         """Raise if no position has enough overlap; known only once all blocks are scored."""
-        search, max_overlap = self.search, max(self._overlaps)
-        if max_overlap < search.min_weight:
-            msg = (
-                f"at most {max(max_overlap / search.total, 0):.2g} of the template lies on valid pixels at any "
-                f"position, and `min_overlap` asks for {search.min_weight / search.total:.2g}: lower it, use a smaller "
-                "template, or see which pixels of the image are missing"
-            )
-            raise ValueError(msg)
+        check_overlap(self.search, max(self._overlaps))
+
+
+def check_overlap(search: Search, largest: float) -> None:
+    """Raise if no position has enough weight on valid pixels."""
+    if largest < search.min_weight:
+        msg = (
+            f"at most {max(largest / search.total, 0):.2g} of the template lies on valid pixels at any "
+            f"position, and `min_overlap` asks for {search.min_weight / search.total:.2g}: lower it, use a smaller "
+            "template, or see which pixels of the image are missing"
+        )
+        raise ValueError(msg)
 
 
 def _prepare(search: Search, transforms: Transforms) -> tuple[SumBlock, bool]:

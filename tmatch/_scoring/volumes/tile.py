@@ -14,13 +14,14 @@ from tmatch._arrays.typing import Array
 from tmatch._engine.numpy.sliding import sliding
 from tmatch._engine.real_tiles import DOUBTFUL
 from tmatch._engine.tiling import rounding_bound
+from tmatch._scoring.batch.bands import range_of_most, sample_of
 from tmatch._scoring.batch.float_tile import constants_of
 from tmatch._scoring.batch.tile import check_range
 from tmatch._scoring.search import TRUSTED_SINGLE, single_error
-from tmatch._scoring.volumes.bands import Band, find_band
 from tmatch._scoring.volumes.template import ExactTemplate, VolumeTemplate
 
 Scored = tuple[Array, Array]  # scores, and norms, 0 for constant windows
+Band = tuple[Array, Array]  # pixels, some of which are replaced, and the windows that have none of these
 
 _EPS = float(np.finfo(np.float64).eps)
 _TRUSTED = 3e-10  # scores that may have a larger error are computed otherwise
@@ -160,11 +161,11 @@ class VolumeTile:
         left = norms >= DOUBTFUL
         if self._wanted is not None:
             left &= self._wanted
-        for band in self._bands(left):
-            tile = VolumeTile(band.pixels, self.template, self.corner, band.windows, self._budget)
+        for pixels, windows in self._bands(left):
+            tile = VolumeTile(pixels, self.template, self.corner, windows, self._budget)
             found, band_norms = tile.score_double()
-            scores[band.windows] = found[band.windows]
-            norms[band.windows & (band_norms == 0)] = 0
+            scores[windows] = found[windows]
+            norms[windows & (band_norms == 0)] = 0
         self._score_by_definition(left, scores, norms)
 
     def _bands(self, left: Array) -> Iterator[Band]:
@@ -172,11 +173,25 @@ class VolumeTile:
         limit = _WINDOW_PIXELS * self.pixels.size // self.template.count
         while (count := np.count_nonzero(left)) > limit and self._budget[0] > 0:
             self._budget[0] -= 1
-            band = find_band(self.pixels, left, self.window)
-            if band is None or np.count_nonzero(band.windows) * 16 < count:
+            band = self._band(left)
+            if band is None or np.count_nonzero(band[1]) * 16 < count:
                 return
-            left &= ~band.windows
+            left &= ~band[1]
             yield band
+
+    @np.errstate(over="ignore", invalid="ignore")  # ranges beyond floats are no smaller than the tile's
+    def _band(self, doubtful: Array) -> Band | None:
+        """Replace pixels far from the values of most doubtful windows; None if no range of values is much smaller."""
+        pixels, positions = self.pixels, sample_of(doubtful, self.window)
+        windows = np.lib.stride_tricks.sliding_window_view(pixels, self.window)[tuple(positions.T)]
+        rows = windows.reshape(len(positions), 1, -1, self.window[2]).astype(np.float64)
+        best = range_of_most(rows, None, [pixels], centred=True)
+        if best is None:
+            return None
+        [centre], reach = best
+        far = np.abs(pixels - centre) > reach
+        replaced = np.where(far, pixels.dtype.type(centre), pixels)
+        return replaced, doubtful & ~sliding(far, self.window, np.logical_or)
 
     def _score_by_definition(self, left: Array, scores: Array, norms: Array) -> None:
         positions = np.argwhere(left)
