@@ -15,7 +15,7 @@ from tmatch._scoring.scorer import NO_FLOOR, Grid, ScoredBlock
 from tmatch._scoring.search import Search
 
 _MIN_ROWS = 32  # compiled transforms need so many
-_ROW_WINDOWS, _MIN_ROW, _MAX_ROW = 8, 2**10, 2**14  # length of a row: windows that fit in, and samples
+_ROW_WINDOWS, _MIN_ROW, _MAX_ROW = 8, 2**10, 2**13  # length of a row: windows that fit in, and samples
 
 
 class SignalScorer:
