@@ -15,7 +15,7 @@ from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
 from tmatch._engine.interface import DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
-from tmatch._engine.numba.transforms import CompiledTransforms
+from tmatch._engine.numba.transforms import CompiledTransforms, SliceTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.posed import FitTemplate, FitWindows, Maxima, PoseKernels
@@ -98,7 +98,7 @@ def test_engines_have_the_members_of_the_protocol_with_its_parameters(engine_mod
         assert parameters(found) == parameters(declared)
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("kind", [*TRANSFORMS, SliceTransforms])
 @pytest.mark.parametrize("member", members(Transforms))
 def test_transforms_have_the_members_of_the_protocol_with_its_parameters(kind, member):
     declared, found = (inspect.getattr_static(owner, member, None) for owner in (Transforms, kind))
@@ -112,6 +112,93 @@ def test_every_member_of_an_engine_is_compared_here():
     compared = [name for name in globals() if name.startswith("test_")]
     for member in members(Engine):
         assert any(name.startswith(f"test_{member}_") for name in compared), member
+
+
+# --- volumes ----------------------------------------------------------------------------------------
+
+VOLUME, BOX = (9, 21, 40), (4, 5, 7)
+
+
+def volume_map(dtype, extra=0):
+    return np.empty([n - k + 1 + extra for n, k in zip(VOLUME, BOX, strict=True)], dtype)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("limbs", [1, 2])
+def test_volume_norms_are_the_same(draw, limbs, kind):
+    tile = draw(VOLUME).copy()
+    tile[2:7, 2:14, 3:30] = 5  # constant windows are doubtful
+    digits = np.stack([split_by(numpy_engine, [tile[z]], limbs)[0][:, 0] for z in range(len(tile))], axis=1)
+    results = [volume_map(kind) for _ in ENGINES]
+    largest = [
+        engine.volume_norms(digits, BOX, SCALES, (1e-12, 1e-6), result)
+        for engine, result in zip(ENGINES, results, strict=True)
+    ]
+    np.testing.assert_allclose(*results, rtol=1e-6 if kind == "f4" else 1e-9)
+    assert largest[0] == pytest.approx(largest[1], rel=1e-6) == results[0].max()
+    windows = np.lib.stride_tricks.sliding_window_view((tile - 100) * FACTOR / 128, BOX)
+    sure = results[0] < DOUBTFUL
+    norms = windows.std(axis=(3, 4, 5))[sure] * windows[0, 0, 0].size
+    np.testing.assert_allclose(results[0][sure] * norms, 1, rtol=1e-2)  # a single digit is coarse
+    assert 0 < sure.sum() < sure.size
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sums", "products"), [("u1", "i4", "f8"), ("u1", "i4", "i8"), ("i2", "i8", "i8")]
+)
+def test_score_volume_returns_the_same_bits(draw, dtype, sums, products):
+    tile = draw(VOLUME, dtype).copy()
+    tile[2:7, 2:14, 3:30] = 5
+    values = draw(BOX, dtype, 1).astype(np.int64) - 3
+    windows = np.lib.stride_tricks.sliding_window_view(tile.astype(np.int64) - 9, BOX)
+    exact = np.einsum("zyxijk,ijk->zyx", windows, values)
+    total, square = int(values.sum()), int(np.square(values).sum())
+    arguments = np.array([total], products), float(values.size * square - total**2)
+    results = []
+    for engine in ENGINES:
+        product, variance = volume_map("f8", 2), volume_map(products)
+        product[tuple(map(slice, exact.shape))] = exact + 0.25
+        outside = engine.score_volume(
+            product, tile, BOX, 9, np.dtype(sums).type, arguments[0], variance, arguments[1]
+        )
+        assert not outside
+        results.append((product[tuple(map(slice, exact.shape))], variance))
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert (results[0][1] == 0).any()
+    for engine in ENGINES:
+        product[:] = 1e9
+        assert engine.score_volume(product, tile, BOX, 9, np.int64, np.zeros(1), variance.astype("f8"), 1.0)
+
+
+def test_scale_volume_is_the_same(draw):
+    inverse = np.abs(draw(volume_map("f4").shape, "f4"))
+    inverse[3, 4, 5] = DOUBTFUL
+    for factor, wrong in [(0.1, False), (10, True)]:
+        products = [draw(volume_map("f4", 3).shape, "f4", 1) * np.float32(factor) for _ in ENGINES]
+        (line, out), (other_line, other_out) = (
+            engine.scale_volume(product, inverse.shape[2] + 2, inverse)
+            for engine, product in zip(ENGINES, products, strict=True)
+        )
+        assert line == pytest.approx(other_line, rel=1e-5)
+        assert (out > 0) == (other_out > 0) == wrong
+        np.testing.assert_array_equal(*(p[tuple(map(slice, inverse.shape))] for p in products))
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("depth", [1, 3, 4, 9])
+def test_transforms_of_slices_correlate_as_those_in_three_dimensions_do(draw, kind, depth):
+    volume, kernel = draw((9, 21, 40), kind), draw((depth, 5, 7), kind, 1)
+    tiling = Tiling((10 - depth, 17, 34), kernel.shape, (10 - depth, 17, 34), (9, 32, 64))
+    first, second = (
+        made.correlate([(made.transform(volume), made.kernel_spectrum(kernel))])[: 10 - depth, :17, :34]
+        for made in (SciPyTransforms(tiling), SliceTransforms(tiling))
+    )
+    np.testing.assert_allclose(first, second, atol=2e-5 if kind == "f4" else 1e-12)
+    made = SliceTransforms(tiling)
+    several = made.kernel_spectra(np.stack([kernel, -kernel]))
+    found = made.correlate([(made.transform(volume), several[1])])[: 10 - depth, :17, :34]
+    np.testing.assert_array_equal(found, -second)
 
 
 # --- filters ----------------------------------------------------------------------------------------

@@ -289,6 +289,7 @@ class Plan:
         options.update(holes)
         if self.channels is None:
             image, template = image[..., 0], template[..., 0]
+            options["channel_axis"] = None  # a short last axis is not one of colours
         else:
             axis = int(rng.integers(-image.ndim, image.ndim))
             image, template = np.moveaxis(image, -1, axis), np.moveaxis(template, -1, axis)

@@ -47,7 +47,7 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     if (
         dtype.kind not in "iuf"
         or (dtype.kind != "f" and dtype.itemsize <= 2)
-        or any(map(_is_mapped, channels))
+        or any(map(is_mapped, channels))
     ):
         return channels
     # A few rows tell most images of other numbers.
@@ -81,7 +81,8 @@ def _is_whole(values: Array) -> bool:
         return all(bool((np.rint(band) == band).all()) for band in bands)
 
 
-def _is_mapped(values: Array) -> bool:
+def is_mapped(values: Array) -> bool:
+    """Return whether an array is mapped from a file."""
     base: object = values
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base

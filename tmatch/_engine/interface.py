@@ -15,6 +15,7 @@ from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._engine.posed import FitResults, FitTemplate, FitWindows, Maxima, PoseKernels
 from tmatch._engine.real_tiles import RealTiles
 from tmatch._engine.tiling import Tiling
+from tmatch._engine.volumes import Volumes
 
 # How a block of scores is summarised: its shape, where its first cells end, and the shape of a cell.
 SummaryGrid = tuple[Shape, Shape, Shape]
@@ -92,7 +93,7 @@ class ResidualTemplate(NamedTuple):
     heaviest: Shape  # index of a pixel of the largest weight
 
 
-class Engine(RealTiles, Protocol):
+class Engine(RealTiles, Volumes, Protocol):
     """The numerical loops of filters and score maps.
 
     Throughout, `tiles` are the channels of an integer tile, `centres` are the offsets subtracted from them, `sums` have

@@ -19,6 +19,7 @@ _ROW_OVERHEAD = 32  # cost of one more row, in points
 _TILE_OVERHEAD = 40_000  # cost of one more tile, in points of a transform
 _CHOICES = 4000  # number of tilings that are compared
 _TRANSFORM_WORK = 100  # approximate minimum number of passes that accompany a transform
+_SLAB_POINTS = 2**22  # of slices that are transformed together; more only if the window is that deep
 _FAIR_SHARE = 2  # the number of tiles is a multiple of this, so that few cores are idle at the end
 
 
@@ -58,9 +59,14 @@ def plan_tiles(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
 
     Sides of transforms are multiples of `step`.
     """
-    tile = execution.current().tile
+    return _plan_tiles(image_shape, window, step, execution.current().tile, _CACHE_POINTS)
+
+
+def _plan_tiles(
+    image_shape: Shape, window: Shape, step: int, tile: Shape | None, cache_points: int
+) -> Tiling:
     if tile is None:
-        return _cheapest_tiles(image_shape, window, step)
+        return _cheapest_tiles(image_shape, window, step, cache_points)
     positions = valid_shape(image_shape, window)
     block = tuple(map(min, tile, positions))
     sides = (fast_length(b + k - 1, step) for b, k in zip(block, window, strict=True))
@@ -68,7 +74,7 @@ def plan_tiles(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
 
 
 @functools.lru_cache(maxsize=256)
-def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
+def _cheapest_tiles(image_shape: Shape, window: Shape, step: int, cache_points: int) -> Tiling:
     positions = valid_shape(image_shape, window)
     max_choices = max(2, int(_CHOICES ** (1 / len(window))))  # on each axis
     axes = []
@@ -80,7 +86,7 @@ def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
         axes.append(sorted((-(-n // -(-n // b)), size, -(-n // b)) for b, size in options))
     size, count = (np.ix_(*(np.array(axis)[:, i] for axis in axes)) for i in (1, 2))
     points, total = math.prod(size), math.prod(count)
-    excess = np.maximum(0, np.log2(points / _CACHE_POINTS))
+    excess = np.maximum(0, np.log2(points / cache_points))
     relative_cost = sum(np.vectorize(_relative_cost)(sides) for sides in size) / len(size)
     tile_cost = (
         points * relative_cost * (1 + 0.25 * excess**2) + _ROW_OVERHEAD * points / size[-1] + _TILE_OVERHEAD
@@ -91,6 +97,23 @@ def _cheapest_tiles(image_shape: Shape, window: Shape, step: int) -> Tiling:
     best = np.unravel_index(np.argmin(cost), cost.shape)
     chosen = [axis[int(i)] for axis, i in zip(axes, best, strict=True)]
     return Tiling(positions, window, tuple(b for b, _, _ in chosen), tuple(side for _, side, _ in chosen))
+
+
+def plan_slices(image_shape: Shape, window: Shape, *, step: int = 1) -> Tiling:
+    """Choose blocks of slices, which are transformed one by one: few, as blocks share none of the slices they need."""
+    (rows, *_), (depth, *others), tile = valid_shape(image_shape, window), window, execution.current().tile
+    points = min(_CACHE_POINTS, _SLAB_POINTS // (24 * depth))
+    plane = _plan_tiles(image_shape[1:], tuple(others), step, tile and tile[1:], points)
+    if tile is None:
+        count = -(-rows // max(depth, _SLAB_POINTS // math.prod(plane.fft_shape) - depth + 1))
+        if _TRANSFORM_WORK * math.prod(image_shape) >= execution.THREADED_WORK:
+            count += count * plane.count % _FAIR_SHARE
+        size = -(-rows // count)
+    else:
+        size = min(tile[0], rows)
+    return Tiling(
+        (rows, *plane.positions), window, (size, *plane.block), (size + depth - 1, *plane.fft_shape)
+    )
 
 
 def fast_length(n: int, step: int = 1) -> int:

@@ -21,7 +21,9 @@ from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.mixed import MixedScorer
 from tmatch._scoring.scorer import ScoredBlock, Scorer, run
 from tmatch._scoring.search import Search, pair
+from tmatch._scoring.signals import SignalScorer
 from tmatch._scoring.template import prepare_template
+from tmatch._scoring.volumes.scorer import VolumeScorer
 
 Scores = NDArray[np.floating[Any]]
 Validity = NDArray[np.bool_]
@@ -330,7 +332,17 @@ def plan(searches: Sequence[Search]) -> list[Scorer]:
     batches = make_batches(searches)
     assigned = {number for batch in batches for number in batch.templates}
     others = [(i, search) for i, search in enumerate(searches) if i not in assigned]
-    return [*batches, *(MixedScorer.of(i, search) or GeneralScorer(i, search) for i, search in others)]
+    return [*batches, *(_scorer(number, search) for number, search in others)]
+
+
+def _scorer(number: int, search: Search) -> Scorer:
+    """Choose the scorer of a search that no batch supports."""
+    return (
+        MixedScorer.of(number, search)
+        or VolumeScorer.of(number, search)
+        or SignalScorer.of(number, search)
+        or GeneralScorer(number, search)
+    )
 
 
 def _empty_map(search: Search, out: Scores | None) -> Scores:

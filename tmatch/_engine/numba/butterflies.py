@@ -120,6 +120,39 @@ def _product(*, add: bool) -> Any:
     return product
 
 
+def _sums_of_products(outputs: int) -> Any:
+    """Generate the scaled sums of products of vectors of several spectra with those of a kernel.
+
+    The vectors of spectra, and those of the kernel, are `step` apart. Each output begins one spectrum later, and is
+    stored two times `gap` later in the buffer. Two at once make better use of what is loaded.
+    """
+
+    @instructions
+    def sums(
+        code: Code, spectra: Any, first: Any, kernel: Any, at: Any, gap: Any, step: Any, count: Any, number: Any,
+        buffer: Any, to: Any,
+    ) -> None:  # fmt: skip
+        def products(i: Any) -> list[Vector]:
+            factor, found = _load(code, kernel, code.sum(at, code.product(step, i)), gap), []
+            for n in range(outputs):
+                value = _load(code, spectra, code.sum(first, code.product(step, code.sum(i, n))), gap)
+                found += [
+                    value.re * factor.re,
+                    value.im * factor.im,
+                    value.re * factor.im,
+                    value.im * factor.re,
+                ]
+            return found
+
+        totals, scale = code.accumulate(products(0), count, products), code.broadcast(number)
+        for n in range(outputs):
+            a, b, c, d = totals[4 * n : 4 * n + 4]
+            target = code.sum(to, code.product(gap, 2 * n))
+            _store(code, Complex(a - b, c + d).times(scale), buffer, target, gap)
+
+    return sums
+
+
 def _mirrored_rows(code: Code, rows: Any, first: Any, x: Any, pitch: Any) -> list[tuple[Any, Any]]:
     """Return where the vectors of each frequency and its mirror begin, for as many rows as there are lanes."""
     indices = [code.product(code.sum(first, lane), 2) for lane in range(code.lanes)]
@@ -186,4 +219,5 @@ def _step(sign: int) -> Any:
 
 
 step_forward, step_back = _step(-1), _step(1)
+sums_of_products, pair_of_sums_of_products = _sums_of_products(1), _sums_of_products(2)
 set_product, add_product = _product(add=False), _product(add=True)

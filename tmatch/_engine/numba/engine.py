@@ -32,7 +32,8 @@ from tmatch._engine.numba.summaries import (
     with_neighbours,
 )
 from tmatch._engine.numba.taps import plan_taps, tap_passes
-from tmatch._engine.numba.transforms import STEP, CompiledTransforms
+from tmatch._engine.numba.transforms import STEP, CompiledTransforms, SliceTransforms
+from tmatch._engine.numba.volumes import scale_volume, score_volume, volume_norms
 from tmatch._engine.numba.window_sums import (
     add_masked_moments,
     inverse_norms,
@@ -42,7 +43,8 @@ from tmatch._engine.numba.window_sums import (
     place,
     round_moments,
 )
-from tmatch._engine.tiling import plan_tiles
+from tmatch._engine.numpy.transforms import SciPyTransforms
+from tmatch._engine.tiling import plan_slices, plan_tiles
 
 __all__ = [
     "add_masked_moments",
@@ -71,12 +73,14 @@ __all__ = [
     "residual_sums",
     "round_moments",
     "scale_double",
+    "scale_volume",
     "score",
     "score_alone",
     "score_exactly",
     "score_float_windows",
     "score_valid_exactly",
     "score_valid_windows",
+    "score_volume",
     "score_windows",
     "second_differences",
     "split",
@@ -87,14 +91,20 @@ __all__ = [
     "unit_gradient",
     "valid_norms",
     "variance_in_ring",
+    "volume_norms",
     "weighted_norms",
     "window_variances",
     "with_neighbours",
 ]
 
 max_mask_runs = 64
+_MAX_DEPTH = 64  # of templates; transforms in three dimensions are faster than sums of more products
 
 
 def transforms(image_shape: Shape, window: Shape) -> Transforms:
-    """Plan the tiles of an image for compiled transforms."""
+    """Plan the tiles of an image, or of the slices of a volume, for compiled transforms."""
+    if len(window) == 3 and window[0] > _MAX_DEPTH:
+        return SciPyTransforms(plan_tiles(image_shape, window))
+    if len(window) == 3:
+        return SliceTransforms(plan_slices(image_shape, window, step=STEP))
     return CompiledTransforms(plan_tiles(image_shape, window, step=STEP))

@@ -65,7 +65,7 @@ def _split(
 
 
 @inline
-def _enter(high: Array, sums: Array, squares: Array) -> None:
+def enter(high: Array, sums: Array, squares: Array) -> None:
     """Add a row of high digits, and its squares, to sums down the columns."""
     for x in range(high.size):
         value = np.int64(high[x])
@@ -74,7 +74,7 @@ def _enter(high: Array, sums: Array, squares: Array) -> None:
 
 
 @inline
-def _enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array) -> None:
+def enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array) -> None:
     for x in range(high.size):
         a, b = np.int64(high[x]), np.int64(low[x])
         sums[x] += b
@@ -82,7 +82,7 @@ def _enter_low(high: Array, low: Array, shift: Any, sums: Array, squares: Array)
 
 
 @inline
-def _replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
+def replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
     """Add a row of high digits and subtract another one."""
     for x in range(high.size):
         a, b = np.int64(high[x]), np.int64(old[x])
@@ -91,7 +91,7 @@ def _replace(high: Array, old: Array, sums: Array, squares: Array) -> None:
 
 
 @inline
-def _replace_low(
+def replace_low(
     high: Array, low: Array, old_high: Array, old_low: Array, shift: Any, sums: Array, squares: Array
 ) -> None:
     for x in range(high.size):
@@ -180,14 +180,14 @@ def slide_digits(
     high, low = digits[0][i], digits[-1][i]
     if y == 0:
         for k in range(top, top + height):
-            _enter(high[k], sums[0], squares[0])
+            enter(high[k], sums[0], squares[0])
             if len(digits) > 1:
-                _enter_low(high[k], low[k], shift, sums[1], squares[1])
+                enter_low(high[k], low[k], shift, sums[1], squares[1])
     else:
         new, old = top + y + height - 1, top + y - 1
-        _replace(high[new], high[old], sums[0], squares[0])
+        replace(high[new], high[old], sums[0], squares[0])
         if len(digits) > 1:
-            _replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
+            replace_low(high[new], low[new], high[old], low[old], shift, sums[1], squares[1])
 
 
 def weighted_norms(

@@ -43,6 +43,7 @@ from tmatch._engine.numpy.summaries import (
 )
 from tmatch._engine.numpy.taps import plan_taps, tap_passes
 from tmatch._engine.numpy.transforms import SciPyTransforms
+from tmatch._engine.numpy.volumes import scale_volume, score_volume, volume_norms
 from tmatch._engine.tiling import plan_tiles
 
 __all__ = [
@@ -72,12 +73,14 @@ __all__ = [
     "residual_sums",
     "round_moments",
     "scale_double",
+    "scale_volume",
     "score",
     "score_alone",
     "score_exactly",
     "score_float_windows",
     "score_valid_exactly",
     "score_valid_windows",
+    "score_volume",
     "score_windows",
     "second_differences",
     "split",
@@ -88,6 +91,7 @@ __all__ = [
     "unit_gradient",
     "valid_norms",
     "variance_in_ring",
+    "volume_norms",
     "weighted_norms",
     "window_variances",
     "with_neighbours",

@@ -65,10 +65,10 @@ def fixed_norms(
     sure = variance > squares
     sure &= variance > least
     variance *= count
-    return _invert(variance, sure, inverse)
+    return invert_sure(variance, sure, inverse)
 
 
-def _invert(variance: Array, sure: Array, inverse: Array) -> float:
+def invert_sure(variance: Array, sure: Array, inverse: Array) -> float:
     """Write inverse roots of variances, or `DOUBTFUL` where they are not sure; return the maximum."""
     all_sure = bool(sure.all())  # in most tiles; operations at some positions only take ten times as long
     if not all_sure:
@@ -96,7 +96,7 @@ def weighted_norms(
         variance -= np.square(total[corner]) * (1 / weight)
     sure = variance > least
     variance *= factor
-    return _invert(variance, sure, inverse)
+    return invert_sure(variance, sure, inverse)
 
 
 def scale_double(product: Array, inverse: Array, shift: Array | None = None) -> int:

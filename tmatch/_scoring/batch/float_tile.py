@@ -239,7 +239,7 @@ class FloatTile(ImageTile[FloatTemplate]):
         # The same for all digits: what is to be subtracted from products depends on them.
         key = every, channels is self.channels
         if key not in self._constants:
-            self._constants[key] = _constants_of(channels, every, centred=self.centred)
+            self._constants[key] = constants_of(channels, every, centred=self.centred)
         constants, factor = self._constants[key]
         self._fill(channels, constants)
         digits = np.empty((limbs, len(channels), *self.shape), np.int32)
@@ -345,7 +345,7 @@ def _with_rows(channel: Array) -> Array:
     return channel if known and channel.flags.writeable else channel.copy()
 
 
-def _constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:
+def constants_of(channels: list[Array], every: int, *, centred: bool) -> tuple[list[float], float]:
     """Return a constant near the values of each channel, and a power of two that brings the rest below a half.
 
     They are those of a sample: one row in `every`. Constants are 0 if not `centred`.
