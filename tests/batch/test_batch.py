@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -78,9 +79,29 @@ def test_an_error_is_raised_in_its_turn_and_the_rest_is_dropped():
     assert len(done) < 20
 
 
+def test_calls_whose_results_are_not_wanted_are_stopped():
+    running, ended = threading.Barrier(3), []
+
+    def work(item, resources):
+        if item == 0:
+            return item
+        running.wait()
+        try:
+            for share in itertools.count(2):
+                resources.progress(share)
+        finally:
+            ended.append(item)
+
+    results = map_in_order(work, range(100), 2)
+    assert next(results) == 0
+    running.wait()
+    results.close()
+    assert sorted(ended) == [1, 2]
+
+
 def test_a_single_item_may_use_all_threads():
-    assert [*map_in_order(lambda _, workers: workers, [0], 4)] == [None]
-    assert all([*map_in_order(lambda _, workers: workers, [0, 1], 4)])
+    assert [*map_in_order(lambda _, resources: resources.workers, [0], 4)] == [None]
+    assert all([*map_in_order(lambda _, resources: resources.workers, [0, 1], 4)])
 
 
 # --- counts -------------------------------------------------------------------------------------------

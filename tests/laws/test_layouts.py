@@ -67,6 +67,15 @@ def matches(draw, lay, dtype):
     return found
 
 
+def many(draw, lay, dtype):
+    images = [draw((40, 50), dtype), draw((30, 50), dtype, 1)]
+    template = lay(images[0][3:12, 4:15])
+    return [
+        (name, [*found], found.missing)
+        for name, found in tmatch.locate_many(map(lay, images), {"a": template})
+    ]
+
+
 def best(draw, lay, dtype):
     image = draw((40, 50), dtype)
     return tmatch.best_match(lay(image), {"a": lay(image[3:12, 4:15]), "b": lay(draw((5, 6), dtype, 1))})
@@ -143,6 +152,7 @@ CALLS = {  # dtypes, how far numbers may be off (sums in another order), and the
     "score_validity": (["u1", "f4"], 0, lambda *a: masked_scores(*a, function=tmatch.score_validity)),
     "find_peaks": (["u1", "i8", "f4", "f8"], 0, lambda draw, lay, dtype: tmatch.find_peaks(lay(draw((9, 8), dtype)))),
     "locate": (["u1", "i8", "f4", "f8"], 1e-12, matches),
+    "locate_many": (["u1", "f8"], 1e-12, many),
     "best_match": (["u1", "f8"], 1e-12, best),
     "Matcher": (["u1", "u2", "f8"], 1e-12, matcher),
     "explain": (["i8"], 0, explanation),

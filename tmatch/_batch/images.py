@@ -136,11 +136,11 @@ class ImageSearch:
         told of the others, one at a time, in any order.
         """
 
-        def record(source: Source, workers: int | None) -> Record:
+        def record(source: Source, resources: Resources) -> Record:
             about = Record(source.name, source.page, source.time)
             try:
                 opened = self.open(source)
-                result = opened.search(self.criterion, Resources.of(workers, None), keep="matches")
+                result = opened.search(self.criterion, resources, keep="matches")
                 found = replace(about, matches=opened.matches_of(result))
             except (OSError, ValueError, TypeError, MemoryError) as error:
                 return replace(about, error=on_error(error))

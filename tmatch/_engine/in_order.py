@@ -2,9 +2,11 @@
 
 import collections
 import itertools
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
+from tmatch._engine.progress import Resources
 from tmatch._engine.threads import available_cores
 
 Item = TypeVar("Item")
@@ -13,11 +15,12 @@ _MOST_JOBS = 1 << 16  # no machine runs more threads
 
 
 def map_in_order(
-    function: Callable[[Item, int | None], Result], items: Iterable[Item], jobs: int | None = None
+    function: Callable[[Item, Resources], Result], items: Iterable[Item], jobs: int | None = None
 ) -> Generator[Result]:
     """Call a function on each item, `jobs` at a time (None: one for each core); yield the results in order.
 
-    The second argument of the function is the number of threads that it may use itself; None if it is called alone.
+    The second argument of the function is what it may use itself: all threads if it is called alone. A call that
+    reports its progress there is stopped when results are no longer wanted, so that nobody waits for it.
     Items are taken by the caller's thread, at most twice as many as `jobs` ahead of the results, so that memory is
     bounded. What raises, the function or the items, does so in its turn: after the results of the items before it.
     """
@@ -35,25 +38,35 @@ def _until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Ite
         failed.append(error)
 
 
+class _StoppedError(Exception):
+    """A call whose result is no longer wanted."""
+
+
 def _map(
-    function: Callable[[Item, int | None], Result], items: Iterator[Item], jobs: int
+    function: Callable[[Item, Resources], Result], items: Iterator[Item], jobs: int
 ) -> Generator[Result]:
     first = [*itertools.islice(items, jobs)]
     if len(first) < 2 or jobs == 1:
-        yield from (function(item, None) for item in itertools.chain(first, items))
+        yield from (function(item, Resources()) for item in itertools.chain(first, items))
         return
     from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415
 
-    workers = max(1, available_cores() // jobs)
+    workers, over = max(1, available_cores() // jobs), threading.Event()
+
+    def go_on(_: float) -> None:
+        if over.is_set():
+            raise _StoppedError
+
     pending: collections.deque[Future[Result]] = collections.deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in itertools.chain(first, items):
-                pending.append(pool.submit(function, item, workers))
+                pending.append(pool.submit(function, item, Resources.of(workers, go_on)))
                 if len(pending) == 2 * jobs:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
+            over.set()
             for future in pending:
                 future.cancel()

@@ -12,6 +12,7 @@ import numpy as np
 
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Positions, Region, Shape
+from tmatch._engine.integer_tiles import IntegerTiles
 from tmatch._engine.posed import FitResults, FitTemplate, FitWindows, Maxima, PoseKernels
 from tmatch._engine.real_tiles import RealTiles
 from tmatch._engine.tiling import Tiling
@@ -93,7 +94,7 @@ class ResidualTemplate(NamedTuple):
     heaviest: Shape  # index of a pixel of the largest weight
 
 
-class Engine(RealTiles, Volumes, Protocol):
+class Engine(IntegerTiles, RealTiles, Volumes, Protocol):
     """The numerical loops of filters and score maps.
 
     Throughout, `tiles` are the channels of an integer tile, `centres` are the offsets subtracted from them, `sums` have
@@ -124,63 +125,6 @@ class Engine(RealTiles, Volumes, Protocol):
 
     def plan_taps(self, parts: Sequence[Array], dtype: np.dtype[Any], image: Array, *, full: bool) -> TapPlan:
         """Plan to correlate with one kernel after another. With `full`, no weight is 0."""
-
-    # --- tiles of integers ------------------------------------------------------------------------
-
-    def load(self, tile: Array, out: Array) -> float:
-        """Copy a tile minus its mean into the corner of `out`, with zeros elsewhere.
-
-        Return the largest sum of squares of a row or a column, for an estimate of rounding errors.
-        """
-
-    def place(self, tile: Array, centre: int, squared: bool, out: Array) -> None:  # noqa: FBT001
-        """Copy a tile minus a centre, or its squares, into the corner of `out`, with zeros elsewhere."""
-
-    def moments(
-        self,
-        tiles: tuple[Array, ...],
-        height: int,
-        width: int,
-        centres: tuple[int, ...],
-        work: Array,
-        sums: Array,
-        variance: Array,
-    ) -> None:
-        """Compute `sums` and `variance` of all windows, accumulated in the dtype of `work`.
-
-        `work` is zeros: a row for each channel and one more, and one column more than the tile.
-        """
-
-    def inverse_norms(
-        self,
-        tiles: tuple[Array, ...],
-        height: int,
-        width: int,
-        centres: tuple[int, ...],
-        work: Array,
-        squares: Array,
-        inverse: Array,
-    ) -> float:
-        """Compute the inverse root of each variance, 0 where it is 0; return the maximum.
-
-        `squares` is an uninitialised row of the dtype in which products are computed.
-        """
-
-    def add_masked_moments(
-        self, tile: Array, runs: Array, count: int, centre: int, work: Array, sums: Array, variance: Array
-    ) -> None:
-        """Add the variances over the runs of a mask; each run is a row, its first column and its end column.
-
-        Sums are written only if `sums` is not empty. `work` is two planes of zeros, one column wider than the tile.
-        """
-
-    def round_moments(
-        self, products: Array, products_squares: Array, count: int, sums: Array, variance: Array
-    ) -> None:
-        """Add the moments from sums of pixels and of squares that transforms computed, in the corners of arrays."""
-
-    def invert(self, variance: Array) -> float:
-        """Replace each variance by its inverse root, 0 where it is 0; return the maximum."""
 
     # --- scores -----------------------------------------------------------------------------------
 

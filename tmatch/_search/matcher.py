@@ -262,11 +262,10 @@ class Matcher:
         check_poses(self._poses, criterion)
 
         @own_errstate
-        def locate(named: tuple[str, ImageLike], workers: int | None) -> tuple[str, Matches]:
+        def locate(named: tuple[str, ImageLike], resources: Resources) -> tuple[str, Matches]:
             name, image = named
             with named_errors(name):
                 searches = self._searches(image, image_mask)
-                resources = Resources.of(workers, None)
                 found = search(searches, criterion, resources, keep="matches", poses=self._poses)
                 return name, found.to_matches()
 

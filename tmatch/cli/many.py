@@ -39,6 +39,9 @@ class ManyImages:
 
     def __post_init__(self) -> None:
         forms = [form_of(path) for path in self.telling.files]
+        if "yolo" in (*forms, self.telling.form):
+            msg = "YOLO has one file for each image; search one, or write another format, as with -o found.coco.json"
+            raise ValueError(msg)
         if self.resume and forms.count("jsonl") != 1:
             msg = "--resume goes on with a file of JSON lines; name it, as in -o results.jsonl"
             raise ValueError(msg)

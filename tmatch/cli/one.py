@@ -67,7 +67,7 @@ def locate_in_one(
         raise
     record = Record(source.name, source.page, source.time, opened.matches_of(result))
     if best is not None:
-        record.matches.best[best.label] = best
+        record.matches.best.setdefault(best.label, best)  # as in records of many images, where that is known
     tally = Tally(record.matches.labels)
     tally.add(record)
     if telling.form == "table":
