@@ -15,7 +15,8 @@ from tmatch._arrays.padding import PaddedImage
 from tmatch._detection.null.residual import residuals
 from tmatch._engine.interface import DirectProducts, Engine, Transforms
 from tmatch._engine.numba import engine as numba_engine
-from tmatch._engine.numba.transforms import CompiledTransforms, SliceTransforms
+from tmatch._engine.numba.slices import SliceTransforms
+from tmatch._engine.numba.transforms import CompiledTransforms
 from tmatch._engine.numpy import engine as numpy_engine
 from tmatch._engine.numpy.transforms import SciPyTransforms
 from tmatch._engine.posed import FitTemplate, FitWindows, Maxima, PoseKernels

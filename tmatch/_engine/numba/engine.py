@@ -24,6 +24,7 @@ from tmatch._engine.numba.noise import block_variances, second_differences
 from tmatch._engine.numba.peaks import expected_beside, explained_by_stronger, residual_sums, window_variances
 from tmatch._engine.numba.poses import block_means, pose_maxima, turned
 from tmatch._engine.numba.scoring import score, score_alone, score_exactly, score_windows
+from tmatch._engine.numba.slices import SliceTransforms
 from tmatch._engine.numba.summaries import (
     candidates,
     merge_summary,
@@ -32,7 +33,7 @@ from tmatch._engine.numba.summaries import (
     with_neighbours,
 )
 from tmatch._engine.numba.taps import plan_taps, tap_passes
-from tmatch._engine.numba.transforms import STEP, CompiledTransforms, SliceTransforms
+from tmatch._engine.numba.transforms import STEP, CompiledTransforms
 from tmatch._engine.numba.volumes import scale_volume, score_volume, volume_norms
 from tmatch._engine.numba.window_sums import (
     add_masked_moments,

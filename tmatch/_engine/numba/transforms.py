@@ -22,12 +22,10 @@ from tmatch._engine import execution
 from tmatch._engine.numba.butterflies import (
     add_product,
     join,
-    pair_of_sums_of_products,
     set_product,
     split,
     step_back,
     step_forward,
-    sums_of_products,
 )
 from tmatch._engine.numba.compiler import compiled, inline
 from tmatch._engine.numba.vectors import VECTOR_BYTES
@@ -70,7 +68,7 @@ def _transform_back(
 
 
 @compiled
-def _transform_tile(
+def transform_tile(
     tile: Array,
     columns: int,
     radices: Array,
@@ -117,8 +115,8 @@ def correlate(
             _multiply(
                 number, spectra[number][i].ravel(), kernels[number][i].ravel(), scale, width, lanes, block
             )
-        _rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
-    _columns_back(width, lanes, radices, roots, tile)
+        rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
+    columns_back(width, lanes, radices, roots, tile)
 
 
 @compiled
@@ -141,8 +139,8 @@ def correlate_nth(
         for number in range(len(spectra)):
             kernel = kernels[number][n, i].ravel()
             _multiply(number, spectra[number][i].ravel(), kernel, scale, width, lanes, block)
-        _rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
-    _columns_back(width, lanes, radices, roots, tile)
+        rows_back(i, width, lanes, rows, radices_across, roots_across, block, tile)
+    columns_back(width, lanes, radices, roots, tile)
 
 
 @inline
@@ -160,7 +158,7 @@ def _multiply(
 
 
 @inline
-def _rows_back(
+def rows_back(
     i: int, width: int, lanes: int, rows: Array, radices: Array, roots: Array, block: Array, tile: Array
 ) -> None:
     """Transform a block of products back along the rows, into the tile."""
@@ -172,7 +170,7 @@ def _rows_back(
 
 
 @inline
-def _columns_back(width: int, lanes: int, radices: Array, roots: Array, tile: Array) -> None:
+def columns_back(width: int, lanes: int, radices: Array, roots: Array, tile: Array) -> None:
     """Transform a tile back along the columns."""
     height, pitch = tile.shape
     flat, half = tile.ravel(), width // 2
@@ -181,7 +179,7 @@ def _columns_back(width: int, lanes: int, radices: Array, roots: Array, tile: Ar
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(n: int, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
+def plan(n: int, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
     """Return the radices of a transform, its roots in order of use, and positions of frequencies and their mirrors.
 
     A step reduces polynomials modulo ``x**m - exp(-2 pi i t)`` to those modulo its factors; t begins at 1 / 2. With
@@ -209,7 +207,7 @@ def _plan(n: int, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
     return np.array(radices), np.column_stack([pairs.real, pairs.imag]).astype(dtype), mirrored
 
 
-def _aligned(shape: Shape, dtype: type[np.floating[Any]]) -> Array:
+def aligned(shape: Shape, dtype: type[np.floating[Any]]) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + _LINE_BYTES, np.uint8)
     start = -buffer.__array_interface__["data"][0] % _LINE_BYTES
@@ -231,7 +229,7 @@ class CompiledTransforms:
     def empty_tile(self, dtype: type[np.floating[Any]]) -> Array:
         """Return an uninitialised tile with rows a vector longer, so that columns do not share cache sets."""
         height, width = self.tiling.fft_shape
-        return _aligned((height, width + _lanes(dtype)), dtype)
+        return aligned((height, width + lanes_of(dtype)), dtype)
 
     def kernel_spectrum(self, kernel: Array) -> Array:
         """Return the conjugated spectrum of a kernel."""
@@ -242,7 +240,7 @@ class CompiledTransforms:
     def kernel_spectra(self, kernels: Array) -> Array:
         """Return the conjugated spectra of some kernels of one shape, one after another."""
         first = self.kernel_spectrum(kernels[0])
-        spectra = _aligned((len(kernels), *first.shape), first.dtype.type)
+        spectra = aligned((len(kernels), *first.shape), first.dtype.type)
         spectra[0] = first
         for i in range(1, len(kernels)):
             spectra[i] = self.kernel_spectrum(kernels[i])
@@ -258,9 +256,9 @@ class CompiledTransforms:
             values[:rows, :columns] = tile
             values[:rows, columns:width], values[rows:] = 0, 0
             tile = values
-        lanes = _lanes(dtype)
-        spectrum = _aligned((height // 2 // lanes, 2, width, lanes), dtype)
-        _transform_tile(tile, columns, *_plan(height, dtype), *_plan(width, dtype)[:2], spectrum)
+        lanes = lanes_of(dtype)
+        spectrum = aligned((height // 2 // lanes, 2, width, lanes), dtype)
+        transform_tile(tile, columns, *plan(height, dtype), *plan(width, dtype)[:2], spectrum)
         return spectrum
 
     def correlate(
@@ -282,133 +280,10 @@ class CompiledTransforms:
         height, width = self.tiling.fft_shape
         # `split` doubles both spectra; the transforms are not normalised.
         scale = dtype(1 / (4 * height * width))
-        plans = *_plan(height, dtype), *_plan(width, dtype)[:2]
-        block = _aligned((2 * width * _lanes(dtype),), dtype)
+        plans = *plan(height, dtype), *plan(width, dtype)[:2]
+        block = aligned((2 * width * lanes_of(dtype),), dtype)
         return spectra, kernels, scale, *plans, block, self.empty_tile(dtype)
 
 
-def _lanes(dtype: type[np.floating[Any]]) -> int:
+def lanes_of(dtype: type[np.floating[Any]]) -> int:
     return VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-@compiled
-def _transform_slices(
-    tiles: Array,
-    columns: int,
-    radices: Array,
-    roots: Array,
-    rows: Array,
-    radices_across: Array,
-    roots_across: Array,
-    spectra: Array,
-) -> None:
-    """Compute the spectrum of each slice, which are overwritten."""
-    for z in range(len(tiles)):
-        _transform_tile(tiles[z], columns, radices, roots, rows, radices_across, roots_across, spectra[z])
-
-
-@compiled
-def _correlate_slices(
-    spectra: Array,
-    kernels: Array,
-    scale: float,
-    radices: Array,
-    roots: Array,
-    rows: Array,
-    radices_across: Array,
-    roots_across: Array,
-    block: Array,
-    tiles: Array,
-) -> None:
-    """Add the products of each slice and those that follow with the slices of a kernel, and transform back."""
-    _, blocks, _, width, lanes = spectra.shape
-    gap, depth, last, values, weights = (
-        width * lanes,
-        len(kernels),
-        len(tiles) - 1,
-        spectra.ravel(),
-        kernels.ravel(),
-    )
-    step = blocks * 2 * gap
-    for i in range(blocks):
-        for z in range(0, len(tiles), 2):
-            for x in range(i * 2 * gap, i * 2 * gap + gap, lanes):
-                first, to = z * step + x, x - i * 2 * gap
-                if z < last:
-                    pair_of_sums_of_products(values, first, weights, x, gap, step, depth, scale, block, to)
-                else:
-                    sums_of_products(values, first, weights, x, gap, step, depth, scale, block, to)
-            for k in range(min(2, len(tiles) - z)):
-                part = block[2 * gap * k : 2 * gap * (k + 1)]
-                _rows_back(i, width, lanes, rows, radices_across, roots_across, part, tiles[z + k])
-    for z in range(len(tiles)):
-        _columns_back(width, lanes, radices, roots, tiles[z])
-
-
-@dataclass(frozen=True)
-class SliceTransforms:
-    """Transforms of each slice of tiles of three dimensions; see `interface.Transforms`.
-
-    The spectrum of a slice serves all windows that contain it.
-    """
-
-    tiling: Tiling
-
-    @property
-    def passes(self) -> float:
-        """Cost of a pair of transforms, in passes."""
-        return self._plane.passes
-
-    @property
-    def _plane(self) -> CompiledTransforms:
-        """The transforms of a slice."""
-        positions, window, block, fft_shape = (
-            part[1:]
-            for part in (self.tiling.positions, self.tiling.window, self.tiling.block, self.tiling.fft_shape)
-        )
-        return CompiledTransforms(Tiling(positions, window, block, fft_shape))
-
-    def empty_tile(self, dtype: type[np.floating[Any]]) -> Array:
-        """Return an uninitialised tile, whose rows are a vector longer."""
-        depth, height, width = self.tiling.fft_shape
-        return _aligned((depth, height, width + _lanes(dtype)), dtype)
-
-    def kernel_spectrum(self, kernel: Array) -> Array:
-        """Return the conjugated spectra of the slices of a kernel."""
-        return self._plane.kernel_spectra(kernel)
-
-    def kernel_spectra(self, kernels: Array) -> Array:
-        """Return the conjugated spectra of some kernels of one shape, one after another."""
-        return np.stack([self.kernel_spectrum(kernel) for kernel in kernels])
-
-    def transform(self, tile: Array, *, overwrite: bool = False) -> Array:
-        """Return the spectra of the slices of a tile."""
-        dtype = np.float32 if tile.dtype == np.float32 else np.float64
-        height, width = self.tiling.fft_shape[1:]
-        depth, rows, columns = tile.shape
-        if not overwrite:
-            values = self.empty_tile(dtype)[:depth]
-            values[:, :rows, :columns] = tile
-            values[:, :rows, columns:width], values[:, rows:] = 0, 0
-            tile = values
-        lanes = _lanes(dtype)
-        spectra = _aligned((depth, height // 2 // lanes, 2, width, lanes), dtype)
-        _transform_slices(tile, columns, *_plan(height, dtype), *_plan(width, dtype)[:2], spectra)
-        return spectra
-
-    def correlate(
-        self,
-        pairs: Iterable[tuple[Array, Array]],
-        *,
-        is_complex: bool = False,  # noqa: ARG002
-        overwrite: bool = False,  # noqa: ARG002
-    ) -> Array:
-        """Multiply the spectra of one tile by those of a kernel, add the products of slices, and transform back."""
-        [(spectra, kernels)] = pairs
-        dtype = spectra.dtype.type
-        *plans, _, _ = self._plane.prepare([(spectra[0], kernels[0])])[2:]
-        height, width = self.tiling.fft_shape[1:]
-        block = _aligned((2 * 2 * width * _lanes(dtype),), dtype)
-        tiles = _aligned((len(spectra) - len(kernels) + 1, height, width + _lanes(dtype)), dtype)
-        _correlate_slices(spectra, kernels, *plans, block, tiles)
-        return tiles
