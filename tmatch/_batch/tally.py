@@ -69,7 +69,7 @@ def described(tally: Tally, most: int) -> Iterable[str]:
     """Write what was found and what is missing, the missing of at most so many images."""
     of = f" for {len(tally.labels)} templates" if len(tally.labels) > 1 else ""
     asked = (tally.images - len(tally.errors)) * len(tally.labels)
-    parts = [f"{tally.images:,} images searched{of}: {tally.matches:,} found"]
+    parts = [f"{tally.images:,} image{'s' * (tally.images != 1)} searched{of}: {tally.matches:,} found"]
     parts += [f"{tally.n_missing:,} of {asked:,} not found"] * bool(tally.n_missing)
     parts += [f"{len(tally.errors):,} could not be searched"] * bool(tally.errors)
     yield ", ".join(parts)
