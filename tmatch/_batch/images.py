@@ -135,6 +135,7 @@ class ImageSearch:
         An image that cannot be read or searched has a record of the error, in the words of `on_error`. `on_found` is
         told of the others, one at a time, in any order.
         """
+        telling = threading.Lock()  # not that of the matchers, which other images wait for
 
         def record(source: Source, resources: Resources) -> Record:
             about = Record(source.name, source.page, source.time)
@@ -145,7 +146,7 @@ class ImageSearch:
             except (OSError, ValueError, TypeError, MemoryError) as error:
                 return replace(about, error=on_error(error))
             if on_found is not None:
-                with self._lock:
+                with telling:
                     on_found(opened, found)
             return found
 

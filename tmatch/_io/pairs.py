@@ -69,12 +69,11 @@ class Pair:
     def masks(self) -> dict[str, Array | list[Array]]:
         """The masks by label, of labels that have any."""
         masks: dict[str, Array | list[Array]] = {}
+        arrays = self._by_label(self.arrays)
         for label, own in self._by_label(self.weights).items():
             if any(weights is not None for weights in own):
-                arrays = self._by_label(self.arrays)[label]
-                full = [
-                    np.ones(a.shape[:2], bool) if w is None else w for a, w in zip(arrays, own, strict=True)
-                ]
+                pairs = zip(arrays[label], own, strict=True)
+                full = [np.ones(a.shape[:2], bool) if w is None else w for a, w in pairs]
                 masks[label] = full if len(full) > 1 else full[0]
         return masks
 

@@ -54,8 +54,9 @@ class Telling:
     def to_file(self, path: Path, search: ImageSearch, end: int = 0) -> AbstractContextManager[Add]:
         """Open a file for records: JSON lines are appended after `end` bytes, others replaced in the end."""
         form = form_of(path)
-        writer = self.writer(form, self.digest_of(search))
-        return appended(path, writer, end) if form == "jsonl" else replaced(path, writer)
+        if form == "jsonl":
+            return appended(path, self.writer(form, self.digest_of(search)), end)
+        return replaced(path, self.writer(form))
 
     def conclude(self, tally: Tally, say: Callable[[str], None]) -> int:
         """Return the exit code for what was found; say what is not as required, where that is a number."""
