@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array
 
 
@@ -23,7 +24,10 @@ def largest_magnitude(array: Array) -> int:
         return 1
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
         return int(max(-int(np.iinfo(array.dtype).min), np.iinfo(array.dtype).max))
-    return max(abs(int(array.min())), abs(int(array.max())))
+    low, high = (
+        (array.facts.low, array.facts.high) if isinstance(array, LazyArray) else (array.min(), array.max())
+    )
+    return max(abs(int(low)), abs(int(high)))
 
 
 def check_finite(name: str, channels: Sequence[Array], corner: Sequence[int] = ()) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tmatch._arrays.finite import is_finite, largest_magnitude
 from tmatch._arrays.geometry import Margins, start_of
+from tmatch._arrays.lazy import gather, is_lazy
 from tmatch._arrays.options import Border
 from tmatch._arrays.typing import Array, Region
 from tmatch._arrays.validation import describe_not_finite
@@ -33,7 +34,7 @@ class PaddedImage:
         starts, shape = self._extent(region)
         stops = list(map(operator.add, starts, shape))
         inside = min(starts) >= 0 and all(map(operator.le, stops, self.image.shape))
-        if inside and self.image.dtype == dtype and self.image.flags.c_contiguous:
+        if inside and self.image.dtype == dtype and (is_lazy(self.image) or self.image.flags.c_contiguous):
             return self.image[tuple(map(slice, starts, stops))]
         return self.read(region, dtype)
 
@@ -50,10 +51,17 @@ class PaddedImage:
 
     def _pixels_of(self, parts: Sequence[slice | Array | None]) -> Array | float:
         """Select pixels axis by axis; return the fill if they are outside on any axis."""
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return self.fill
         source = self.image
-        for axis, part in enumerate(parts):
-            if part is None:
-                return self.fill
+        if is_lazy(source):
+            indices = (
+                part if isinstance(part, np.ndarray) else np.arange(part.start, part.stop) for part in known
+            )
+            source, places = gather(source, [*indices])
+            return source[np.ix_(*places)]
+        for axis, part in enumerate(known):
             source = source[(slice(None),) * axis + (part,)]
         return source
 
@@ -71,7 +79,7 @@ class PaddedImage:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
             msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
-            if not np.isfinite(self.image).all():
+            if not is_lazy(self.image) and not np.isfinite(self.image).all():
                 msg = describe_not_finite("image", self.image)
             raise ValueError(msg)
 

@@ -1,0 +1,274 @@
+"""Arrays that are larger than memory, or not computed yet: only the parts that are asked for are read.
+
+Code that reads an image region by region takes such an array as it takes one in memory; what needs all of it at once
+asks for its `facts`, and what needs single windows for `windows_at`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tmatch._arrays.typing import Array, Positions, Region, Shape
+
+_SCANNED = 2**22  # values that are read at once to learn facts, about
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all values: the extremes of those that are no NaN, whether all are whole, and if any is NaN.
+
+    Extremes are None if all values are NaN.
+    """
+
+    low: Any
+    high: Any
+    whole: bool
+    missing: bool
+
+    @classmethod
+    def of(cls, values: Array) -> "Facts":
+        """Find the facts of an array in memory."""
+        if values.dtype.kind in "biu":
+            return cls(values.min().item(), values.max().item(), whole=True, missing=False)
+        missing = bool(np.isnan(values).any())
+        low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
+        with np.errstate(invalid="ignore"):
+            whole = bool((np.rint(values) == values).all())
+        return cls(None if np.isnan(low) else low, None if np.isnan(high) else high, whole, missing)
+
+    def __or__(self, other: "Facts") -> "Facts":
+        """Return the facts of both arrays together; the order does not matter."""
+        lows = [each.low for each in (self, other) if each.low is not None]
+        highs = [each.high for each in (self, other) if each.high is not None]
+        return Facts(
+            min(lows, default=None),
+            max(highs, default=None),
+            self.whole and other.whole,
+            self.missing or other.missing,
+        )
+
+
+class LazyArray(ABC):
+    """An array that is read part by part. `shape` and `dtype` are known at once."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def read(self, region: Region) -> Array:
+        """Read a region inside the array, whose slices have starts and stops; the result must not be written to."""
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Read several regions, at once where that is faster."""
+        return [self.read(region) for region in regions]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value."""
+        return self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Array:
+        """Read a region by slices with step 1, as of a NumPy array; of axes that are left out, all."""
+        parts = index if isinstance(index, tuple) else (index,)
+        region = tuple(
+            slice(*part.indices(n)[:2])
+            for part, n in zip(parts, self.shape, strict=False)
+            if part.step in (None, 1)
+        )
+        if len(region) != len(parts):
+            msg = f"{index!r} does not select a region of an array that is read in parts"
+            raise IndexError(msg)
+        return self.read((*region, *(slice(0, n) for n in self.shape[len(region) :])))
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        msg = f"an array of shape {self.shape}, read in parts, was about to be read whole: this is a bug in tmatch"
+        raise TypeError(msg)
+
+    def regions(self) -> Iterator[Region]:
+        """Divide the array into regions that are read well."""
+        rows = max(1, _SCANNED * self.shape[0] // max(self.size, 1))
+        for start in range(0, self.shape[0], rows):
+            yield (slice(start, min(start + rows, self.shape[0])), *(slice(0, n) for n in self.shape[1:]))
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of all values; all of them are read."""
+        first, *others = self.regions()
+        facts = Facts.of(self.read(first))
+        for region in others:
+            facts |= Facts.of(self.read(region))
+        return facts
+
+
+@dataclass(frozen=True)
+class Computed(LazyArray):
+    """What a function makes, value by value, of arrays of one shape."""
+
+    sources: Sequence[LazyArray]
+    function: Callable[..., Array]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of each source."""
+        return self.sources[0].shape
+
+    def read(self, region: Region) -> Array:
+        """Read a region of the sources, and compute."""
+        return self.function(*(source.read(region) for source in self.sources))
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Read several regions."""
+        parts = [source.read_many(regions) for source in self.sources]
+        return [self.function(*each) for each in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Channel(LazyArray):
+    """One channel of an array whose channels are along an axis."""
+
+    source: LazyArray
+    axis: int
+    number: int
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape without the axis of channels."""
+        return (*self.source.shape[: self.axis], *self.source.shape[self.axis + 1 :])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The source's."""
+        return self.source.dtype
+
+    def _in_source(self, region: Region) -> Region:
+        return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
+
+    def read(self, region: Region) -> Array:
+        """Read a region of the source."""
+        return self.source.read(self._in_source(region)).squeeze(self.axis)
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Read several regions."""
+        return [each.squeeze(self.axis) for each in self.source.read_many([*map(self._in_source, regions)])]
+
+
+@dataclass(frozen=True)
+class Pieces(LazyArray):
+    """The parts of an array that are in memory, each with its region of the whole; others cannot be read."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    parts: Sequence[tuple[Region, Array]]
+
+    def read(self, region: Region) -> Array:
+        """Read a region that the parts cover."""
+        result, missing = (
+            np.empty([s.stop - s.start for s in region], self.dtype),
+            math.prod(s.stop - s.start for s in region),
+        )
+        for where, values in self.parts:
+            common = [
+                (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, where, strict=True)
+            ]
+            if all(start < stop for start, stop in common):
+                target = tuple(
+                    slice(a - s.start, b - s.start) for (a, b), s in zip(common, region, strict=True)
+                )
+                source = tuple(
+                    slice(a - s.start, b - s.start) for (a, b), s in zip(common, where, strict=True)
+                )
+                result[target] = values[source]
+                missing -= math.prod(b - a for a, b in common)
+        if missing > 0:
+            msg = f"{region} of an array of shape {self.shape} was not loaded: this is a bug in tmatch"
+            raise IndexError(msg)
+        return result
+
+
+def is_lazy(array: object) -> bool:
+    """Return whether an array is read in parts."""
+    return isinstance(array, LazyArray)
+
+
+def windows_at(
+    channels: Sequence[Array], positions: Positions, window: Shape
+) -> tuple[tuple[Array, ...], Positions]:
+    """Return arrays in memory that hold the windows at some positions, and where these begin in them.
+
+    The channels themselves if they are in memory.
+    """
+    if not channels or not is_lazy(channels[0]):
+        return tuple(channels), positions
+    if not len(positions):
+        return tuple(np.zeros(window, c.dtype) for c in channels), positions
+    cells, which = np.unique(positions // np.array(window), axis=0, return_inverse=True)
+    which = which.ravel()
+    first = np.full(cells.shape, np.iinfo(np.intp).max, np.intp)
+    last = np.zeros(cells.shape, np.intp)
+    np.minimum.at(first, which, positions)
+    np.maximum.at(last, which, positions)
+    sides: list[int] = ((last - first).max(axis=0) + np.array(window)).tolist()
+    ends = last + np.array(window)
+    regions = [tuple(map(slice, corner, end)) for corner, end in np.stack([first, ends], axis=1).tolist()]
+    gathered: list[Array] = []
+    for channel in channels:
+        stacked = np.zeros((len(regions) * sides[0], *sides[1:]), channel.dtype.newbyteorder("="))
+        for number, part in enumerate(channel.read_many(regions)):  # type: ignore[attr-defined]
+            stacked[
+                (slice(number * sides[0], number * sides[0] + len(part)), *map(slice, part.shape[1:]))
+            ] = part
+        gathered.append(stacked)
+    starts = positions - first[which]
+    starts[:, 0] += which * sides[0]
+    return tuple(gathered), starts
+
+
+def gather(array: Array, axes: Sequence[Array]) -> tuple[Array, list[Array]]:
+    """Return an array in memory with the indices of each axis that are named, and where each of these is in it.
+
+    The array itself if it is in memory.
+    """
+    if not is_lazy(array):
+        return array, [*axes]
+    runs = [_runs(np.unique(indices)) for indices in axes]
+    lengths = [sum(run.stop - run.start for run in each) for each in runs]
+    result = np.empty(lengths, array.dtype.newbyteorder("="))
+    grid = [*np.ndindex(*map(len, runs))]
+    targets = [list(_consecutive(each)) for each in runs]
+    parts = array.read_many([tuple(each[i] for each, i in zip(runs, at, strict=True)) for at in grid])  # type: ignore[attr-defined]
+    for at, part in zip(grid, parts, strict=True):
+        result[tuple(each[i] for each, i in zip(targets, at, strict=True))] = part
+    places = [np.searchsorted(np.unique(indices), indices) for indices in axes]
+    return result, places
+
+
+def _runs(indices: Array) -> list[slice]:
+    """Divide sorted indices into runs without gaps."""
+    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]
+
+
+def _consecutive(runs: Sequence[slice]) -> Iterator[slice]:
+    """Return where runs lie if they are laid end to end."""
+    start = 0
+    for run in runs:
+        yield slice(start, start := start + run.stop - run.start)
