@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._detection.criterion import SINGLE_MARGIN
 from tmatch._detection.null.summary import SummaryBuilder
+from tmatch._engine import execution
 from tmatch._engine.numpy import maxima
 from tmatch._scoring.batch.batch import TemplateBatch
-from tmatch._scoring.scorer import ScoredBlock, Scorer
+from tmatch._scoring.scorer import NO_FLOOR, ScoredBlock, Scorer
 
 _LEAST_BAR = 0.02  # no score below it is kept while the floor is not known
-_LEAST_KEPT = 16  # peaks that are kept of a block, at least; one for each template that fits in, otherwise
-_MOST_KEPT = 2**21  # of a map, about
-_PIECES, _EXCESS = (
-    8,
-    4,
-)  # pieces of a block, and peaks that are kept at most, for each that is meant to be kept
+_MOST_KEPT = 2**21  # peaks of a map, about
+_SAMPLED = 2**15  # scores from which the bar of a block is estimated, about
+_PIECES = 8  # of a block, for each peak that is meant to be kept
+_EXCESS = 4  # peaks that are kept at most, for each that is meant to be
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,13 @@ class Wanted:
 
     def bar_of(self, scores: Array) -> float:
         """Return the bar of a block, rounded as its scores are."""
-        bar = self.bar
-        if bar is None:
-            kept = self.most(scores)
-            length = -(-scores.size // (_PIECES * kept))
-            line = scores.ravel()
-            pieces = line[: line.size // length * length].reshape(-1, length).max(axis=1)
-            bar = max(_LEAST_BAR, float(np.partition(pieces, -kept)[-kept]) if len(pieces) >= kept else 0.0)
+        bar = _high_score(scores, self.most(scores)) if self.bar is None else self.bar
         return float(scores.dtype.type(bar))
 
     def most(self, scores: Array) -> int:
         """Return how many peaks of a block should be kept."""
         share = scores.size / math.prod(self.map_shape)
-        return max(_LEAST_KEPT, int(min(scores.size / self.count, _MOST_KEPT * share)))
+        return max(execution.current().block_peaks, int(min(scores.size / self.count, _MOST_KEPT * share)))
 
     def kept(self, scores: Array, found: Array, bar: float) -> tuple[Array, float]:
         """Choose the best of too many peaks, found at these scores; return the bar that they reach, too."""
@@ -103,11 +96,15 @@ class SinglePeaks:
         """Score a block for all templates."""
         builders = {number: wanted.builder for number, wanted in self.wanted.items()}
         grids = {number: builder.grid for number, builder in builders.items() if builder is not None}
-        single = replace(batch, single=True)
-        return [self._peaks(batch, scored) for scored in single.score(block, grids=grids)]
+        floor = min(NO_FLOOR if wanted.bar is None else wanted.bar for wanted in self.wanted.values())
+        scored_blocks = replace(batch, single=True).score(block, floor=floor, grids=grids)
+        return [self._peaks(batch, scored) for scored in scored_blocks]
 
     def _peaks(self, batch: TemplateBatch, scored: ScoredBlock) -> BlockPeaks:
         wanted = self.wanted[scored.template]
+        if wanted.bar is not None and not scored.reaches_floor:
+            nothing = np.empty(0, np.int64), np.empty(0, scored.scores.dtype)
+            return BlockPeaks(scored.template, scored.region, wanted.bar, *nothing, scored.summary)
         bar = wanted.bar_of(scored.scores)
         scores = scored.scores if wanted.bar is None else masked(scored.scores, scored.norms, bar)
         positions = batch.engine.candidates(scores, bar, 2 * SINGLE_MARGIN)
@@ -172,6 +169,17 @@ def _one(scorer: Scorer, number: int, block: Region) -> ScoredBlock | None:
 def _summary(wanted: Wanted, scored: ScoredBlock) -> Array | None:
     builder = wanted.builder
     return None if builder is None else builder.summarise(scored.region, scored.scores, scored.norms)
+
+
+def _high_score(scores: Array, count: int) -> float:
+    """Estimate a score that so many peaks of a block reach, from the maxima of pieces of some rows."""
+    step = max(1, min(len(scores), scores.size // _SAMPLED, count // _PIECES))
+    rows, count = scores[::step].ravel(), max(1, count // step)
+    length = -(-rows.size // (_PIECES * count))
+    maxima_of_pieces = rows[: rows.size // length * length].reshape(-1, length).max(axis=1)
+    if len(maxima_of_pieces) < count:
+        return _LEAST_BAR
+    return max(_LEAST_BAR, float(np.partition(maxima_of_pieces, -count)[-count]))
 
 
 def masked(scores: Array, norms: Array, bar: float = -math.inf) -> Array:

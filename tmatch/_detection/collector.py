@@ -164,7 +164,7 @@ class Collector:
         if floor < math.inf and not self.overflowed:
             high = peaks.scores >= peaks.scores.dtype.type(floor - SINGLE_MARGIN)
             positions = columns_of(peaks.places[high], shape)
-            self.add(positions[inside(positions, active)])
+            self.add(positions if active == peaks.region else positions[inside(positions, active)])
 
     def chosen(self, batch: TemplateBatch) -> Candidates:
         """Return the peaks that the criterion accepts, with scores by definition."""
