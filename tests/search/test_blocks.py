@@ -180,11 +180,8 @@ def test_peaks_beside_a_block_that_kept_only_higher_ones(execute):
         prepare_template(template[:4, :4], None, ScoringOptions()),
     )
     scores = np.zeros((16, 16))
-    scores[4, 7], scores[5, 8], scores[12, 12] = (
-        0.5,
-        0.6,
-        0.9,
-    )  # the last two in one block
+    scores[4, 7] = 0.5
+    scores[5, 8], scores[2, 12] = 0.6, 0.9  # in one block
     scorer = Given(scores, (4, 4), (8, 8))
     found = find_in_blocks([search], [scorer], AnyAt.of("zncc"), Resources())[0]
     assert found.positions.tolist() == [[2, 12], [5, 8]]
