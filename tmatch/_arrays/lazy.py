@@ -55,10 +55,14 @@ class Facts:
 
 
 class LazyArray(ABC):
-    """An array that is read part by part. `shape` and `dtype` are known at once."""
+    """An array that is read part by part. `shape` and `dtype` are known at once.
+
+    Of one that is `remote` much is read at once, elsewhere; nothing is kept here of what was read on the way.
+    """
 
     shape: Shape
     dtype: np.dtype[Any]
+    remote: bool = False
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -132,6 +136,11 @@ class Computed(LazyArray):
         """Shape of each source."""
         return self.sources[0].shape
 
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of any source."""
+        return any(source.remote for source in self.sources)
+
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
         return self.function(*(source.read(region) for source in self.sources))
@@ -158,6 +167,11 @@ class Part(LazyArray):
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """The source's."""
         return self.source.dtype
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
@@ -210,6 +224,11 @@ class Channel(LazyArray):
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """The source's."""
         return self.source.dtype
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
