@@ -1,0 +1,297 @@
+"""Arrays of dask: read in parts, and graphs of tasks each of which gets the parts of arrays that it needs.
+
+Such a graph is built as a plain dictionary: dask's own indexing would take a hundred times as long for each task.
+"""
+
+import bisect
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.typing import Array, Region, Shape
+
+Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
+Key = str | tuple[Any, ...]  # of tuples the first item is a string
+
+# Of a chunk at least half must be left behind, and so many bytes, for a task to cut the rest out of it.
+_LEFT_SHARE, _LEFT_BYTES = 0.5, 2**16
+_MERGED = 16  # results that a task merges
+
+
+def is_dask(array: object) -> bool:
+    """Return whether an array is dask's; dask is not imported for that."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(array, module.Array)
+
+
+@dataclass(frozen=True, eq=False)
+class DaskArray(LazyArray):
+    """An array of dask, whose chunks have known sizes. `name` is that of the argument."""
+
+    array: Any
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        from dask.array.utils import meta_from_array  # noqa: PLC0415
+
+        if any(math.isnan(n) for n in self.array.shape):
+            msg = f"`{self.name}` has chunks of unknown sizes; call its method compute_chunk_sizes() first"
+            raise ValueError(msg)
+        if np.ma.isMaskedArray(meta_from_array(self.array)):
+            msg = (
+                f"`{self.name}` has chunks that are masked arrays; fill them first, for instance with "
+                "dask.array.ma.filled"
+            )
+            raise TypeError(msg)
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """The array's."""
+        return tuple(map(int, self.array.shape))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The array's."""
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
+
+    def regions(self) -> Iterator[Region]:
+        """Return the chunks that are not empty."""
+        axes = (itertools.pairwise(ends) for ends in self.chunk_ends)
+        return itertools.product(*([slice(a, b) for a, b in axis if a < b] for axis in axes))
+
+    def read(self, region: Region) -> Array:
+        """Compute a region."""
+        return self.read_many([region])[0]
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Compute several regions at once."""
+        from dask.base import tokenize  # noqa: PLC0415
+
+        tasks = Tasks(f"read-{tokenize(self.array.name, regions)}")
+        keys = [
+            tasks.add((tasks.name, number), _read, [(self, intervals_of(region))], region).key
+            for number, region in enumerate(regions)
+        ]
+        return tasks.compute(keys)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of all values; found block by block, and no block is held."""
+        from dask.base import tokenize  # noqa: PLC0415
+
+        tasks = Tasks(f"facts-{tokenize(self.array.name)}")
+        key = tasks.reduce(self, _facts, _merged_facts).key
+        facts: Facts = tasks.compute([key])[0]
+        return facts
+
+    @cached_property
+    def chunk_ends(self) -> list[list[int]]:
+        """Where chunks begin on each axis, and where the last one ends."""
+        return [[0, *itertools.accumulate(map(int, sizes))] for sizes in self.array.chunks]
+
+
+def intervals_of(region: Region) -> list[Intervals]:
+    """Return the intervals of a region that is one piece."""
+    return [[(part.start, part.stop)] for part in region]
+
+
+def _read(pieces: Pieces, region: Region) -> Array:
+    return pieces.read(region)
+
+
+def _facts(pieces: Pieces) -> Facts:
+    [(_, values)] = pieces.parts
+    return Facts.of(values)
+
+
+def _merged_facts(some: Sequence[Facts]) -> Facts:
+    first, *others = some
+    for each in others:
+        first |= each
+    return first
+
+
+class Tasks:
+    """Tasks on parts of dask arrays, that become one layer of a graph; `upstream` is what else they may refer to.
+
+    The layer's name, which is that of the array if the results are chunks of one, is a part of its other keys.
+    """
+
+    def __init__(self, name: str, *upstream: "Tasks") -> None:
+        self.name, self._upstream = name, upstream
+        self._made: dict[Any, Any] = {}
+        self._sources: dict[str, _Source] = {}
+
+    def add(
+        self,
+        key: Key,
+        function: Callable[..., Any],
+        needs: Sequence[tuple[DaskArray, Sequence[Intervals]]],
+        *args: Any,
+    ) -> Any:
+        """Add a task that calls a function with the pieces that it needs of each array, and then `args`.
+
+        Needed are, for each axis, some intervals, in order and apart, and all pixels that are in one on every axis. An
+        argument may be a reference to another task's result, as is returned. Large ones should be made `constant`.
+        """
+        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
+
+        layouts, parts = [], []
+        for array, intervals in needs:
+            regions, refs = self._pieces(array, intervals)
+            layouts.append((array.shape, array.dtype, regions))
+            parts += refs
+        self._made[key] = Task(key, _call, function, layouts, len(args), *args, *parts)
+        return TaskRef(key)
+
+    def constant(self, key: Key, value: Any) -> Any:
+        """Add a value that tasks share, and return the reference to it; each worker gets it once."""
+        from dask.task_spec import DataNode, TaskRef  # noqa: PLC0415
+
+        self._made[key] = DataNode(key, value)
+        return TaskRef(key)
+
+    def reduce(
+        self,
+        array: DaskArray,
+        function: Callable[[Pieces], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results in order.
+
+        Return the reference to the last one.
+        """
+        refs = [
+            self.add((f"chunk-{self.name}", number), function, [(array, intervals_of(region))])
+            for number, region in enumerate(array.regions())
+        ]
+        level = 0
+        while level == 0 or len(refs) > 1:
+            level += 1
+            groups = [refs[start : start + _MERGED] for start in range(0, len(refs), _MERGED)]
+            refs = [
+                self._gather((f"merge-{self.name}", level, i), merge, group) for i, group in enumerate(groups)
+            ]
+        return refs[0]
+
+    def _gather(self, key: Key, merge: Callable[[Sequence[Any]], Any], refs: Sequence[Any]) -> Any:
+        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
+
+        self._made[key] = Task(key, _merge, merge, *refs)
+        return TaskRef(key)
+
+    def _pieces(self, array: DaskArray, intervals: Sequence[Intervals]) -> tuple[list[Region], list[Any]]:
+        """Return the regions of the pieces that are needed, and references to them."""
+        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
+
+        source = self._sources.get(array.array.name)
+        if source is None:
+            source = self._sources[array.array.name] = _Source(array)
+        name, regions, refs = source.name, [], []
+        for part in source.parts(intervals):
+            chunk, whole, region, inside, share, size = zip(*part, strict=True)
+            ref = TaskRef((name, *chunk))
+            left = 1 - math.prod(share)
+            if left >= _LEFT_SHARE and left * math.prod(size) * source.itemsize >= _LEFT_BYTES:
+                key = (f"cut-{self.name}", len(self._made))
+                self._made[key] = Task(key, _cut, ref, inside)
+                ref, whole = TaskRef(key), region
+            regions.append(whole)
+            refs.append(ref)
+        return regions, refs
+
+    def graph(self) -> Any:
+        """Return the graph of these tasks, and of all that they need."""
+        from dask.highlevelgraph import HighLevelGraph, MaterializedLayer  # noqa: PLC0415
+
+        arrays = [source.array for source in self._sources.values()]
+        below = HighLevelGraph.merge(
+            *(array.dask for array in arrays), *(each.graph() for each in self._upstream)
+        )
+        needed = {layer for array in arrays for layer in array.__dask_layers__()}
+        needed |= {each.name for each in self._upstream}
+        return HighLevelGraph(
+            {**below.layers, self.name: MaterializedLayer(self._made)},
+            {**below.dependencies, self.name: needed},
+        )
+
+    def compute(self, keys: Sequence[Key]) -> list[Any]:
+        """Compute the results of some tasks at once, by the scheduler that dask is set to."""
+        from dask.base import compute  # noqa: PLC0415
+        from dask.delayed import Delayed  # noqa: PLC0415
+
+        graph = self.graph()
+        return list(compute(*(Delayed(key, graph, layer=self.name) for key in keys)))
+
+
+_Part = tuple[int, slice, slice, slice, float, int]
+
+
+class _Source:
+    """Finds the chunks of an array in which intervals lie; those of an axis are found once."""
+
+    def __init__(self, array: DaskArray) -> None:
+        self.array, self.name, self.itemsize = array.array, array.array.name, array.itemsize
+        self._ends = array.chunk_ends
+        self._known: list[dict[tuple[tuple[int, int], ...], list[_Part]]] = [{} for _ in self._ends]
+
+    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[_Part, ...]]:
+        """Return, axis by axis, what `_overlaps` does, for each chunk."""
+        axes = []
+        for known, ends, each in zip(self._known, self._ends, intervals, strict=True):
+            key = tuple(each)
+            if key not in known:
+                known[key] = [*_overlaps(ends, key)]
+            axes.append(known[key])
+        return itertools.product(*axes)
+
+
+def _overlaps(ends: Sequence[int], intervals: Intervals) -> Iterator[_Part]:
+    """Return the number of each chunk that is needed, its pixels, those needed, where in it, their share, its length.
+
+    Where a chunk has pixels of several intervals, also those in between are needed.
+    """
+    needed: dict[int, tuple[int, int]] = {}
+    for start, stop in intervals:
+        number = bisect.bisect_right(ends, start) - 1
+        while ends[number] < stop:
+            low, high = max(start, ends[number]), min(stop, ends[number + 1])
+            if low < high:  # chunks may be empty
+                needed[number] = (needed.get(number, (low, 0))[0], high)
+            number += 1
+    for number, (first, last) in needed.items():
+        low, high = ends[number], ends[number + 1]
+        inside = slice(first - low, last - low)
+        yield number, slice(low, high), slice(first, last), inside, (last - first) / (high - low), high - low
+
+
+def _cut(chunk: Array, region: Region) -> Array:
+    """Copy a part of a chunk, which need not be kept for it."""
+    return np.array(chunk[region])
+
+
+def _call(
+    function: Callable[..., Any],
+    layouts: Sequence[tuple[Shape, np.dtype[Any], Sequence[Region]]],
+    count: int,
+    *values: Any,
+) -> Any:
+    """Call a function with pieces of arrays and `count` arguments; these come first in `values`, then the pieces."""
+    parts = iter(values[count:])
+    pieces = [
+        Pieces(shape, dtype, [(region, np.asarray(next(parts))) for region in regions])
+        for shape, dtype, regions in layouts
+    ]
+    return function(*pieces, *values[:count])
+
+
+def _merge(merge: Callable[[Sequence[Any]], Any], *results: Any) -> Any:
+    return merge(results)
