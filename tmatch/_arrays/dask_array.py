@@ -20,8 +20,8 @@ from tmatch._arrays.typing import Array, Region, Shape
 Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
 Key = str | tuple[Any, ...]  # of tuples the first item is a string
 
-# Of a chunk at least half must be left behind, and so many bytes, for a task to cut the rest out of it.
-_LEFT_SHARE, _LEFT_BYTES = 0.5, 2**16
+# A task cuts the part that is needed out of a chunk if it is at most half of it, and so many bytes are left behind.
+_KEPT_SHARE, _LEFT_BYTES = 0.5, 2**16
 _MERGED = 16  # results that a task merges
 
 
@@ -126,6 +126,9 @@ class Tasks:
     """
 
     def __init__(self, name: str, *upstream: "Tasks") -> None:
+        from dask import task_spec  # noqa: PLC0415
+
+        self._spec: Any = task_spec
         self.name, self._upstream = name, upstream
         self._made: dict[Any, Any] = {}
         self._sources: dict[str, _Source] = {}
@@ -142,22 +145,17 @@ class Tasks:
         Needed are, for each axis, some intervals, in order and apart, and all pixels that are in one on every axis. An
         argument may be a reference to another task's result, as is returned. Large ones should be made `constant`.
         """
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
-
         layouts, parts = [], []
         for array, intervals in needs:
             regions, refs = self._pieces(array, intervals)
             layouts.append((array.shape, array.dtype, regions))
             parts += refs
-        self._made[key] = Task(key, _call, function, layouts, len(args), *args, *parts)
-        return TaskRef(key)
+        return self._add(key, _call, function, layouts, len(args), *args, *parts)
 
     def constant(self, key: Key, value: Any) -> Any:
         """Add a value that tasks share, and return the reference to it; each worker gets it once."""
-        from dask.task_spec import DataNode, TaskRef  # noqa: PLC0415
-
-        self._made[key] = DataNode(key, value)
-        return TaskRef(key)
+        self._made[key] = self._spec.DataNode(key, value)
+        return self._spec.TaskRef(key)
 
     def reduce(
         self,
@@ -178,34 +176,29 @@ class Tasks:
             level += 1
             groups = [refs[start : start + _MERGED] for start in range(0, len(refs), _MERGED)]
             refs = [
-                self._gather((f"merge-{self.name}", level, i), merge, group) for i, group in enumerate(groups)
+                self._add((f"merge-{self.name}", level, number), _merge, merge, *group)
+                for number, group in enumerate(groups)
             ]
         return refs[0]
 
-    def _gather(self, key: Key, merge: Callable[[Sequence[Any]], Any], refs: Sequence[Any]) -> Any:
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
-
-        self._made[key] = Task(key, _merge, merge, *refs)
-        return TaskRef(key)
+    def _add(self, key: Key, function: Callable[..., Any], *args: Any) -> Any:
+        self._made[key] = self._spec.Task(key, function, *args)
+        return self._spec.TaskRef(key)
 
     def _pieces(self, array: DaskArray, intervals: Sequence[Intervals]) -> tuple[list[Region], list[Any]]:
         """Return the regions of the pieces that are needed, and references to them."""
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
-
         source = self._sources.get(array.array.name)
         if source is None:
             source = self._sources[array.array.name] = _Source(array)
-        name, regions, refs = source.name, [], []
-        for part in source.parts(intervals):
-            chunk, whole, region, inside, share, size = zip(*part, strict=True)
-            ref = TaskRef((name, *chunk))
-            left = 1 - math.prod(share)
-            if left >= _LEFT_SHARE and left * math.prod(size) * source.itemsize >= _LEFT_BYTES:
-                key = (f"cut-{self.name}", len(self._made))
-                self._made[key] = Task(key, _cut, ref, inside)
-                ref, whole = TaskRef(key), region
-            regions.append(whole)
-            refs.append(ref)
+        refs, regions, made, ref_to = [], [], self._made, self._spec.TaskRef
+        for key, whole, region, inside, kept, sizes in source.parts(intervals):
+            ref, share = ref_to((source.name, *key)), math.prod(kept)
+            if share <= _KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
+                refs.append(self._add((f"cut-{self.name}", len(made)), _cut, ref, inside))
+                regions.append(region)
+            else:
+                refs.append(ref)
+                regions.append(whole)
         return regions, refs
 
     def graph(self) -> Any:
@@ -232,29 +225,29 @@ class Tasks:
         return list(compute(*(Delayed(key, graph, layer=self.name) for key in keys)))
 
 
-_Part = tuple[int, slice, slice, slice, float, int]
-
-
 class _Source:
     """Finds the chunks of an array in which intervals lie; those of an axis are found once."""
 
     def __init__(self, array: DaskArray) -> None:
-        self.array, self.name, self.itemsize = array.array, array.array.name, array.itemsize
+        self.array, self.name = array.array, array.array.name
+        self.left = _LEFT_BYTES / array.itemsize
         self._ends = array.chunk_ends
-        self._known: list[dict[tuple[tuple[int, int], ...], list[_Part]]] = [{} for _ in self._ends]
+        self._known: list[dict[tuple[tuple[int, int], ...], list[tuple[Any, ...]]]] = [{} for _ in self._ends]
 
-    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[_Part, ...]]:
-        """Return, axis by axis, what `_overlaps` does, for each chunk."""
+    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[Any, ...]]:
+        """Return for each chunk what `_overlaps` does, in tuples of all axes."""
         axes = []
         for known, ends, each in zip(self._known, self._ends, intervals, strict=True):
             key = tuple(each)
             if key not in known:
-                known[key] = [*_overlaps(ends, key)]
+                known[key] = [*zip(*_overlaps(ends, key), strict=True)]
             axes.append(known[key])
-        return itertools.product(*axes)
+        return zip(*(itertools.product(*each) for each in zip(*axes, strict=True)), strict=True)
 
 
-def _overlaps(ends: Sequence[int], intervals: Intervals) -> Iterator[_Part]:
+def _overlaps(
+    ends: Sequence[int], intervals: Intervals
+) -> Iterator[tuple[int, slice, slice, slice, float, int]]:
     """Return the number of each chunk that is needed, its pixels, those needed, where in it, their share, its length.
 
     Where a chunk has pixels of several intervals, also those in between are needed.
