@@ -8,12 +8,13 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.dask_twin import twin
 from tmatch._arrays.lazy import Facts, LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
@@ -73,11 +74,9 @@ class DaskArray(LazyArray):
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
         """Compute several regions at once."""
-        from dask.base import tokenize  # noqa: PLC0415
-
-        tasks = Tasks(f"read-{tokenize(self.array.name, regions)}")
+        tasks = Tasks(f"read-{self.token(regions)}")
         keys = [
-            tasks.add((tasks.name, number), _read, [(self, intervals_of(region))], region).key
+            tasks.add((tasks.name, number), read_region, [(self, intervals_of(region))], region).key
             for number, region in enumerate(regions)
         ]
         return tasks.compute(keys)
@@ -85,12 +84,15 @@ class DaskArray(LazyArray):
     @cached_property
     def facts(self) -> Facts:
         """What is known of all values; found block by block, and no block is held."""
+        tasks, ref = facts_tasks(self, None)
+        [[facts]] = tasks.compute([ref.key])
+        return facts  # type: ignore[no-any-return]
+
+    def token(self, *others: Any) -> str:
+        """Return a token of the array and of what is made of it."""
         from dask.base import tokenize  # noqa: PLC0415
 
-        tasks = Tasks(f"facts-{tokenize(self.array.name)}")
-        key = tasks.reduce(self, _facts, _merged_facts).key
-        facts: Facts = tasks.compute([key])[0]
-        return facts
+        return str(tokenize(self.array.name, *others))
 
     @cached_property
     def chunk_ends(self) -> list[list[int]]:
@@ -103,20 +105,42 @@ def intervals_of(region: Region) -> list[Intervals]:
     return [[(part.start, part.stop)] for part in region]
 
 
-def _read(pieces: Pieces, region: Region) -> Array:
+def read_region(pieces: Pieces, region: Region) -> Array:
+    """Read a region of pieces: what a task can do."""
     return pieces.read(region)
 
 
-def _facts(pieces: Pieces) -> Facts:
-    [(_, values)] = pieces.parts
-    return Facts.of(values)
+def facts_tasks(array: DaskArray, axis: int | None, *, of_twin: bool = False) -> tuple["Tasks", Any]:
+    """Return tasks that find the facts of the channels along an axis, or of all values, and the reference to them.
+
+    `of_twin`: of an array that is read in the same graph, too, after these are known.
+    """
+    tasks = Tasks(f"facts-{array.token(axis, of_twin)}")
+    source = replace(array, array=twin(array.array)) if of_twin else array
+    n = 1 if axis is None else array.shape[axis]
+    tasks.add(
+        (tasks.name, 0), _in_order, [], tasks.reduce(source, _facts_of_chunk, _merged_facts, axis), range(n)
+    )
+    return tasks, tasks.ref((tasks.name, 0))
 
 
-def _merged_facts(some: Sequence[Facts]) -> Facts:
-    first, *others = some
-    for each in others:
-        first |= each
-    return first
+def _facts_of_chunk(pieces: Pieces, axis: int | None) -> dict[int, Facts]:
+    [(region, values)] = pieces.parts
+    if axis is None:
+        return {0: Facts.of(values)}
+    numbers = range(region[axis].start, region[axis].stop)
+    return dict(zip(numbers, map(Facts.of, np.moveaxis(values, axis, 0)), strict=True))
+
+
+def _merged_facts(some: Sequence[dict[int, Facts]]) -> dict[int, Facts]:
+    merged: dict[int, Facts] = {}
+    for facts in some:
+        merged |= {number: merged.get(number, each) | each for number, each in facts.items()}
+    return merged
+
+
+def _in_order(facts: dict[int, Facts], numbers: range) -> list[Facts]:
+    return [facts[number] for number in numbers]
 
 
 class Tasks:
@@ -160,15 +184,16 @@ class Tasks:
     def reduce(
         self,
         array: DaskArray,
-        function: Callable[[Pieces], Any],
+        function: Callable[..., Any],
         merge: Callable[[Sequence[Any]], Any],
+        *args: Any,
     ) -> Any:
         """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results in order.
 
         Return the reference to the last one.
         """
         refs = [
-            self.add((f"chunk-{self.name}", number), function, [(array, intervals_of(region))])
+            self.add((f"chunk-{self.name}", number), function, [(array, intervals_of(region))], *args)
             for number, region in enumerate(array.regions())
         ]
         level = 0
@@ -180,6 +205,10 @@ class Tasks:
                 for number, group in enumerate(groups)
             ]
         return refs[0]
+
+    def ref(self, key: Key) -> Any:
+        """Return the reference to the result of a task."""
+        return self._spec.TaskRef(key)
 
     def _add(self, key: Key, function: Callable[..., Any], *args: Any) -> Any:
         self._made[key] = self._spec.Task(key, function, *args)
