@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.channels import split_channels, with_channel_axis
-from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, facts_tasks
+from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks
 from tmatch._arrays.known import Known
 from tmatch._arrays.lazy import Facts, Pieces, as_array
 from tmatch._arrays.typing import Array, Region, Shape
@@ -21,10 +21,10 @@ from tmatch._filtering.linear import LinearFilter
 _WIDE = 2**62  # a magnitude of integers of whose sums float64 is not sure
 
 
+@building()
 def lazily_filtered(operation: str, made: LinearFilter, image: DaskArray, *, whole: bool) -> Any:
     """Return the lazy array of an image's results; `whole` says that there is one for each pixel."""
-    tilings = _tilings(made, image)
-    engine = select.current()
+    engine, tilings = _tilings(made, image)
     token = image.token(made, engine)
     facts, upstream = [], []
     if _needs_facts(made, image.dtype):
@@ -56,8 +56,8 @@ def _needs_facts(made: LinearFilter, dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fc" and made.missing == "ignore"
 
 
-def _tilings(made: LinearFilter, image: DaskArray) -> list[Tiling]:
-    """Return the tilings that the results may be computed on; the first is the likeliest.
+def _tilings(made: LinearFilter, image: DaskArray) -> tuple[str, list[Tiling]]:
+    """Choose an engine, and return the tilings that the results may be computed on; the first is the likeliest.
 
     They depend on the magnitude of integers: it decides about the precision, and whether transforms are exact enough.
     """
@@ -68,8 +68,11 @@ def _tilings(made: LinearFilter, image: DaskArray) -> list[Tiling]:
         facts = [Facts(0, high, whole=True, missing=False) for high in (*single, 0, _WIDE)]
     if made.missing == "ignore" and image.dtype.kind in "fc":
         facts.insert(0, Facts(0.0, 1.0, whole=False, missing=True))
-    found = [tiling for each in facts for tiling in _tilings_for(made, image, each)]
-    return [*dict.fromkeys(found)]
+    _tilings_for(made, image, facts[0])  # the work counts once for the choice of the engine
+    engine = select.current()
+    with select.settled(engine):
+        found = [tiling for each in facts for tiling in _tilings_for(made, image, each)]
+    return engine, [*dict.fromkeys(found)]
 
 
 def _tilings_for(made: LinearFilter, image: DaskArray, facts: Facts) -> list[Tiling]:
