@@ -116,6 +116,10 @@ class DaskArray(LazyArray):
         [[facts]] = tasks.compute([ref.key])
         return facts  # type: ignore[no-any-return]
 
+    def twin(self, seed: str) -> "DaskArray":
+        """Return an array with the same chunks, that are computed by tasks of their own."""
+        return replace(self, array=twin(self.array, seed))
+
     def token(self, *others: Any) -> str:
         """Return a token of the array and of what is made of it."""
         from dask.base import tokenize  # noqa: PLC0415
@@ -144,7 +148,7 @@ def facts_tasks(array: DaskArray, axis: int | None, *, of_twin: bool = False) ->
     `of_twin`: of an array that is read in the same graph, too, after these are known.
     """
     tasks = Tasks(f"facts-{array.token(axis, of_twin)}")
-    source = replace(array, array=twin(array.array)) if of_twin else array
+    source = array.twin("facts") if of_twin else array
     n = 1 if axis is None else array.shape[axis]
     tasks.add(
         (tasks.name, 0), _in_order, [], tasks.reduce(source, _facts_of_chunk, _merged_facts, axis), range(n)
@@ -216,10 +220,7 @@ class Tasks:
         merge: Callable[[Sequence[Any]], Any],
         *args: Any,
     ) -> Any:
-        """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results in order.
-
-        Return the reference to the last one.
-        """
+        """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results."""
         self._source(array)
         chunks = zip(array.regions(), map(self._spec.TaskRef, array.keys()), strict=True)
         shape, dtype, count, name = array.shape, array.dtype, len(args), f"chunk-{self.name}"
@@ -227,6 +228,10 @@ class Tasks:
             self._add((name, number), _call, function, [(shape, dtype, [region])], count, *args, ref)
             for number, (region, ref) in enumerate(chunks)
         ]
+        return self.merged(refs, merge)
+
+    def merged(self, refs: Sequence[Any], merge: Callable[[Sequence[Any]], Any]) -> Any:
+        """Add tasks that merge results in their order, some at a time; return the reference to the last one."""
         level = 0
         while level == 0 or len(refs) > 1:
             level += 1

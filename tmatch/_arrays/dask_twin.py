@@ -7,12 +7,14 @@ kept until all are read. (`dask.graph_manipulation.clone` renames no keys inside
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_SEED = "twin"
 
+def twin(array: Any, seed: str) -> Any:
+    """Return an array that shares with the original, and with twins of other seeds, only what is no task.
 
-def twin(array: Any) -> Any:
-    """Return an array that shares with the original only what is no task: data, and what is computed already."""
+    That is data, and what is computed already.
+    """
     from dask.array import Array  # noqa: PLC0415
+    from dask.base import clone_key  # noqa: PLC0415
     from dask.blockwise import Blockwise  # noqa: PLC0415
     from dask.highlevelgraph import HighLevelGraph, MaterializedLayer  # noqa: PLC0415
 
@@ -27,13 +29,13 @@ def twin(array: Any) -> Any:
         elif nodes := _nodes(layer, known):
             copied[name] = nodes
             keys += nodes
-    renames = _renames(keys)
-    names = {name: _twin_name(name) if name in copied else name for name in graph.layers}
+    renames = _renames(keys, seed)
+    names = {name: clone_key(name, seed) if name in copied else name for name in graph.layers}
     layers: dict[str, Any] = {}
     for name, layer in graph.layers.items():
         made = copied.get(name)
         if isinstance(made, Blockwise):
-            made = made.clone(set(renames), _SEED)[0]
+            made = made.clone(set(renames), seed)[0]
         elif made is not None:
             tasks = (node.substitute(renames, key=renames[key]) for key, node in made.items())
             made = MaterializedLayer({task.key: task for task in tasks}, annotations=layer.annotations)
@@ -56,19 +58,15 @@ def _nodes(layer: Mapping[Any, Any], known: set[Any]) -> dict[Any, Any]:
     return nodes if is_task and len(nodes) == len(layer) else {}
 
 
-def _renames(keys: Iterable[Any]) -> dict[Any, Any]:
+def _renames(keys: Iterable[Any], seed: str) -> dict[Any, Any]:
     """Return the twins of keys."""
+    from dask.base import clone_key  # noqa: PLC0415
+
     names: dict[str, str] = {}
 
     def rename(name: str) -> str:
         if name not in names:
-            names[name] = _twin_name(name)
+            names[name] = clone_key(name, seed)
         return names[name]
 
     return {key: (rename(key[0]), *key[1:]) if isinstance(key, tuple) else rename(key) for key in keys}
-
-
-def _twin_name(name: str) -> str:
-    from dask.base import clone_key  # noqa: PLC0415
-
-    return clone_key(name, _SEED)

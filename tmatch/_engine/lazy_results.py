@@ -5,7 +5,7 @@ one task only, and chunks are put together from them.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,26 +65,24 @@ class Reach:
         return intervals_needed(start - self.before, stop - start, self.length, self.border)
 
 
-# Adds the task of a part of the result, whose pixels are in some intervals.
-AddPart = Callable[[Tasks, tuple[Any, ...], Region, Sequence[Intervals]], object]
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of a result end on each axis, and in which pixels of an image the results of each part are."""
+
+    ends: Sequence[Sequence[int]]
+    pixels: Sequence[Sequence[Intervals]]
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, ...], Region, tuple[Intervals, ...]]]:
+        """Return for each part its index, its region and its pixels."""
+        spans = [[slice(*pair) for pair in itertools.pairwise(ends)] for ends in self.ends]
+        indices = itertools.product(*(range(len(each)) for each in spans))
+        return zip(indices, itertools.product(*spans), itertools.product(*self.pixels), strict=True)
 
 
-def lazy_result(
-    tasks: Tasks,
-    dtype: np.dtype[Any],
-    axes: Sequence[Axis],
-    parts: Sequence[Sequence[int]],
-    pixels: Sequence[Sequence[Intervals]],
-    add_part: AddPart,
-) -> Any:
-    """Return a lazy array whose parts, with these ends and pixels on each axis, are added to the tasks."""
-    spans = [[slice(*pair) for pair in itertools.pairwise(ends)] for ends in parts]
-    indices = itertools.product(*(range(len(each)) for each in spans))
-    regions, needed = itertools.product(*spans), itertools.product(*pixels)
-    for index, region, intervals in zip(indices, regions, needed, strict=True):
-        add_part(tasks, (tasks.name, *index), region, intervals)
-    array = _array(tasks, [tuple(b - a for a, b in itertools.pairwise(ends)) for ends in parts], dtype)
-    if all(list(ends) == list(axis.ends) for ends, axis in zip(parts, axes, strict=True)):
+def lazy_result(tasks: Tasks, dtype: np.dtype[Any], axes: Sequence[Axis], parts: Parts) -> Any:
+    """Return a lazy array of what is computed of parts, by tasks with their indices."""
+    array = _array(tasks, [tuple(b - a for a, b in itertools.pairwise(ends)) for ends in parts.ends], dtype)
+    if all(list(ends) == list(axis.ends) for ends, axis in zip(parts.ends, axes, strict=True)):
         return array
     return _rechunked(DaskArray(array), axes)
 

@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,49 +14,13 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select
 from tmatch._engine.interface import TapPlan, Transforms
 from tmatch._engine.numpy.taps import sum_tile
+from tmatch._engine.targets import Target
 from tmatch._engine.threads import Job
 from tmatch._engine.tiling import Tiling, plan_blocks, rounding_bound
 from tmatch._filtering.methods import plan_taps
 
 _MIN_TRANSFORM_PASSES = 16.0  # no pair of transforms costs less, in passes over a tile
 _CACHED_POINTS = 2**19  # maximum size of a spectrum that is cached for further calls with the same kernel
-
-
-@dataclass(frozen=True)
-class Target:
-    """A region of a result of some shape, and the array that takes it."""
-
-    array: Array
-    region: Region
-    shape: Shape
-
-    @property
-    def real(self) -> "Target":
-        """The real part."""
-        return replace(self, array=self.array.real)
-
-    @property
-    def imag(self) -> "Target":
-        """The imaginary part."""
-        return replace(self, array=self.array.imag)
-
-    def part(self, block: Region) -> Array:
-        """Return an array for a block: a view, or a new one if the block is not all in the region."""
-        if all(a.start <= b.start and b.stop <= a.stop for a, b in zip(self.region, block, strict=True)):
-            return self.array[_within(block, self.region)]
-        return np.empty([side.stop - side.start for side in block], self.array.dtype)
-
-    def put(self, block: Region, values: Array) -> None:
-        """Keep what is in the region of a block, unless it is here already."""
-        if not np.may_share_memory(values, self.array):
-            pairs = zip(block, self.region, strict=True)
-            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
-            self.array[_within(common, self.region)] = values[_within(common, block)]
-
-
-def _within(region: Region, outer: Region) -> Region:
-    """Return where a region is in another one."""
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, outer, strict=True))
 
 
 def plan_planes(images: Sequence[PaddedImage], kernels: Sequence[Array], outs: Sequence[Target]) -> list[Job]:

@@ -13,9 +13,9 @@ from tmatch._arrays.known import Known
 from tmatch._arrays.lazy import Facts, Pieces, as_array
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select
-from tmatch._engine.lazy_results import Axis, Reach, lazy_result
+from tmatch._engine.lazy_results import Axis, Parts, Reach, lazy_result
+from tmatch._engine.targets import Target
 from tmatch._engine.tiling import Tiling
-from tmatch._filtering.correlation import Target
 from tmatch._filtering.linear import LinearFilter
 
 _WIDE = 2**62  # a magnitude of integers of whose sums float64 is not sure
@@ -32,12 +32,10 @@ def lazily_filtered(operation: str, made: LinearFilter, image: DaskArray, *, who
         facts, upstream = [ref], [before]
     tasks = Tasks(f"{operation}-tiles-{token}", *upstream)
     shared = tasks.constant((f"filter-{token}", 0), (made, engine))
-    axes, parts, pixels = _axes(made, image, tilings, whole=whole)
-
-    def add(tasks: Tasks, key: tuple[Any, ...], region: Region, needed: Sequence[Intervals]) -> None:
-        tasks.add(key, _filter_part, [(image, needed)], shared, region, *facts)
-
-    return lazy_result(tasks, made.dtype, axes, parts, pixels, add)
+    axes, parts = _axes(made, image, tilings, whole=whole)
+    for index, region, pixels in parts:
+        tasks.add((tasks.name, *index), _filter_part, [(image, pixels)], shared, region, *facts)
+    return lazy_result(tasks, made.dtype, axes, parts)
 
 
 def _filter_part(
@@ -81,10 +79,9 @@ def _tilings_for(made: LinearFilter, image: DaskArray, facts: Facts) -> list[Til
     planes, plane = split_channels(as_array(unread), made.axis), made.shape(image.shape)
     one = tuple(slice(0, 1) for _ in plane)
     shape: Shape = (1,) * len(plane)
-    result = np.empty(
-        shape if made.axis is None else with_channel_axis(shape, made.axis, n),
-        np.float64 if facts.missing else made.dtype,
-    )
+    if made.axis is not None:
+        shape = with_channel_axis(shape, made.axis, n)
+    result = np.empty(shape, made.dtype)
     outs = [Target(part, one, plane) for part in split_channels(result, made.axis)]
     jobs, _ = made.plan(planes, outs)
     return [job.tiling for job in jobs]
@@ -92,25 +89,25 @@ def _tilings_for(made: LinearFilter, image: DaskArray, facts: Facts) -> list[Til
 
 def _axes(
     made: LinearFilter, image: DaskArray, tilings: Sequence[Tiling], *, whole: bool
-) -> tuple[list[Axis], list[Sequence[int]], list[list[Intervals]]]:
-    """Return the axes of the result, where its parts end, and the pixels that these need."""
+) -> tuple[list[Axis], Parts]:
+    """Return the axes of the result, and its parts."""
     axes: list[Axis] = []
-    parts: list[Sequence[int]] = []
+    ends: list[Sequence[int]] = []
     pixels: list[list[Intervals]] = []
-    ends, sides = made.without_channels(image.chunk_ends), made.without_channels(image.shape)
+    chunks, sides = made.without_channels(image.chunk_ends), made.without_channels(image.shape)
     planes = zip(
-        sides, ends, made.margins, made.kernels[0].shape, made.steps, made.shape(image.shape), strict=True
+        sides, chunks, made.margins, made.kernels[0].shape, made.steps, made.shape(image.shape), strict=True
     )
     for number, (n, pixel_ends, (before, _), k, step, length) in enumerate(planes):
         axis = Axis.of(pixel_ends, 0 if whole else before - k // 2, length, step)
-        reach, end = Reach(n, before, made.border), axis.aligned(tilings[0].block[number])
-        spans = [axis.positions(slice(*pair)) for pair in itertools.pairwise(end)]
+        reach, aligned = Reach(n, before, made.border), axis.aligned(tilings[0].block[number])
+        spans = [axis.positions(slice(*pair)) for pair in itertools.pairwise(aligned)]
         axes.append(axis)
-        parts.append(end)
+        ends.append(aligned)
         pixels.append([reach.pixels(tilings, number, span) for span in spans])
     if made.axis is not None:
         n = image.shape[made.axis]
         axes.insert(made.axis, Axis(n, sorted({*image.chunk_ends[made.axis]})))
-        parts.insert(made.axis, [0, n])
+        ends.insert(made.axis, [0, n])
         pixels.insert(made.axis, [[(0, n)]])
-    return axes, parts, pixels
+    return axes, Parts(ends, pixels)

@@ -14,9 +14,9 @@ from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import threads
 from tmatch._engine.progress import Resources
+from tmatch._engine.targets import Target
 from tmatch._engine.threads import Job
 from tmatch._filtering import correlation
-from tmatch._filtering.correlation import Target
 from tmatch._filtering.missing import plan_present
 
 

@@ -11,9 +11,9 @@ from tmatch._arrays.lazy import computed
 from tmatch._arrays.options import Border
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array
+from tmatch._engine.targets import Target
 from tmatch._engine.threads import Job
 from tmatch._filtering import correlation
-from tmatch._filtering.correlation import Target
 
 _LEAST = 1e-6  # share of the magnitudes of all weights: with less of them the result is NaN
 _ROUNDING = 1e-12  # share of the same that transforms may add
