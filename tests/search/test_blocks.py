@@ -165,7 +165,7 @@ class AnyAt(Criterion):
 
     def floors(self, null):
         floors = np.full(null.cells.high.shape, np.inf)
-        floors[4, 7] = 0.3
+        floors[2, 3] = 0.3
         return floors
 
     def accepts(self, found):
@@ -176,12 +176,12 @@ def test_peaks_beside_a_block_that_kept_only_higher_ones(execute):
     execute(block_peaks=1)
     image, template = scene(2, 1, 250)
     search = pair(
-        prepare_image(image[:19, :19], None, ScoringOptions()),
-        prepare_template(template[:4, :4], None, ScoringOptions()),
+        prepare_image(image[:23, :23], None, ScoringOptions()),
+        prepare_template(template[:8, :8], None, ScoringOptions()),
     )
     scores = np.zeros((16, 16))
     scores[4, 7] = 0.5
     scores[5, 8], scores[2, 12] = 0.6, 0.9  # in one block
-    scorer = Given(scores, (4, 4), (8, 8))
+    scorer = Given(scores, (8, 8), (8, 8))
     found = find_in_blocks([search], [scorer], AnyAt.of("zncc"), Resources())[0]
     assert found.positions.tolist() == [[2, 12], [5, 8]]
