@@ -132,6 +132,20 @@ class DaskArray(LazyArray):
         return [[0, *itertools.accumulate(map(int, sizes))] for sizes in self.array.chunks]
 
 
+def first_dask(array: Array | LazyArray) -> tuple[DaskArray, Region] | None:
+    """Return the first dask array that an array is made of, and its region; None if there is none."""
+    if isinstance(array, LazyArray):
+        for leaf, region in array.leaves(tuple(slice(0, n) for n in array.shape)):
+            if isinstance(leaf, DaskArray):
+                return leaf, region
+    return None
+
+
+def is_on_dask(array: Array | LazyArray) -> bool:
+    """Return whether an array is made of a dask array."""
+    return first_dask(array) is not None
+
+
 def intervals_of(region: Region) -> list[Intervals]:
     """Return the intervals of a region that is one piece."""
     return [[(part.start, part.stop)] for part in region]
