@@ -1,12 +1,12 @@
 """Images that are read in parts are searched in one pass over their blocks, with the matches of those in memory."""
 
 from collections import Counter
-from dataclasses import astuple
 
 import numpy as np
 import pytest
 
 import tmatch
+from blocks import WINDOWS, scene, tell
 from tmatch._arrays.lazy import Whole
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.one_pass import find_in_blocks
@@ -17,9 +17,6 @@ from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.scorer import ScoredBlock
 from tmatch._scoring.search import pair
 from tmatch._scoring.template import prepare_template
-
-WINDOWS = {1: (30,), 2: (9, 11), 3: (5, 6, 4)}
-SHAPES = {1: (900,), 2: (90, 120), 3: (26, 30, 28)}
 
 
 class Counting(Whole):
@@ -32,23 +29,6 @@ class Counting(Whole):
     def read(self, region):
         self.reads[tuple((part.start, part.stop) for part in region)] += 1
         return super().read(region)
-
-
-def scene(ndim, seed, levels):
-    """Draw texture of few grey levels, with copies of a template here and there, and beside each other."""
-    rng = np.random.default_rng(seed)
-    shape, window = SHAPES[ndim], WINDOWS[ndim]
-    image, template = (rng.integers(0, levels, size).astype(np.uint8) for size in (shape, window))
-    for _ in range(6):
-        corner = [rng.integers(0, n - k + 1) for n, k in zip(shape, window, strict=True)]
-        image[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))] = template
-    return image, template
-
-
-def tell(matches):
-    """Return all that is told of matches."""
-    best = {label: astuple(match) for label, match in matches.best.items()}
-    return [astuple(match) for match in matches], [astuple(miss) for miss in matches.near_misses], best
 
 
 def same(image, templates, **options):
