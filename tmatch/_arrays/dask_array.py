@@ -56,6 +56,7 @@ class DaskArray(LazyArray):
 
     array: Any
     name: str = "image"
+    remote = True
 
     def __post_init__(self) -> None:
         from dask.array.utils import meta_from_array  # noqa: PLC0415

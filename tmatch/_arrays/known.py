@@ -30,6 +30,11 @@ class Known(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
+
     def known_facts(self) -> Facts:
         """Return what is known of all channels together."""
         return functools.reduce(operator.or_, self.of_channels)

@@ -57,10 +57,14 @@ class Facts:
 
 
 class LazyArray(ABC):
-    """An array that is read part by part. `shape` and `dtype` are known at once."""
+    """An array that is read part by part. `shape` and `dtype` are known at once.
+
+    Of one that is `remote` much is read at once, elsewhere; nothing is kept here of what was read on the way.
+    """
 
     shape: Shape
     dtype: np.dtype[Any]
+    remote: bool = False
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -176,6 +180,11 @@ class Computed(LazyArray):
         for source in self.sources:
             yield from source.leaves(region)
 
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of any source."""
+        return any(source.remote for source in self.sources)
+
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
         return self.function(*(source.read(region) for source in self.sources))
@@ -209,6 +218,11 @@ class Part(LazyArray):
         if any(here != there for other, (here, there) in sides if other != axis):
             return None
         return self.source.known_facts_of(axis, number + self.region[axis].start)
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
@@ -269,6 +283,11 @@ class Channel(LazyArray):
     def known_facts(self) -> Facts | None:
         """Return what the source knows of the channel."""
         return super().known_facts() or self.source.known_facts_of(self.axis, self.number)
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])

@@ -55,6 +55,8 @@ class PaddedImage:
         if len(known) < len(parts):
             return self.fill
         source = self.image
+        if is_lazy(source) and all(isinstance(part, slice) for part in known):
+            return source[tuple(known)]
         if is_lazy(source):
             indices = (
                 part if isinstance(part, np.ndarray) else np.arange(part.start, part.stop) for part in known

@@ -57,6 +57,11 @@ class _WithNeighbours(LazyArray):
         inner = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, around, strict=True))
         return self.compute(pixels, [part.start for part in around])[tuple(inner)]
 
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
+
     def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
         """Return those of the source."""
         return self.source.leaves(self._around(region))
