@@ -1,10 +1,17 @@
 """Conversions between dtypes, in which no value wraps."""
 
+import functools
 import math
 import mmap
+import operator
+from functools import partial
+from operator import methodcaller
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from tmatch._arrays.lazy import LazyArray, computed, facts_of, is_lazy
 from tmatch._arrays.typing import Array
 
 _BAND_VALUES = 2**20  # that are checked at once
@@ -27,6 +34,9 @@ def cast_pixels(values: Array, dtype: np.dtype[np.generic]) -> Array:
 
 def subtract_offset(array: Array, offset: int) -> Array:
     """Subtract an offset from integers or bools without overflow, if the differences fit in int64."""
+    if is_lazy(array):
+        dtype = np.int32 if array.dtype.itemsize <= 2 else np.int64
+        return computed(partial(subtract_offset, offset=offset), dtype, array)
     if array.dtype.itemsize <= 2:
         return array.astype(np.int32) - np.int32(offset)
     return (array.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.int64)  # two's complement
@@ -34,7 +44,14 @@ def subtract_offset(array: Array, offset: int) -> Array:
 
 def as_float(array: Array) -> Array:
     """Convert to float64 or wider."""
-    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
+    return convert(array, np.result_type(array.dtype, np.float64))
+
+
+def convert(array: Array, dtype: DTypeLike) -> Array:
+    """Convert to a dtype; the array itself if it has it."""
+    if array.dtype == dtype:
+        return array
+    return computed(methodcaller("astype", dtype), dtype, array)
 
 
 def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
@@ -51,25 +68,45 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     ):
         return channels
     # A few rows tell most images of other numbers.
-    if not all(_is_whole(channel[:: 1 + len(channel) // 4]) for channel in channels):
+    if not all(map(_is_whole, map(_sample, channels))):
         return channels
-    low, high = min(c.min() for c in channels), max(c.max() for c in channels)
-    if not (math.isfinite(low) and math.isfinite(high)) or not all(map(_is_whole, channels)):
+    found = _extremes_of_whole(channels)
+    if found is None:
         return channels
+    low, high = found
     least, most = int(low), int(high)
     for narrow in (np.uint8, np.uint16, np.int16):
         if np.iinfo(narrow).min <= least and most <= np.iinfo(narrow).max:
-            return [channel.astype(narrow) for channel in channels]
+            return [computed(methodcaller("astype", narrow), narrow, channel) for channel in channels]
     if centred and most - least < 2**16 and max(-least, most) < 2**53:
-        return [_less(channel, least).astype(np.uint16) for channel in channels]
+        return [computed(partial(_less, offset=least), np.uint16, channel) for channel in channels]
     return channels
+
+
+def _sample(channel: Array) -> Array:
+    """Return a few rows, or the first region of what is read in parts."""
+    if isinstance(channel, LazyArray):
+        return channel.read(next(channel.regions()))
+    return channel[:: 1 + len(channel) // 4]
+
+
+def _extremes_of_whole(channels: list[Array]) -> tuple[Any, Any] | None:
+    """Find the least and the greatest of whole numbers; None if one is not whole, or not finite."""
+    if any(map(is_lazy, channels)):
+        facts = functools.reduce(operator.or_, map(facts_of, channels))
+        is_whole = facts.whole and not facts.missing
+        low, high = facts.low, facts.high
+        return (low, high) if is_whole and math.isfinite(low) and math.isfinite(high) else None
+    low, high = min(c.min() for c in channels), max(c.max() for c in channels)
+    is_finite = math.isfinite(low) and math.isfinite(high)
+    return (low, high) if is_finite and all(map(_is_whole, channels)) else None
 
 
 def _less(channel: Array, offset: int) -> Array:
     if channel.dtype.kind != "f":
-        return subtract_offset(channel, offset)
+        return subtract_offset(channel, offset).astype(np.uint16)
     # Half precision does not hold all differences of its whole numbers.
-    return np.subtract(channel, offset, dtype=np.result_type(channel.dtype, np.float32))
+    return np.subtract(channel, offset, dtype=np.result_type(channel.dtype, np.float32)).astype(np.uint16)
 
 
 def _is_whole(values: Array) -> bool:

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.lazy import Channel, LazyArray, as_array
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_numbers
 
 
 def split_channels(array: Array, channel_axis: int | None) -> list[Array]:
     """Return views of the channels; the array itself if it has no axis of channels."""
+    if isinstance(array, LazyArray) and channel_axis is not None:
+        axis = channel_axis % array.ndim
+        return [as_array(Channel(array, axis, number)) for number in range(array.shape[axis])]
     return [array] if channel_axis is None else list(np.moveaxis(array, channel_axis, 0))
 
 

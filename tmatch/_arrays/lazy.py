@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
@@ -142,6 +143,57 @@ class Computed(LazyArray):
 
 
 @dataclass(frozen=True)
+class Part(LazyArray):
+    """A region of another array."""
+
+    source: LazyArray
+    region: Region
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the region."""
+        return tuple(part.stop - part.start for part in self.region)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The source's."""
+        return self.source.dtype
+
+    def _in_source(self, region: Region) -> Region:
+        pairs = zip(region, self.region, strict=True)
+        return tuple(slice(part.start + whole.start, part.stop + whole.start) for part, whole in pairs)
+
+    def read(self, region: Region) -> Array:
+        """Read a region of the source."""
+        return self.source.read(self._in_source(region))
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Read several regions."""
+        return self.source.read_many([*map(self._in_source, regions)])
+
+
+@dataclass(frozen=True, eq=False)
+class Whole(LazyArray):
+    """An array in memory, read as if it were not: beside others that are not."""
+
+    values: Array
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the array."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The array's."""
+        return self.values.dtype
+
+    def read(self, region: Region) -> Array:
+        """Return a view."""
+        return self.values[region]
+
+
+@dataclass(frozen=True)
 class Channel(LazyArray):
     """One channel of an array whose channels are along an axis."""
 
@@ -204,9 +256,31 @@ class Pieces(LazyArray):
         return result
 
 
+def as_array(lazy: LazyArray) -> Array:
+    """Return an array that is read in parts, for code whose types know only NumPy's."""
+    return cast("Array", lazy)
+
+
+def as_lazy(array: Array | LazyArray) -> LazyArray:
+    """Return an array as one that is read in parts."""
+    return array if isinstance(array, LazyArray) else Whole(array)
+
+
 def is_lazy(array: object) -> bool:
     """Return whether an array is read in parts."""
     return isinstance(array, LazyArray)
+
+
+def facts_of(array: Array) -> Facts:
+    """Return the facts of an array, which may be read in parts."""
+    return array.facts if isinstance(array, LazyArray) else Facts.of(array)
+
+
+def computed(function: Callable[..., Array], dtype: DTypeLike, *arrays: Array) -> Array:
+    """Compute an array value by value from others of one shape: later and in parts, if one of them is read so."""
+    if not any(map(is_lazy, arrays)):
+        return function(*arrays)
+    return as_array(Computed([*map(as_lazy, arrays)], function, np.dtype(dtype)))
 
 
 def windows_at(
@@ -232,7 +306,7 @@ def windows_at(
     gathered: list[Array] = []
     for channel in channels:
         stacked = np.zeros((len(regions) * sides[0], *sides[1:]), channel.dtype.newbyteorder("="))
-        for number, part in enumerate(channel.read_many(regions)):  # type: ignore[attr-defined]
+        for number, part in enumerate(as_lazy(channel).read_many(regions)):
             stacked[
                 (slice(number * sides[0], number * sides[0] + len(part)), *map(slice, part.shape[1:]))
             ] = part
@@ -242,19 +316,19 @@ def windows_at(
     return tuple(gathered), starts
 
 
-def gather(array: Array, axes: Sequence[Array]) -> tuple[Array, list[Array]]:
+def gather(array: Array | LazyArray, axes: Sequence[Array]) -> tuple[Array, list[Array]]:
     """Return an array in memory with the indices of each axis that are named, and where each of these is in it.
 
     The array itself if it is in memory.
     """
-    if not is_lazy(array):
+    if not isinstance(array, LazyArray):
         return array, [*axes]
     runs = [_runs(np.unique(indices)) for indices in axes]
     lengths = [sum(run.stop - run.start for run in each) for each in runs]
     result = np.empty(lengths, array.dtype.newbyteorder("="))
     grid = [*np.ndindex(*map(len, runs))]
     targets = [list(_consecutive(each)) for each in runs]
-    parts = array.read_many([tuple(each[i] for each, i in zip(runs, at, strict=True)) for at in grid])  # type: ignore[attr-defined]
+    parts = array.read_many([tuple(each[i] for each, i in zip(runs, at, strict=True)) for at in grid])
     for at, part in zip(grid, parts, strict=True):
         result[tuple(each[i] for each, i in zip(targets, at, strict=True))] = part
     places = [np.searchsorted(np.unique(indices), indices) for indices in axes]

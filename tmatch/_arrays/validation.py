@@ -6,6 +6,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tmatch._arrays.lazy import LazyArray, as_array, is_lazy
 from tmatch._arrays.typing import Array
 
 
@@ -15,7 +16,7 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
         msg = f"`{name}` is a masked array; fill it first, for instance with `{name}.filled(0)`"
         raise TypeError(msg)
     try:
-        array = np.asarray(values)
+        array = as_array(values) if isinstance(values, LazyArray) else np.asarray(values)
     except ValueError as error:  # rows of unequal length
         msg = f"`{name}` is no array: {error}"
         raise ValueError(msg) from error
@@ -24,7 +25,7 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
         what = "numbers" if "c" in kinds else what
         msg = f"`{name}` has dtype {array.dtype}; it must hold {what}"
         raise TypeError(msg)
-    if finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
+    if finite and not is_lazy(array) and array.dtype.kind in "fc" and not np.isfinite(array).all():
         raise ValueError(describe_not_finite(name, array))
     return array
 

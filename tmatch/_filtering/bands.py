@@ -1,7 +1,9 @@
 """Filter an image band by band into small integers, in little memory."""
 
 import contextlib
+import itertools
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.lazy import LazyArray, as_array
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select, threads
@@ -29,6 +32,7 @@ _LEAST_PIXELS = 1e-18  # whose squares do not underflow in single precision
 _TRUSTED_STEPS = 1 / 8  # error of a filtered pixel, which is rounded to whole steps
 _ROUNDED_PIXELS = 2**15  # at a time
 _SAMPLED_ROWS = 64
+_READS = 64  # tiles of a file in memory at a time, about
 
 # Return some rows of a channel.
 Read = Callable[[int, slice], Array]
@@ -80,18 +84,22 @@ class BandFilter:
     kernels: Sequence[NDArray[np.float64]]
     workers: int | None
 
-    def apply(self, read: Read, count: int, shape: Shape) -> tuple[list[Array], int]:
+    def apply(
+        self, read: Read, count: int, shape: Shape, *, in_parts: bool = False
+    ) -> tuple[list[Array], int]:
         """Filter the channels of an image; return the largest magnitude, too.
 
-        The strongest pixels of its middle become `STEPS`, or less if others do not fit.
+        The strongest pixels of its middle become `STEPS`, or less if others do not fit. Results are to be read in parts
+        if the image is.
         """
-        bands = [*self._bands(shape)]
+        bands = [*bands_of(shape, 2 * self._reach)]
         middle = bands[len(bands) // 2]
         known = {
             (number, middle.start): self._filter(read, number, middle, shape[0]) for number in range(count)
         }
         largest = max(peak for _, peak in known.values())
         results = [_empty(shape) for _ in range(count)]
+        stored = [as_array(StoredImage(each)) if in_parts else each for each in results]
         while True:
             peak, fitting = 0.0, largest * _LARGEST / STEPS
             for number, result in enumerate(results):
@@ -102,8 +110,9 @@ class BandFilter:
                     peak = max(peak, band_peak)
                     if peak <= fitting:
                         _round(values, STEPS / (largest or 1.0), result[band])
+                    forget(result)
             if peak <= fitting:
-                return results, math.ceil(peak * STEPS / (largest or 1.0))
+                return stored, math.ceil(peak * STEPS / (largest or 1.0))
             largest = peak  # the middle is much weaker than the rest
 
     def _filter(
@@ -147,11 +156,6 @@ class BandFilter:
         peaks, spreads = zip(*found, strict=True)
         return _Tile(max(peaks), max(spreads))
 
-    def _bands(self, shape: Shape) -> Iterator[slice]:
-        rows = max(1, _PIXELS // math.prod(shape[1:]), 2 * self._reach)
-        for first in range(0, shape[0], rows):
-            yield slice(first, min(first + rows, shape[0]))
-
     @cached_property
     def _kernel(self) -> NDArray[np.float64]:
         """The kernels as one, of norm 1: filtered pixels have no scale of their own."""
@@ -170,6 +174,13 @@ class BandFilter:
     @property
     def _reach(self) -> int:
         return len(self._kernel) // 2
+
+
+def bands_of(shape: Shape, least: int = 1) -> Iterator[slice]:
+    """Divide an array into bands of rows, of at least so many."""
+    rows = max(1, _PIXELS // math.prod(shape[1:]), least)
+    for first in range(0, shape[0], rows):
+        yield slice(first, min(first + rows, shape[0]))
 
 
 def _centred(kernel: Array, shape: Shape) -> Array:
@@ -194,6 +205,28 @@ def _round(values: Array, scale: float, out: Array) -> None:
 
 def _peak(values: Array) -> float:
     return max(float(values.max()), -float(values.min()))
+
+
+class StoredImage(LazyArray):
+    """An array in a temporary file, of which little is in memory at a time."""
+
+    def __init__(self, values: Array) -> None:
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+        self._read = itertools.count()
+
+    def read(self, region: Region) -> Array:
+        """Copy a region."""
+        pixels = self._values[region].copy()
+        if next(self._read) % _READS == 0:
+            forget(self._values)
+        return pixels
+
+
+def forget(values: Array) -> None:
+    """Let the system take the memory of an array that is mapped from a file; its values stay in the file."""
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _empty(shape: Shape) -> Array:

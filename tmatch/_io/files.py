@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeGuard
 
+from tmatch._arrays.lazy import LazyArray
 from tmatch._io.decoders import MAX_BYTES
 
 FileLike = str | os.PathLike[str] | BinaryIO
@@ -31,6 +32,8 @@ class FileObject:
 
 def is_file(given: object) -> TypeGuard[FileLike]:
     """Check for a path or an open file."""
+    if isinstance(given, LazyArray):
+        return False
     return isinstance(given, str | os.PathLike) or callable(getattr(given, "read", None))
 
 

@@ -82,11 +82,15 @@ def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
         raise ValueError(msg)
 
 
-def opacity(alpha: Array) -> Array:
-    """Return alpha from 0 to 1; of numbers unlike those of files the largest tells if 1, 255 or 65535 is opaque."""
+def opacity(alpha: Array, most: Any = None) -> Array:
+    """Return alpha from 0 to 1; of numbers unlike those of files the largest tells if 1, 255 or 65535 is opaque.
+
+    That is `most`, where `alpha` is a part of a larger array.
+    """
     if alpha.dtype in (np.uint8, np.uint16):
         return np.asarray(alpha / np.iinfo(alpha.dtype).max)
-    most = alpha.max(initial=0, where=np.isfinite(alpha))
+    if most is None:
+        most = alpha.max(initial=0, where=np.isfinite(alpha))
     return np.asarray(alpha / next((full for full in (1, 255, 65535) if most < 1.01 * full), most))
 
 

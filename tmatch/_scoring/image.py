@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.casting import narrowed, subtract_offset
+from tmatch._arrays.casting import convert, narrowed, subtract_offset
 from tmatch._arrays.channels import check_channels
+from tmatch._arrays.lazy import computed, facts_of, is_lazy
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -62,19 +63,25 @@ def _valid_pixels(image: list[Array], image_mask: ArrayLike | None, missing: Mis
             msg = f"`image_mask` has shape {valid.shape}; it must have the image's without channels: {image[0].shape}"
             raise ValueError(msg)
     if missing == "ignore" and image[0].dtype.kind == "f":
-        gone = np.isnan(image[0])
-        for channel in image[1:]:
-            gone |= np.isnan(channel)
-        if gone.any():
-            valid = ~gone if valid is None else valid & ~gone
-    return None if valid is None or valid.all() else valid
+        there = computed(_are_numbers, bool, *image)
+        valid = there if valid is None else computed(np.logical_and, bool, valid, there)
+    return None if valid is None or facts_of(valid).low else valid
+
+
+def _are_numbers(*channels: Array) -> Array:
+    """Find the pixels that are NaN in no channel."""
+    gone = np.isnan(channels[0])
+    for channel in channels[1:]:
+        gone |= np.isnan(channel)
+    return ~gone
 
 
 def find_offset(channels: list[Array]) -> int:
     """Return the minimum of 64-bit integers that float64 can hold only without it; 0 for all others."""
     if not all(c.dtype.kind in "iu" and c.dtype.itemsize == 8 for c in channels):
         return 0
-    low, high = min(int(c.min()) for c in channels), max(int(c.max()) for c in channels)
+    facts = [facts_of(channel) for channel in channels]
+    low, high = min(each.low for each in facts), max(each.high for each in facts)
     return 0 if max(-low, high) < 2**53 or high - low >= 2**63 else low
 
 
@@ -87,15 +94,19 @@ def held_by_floats(channels: list[Array]) -> list[Array]:
     """Subtract what `find_offset` finds; 64-bit integers that float64 cannot hold even so become long doubles."""
     channels = without_offset(channels, find_offset(channels))
     if any(c.dtype.kind in "iu" and c.dtype.itemsize == 8 and not _is_below(c, 2**53) for c in channels):
-        return [channel.astype(np.longdouble) for channel in channels]
+        return [convert(channel, np.longdouble) for channel in channels]
     return channels
 
 
 def _is_below(channel: Array, limit: int) -> bool:
-    return -limit < int(channel.min()) and int(channel.max()) < limit
+    facts = facts_of(channel)
+    return bool(-limit < facts.low and facts.high < limit)
 
 
 def largest_value(channels: list[Array]) -> Any:
     """Find the largest magnitude of all values that are no NaN, in their dtype: float64 may be too narrow."""
+    if any(map(is_lazy, channels)):
+        ends = [end for each in map(facts_of, channels) for end in (each.low, each.high) if end is not None]
+        return max(map(abs, ends), default=0)
     with np.errstate(invalid="ignore"):
         return max(np.nanmax(np.abs(c), initial=0) for c in channels)

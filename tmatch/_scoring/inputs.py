@@ -3,17 +3,19 @@
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.channels import without_channel_axis
+from tmatch._arrays.channels import split_channels, without_channel_axis
+from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
 from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_mask
-from tmatch._io.images import opaque_pixels
+from tmatch._io.images import opacity, opaque_pixels
 
 _OPAQUE = 1.0  # opacity of the pixels of a template that count
 _COLOURS, _WITH_ALPHA = 3, 4  # channels
@@ -89,16 +91,30 @@ def image_in(
     """Return an image without alpha, and which of its pixels are valid by alpha, its own mask and `image_mask`."""
     pixels, valid = _without_alpha(layout, pixels, valid, VALID_OPACITY)
     if valid is not None and layout.axis is not None and valid.ndim == pixels.ndim:
-        valid = np.asarray(valid.all(axis=layout.axis))
+        valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
     mask = read_mask("image_mask", image_mask)
     if mask is not image_mask:  # grey levels
-        mask = np.asarray(mask) > 0
+        mask = computed(_above_black, bool, check_numbers("image_mask", mask))
     if valid is None:
         return pixels, mask
     checked = check_numbers("image_mask", mask, "b")
-    return pixels, checked & valid if checked.shape == valid.shape else checked
+    return pixels, computed(np.logical_and, bool, checked, valid) if checked.shape == valid.shape else checked
+
+
+def _above_black(mask: Array) -> Array:
+    return np.asarray(mask > 0)
+
+
+def _in_all(valid: Array, axis: int) -> Array:
+    """Find the pixels that are valid in all channels."""
+    channels = split_channels(valid, axis)
+    return computed(_all_of, bool, *channels) if is_lazy(valid) else np.asarray(valid.all(axis=axis))
+
+
+def _all_of(*channels: Array) -> Array:
+    return np.asarray(np.logical_and.reduce(channels))
 
 
 def template_in(
@@ -127,11 +143,33 @@ def _without_alpha(
     axis = layout.axis
     if axis is None or not layout.alpha or pixels.shape[axis] != _WITH_ALPHA:
         return pixels, counts
+    if isinstance(pixels, LazyArray):
+        return _without_lazy_alpha(pixels, axis % pixels.ndim, counts, least)
     colours = (*(slice(None),) * (axis % pixels.ndim), slice(_COLOURS))
     opaque = opaque_pixels(pixels.take(_COLOURS, axis), least)
     if counts is None or opaque is None:
         return pixels[colours], opaque if counts is None else counts[colours]
     return pixels[colours], _product(layout, counts[colours], opaque)
+
+
+def _without_lazy_alpha(
+    pixels: LazyArray, axis: int, counts: Array | None, least: float
+) -> tuple[Array, Array | None]:
+    """Split alpha off an image that is read in parts."""
+    region = [slice(0, n) for n in pixels.shape]
+    region[axis] = slice(0, _COLOURS)
+    alpha = split_channels(as_array(pixels), axis)[_COLOURS]
+    most = None if alpha.dtype in (np.uint8, np.uint16) else max(facts_of(alpha).high or 0, 0)
+    opaque = computed(partial(_are_opaque, least=least, most=most), bool, alpha)
+    if counts is not None:
+        opaque = computed(
+            np.logical_and, bool, opaque, counts if counts.ndim == opaque.ndim else _in_all(counts, axis)
+        )
+    return as_array(Part(pixels, tuple(region))), opaque
+
+
+def _are_opaque(alpha: Array, least: float, most: float | None) -> Array:
+    return np.asarray(opacity(alpha, most) >= least)
 
 
 def _product(layout: Layout, first: Array, second: Array) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.keywords import answers_guesses
+from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Precision
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._io.given import ImageLike
@@ -354,7 +355,8 @@ def _empty_map(search: Search, out: Scores | None) -> Scores:
         what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         msg = f"`out` is {what}; it must be an array of {dtype} with shape {shape} that can be written to"
         raise ValueError(msg)
-    if any(np.may_share_memory(out, array) for array in (*search.image, *search.template)):
+    arrays = [array for array in (*search.image, *search.template) if not is_lazy(array)]
+    if any(np.may_share_memory(out, array) for array in arrays):
         msg = "`out` shares memory with `image` or `template`, which are read while it is written; give another array"
         raise ValueError(msg)
     return out

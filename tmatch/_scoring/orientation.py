@@ -1,10 +1,15 @@
 """Gradient directions instead of values, for the metric "orientation"."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tmatch._arrays.finite import check_finite
-from tmatch._arrays.typing import Array
+from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, computed, is_lazy
+from tmatch._arrays.typing import Array, Region
 from tmatch._engine import select
+from tmatch._engine.interface import Engine
 
 _PASSES = 10  # approximate cost of the gradients of an image, in passes over it
 
@@ -17,12 +22,69 @@ def image_directions(
     `overhangs` says that windows may reach beyond the image.
     """
     if valid is not None:
-        image = [np.where(valid, channel, channel.dtype.type(0)) for channel in image]
-    check_finite("image", image)
-    directions = [part for channel in image for part in _unit_gradient(channel)]
+        image = [computed(_zero_where_not, channel.dtype, valid, channel) for channel in image]
+    if is_lazy(image[0]):
+        directions = [
+            as_array(_Direction(channel, axis)) for channel in image for axis in range(channel.ndim)
+        ]
+    else:
+        check_finite("image", image)
+        directions = [part for channel in image for part in _unit_gradient(channel)]
     if valid is None and not overhangs:
         return directions, None  # windows' rims do not count, so the image's rim does not matter
-    return directions, _surrounded(np.ones(image[0].shape, bool) if valid is None else valid)
+    everywhere = np.broadcast_to(True, image[0].shape)  # noqa: FBT003
+    whole = everywhere if valid is None else valid
+    in_parts = is_lazy(image[0]) or is_lazy(whole)
+    return directions, as_array(_Surrounded(whole)) if in_parts else _surrounded(whole)
+
+
+def _zero_where_not(valid: Array, channel: Array) -> Array:
+    return np.where(valid, channel, channel.dtype.type(0))
+
+
+class _WithNeighbours(LazyArray):
+    """What is computed of the pixels of an array that is read in parts, and of their neighbours."""
+
+    def __init__(self, source: Array, dtype: DTypeLike) -> None:
+        self.source, self.shape, self.dtype = as_lazy(source), source.shape, np.dtype(dtype)
+
+    def read(self, region: Region) -> Array:
+        """Read a region with its neighbours, and compute; beside the image are none."""
+        around = tuple(
+            slice(max(part.start - 1, 0), min(part.stop + 1, n))
+            for part, n in zip(region, self.shape, strict=True)
+        )
+        pixels = self.source.read(around)
+        inner = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, around, strict=True))
+        return self.compute(pixels, [part.start for part in around])[tuple(inner)]
+
+    def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
+        """Compute from pixels of a region that begins at a corner."""
+        raise NotImplementedError
+
+
+class _Direction(_WithNeighbours):
+    """The component of unit vectors along the gradient of a channel, along one axis."""
+
+    def __init__(self, source: Array, axis: int) -> None:
+        super().__init__(source, np.float64)
+        self.axis = axis
+
+    def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
+        """Compute it."""
+        check_finite("image", [pixels], corner)
+        return np.asarray(_engine_for(self.source).unit_gradient(pixels)[self.axis])
+
+
+class _Surrounded(_WithNeighbours):
+    """Which pixels are valid and have both neighbours valid on every axis."""
+
+    def __init__(self, source: Array) -> None:
+        super().__init__(source, bool)
+
+    def compute(self, pixels: Array, corner: Sequence[int]) -> Array:  # noqa: ARG002
+        """Find them; the rim of what was read is not asked for, unless it is that of the image."""
+        return _surrounded(pixels)
 
 
 def template_directions(template: list[Array], weights: list[Array]) -> tuple[list[Array], list[Array]]:
@@ -39,9 +101,12 @@ def template_directions(template: list[Array], weights: list[Array]) -> tuple[li
 
 
 def _unit_gradient(channel: Array) -> Array:
+    return _engine_for(channel).unit_gradient(channel)
+
+
+def _engine_for(channel: Array | LazyArray) -> Engine:
     is_wide = channel.dtype.itemsize > 8
-    engine = select.reference() if is_wide else select.choose(_PASSES * channel.size, channel.shape)
-    return engine.unit_gradient(channel)
+    return select.reference() if is_wide else select.choose(_PASSES * channel.size, channel.shape)
 
 
 def _surrounded(valid: Array) -> Array:

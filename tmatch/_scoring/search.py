@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -10,19 +10,21 @@ import numpy as np
 from tmatch._arrays.casting import as_float
 from tmatch._arrays.finite import check_finite
 from tmatch._arrays.geometry import Margins, output_margins, position_of, start_of, valid_shape
+from tmatch._arrays.lazy import computed
 from tmatch._arrays.options import Output
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._results.boxes import Box
 from tmatch._results.poses import PosedShape
 from tmatch._scoring.cache import Cache
-from tmatch._scoring.image import PreparedImage, find_offset, without_offset
+from tmatch._scoring.image import PreparedImage, find_offset, largest_value, without_offset
 from tmatch._scoring.metrics import MetricInfo
 from tmatch._scoring.template import PreparedTemplate, check_contrast, without_unweighted
 
 PASSES = 100  # approximate cost of the scores of a tile, in passes over it
 _MAX_EXPONENT_DIFFERENCE = 980  # powers of two; sums of squares of so different scales fit into float64
 _MAX_COLOURS = 4  # with alpha
+_NARROW_FLOAT = 4  # bytes of floats whose squares always fit into float64
 _MAX_EXPONENT = 200  # powers of two of pixels whose squares and their products fit into float64
 TRUSTED_SINGLE = 8e-5  # scores in single precision that may have a larger error are computed in double
 _EPS_SINGLE = float(np.finfo(np.float32).eps)
@@ -210,8 +212,7 @@ def _rescale_together(
         shifted = replace(template, channels=channels, cache=Cache())
         return without_offset(image.channels, offset), shifted
     if info.gain == "both" and (exponent := _shared_exponent(image, template)):
-        wide = [as_float(c) for c in (*image.channels, *template.channels)]
-        both = [np.ldexp(c, -exponent).astype(np.float64, copy=False) for c in wide]
+        both = [scaled_down(c, exponent) for c in (*image.channels, *template.channels)]
         scaled = replace(template, channels=both[n:], cache=Cache())
         check_contrast(scaled)
         return both[:n], scaled
@@ -247,7 +248,16 @@ def comparable(search: Search) -> Search:
 
 def _rescaled(channels: list[Array]) -> list[Array]:
     """Scale channels by one power of two if their squares would not fit."""
-    exponent = int(np.frexp(max(np.nanmax(np.abs(channel), initial=0) for channel in channels))[1])
-    if abs(exponent) < _MAX_EXPONENT:
+    if channels[0].dtype.kind in "biu" or channels[0].dtype.itemsize <= _NARROW_FLOAT:
         return channels
-    return [np.ldexp(as_float(channel), -exponent).astype(np.float64, copy=False) for channel in channels]
+    exponent = int(np.frexp(largest_value(channels))[1])
+    return channels if abs(exponent) < _MAX_EXPONENT else [scaled_down(each, exponent) for each in channels]
+
+
+def scaled_down(array: Array, exponent: int) -> Array:
+    """Divide by a power of two, in double precision."""
+    return computed(partial(_scaled_down, exponent=exponent), np.float64, array)
+
+
+def _scaled_down(array: Array, exponent: int) -> Array:
+    return np.ldexp(as_float(array), -exponent).astype(np.float64, copy=False)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tmatch._arrays.casting import is_mapped
 from tmatch._arrays.finite import check_finite
+from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, is_lazy
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine.tiling import Tiling
 from tmatch._scoring.batch.batch import TemplateBatch, make_batches
@@ -38,7 +39,6 @@ class SignalScorer:
             return None
         if not search.all_valid or any(map(is_mapped, search.image)):  # a copy might not fit in memory
             return None
-        check_finite("image", search.image)  # later, places would be those in rows
         weights = {id(w): w[None] for w in search.weights}
         rows = replace(
             search,
@@ -78,7 +78,32 @@ class SignalScorer:
 
 def _as_rows(search: Search, step: int, length: int) -> list[Array]:
     """View channels as rows that overlap; the last row goes on with the last sample."""
+    if is_lazy(search.image[0]):
+        return [as_array(_Rows(as_lazy(channel), step, length)) for channel in search.image]
+    check_finite("image", search.image)  # later, places would be those in rows
     count = -(-search.map_shape[0] // step)
     size = (count - 1) * step + length
     padded = (np.pad(channel, (0, size - channel.size), mode="edge") for channel in search.image)
     return [np.lib.stride_tricks.sliding_window_view(channel, length)[::step] for channel in padded]
+
+
+class _Rows(LazyArray):
+    """A signal that is read in parts, as rows that overlap."""
+
+    def __init__(self, signal: LazyArray, step: int, length: int) -> None:
+        self._signal, self._step = signal, step
+        self.dtype, self.shape = signal.dtype, (-(-(len(signal) - length + step) // step), length)
+
+    def read(self, region: Region) -> Array:
+        """Read the samples from the first row to the last, and view them as rows."""
+        rows, columns = region
+        start, stop = (
+            row * self._step + column
+            for row, column in ((rows.start, columns.start), (rows.stop - 1, columns.stop))
+        )
+        n = len(self._signal)
+        first = min(start, n - 1)  # beyond the signal its last sample is repeated
+        samples = self._signal.read((slice(first, min(stop, n)),))
+        check_finite("image", [samples], [first])
+        samples = np.pad(samples, (0, stop - start - len(samples)), mode="edge")
+        return np.lib.stride_tricks.sliding_window_view(samples, columns.stop - columns.start)[:: self._step]

@@ -9,10 +9,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tmatch._arrays.casting import as_float
+from tmatch._arrays.lazy import facts_of, gather, is_lazy
 from tmatch._arrays.options import Prefilter
-from tmatch._arrays.typing import Array
-from tmatch._filtering.bands import BandFilter
+from tmatch._arrays.typing import Array, Shape
+from tmatch._filtering.bands import BandFilter, bands_of
 from tmatch._scoring.cache import Cache
+from tmatch._scoring.image import largest_value
 from tmatch._scoring.search import Search
 
 _SIDE = 32  # of the parts whose spectra are averaged
@@ -21,6 +23,7 @@ _PART_PIXELS = 2**18  # of parts that are cut out at a time, about
 _REACH = 8  # of the filter
 _MIN_NOISE = 1 / 8  # of the template's contrast: weaker details are not amplified
 _MAX_EXPONENT = 400  # of the power of two above the pixels, or minus that, for sums of their squares to hold
+_NARROW_FLOAT = 4  # bytes of floats whose squares always hold
 _FINE = 1.0  # standard deviations of the two Gaussians of the band, in pixels and template sides
 _COARSE = 1 / 6
 
@@ -60,7 +63,7 @@ class _Source:
 
     def __init__(self, channels: Sequence[Array], valid: Sequence[NDArray[np.bool_] | None]) -> None:
         self.channels, self.shape = channels, channels[0].shape
-        self.valid = [None if v is None or v.all() else np.broadcast_to(v, self.shape) for v in valid]
+        self.valid = [None if v is None or facts_of(v).low else _whole(v, self.shape) for v in valid]
         self._exponent = max(map(_exponent_of, channels))
         self._fills = [
             self._mean(channel, valid) for channel, valid in zip(channels, self.valid, strict=True)
@@ -83,13 +86,19 @@ class _Source:
 
     def _mean(self, channel: Array, valid: NDArray[np.bool_] | None) -> float:
         """Return the mean of the valid pixels; 0 if there are none, or all are valid."""
-        if valid is None or not valid.any():
+        if valid is None or not facts_of(valid).high:
             return 0.0
-        return float(np.mean(self._scaled(channel), dtype=np.float64, where=valid))
+        total, count = 0.0, 0  # band by band, so that the sum is the same where the image is read in parts
+        for rows in bands_of(self.shape):
+            there = valid[rows]
+            total += float(np.sum(self._scaled(channel[rows]), dtype=np.float64, where=there))
+            count += int(np.count_nonzero(there))
+        return total / count
 
     def filter(self, by_band: BandFilter) -> tuple[list[Array], int]:
         """Filter all channels; return their largest magnitude, too."""
-        return by_band.apply(self.read, len(self.channels), self.shape)
+        in_parts = is_lazy(self.channels[0])
+        return by_band.apply(self.read, len(self.channels), self.shape, in_parts=in_parts)
 
     @property
     def contrast(self) -> float:
@@ -98,10 +107,16 @@ class _Source:
         return math.sqrt(sum(variances) / len(variances))
 
 
+def _whole(valid: NDArray[np.bool_], shape: Shape) -> NDArray[np.bool_]:
+    return valid if is_lazy(valid) else np.broadcast_to(valid, shape)
+
+
 def _exponent_of(channel: Array) -> int:
-    """Return the exponent of the power of two above all pixels; integers never need a scale."""
-    if channel.dtype.kind in "biu":
+    """Return the exponent of the power of two above all pixels; these never need a scale: integers, narrow floats."""
+    if channel.dtype.kind in "biu" or channel.dtype.itemsize <= _NARROW_FLOAT:
         return 0
+    if is_lazy(channel):
+        return int(np.frexp(largest_value([channel]))[1])
     largest = max(np.fmax.reduce(channel, None), -np.fmin.reduce(channel, None))  # some may be missing
     return int(np.frexp(largest)[1])
 
@@ -166,10 +181,18 @@ def _parts(image: _Source, number: int, side: tuple[int, ...]) -> Iterator[NDArr
     valid = image.valid[number]
     step = max(1, _PART_PIXELS // (math.prod(map(len, starts[1:])) * math.prod(side)))
     for first in range(0, len(starts[0]), step):
-        at = np.ix_(starts[0][first : first + step], *starts[1:])
-        pixels = sliding_window_view(image.channels[number], side)[at]
-        known = None if valid is None else sliding_window_view(valid, side)[at]
+        at = [starts[0][first : first + step], *starts[1:]]
+        pixels = _cut(image.channels[number], at, side)
+        known = None if valid is None else _cut(valid, at, side)
         yield image.prepared(number, pixels, known).reshape(-1, *side).astype(np.float64)
+
+
+def _cut(array: Array, starts: Sequence[Array], side: tuple[int, ...]) -> Array:
+    """Cut parts of an array out, at all combinations of starts on each axis."""
+    indices = [(each[:, None] + np.arange(n)).ravel() for each, n in zip(starts, side, strict=True)]
+    held, places = gather(array, indices)
+    at = [starts, [each[::n] for each, n in zip(places, side, strict=True)]][held is not array]
+    return np.asarray(sliding_window_view(held, side)[np.ix_(*at)])
 
 
 def _hann(shape: Sequence[int]) -> NDArray[np.float64]:

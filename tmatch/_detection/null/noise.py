@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.lazy import as_lazy, gather, is_lazy
 from tmatch._arrays.quantiles import median, quantile
 from tmatch._arrays.typing import Array, Shape
 from tmatch._detection.null.summary import cell_shape
@@ -59,7 +60,10 @@ def _white_noise(channel: Array, valid: NDArray[np.bool_] | None) -> float:
         return 0.0
     n = channel.shape[axes[0]]
     middles = _spread(1, n - 2, min(n - 2, max(1, _PIXELS * n // channel.size)))
-    known = select.choose().second_differences(channel, valid, middles)
+    rows = [np.arange(n) for n in channel.shape]
+    rows[axes[0]] = (middles[:, None] + np.arange(-1, 2)).ravel()
+    channel, valid, places = _gathered(channel, valid, rows)
+    known = select.choose().second_differences(channel, valid, places[axes[0]][1::3])
     return (median(known) / _NORMAL_MEDIAN) ** 2 / 6 ** len(axes) if known.size else 0.0
 
 
@@ -71,8 +75,21 @@ def _quiet_variance(channel: Array, valid: NDArray[np.bool_] | None, block: Shap
         for n, side in zip(channel.shape, block, strict=True)
     )
     count = math.prod(block)
+    pixels = [(each[:, None] + np.arange(side)).ravel() for each, side in zip(starts, block, strict=True)]
+    channel, valid, places = _gathered(channel, valid, pixels)
+    starts = tuple(each[::side] for each, side in zip(places, block, strict=True))
     variances = select.choose().block_variances(channel, valid, block, starts)
     return quantile(variances, _QUIET) * count / max(count - 1, 1) if variances.size else 0.0
+
+
+def _gathered(
+    channel: Array, valid: NDArray[np.bool_] | None, indices: list[Array]
+) -> tuple[Array, NDArray[np.bool_] | None, list[Array]]:
+    """Return what holds some pixels of a channel in memory, which of them are valid, and where they are in it."""
+    pixels, places = gather(channel, indices)
+    if valid is None or (pixels is channel and not is_lazy(valid)):
+        return pixels, valid, places
+    return pixels, np.asarray(gather(as_lazy(valid), indices)[0]), places
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.casting import as_float
+from tmatch._arrays.lazy import windows_at
 from tmatch._arrays.typing import Array, Positions
 from tmatch._engine import select
 from tmatch._engine.interface import ResidualTemplate
@@ -89,7 +90,8 @@ def window_variances(search: Search, positions: Positions) -> Array:
     """Compute the variance of the windows at some positions of the score map."""
     if search.all_valid and not search.joint:
         weights = _template_of(search).weights
-        return select.choose().window_variances(tuple(search.image), positions, weights)
+        channels, starts = windows_at(search.image, positions, search.window)
+        return select.choose().window_variances(channels, starts, weights)
     return residuals(search, positions).variance
 
 
@@ -213,7 +215,8 @@ class _Template:
         compute = select.choose().residual_sums
         if compute is None or not search.all_valid or self._joint:
             return None
-        return compute(tuple(search.image), positions, self._prepared, planes)
+        channels, starts = windows_at(search.image, positions, search.window)
+        return compute(channels, starts, self._prepared, planes)
 
     @functools.cached_property
     def _prepared(self) -> ResidualTemplate:
@@ -256,8 +259,9 @@ class _Template:
         """Read windows, and the weights of their pixels; 0 where a pixel is not valid."""
         shape = self._window
         if search.all_valid:
-            at = tuple(positions.T)
-            views = (np.lib.stride_tricks.sliding_window_view(channel, shape) for channel in search.image)
+            channels, starts = windows_at(search.image, positions, shape)
+            at = tuple(starts.T)
+            views = (np.lib.stride_tricks.sliding_window_view(channel, shape) for channel in channels)
             windows = np.stack([view[at] for view in views], axis=1).astype(np.float64)
             return windows, self.weights[None]
         windows = np.zeros((len(positions), len(search.image), *shape))

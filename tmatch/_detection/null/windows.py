@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.lazy import is_lazy, windows_at
 from tmatch._arrays.typing import Array, Positions
 from tmatch._detection.null.residual import residuals
 from tmatch._engine import select
@@ -15,7 +16,8 @@ def scores_at(search: Search, positions: Positions) -> Array:
     if not _is_exact(search):
         return residuals(search, positions).score
     template = search.cache.get("by definition", lambda: _by_definition(search))
-    scores = select.choose().score_windows(tuple(search.image), positions, *template)
+    channels, starts = windows_at(search.image, positions, search.window)
+    scores = select.choose().score_windows(channels, starts, *template)
     return np.where(np.isfinite(scores), scores, 0.0)
 
 
@@ -26,7 +28,7 @@ def _is_exact(search: Search) -> bool:
         and search.all_valid
         and not search.joint
         and all(c.dtype.kind in "iu" and c.dtype.itemsize <= 2 and c.dtype.isnative for c in search.image)
-        and all(channel.flags.c_contiguous for channel in search.image)
+        and all(is_lazy(channel) or channel.flags.c_contiguous for channel in search.image)
         and all(w is search.weights[0] and w.dtype == bool for w in search.weights)
     )
 

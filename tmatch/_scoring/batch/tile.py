@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from tmatch._arrays.lazy import windows_at
 from tmatch._arrays.typing import Array, Positions, Shape
 from tmatch._engine.interface import Engine, SummaryGrid, Transforms
 from tmatch._engine.real_tiles import DOUBTFUL
@@ -234,8 +235,9 @@ def contiguous(
 ) -> tuple[tuple[Array, ...], Positions]:
     """Return arrays that compiled code accepts, and positions in them: the channels, or copies of the windows.
 
-    Copies are made if channels are not contiguous, or have none of some dtypes.
+    Copies are made if channels are not contiguous, or have none of some dtypes, or are read in parts.
     """
+    channels, positions = windows_at(channels, positions, window)
     if all(c.flags.carray and c.dtype.isnative and (dtypes is None or c.dtype in dtypes) for c in channels):
         return tuple(channels), positions
     views = (np.lib.stride_tricks.sliding_window_view(channel, window) for channel in channels)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.casting import subtract_offset
+from tmatch._arrays.lazy import facts_of
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine.interface import Transforms
 from tmatch._engine.tiling import Tiling, rounding_bound
@@ -113,6 +114,7 @@ def _offset_of(channel: Array, limit: int | None, *, centred: bool) -> tuple[int
     if channel.dtype.itemsize <= 2:
         low, high = int(np.iinfo(channel.dtype).min), int(np.iinfo(channel.dtype).max)
     else:
-        low, high = int(channel.min()), int(channel.max())
+        facts = facts_of(channel)
+        low, high = int(facts.low), int(facts.high)
     offset = (low + high + 1) // 2 if centred else 0
     return offset, max(high - offset, offset - low)
