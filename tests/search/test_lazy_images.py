@@ -141,3 +141,20 @@ def test_best_match_and_scores():
     assert tmatch.best_match(Whole(image), template) == tmatch.best_match(image, template)
     scores = tmatch.Matcher(template).score(Whole(image))
     assert np.array_equal(scores, tmatch.match_template(image, template))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("rows", [17, 2**22])
+def test_poses_and_places_between_pixels(dtype, rows, monkeypatch):
+    monkeypatch.setattr("tmatch._poses.levels._PART_PIXELS", rows)
+    image, template = planted((140, 180), (20, 24), [(20, 30), (90, 120)], dtype)
+    assert same(image, template, subpixel=True)
+    assert same(image, template, angles=(-20, 20))
+    valid = np.ones(image.shape, bool)
+    valid[60:75, 40:90] = False
+    assert same(image, template, angles=(-6, 6), image_mask=valid)
+    assert same(image, template, angles=(-6, 6), search="certified", threshold=0.9)
+    assert same(image, template, angles=(-6, 6), search="exhaustive", threshold=0.9)
+    if dtype == "f4":
+        image[62:70, 50:60] = np.nan
+        assert same(image, template, angles=(-6, 6), missing="ignore")

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tmatch._arrays.lazy import as_array, is_lazy
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._detection.null.summary import ScoreSummary, SummaryBuilder
 from tmatch._engine import select, threads
 from tmatch._engine.interface import Engine, Transforms
 from tmatch._engine.posed import Maxima, PoseKernels
 from tmatch._engine.progress import Resources
-from tmatch._poses.levels import LEAST_SHARE, ImageLevels
+from tmatch._poses.levels import LEAST_SHARE, FullSize, ImageLevels
 from tmatch._poses.plan import Copies, Plan
 from tmatch._scoring.cache import Cache
 
@@ -108,6 +109,9 @@ def level_of(levels: ImageLevels, factor: int) -> Level:
     """Return the channels of a level, and the share of each pixel that is valid; None for all."""
     if factor > 1:
         return levels.at(factor)
+    if is_lazy(levels.channels[0]):
+        channels = [as_array(FullSize(levels, number)) for number in range(len(levels.channels))]
+        return channels, None if levels.valid is None else as_array(FullSize(levels, None))
     pixels, valid = levels.window(1, 0, 0, levels.shape)
     return [*pixels.astype(np.float32)], valid.astype(np.float32) if valid.size else None
 

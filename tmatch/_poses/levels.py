@@ -1,5 +1,7 @@
 """Images and templates made smaller by block means."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.finite import check_finite
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.lazy import LazyArray, gather, is_lazy
+from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select, threads
 from tmatch._engine.posed import FitTemplate
 from tmatch._engine.progress import Resources
@@ -20,6 +23,7 @@ _NARROW = "u1", "i1", "u2", "i2"  # integers whose means and squares fit into si
 _KEPT_FACTOR = 4  # levels that are at least so much smaller are kept as a whole
 LEAST_SHARE = 0.5  # of a block that is valid
 _BAND_PIXELS = 2**20  # that one thread averages at a time
+_PART_PIXELS = 2**22  # of an image that is read in parts, at a time, about
 _SAMPLED = 256  # pixels along an axis that a median is taken of
 _EXPONENT = 10  # pixels of other types are scaled to lie below 2 to this power
 
@@ -42,8 +46,14 @@ class ImageLevels:
     def __init__(self, search: Search, workers: int | None = None) -> None:
         self.channels, self.valid, self._workers = search.image, search.valid, workers
         self.shape = search.image[0].shape
-        known = [c if self.valid is None else np.where(self.valid, c, c.dtype.type(0)) for c in self.channels]
-        check_finite("image", known)
+        self._bands = [*self._bands_of(self.shape[0])]
+        for rows in self._bands if search.image[0].dtype.kind == "f" else ():
+            known, pixels = (
+                self.valid if self.valid is None else self.valid[rows],
+                [c[rows] for c in self.channels],
+            )
+            pixels = pixels if known is None else [np.where(known, c, c.dtype.type(0)) for c in pixels]
+            check_finite("image", pixels, (rows.start, 0))
         self._levels: dict[int, tuple[list[Array], Array | None]] = {}
         self._narrow = search.image[0].dtype.str[1:] in _NARROW
         self._offsets = [0.0 if self._narrow else self._middle(channel) for channel in self.channels]
@@ -58,18 +68,46 @@ class ImageLevels:
         """Return the channels of a level, in single precision, and the share of each block that is valid."""
         if factor not in self._levels:
             finer = next((n for n in steps_down(factor)[1:2] if n >= _KEPT_FACTOR), 1)
-            source = self._source() if finer == 1 else self.at(finer)
-            self._levels[factor] = _averaged(*source, factor // finer, self._workers)
+            if finer > 1:
+                self._levels[factor] = _averaged(*self.at(finer), factor // finer, self._workers)
+            else:
+                self._levels[factor] = self._averaged_bands(factor)
         return self._levels[factor]
+
+    def _bands_of(self, rows: int, factor: int = 1) -> Iterator[slice]:
+        """Divide rows into bands, of whole blocks: one, but for an image that is read in parts."""
+        size = rows
+        if is_lazy(self.channels[0]):
+            size = -(-max(1, _PART_PIXELS // self.shape[1]) // factor) * factor
+        for first in range(0, rows, size):
+            yield slice(first, min(first + size, rows))
+
+    def _averaged_bands(self, factor: int) -> tuple[list[Array], Array | None]:
+        """Average blocks of the image."""
+        select.choose(2.0 * math.prod(self.shape))  # for the whole, not for each band
+        columns = slice(0, self.shape[1])
+        parts = [
+            _averaged(*self._source((rows, columns)), factor, self._workers)
+            for rows in self._bands_of(self.shape[0], factor)
+        ]
+        channels = [
+            np.concatenate(each) if len(each) > 1 else each[0]
+            for each in zip(*(p for p, _ in parts), strict=True)
+        ]
+        shares = [share for _, share in parts if share is not None]
+        return channels, np.concatenate(shares) if shares else None
 
     def spread(self, factor: int) -> list[Array]:
         """Compute the variances of the pixels within the blocks of a level."""
-        pixels, _ = self.window(1, 0, 0, self.shape)
-        short = [-n % factor for n in self.shape]
-        padded = np.pad(pixels, [(0, 0), *((0, n) for n in short)], mode="edge")
-        channels, height, width = padded.shape
-        blocks = padded.reshape(channels, height // factor, factor, width // factor, factor)
-        return [*blocks.var(axis=(2, 4))]
+        parts = []
+        for rows in self._bands_of(self.shape[0], factor):
+            pixels, _ = self.window(1, rows.start, 0, (rows.stop - rows.start, self.shape[1]))
+            short = [-n % factor for n in pixels.shape[1:]]
+            padded = np.pad(pixels, [(0, 0), *((0, n) for n in short)], mode="edge")
+            channels, height, width = padded.shape
+            blocks = padded.reshape(channels, height // factor, factor, width // factor, factor)
+            parts.append(blocks.var(axis=(2, 4)))
+        return [*np.concatenate(parts, axis=1)]
 
     def window(self, factor: int, top: int, left: int, shape: Shape) -> tuple[Array, Array]:
         """Cut out a window in double precision, and which of its pixels are valid: empty if all are."""
@@ -97,9 +135,7 @@ class ImageLevels:
         pixels[:, ~known] = 0
         return pixels, known
 
-    def _source(
-        self, part: tuple[slice, ...] = (slice(None), slice(None))
-    ) -> tuple[list[Array], Array | None]:
+    def _source(self, part: tuple[slice, ...]) -> tuple[list[Array], Array | None]:
         """Return a part of the image, of which blocks are averaged, and which of its pixels are valid."""
         channels, share = [c[part] for c in self.channels], None
         if self.valid is not None:
@@ -118,20 +154,31 @@ class ImageLevels:
 
     def _middle(self, channel: Array) -> float:
         """Return the median of some pixels, which a few extreme ones do not move."""
-        steps = tuple(slice(None, None, max(1, n // _SAMPLED)) for n in channel.shape)
-        counted = (
-            channel[steps]
-            if self.valid is None
-            else channel[self.valid][:: max(1, channel.size // _SAMPLED**2)]
-        )
+        if self.valid is None:
+            steps = [np.arange(0, n, max(1, n // _SAMPLED)) for n in channel.shape]
+            held, places = gather(channel, steps)
+            counted = held[np.ix_(*places)]
+        else:
+            counted = self._counted(channel, max(1, channel.size // _SAMPLED**2))
         return float(np.median(counted.astype(np.float64))) if counted.size else 0.0
+
+    def _counted(self, channel: Array, step: int) -> Array:
+        """Return every so many of the valid pixels, in their order."""
+        parts, seen = [], 0
+        for rows in self._bands:
+            pixels = channel[rows][self.valid[rows]]  # type: ignore[index]  # asked for where some are not valid
+            parts.append(pixels[-seen % step :: step])
+            seen += len(pixels)
+        return np.concatenate(parts)
 
     def _find_exponent(self) -> int:
         largest = 0.0
         for channel, offset in zip(self.channels, self._offsets, strict=True):
-            counted = channel if self.valid is None else channel[self.valid]
-            if counted.size:
-                largest = max(largest, abs(float(counted.max()) - offset), abs(float(counted.min()) - offset))
+            for rows in self._bands:
+                counted = channel[rows] if self.valid is None else channel[rows][self.valid[rows]]
+                if counted.size:
+                    ends = float(counted.max()), float(counted.min())
+                    largest = max(largest, *(abs(end - offset) for end in ends))
         return int(np.frexp(largest)[1]) - _EXPONENT if largest > 0 else 0
 
 
@@ -167,6 +214,23 @@ def _means(channel: Array, factor: int, workers: int | None) -> Array:
     job = threads.Job(average, tiling, 2.0 * columns * factor * factor)
     threads.run(job, resources=Resources(workers))
     return means
+
+
+class FullSize(LazyArray):
+    """A channel of an image that is read in parts, or which of its pixels are valid, in single precision."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, levels: ImageLevels, channel: int | None) -> None:
+        self._levels, self._channel, self.shape = levels, channel, levels.shape
+
+    def read(self, region: Region) -> Array:
+        """Read a region."""
+        shape = tuple(part.stop - part.start for part in region)
+        pixels, valid = self._levels.window(1, region[0].start, region[1].start, shape)
+        if self._channel is not None:
+            return np.asarray(pixels[self._channel].astype(np.float32))
+        return valid.astype(np.float32) if valid.size else np.ones(shape, np.float32)
 
 
 @dataclass(frozen=True)
