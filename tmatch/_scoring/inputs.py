@@ -94,7 +94,7 @@ def image_in(
         valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
-    mask = read_mask("image_mask", image_mask)
+    mask = read_mask("image_mask", image_mask, in_parts=is_lazy(pixels))
     if mask is not image_mask:  # grey levels
         mask = computed(_above_black, bool, check_numbers("image_mask", mask))
     if valid is None:
