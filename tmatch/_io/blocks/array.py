@@ -5,6 +5,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from tmatch._io.blocks.cache import BlockCache, Index
 _SCANNED = 2**22  # values of a region in which what is known of all is looked for, about
 MOST_CHANNELS = 4  # along an axis; longer ones are of places
 _AXES = ("slices", "rows", "columns")
+
+_Piece = tuple[
+    int, slice, slice
+]  # number of a block on an axis, what of it lies in a part, and where in the part
 
 
 class BrokenBlockError(OSError):
@@ -54,29 +59,23 @@ class BlockArray(LazyArray):
 
     def read(self, region: Region) -> Array:
         """Read a region; what lies in one block is not copied."""
-        cells = [_cells(ends, part) for ends, part in zip(self.ends, region, strict=True)]
-        if math.prod(map(len, cells)) != 1:
+        axes = self._along(region)
+        if math.prod(map(len, axes)) != 1:
             return self.read_many([region])[0]
-        self._reserve(cells)
-        index = tuple(each.start for each in cells)
-        where = self.region_of(index)
-        return self._block(index)[
-            tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(region, where, strict=True))
-        ]
+        [(index, inner, _)] = _product(axes)
+        return self._block(index)[inner]
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
         """Read several regions block by block, so that each block is loaded once."""
         results = [np.empty([part.stop - part.start for part in region], self.dtype) for region in regions]
-        wanted: dict[Index, list[int]] = defaultdict(list)
-        for number, region in enumerate(regions):
-            cells = [_cells(ends, part) for ends, part in zip(self.ends, region, strict=True)]
-            self._reserve(cells)
-            for index in itertools.product(*cells):
-                wanted[index].append(number)
+        wanted: dict[Index, list[tuple[Array, Region, Region]]] = defaultdict(list)
+        for region, result in zip(regions, results, strict=True):
+            for index, inner, outer in _product(self._along(region)):
+                wanted[index].append((result, inner, outer))
         for index in sorted(wanted):
-            block, where = self._block(index), self.region_of(index)
-            for number in wanted[index]:
-                _copy(block, where, results[number], regions[number])
+            block = self._block(index)
+            for result, inner, outer in wanted[index]:
+                result[outer] = block[inner]
         return results
 
     def regions(self) -> Iterator[Region]:
@@ -98,13 +97,24 @@ class BlockArray(LazyArray):
         """Return the region of a block."""
         return tuple(slice(ends[i], ends[i + 1]) for ends, i in zip(self.ends, index, strict=True))
 
-    def _reserve(self, cells: Sequence[range]) -> None:
-        """Make room for all blocks in the rows of those that are read, as a pass comes back to them row by row."""
-        slow = next((axis for axis, n in enumerate(self.shape) if n > MOST_CHANNELS), 0)
-        ends, touched = self.ends[slow], cells[slow]
-        rows = ends[touched.stop] - ends[touched.start]
-        own = math.prod(e[c.stop] - e[c.start] for e, c in zip(self.ends, cells, strict=True))
-        self._cache.reserve((self.size // max(1, self.shape[slow]) * rows + own) * self.itemsize)
+    def _along(self, region: Region) -> list[list[_Piece]]:
+        """Return the pieces of a region on each axis.
+
+        Room is made for all blocks in the rows of those that are read, as a pass comes back to them row by row.
+        """
+        axes = [_pieces(ends, part) for ends, part in zip(self.ends, region, strict=True)]
+        lengths = [
+            ends[axis[-1][0] + 1] - ends[axis[0][0]] if axis else 0
+            for ends, axis in zip(self.ends, axes, strict=True)
+        ]
+        rows = self.size // max(1, self.shape[self._slowest]) * lengths[self._slowest]
+        self._cache.reserve((rows + math.prod(lengths)) * self.itemsize)
+        return axes
+
+    @cached_property
+    def _slowest(self) -> int:
+        """The axis along which a pass goes on slowest: the first that is not of channels."""
+        return next((axis for axis, n in enumerate(self.shape) if n > MOST_CHANNELS), 0)
 
     def _block(self, index: Index) -> Array:
         return self._cache.get(index, self._loaded)
@@ -144,22 +154,22 @@ def _ends(n: int, side: int | Sequence[int]) -> list[int]:
     return [0, *itertools.accumulate(side)]
 
 
-def _cells(ends: list[int], part: slice) -> range:
-    """Return the numbers of the blocks on an axis in which a part lies."""
-    if part.start >= part.stop:
-        return range(0)
-    return range(bisect.bisect_right(ends, part.start) - 1, bisect.bisect_left(ends, part.stop))
+def _pieces(ends: list[int], part: slice) -> list[_Piece]:
+    """Divide a part of an axis by blocks."""
+    pieces: list[_Piece] = []
+    number = bisect.bisect_right(ends, part.start) - 1
+    while part.start < part.stop and ends[number] < part.stop:
+        first, start, stop = ends[number], max(ends[number], part.start), min(ends[number + 1], part.stop)
+        inner, outer = slice(start - first, stop - first), slice(start - part.start, stop - part.start)
+        pieces.append((number, inner, outer))
+        number += 1
+    return pieces
 
 
-def _copy(block: Array, where: Region, target: Array, region: Region) -> None:
-    """Copy what a block and a region have in common."""
-    common = [
-        (max(w.start, r.start), min(w.stop, r.stop), w.start, r.start)
-        for w, r in zip(where, region, strict=True)
-    ]
-    target[tuple(slice(a - r, b - r) for a, b, _, r in common)] = block[
-        tuple(slice(a - w, b - w) for a, b, w, _ in common)
-    ]
+def _product(axes: list[list[_Piece]]) -> Iterator[tuple[Index, Region, Region]]:
+    """Return the index of each block, what is needed of it, and where that is in the region."""
+    for pieces in itertools.product(*axes):
+        yield tuple(zip(*pieces, strict=True))  # type: ignore[misc]
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tmatch._io.blocks.array import BlockArray
 from tmatch._io.blocks.cache import Index
+from tmatch._io.blocks.chunks import chunks_of
 from tmatch._io.blocks.mapped import Sliced, sliced_blocks
 
 _LARGE_SHARD = 2**24  # values; of larger ones the chunks in them are blocks
@@ -15,9 +16,8 @@ _LARGE_SHARD = 2**24  # values; of larger ones the chunks in them are blocks
 def zarr_blocks(name: str, array: Any, stack: Index = ()) -> BlockArray:
     """Return an array of zarr, or of a stack the image with an index, in its shards or chunks."""
     skipped = len(stack)
-    return BlockArray(
-        name, tuple(array.shape)[skipped:], array.dtype, _sides(array)[skipped:], Sliced(array, stack)
-    )
+    load = chunks_of(array, stack) or Sliced(array, stack)
+    return BlockArray(name, tuple(array.shape)[skipped:], array.dtype, _sides(array)[skipped:], load)
 
 
 def _sides(array: Any) -> Sequence[int | Sequence[int]]:
