@@ -161,7 +161,7 @@ def test_levels_and_channels_of_ome_zarr(tmp_path, version):
     path = tmp_path / "a.zarr"
     write_ome_zarr(path, version)
     for level, whole in enumerate((PAGES, PAGES[..., ::2, ::2])):
-        for channel, number in [("DAPI", 0), (1, 1), ("2", 2), ("0", 2), ("GFP", 1)]:
+        for channel, number in [("DAPI", 0), (1, 1), ("2", 2), ("0", 2), (0, 0), ("GFP", 1)]:
             opened = tmatch.open_images(path, pages="all", level=level, channel=channel)
             assert len(opened) == 2
             for page, (name, image) in enumerate(opened):

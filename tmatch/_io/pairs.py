@@ -100,6 +100,7 @@ class Templates:
         image, valid = searched.pixels, searched.valid
         if image_mask:
             mask = _read_mask(image_mask, searched.shape, "the image", searched.part)
+            mask = mask if is_lazy(image) else held(mask, str(image_mask))
             white = computed(_above_black, bool, mask)
             valid = white if valid is None else computed(np.logical_and, bool, valid, white)
         image, *arrays = _with_equal_depth([image, *self.arrays])

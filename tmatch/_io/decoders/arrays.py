@@ -1,7 +1,7 @@
 """Arrays in files as images: NPY and zarr."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,8 +30,8 @@ NPY_MAGIC = b"\x93NUMPY"
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 _CHANNELS = {1, 3, 4}
 
-# Return what reads one of the images of an array in parts, by its index on the other axes.
-MakeBlocks = Callable[[tuple[int, ...]], BlockArray]
+# Return what reads one of the images of an array in parts: by its index on the other axes, and what follows its name.
+MakeBlocks = Callable[[tuple[int, ...], str], BlockArray]
 
 
 def is_zarr(path: Path) -> bool:
@@ -93,9 +93,10 @@ class ArrayPages:
     def decode(self, page: int, find_part: FindPart | None = None) -> Decoded:
         """Read an image; of one that is large and not in memory, the part that `find_part` names, if any."""
         height, width = self._array.shape[len(self._stack) :][:2]
+        number = f"[{page}]" if self.count > 1 else ""
         index = self._index(page)
         if self._blocks is not None and find_part is not None and pages.is_large(height * width):
-            return decoded_part(_plain_parts(self._blocks(index)), find_part)
+            return decoded_part(_plain_parts(self._blocks(index, number)), find_part)
         if not self._is_mapped and height * width > pages.MAX_PIXELS:
             raise too_large()
         return Decoded.whole(_plain(np.asarray(self._array[(*index, ...)])))
@@ -150,15 +151,10 @@ def open_npy(file: Any) -> Pages:
         array = np.memmap(file, dtype, "r", offset, shape, order)
         path = Path(file.name).absolute()
 
-        def blocks(index: tuple[int, ...]) -> BlockArray:
-            return MappedFile(path, dtype, offset, shape, order, index).blocks(_name(file.name, index))
+        def blocks(index: tuple[int, ...], number: str) -> BlockArray:
+            return MappedFile(path, dtype, offset, shape, order, index).blocks(f'"{file.name}{number}"')
 
     return ArrayPages(array, blocks, has_colours=True, is_mapped=True)
-
-
-def _name(path: object, index: Sequence[int]) -> str:
-    """Name an image of an array."""
-    return f'"{path}"' if not index else f'"{path}" at {[*index]}'
 
 
 def open_zarr(path: Path, choice: Choice) -> Pages:
@@ -175,8 +171,8 @@ def open_zarr(path: Path, choice: Choice) -> Pages:
     else:
         node, along = _of_group(node, choice)
 
-    def blocks(index: tuple[int, ...]) -> BlockArray:
-        return zarr_blocks(_name(path, index), node, index)
+    def blocks(index: tuple[int, ...], number: str) -> BlockArray:
+        return zarr_blocks(f'"{path}{number}"', node, index)
 
     return ArrayPages(node, blocks, has_colours=is_array, is_mapped=False, channel=along)
 

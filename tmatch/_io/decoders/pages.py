@@ -56,8 +56,10 @@ class Choice:
         if self.channel is None:
             return None
         text = str(self.channel)
-        if text in names or (text.isdecimal() and int(text) < count):
-            return names.index(text) if text in names else int(text)
+        if text in names and text is self.channel:
+            return names.index(text)
+        if text.isdecimal() and int(text) < count:
+            return int(text)
         named = "".join(f', {number} is "{name}"' for number, name in enumerate(names))
         some = f"{count} channels, from 0 to {count - 1}{named}" if count else "no axis of channels"
         msg = f'has {some}; the channel "{text}" does not exist'

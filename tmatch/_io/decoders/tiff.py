@@ -65,9 +65,9 @@ class TiffPages:
         """Decode an image; of one that is large, only the part that `find_part` names, if any and if that can be."""
         frame, index = self._find(self._number_of(page))
         with _opened(frame.parent.filehandle):
-            return self._decode(frame, index, find_part)
+            return self._decode(frame, index, find_part, f"[{page}]" if self.count > 1 else "")
 
-    def _decode(self, frame: Any, index: int, find_part: FindPart | None) -> Decoded:
+    def _decode(self, frame: Any, index: int, find_part: FindPart | None, number: str) -> Decoded:
         first = frame.keyframe
         if first.samplesperpixel == 2 and 0 in first.extrasamples:  # of unknown meaning, so no alpha
             msg = f"an array of shape {first.shape}"
@@ -77,7 +77,7 @@ class TiffPages:
         if find_part is not None and pages.is_large(size):
             reason = _reason_against(frame.aspage())
             if not reason:
-                blocks = tiff_blocks.tiff_blocks(f'"{self._name}"', frame.aspage(), index)
+                blocks = tiff_blocks.tiff_blocks(f'"{self._name}{number}"', frame.aspage(), index)
                 return decoded_part(_plain_parts(first, blocks), find_part)
         if size > pages.MAX_PIXELS:
             raise too_large(_NO_PART.format(reason) if reason else "")
