@@ -4,24 +4,27 @@ Such a graph is built as a plain dictionary: dask's own indexing would take a hu
 """
 
 import bisect
+import contextlib
+import gc
 import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.dask_twin import twin
 from tmatch._arrays.lazy import Facts, LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
 Key = str | tuple[Any, ...]  # of tuples the first item is a string
 
-# Of a chunk at least half must be left behind, and so many bytes, for a task to cut the rest out of it.
-_LEFT_SHARE, _LEFT_BYTES = 0.5, 2**16
+# A task cuts the part that is needed out of a chunk if it is at most half of it, and so many bytes are left behind.
+_KEPT_SHARE, _LEFT_BYTES = 0.5, 2**16
 _MERGED = 16  # results that a task merges
 
 
@@ -31,12 +34,28 @@ def is_dask(array: object) -> bool:
     return module is not None and isinstance(array, module.Array)
 
 
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Pause the garbage collector while a graph is built, in half the time.
+
+    It would look at all tasks over and over, and none is garbage.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @dataclass(frozen=True, eq=False)
 class DaskArray(LazyArray):
     """An array of dask, whose chunks have known sizes. `name` is that of the argument."""
 
     array: Any
     name: str = "image"
+    keeps: bool = False
 
     def __post_init__(self) -> None:
         from dask.array.utils import meta_from_array  # noqa: PLC0415
@@ -51,7 +70,7 @@ class DaskArray(LazyArray):
             )
             raise TypeError(msg)
 
-    @property
+    @cached_property
     def shape(self) -> Shape:  # type: ignore[override]
         """The array's."""
         return tuple(map(int, self.array.shape))
@@ -64,8 +83,19 @@ class DaskArray(LazyArray):
 
     def regions(self) -> Iterator[Region]:
         """Return the chunks that are not empty."""
-        axes = (itertools.pairwise(ends) for ends in self.chunk_ends)
-        return itertools.product(*([slice(a, b) for a, b in axis if a < b] for axis in axes))
+        return itertools.product(*([part for _, part in axis] for axis in self._filled))
+
+    def keys(self) -> Iterator[Any]:
+        """Return the keys of the chunks that are not empty."""
+        return itertools.product(
+            [self.array.name], *([number for number, _ in axis] for axis in self._filled)
+        )
+
+    @property
+    def _filled(self) -> list[list[tuple[int, slice]]]:
+        """Number and pixels of the chunks on each axis that are not empty."""
+        axes = (enumerate(itertools.pairwise(ends)) for ends in self.chunk_ends)
+        return [[(number, slice(a, b)) for number, (a, b) in axis if a < b] for axis in axes]
 
     def read(self, region: Region) -> Array:
         """Compute a region."""
@@ -73,11 +103,9 @@ class DaskArray(LazyArray):
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
         """Compute several regions at once."""
-        from dask.base import tokenize  # noqa: PLC0415
-
-        tasks = Tasks(f"read-{tokenize(self.array.name, regions)}")
+        tasks = Tasks(f"read-{self.token(regions)}")
         keys = [
-            tasks.add((tasks.name, number), _read, [(self, intervals_of(region))], region).key
+            tasks.add((tasks.name, number), read_region, [(self, intervals_of(region))], region).key
             for number, region in enumerate(regions)
         ]
         return tasks.compute(keys)
@@ -85,12 +113,19 @@ class DaskArray(LazyArray):
     @cached_property
     def facts(self) -> Facts:
         """What is known of all values; found block by block, and no block is held."""
+        tasks, ref = facts_tasks(self, None)
+        [[facts]] = tasks.compute([ref.key])
+        return facts  # type: ignore[no-any-return]
+
+    def twin(self, seed: str) -> "DaskArray":
+        """Return an array with the same chunks, that are computed by tasks of their own."""
+        return replace(self, array=twin(self.array, seed))
+
+    def token(self, *others: Any) -> str:
+        """Return a token of the array and of what is made of it."""
         from dask.base import tokenize  # noqa: PLC0415
 
-        tasks = Tasks(f"facts-{tokenize(self.array.name)}")
-        key = tasks.reduce(self, _facts, _merged_facts).key
-        facts: Facts = tasks.compute([key])[0]
-        return facts
+        return str(tokenize(self.array.name, *others))
 
     @cached_property
     def chunk_ends(self) -> list[list[int]]:
@@ -103,20 +138,42 @@ def intervals_of(region: Region) -> list[Intervals]:
     return [[(part.start, part.stop)] for part in region]
 
 
-def _read(pieces: Pieces, region: Region) -> Array:
+def read_region(pieces: Pieces, region: Region) -> Array:
+    """Read a region of pieces: what a task can do."""
     return pieces.read(region)
 
 
-def _facts(pieces: Pieces) -> Facts:
-    [(_, values)] = pieces.parts
-    return Facts.of(values)
+def facts_tasks(array: DaskArray, axis: int | None, *, of_twin: bool = False) -> tuple["Tasks", Any]:
+    """Return tasks that find the facts of the channels along an axis, or of all values, and the reference to them.
+
+    `of_twin`: of an array that is read in the same graph, too, after these are known.
+    """
+    tasks = Tasks(f"facts-{array.token(axis, of_twin)}")
+    source = array.twin("facts") if of_twin else array
+    n = 1 if axis is None else array.shape[axis]
+    tasks.add(
+        (tasks.name, 0), _in_order, [], tasks.reduce(source, _facts_of_chunk, _merged_facts, axis), range(n)
+    )
+    return tasks, tasks.ref((tasks.name, 0))
 
 
-def _merged_facts(some: Sequence[Facts]) -> Facts:
-    first, *others = some
-    for each in others:
-        first |= each
-    return first
+def _facts_of_chunk(pieces: Pieces, axis: int | None) -> dict[int, Facts]:
+    [(region, values)] = pieces.parts
+    if axis is None:
+        return {0: Facts.of(values)}
+    numbers = range(region[axis].start, region[axis].stop)
+    return dict(zip(numbers, map(Facts.of, np.moveaxis(values, axis, 0)), strict=True))
+
+
+def _merged_facts(some: Sequence[dict[int, Facts]]) -> dict[int, Facts]:
+    merged: dict[int, Facts] = {}
+    for facts in some:
+        merged |= {number: merged.get(number, each) | each for number, each in facts.items()}
+    return merged
+
+
+def _in_order(facts: dict[int, Facts], numbers: range) -> list[Facts]:
+    return [facts[number] for number in numbers]
 
 
 class Tasks:
@@ -126,7 +183,10 @@ class Tasks:
     """
 
     def __init__(self, name: str, *upstream: "Tasks") -> None:
-        self.name, self._upstream = name, upstream
+        from dask import task_spec  # noqa: PLC0415
+
+        self._spec: Any = task_spec
+        self.name, self._cut_name, self._upstream = name, f"cut-{name}", upstream
         self._made: dict[Any, Any] = {}
         self._sources: dict[str, _Source] = {}
 
@@ -142,70 +202,74 @@ class Tasks:
         Needed are, for each axis, some intervals, in order and apart, and all pixels that are in one on every axis. An
         argument may be a reference to another task's result, as is returned. Large ones should be made `constant`.
         """
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
-
         layouts, parts = [], []
         for array, intervals in needs:
             regions, refs = self._pieces(array, intervals)
             layouts.append((array.shape, array.dtype, regions))
             parts += refs
-        self._made[key] = Task(key, _call, function, layouts, len(args), *args, *parts)
-        return TaskRef(key)
+        return self._add(key, _call, function, layouts, len(args), *args, *parts)
 
     def constant(self, key: Key, value: Any) -> Any:
         """Add a value that tasks share, and return the reference to it; each worker gets it once."""
-        from dask.task_spec import DataNode, TaskRef  # noqa: PLC0415
-
-        self._made[key] = DataNode(key, value)
-        return TaskRef(key)
+        self._made[key] = self._spec.DataNode(key, value)
+        return self._spec.TaskRef(key)
 
     def reduce(
         self,
         array: DaskArray,
-        function: Callable[[Pieces], Any],
+        function: Callable[..., Any],
         merge: Callable[[Sequence[Any]], Any],
+        *args: Any,
     ) -> Any:
-        """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results in order.
-
-        Return the reference to the last one.
-        """
+        """Add tasks that call a function with each chunk, the only one of its pieces, and merge the results."""
+        self._source(array)
+        chunks = zip(array.regions(), map(self._spec.TaskRef, array.keys()), strict=True)
+        shape, dtype, count, name = array.shape, array.dtype, len(args), f"chunk-{self.name}"
         refs = [
-            self.add((f"chunk-{self.name}", number), function, [(array, intervals_of(region))])
-            for number, region in enumerate(array.regions())
+            self._add((name, number), _call, function, [(shape, dtype, [region])], count, *args, ref)
+            for number, (region, ref) in enumerate(chunks)
         ]
+        return self.merged(refs, merge)
+
+    def merged(self, refs: Sequence[Any], merge: Callable[[Sequence[Any]], Any]) -> Any:
+        """Add tasks that merge results in their order, some at a time; return the reference to the last one."""
         level = 0
         while level == 0 or len(refs) > 1:
             level += 1
             groups = [refs[start : start + _MERGED] for start in range(0, len(refs), _MERGED)]
             refs = [
-                self._gather((f"merge-{self.name}", level, i), merge, group) for i, group in enumerate(groups)
+                self._add((f"merge-{self.name}", level, number), _merge, merge, *group)
+                for number, group in enumerate(groups)
             ]
         return refs[0]
 
-    def _gather(self, key: Key, merge: Callable[[Sequence[Any]], Any], refs: Sequence[Any]) -> Any:
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
+    def ref(self, key: Key) -> Any:
+        """Return the reference to the result of a task."""
+        return self._spec.TaskRef(key)
 
-        self._made[key] = Task(key, _merge, merge, *refs)
-        return TaskRef(key)
+    def _add(self, key: Key, function: Callable[..., Any], *args: Any) -> Any:
+        self._made[key] = self._spec.Task(key, function, *args)
+        return self._spec.TaskRef(key)
+
+    def _source(self, array: DaskArray) -> "_Source":
+        if array.array.name not in self._sources:
+            self._sources[array.array.name] = _Source(array)
+        return self._sources[array.array.name]
 
     def _pieces(self, array: DaskArray, intervals: Sequence[Intervals]) -> tuple[list[Region], list[Any]]:
         """Return the regions of the pieces that are needed, and references to them."""
-        from dask.task_spec import Task, TaskRef  # noqa: PLC0415
-
-        source = self._sources.get(array.array.name)
-        if source is None:
-            source = self._sources[array.array.name] = _Source(array)
-        name, regions, refs = source.name, [], []
-        for part in source.parts(intervals):
-            chunk, whole, region, inside, share, size = zip(*part, strict=True)
-            ref = TaskRef((name, *chunk))
-            left = 1 - math.prod(share)
-            if left >= _LEFT_SHARE and left * math.prod(size) * source.itemsize >= _LEFT_BYTES:
-                key = (f"cut-{self.name}", len(self._made))
-                self._made[key] = Task(key, _cut, ref, inside)
-                ref, whole = TaskRef(key), region
-            regions.append(whole)
+        source = self._source(array)
+        refs, regions, made, task, ref_to = [], [], self._made, self._spec.Task, self._spec.TaskRef
+        for key, whole, region, inside, kept, sizes in source.parts(intervals):
+            ref, pixels = ref_to(key), whole
+            if min(kept) < 1:
+                share = math.prod(kept)
+                if share <= _KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
+                    cut = (self._cut_name, len(made))
+                    made[cut] = task(cut, _cut, ref, inside)
+                    ref, pixels = ref_to(cut), region
             refs.append(ref)
+            regions.append(pixels)
         return regions, refs
 
     def graph(self) -> Any:
@@ -232,29 +296,31 @@ class Tasks:
         return list(compute(*(Delayed(key, graph, layer=self.name) for key in keys)))
 
 
-_Part = tuple[int, slice, slice, slice, float, int]
-
-
 class _Source:
     """Finds the chunks of an array in which intervals lie; those of an axis are found once."""
 
     def __init__(self, array: DaskArray) -> None:
-        self.array, self.name, self.itemsize = array.array, array.array.name, array.itemsize
+        self.array, self.name = array.array, array.array.name
+        self.left = _LEFT_BYTES / array.itemsize
         self._ends = array.chunk_ends
-        self._known: list[dict[tuple[tuple[int, int], ...], list[_Part]]] = [{} for _ in self._ends]
+        self._known: list[dict[tuple[tuple[int, int], ...], list[tuple[Any, ...]]]] = [{} for _ in self._ends]
 
-    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[_Part, ...]]:
-        """Return, axis by axis, what `_overlaps` does, for each chunk."""
+    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[Any, ...]]:
+        """Return for each chunk its key, and what else `_overlaps` returns, in tuples of all axes."""
         axes = []
         for known, ends, each in zip(self._known, self._ends, intervals, strict=True):
             key = tuple(each)
             if key not in known:
-                known[key] = [*_overlaps(ends, key)]
+                known[key] = [*zip(*_overlaps(ends, key), strict=True)] or [()] * 6
             axes.append(known[key])
-        return itertools.product(*axes)
+        numbers, *others = zip(*axes, strict=True)
+        keys = itertools.product([self.name], *numbers)
+        return zip(keys, *(itertools.product(*each) for each in others), strict=True)
 
 
-def _overlaps(ends: Sequence[int], intervals: Intervals) -> Iterator[_Part]:
+def _overlaps(
+    ends: Sequence[int], intervals: Intervals
+) -> Iterator[tuple[int, slice, slice, slice, float, int]]:
     """Return the number of each chunk that is needed, its pixels, those needed, where in it, their share, its length.
 
     Where a chunk has pixels of several intervals, also those in between are needed.

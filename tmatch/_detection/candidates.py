@@ -19,7 +19,8 @@ from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Resources
 from tmatch._scoring.batch.batch import TemplateBatch
-from tmatch._scoring.maps import ScoreMap, plan
+from tmatch._scoring.maps import ScoreMap
+from tmatch._scoring.planning import plan
 from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 

@@ -16,6 +16,7 @@ from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._detection.block_peaks import BestPeak, BlockPeaks, DoublePeaks, SinglePeaks, Wanted, inside
 from tmatch._detection.collector import Collector, null_of, summary_builder
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
+from tmatch._detection.extremes import Extremes
 from tmatch._detection.false_alarms import NullDistribution
 from tmatch._detection.null.summary import columns_of
 from tmatch._detection.peaks import settle
@@ -86,6 +87,7 @@ class _BatchPass:
             self._wanted[number] = _wanted(
                 searches[number], template.count, bar=floor if floor < math.inf else None
             )
+        self._extremes = {number: Extremes(searches[number]) for number in batch.templates}
         self._kept: dict[tuple[int, Shape], BlockPeaks] = {}
         self._fitted = False
 
@@ -98,6 +100,7 @@ class _BatchPass:
             collector, wanted = self._collectors[peaks.template], self._wanted[peaks.template]
             if collector.builder is not None and not self._fitted and peaks.summary is not None:
                 collector.builder.store(peaks.region, peaks.summary)
+                self._extremes[peaks.template].take(peaks)
             if (
                 wanted.bar is not None and not self._fitted
             ):  # a threshold decides, and most are known to be needed
@@ -133,13 +136,14 @@ class _Pass:
     def __init__(self, searches: Sequence[Search], scorer: Scorer, number: int) -> None:
         self._searches, self._scorer, self._number = searches, scorer, number
         self._search = searches[number]
-        self._builder = summary_builder(self._search)
+        self._builder, self._extremes = summary_builder(self._search), Extremes(self._search)
         self._kept: dict[Shape, BlockPeaks] = {}
 
     def _use(self, peaks: BlockPeaks | None) -> None:
         if peaks is not None:
             if self._builder is not None and peaks.summary is not None:
                 self._builder.store(peaks.region, peaks.summary)
+                self._extremes.take(peaks)
             self._kept[peaks.start] = replace(peaks, summary=None)
 
     def _finish(self) -> None:

@@ -3,8 +3,11 @@
 This is the only module that chooses.
 """
 
+import contextlib
+import contextvars
 import math
 import os
+from collections.abc import Iterator
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine import execution
@@ -13,6 +16,8 @@ from tmatch._engine.interface import Engine
 ENGINES = ("auto", "numpy", "numba")
 _MAX_COMPILED_CHANNELS = 4  # loops over channels are compiled for each number of channels
 
+# What was chosen for a task before it was begun, perhaps in another process.
+_settled: contextvars.ContextVar[str | None] = contextvars.ContextVar("settled", default=None)
 _work_done = 0.0
 _compiled: Engine | None = None
 
@@ -49,11 +54,26 @@ def reference() -> Engine:
 
 
 def _requested_engine() -> str:
-    requested = execution.current().engine or os.environ.get("TMATCH_ENGINE") or "auto"
+    requested = _settled.get() or execution.current().engine or os.environ.get("TMATCH_ENGINE") or "auto"
     if requested not in ENGINES:
         msg = f"the environment's TMATCH_ENGINE is {requested!r}; it must be one of {', '.join(ENGINES)}"
         raise ValueError(msg)
     return requested
+
+
+def current() -> str:
+    """Return the name of the engine that is used from now on, where it supports the work."""
+    return "numpy" if choose() is reference() else "numba"
+
+
+@contextlib.contextmanager
+def settled(name: str) -> Iterator[None]:
+    """Use one engine within a context, in this thread: the one that all parts of some work are done by."""
+    token = _settled.set(name)
+    try:
+        yield
+    finally:
+        _settled.reset(token)
 
 
 def load() -> bool:

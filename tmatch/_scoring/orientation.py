@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tmatch._arrays.finite import check_finite
-from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, computed, is_lazy
+from tmatch._arrays.lazy import Facts, LazyArray, as_array, as_lazy, computed, is_lazy
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import select
 from tmatch._engine.interface import Engine
@@ -22,7 +22,9 @@ def image_directions(
     `overhangs` says that windows may reach beyond the image.
     """
     if valid is not None:
-        image = [computed(_zero_where_not, channel.dtype, valid, channel) for channel in image]
+        image = [
+            computed(_zero_where_not, channel.dtype, valid, channel, increasing=False) for channel in image
+        ]
     if is_lazy(image[0]):
         directions = [
             as_array(_Direction(channel, axis)) for channel in image for axis in range(channel.ndim)
@@ -69,6 +71,10 @@ class _Direction(_WithNeighbours):
     def __init__(self, source: Array, axis: int) -> None:
         super().__init__(source, np.float64)
         self.axis = axis
+
+    def known_facts(self) -> Facts:
+        """Return the bounds of components of unit vectors."""
+        return Facts(-1.0, 1.0, whole=False, missing=False)
 
     def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
         """Compute it."""
