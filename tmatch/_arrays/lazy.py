@@ -111,7 +111,7 @@ class LazyArray(ABC):
         return self.read((*region, *(slice(0, n) for n in self.shape[len(region) :])))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        msg = f"an array of shape {self.shape}, read in parts, was about to be read whole: this is a bug in tmatch"
+        msg = f"an array of shape {self.shape} is read in parts, and not read whole unless by slices, as array[:]"
         raise TypeError(msg)
 
     def regions(self) -> Iterator[Region]:

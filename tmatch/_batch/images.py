@@ -76,7 +76,8 @@ class OpenImage:
 class ImageSearch:
     """How images are searched: for which templates, what is a match, and how images are read.
 
-    `preparing` are options of `Matcher`. `image_mask` masks every image.
+    `preparing` are options of `Matcher`. `image_mask` masks every image. Large images may be searched `in_parts`.
+    `level` and `channel` are those of the sources.
     """
 
     templates: Templates
@@ -87,6 +88,9 @@ class ImageSearch:
     image_mask: Path | None = None
     find_part: FindPart | None = None
     nodata: float | None = None
+    in_parts: bool = False
+    channel: int | str | None = None
+    level: int | None = None
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -94,7 +98,16 @@ class ImageSearch:
         """Return a short text that differs if results could: by the templates, the options, or `others`."""
         made = hashlib.sha256()
         part = getattr(self.find_part, "args", None)  # of a partial function
-        how = (sorted(self.preparing.items()), self.alpha, self.gray, self.image_mask, part, self.nodata)
+        level = [each for each in (self.level, self.channel) if each is not None]
+        how = (
+            sorted(self.preparing.items()),
+            self.alpha,
+            self.gray,
+            self.image_mask,
+            part,
+            self.nodata,
+            *level,
+        )
         made.update(
             repr((self.templates.labels, self.criterion, *how, *others)).encode(errors="surrogateescape")
         )
@@ -111,7 +124,7 @@ class ImageSearch:
 
     def open(self, source: Source) -> OpenImage:
         """Read an image, and prepare the templates for its kind."""
-        searched = search_image(source, self.alpha, self.find_part, self.nodata)
+        searched = search_image(source, self.alpha, self.find_part, self.nodata, in_parts=self.in_parts)
         pair = self.templates.pair_with(searched, gray=self.gray, image_mask=self.image_mask)
         return OpenImage(searched, self._matcher_of(pair), pair.image, pair.image_mask)
 
@@ -138,7 +151,7 @@ class ImageSearch:
         telling = threading.Lock()  # not that of the matchers, which other images wait for
 
         def record(source: Source, resources: Resources) -> Record:
-            about = Record(source.name, source.page, source.time)
+            about = Record(source.name, source.page, source.time, level=source.level)
             try:
                 opened = self.open(source)
                 result = opened.search(self.criterion, resources, keep="matches")

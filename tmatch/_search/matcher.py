@@ -309,7 +309,7 @@ class Matcher:
 
     def _searches(self, image: ImageLike, image_mask: ImageLike | None) -> list[Search]:
         """Pair an image with each template."""
-        pixels, valid = read_given("image", image, VALID_OPACITY)
+        pixels, valid = read_given("image", image, VALID_OPACITY, in_parts=True)
         layout, templates = self._templates.prepared_for(pixels.shape)
         prepared = prepare_image(*image_in(layout, pixels, valid, image_mask), templates[0].options)
         smallest = 1.0 if self._poses.exact else min(self._poses.scales.low, 1.0)

@@ -50,6 +50,8 @@ def locate(
     nodata: options.NoData = None,
     pages: options.Pages = None,
     every: options.Every = 1,
+    level: options.Level = None,
+    channel: options.Channel = None,
     jobs: options.Jobs = None,
     form: Annotated[
         formats.Format,
@@ -98,8 +100,11 @@ def locate(
         image_mask=image_mask,
         find_part=parsing.part_finder(region, pixel_ratio),
         nodata=nodata,
+        in_parts=True,
+        level=level,
+        channel=channel,
     )
-    sources = find_sources(images, pages=pages, every=every)
+    sources = find_sources(images, pages=pages, every=every, level=level, channel=channel)
     figures.check_folder([*map(Path, sources.names), *(path for _, path in named)])
     every_source = iter(sources)
     first = [*itertools.islice(every_source, 2)]

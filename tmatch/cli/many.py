@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tmatch._arrays.lazy import is_lazy
 from tmatch._batch.images import ImageSearch, OpenImage
 from tmatch._batch.journal import Journal
 from tmatch._batch.outputs import Add
@@ -14,7 +15,7 @@ from tmatch._io.sources import Source
 from tmatch._results.formats import form_of
 from tmatch._results.records import Record
 from tmatch.cli.console import Console
-from tmatch.cli.one import draw_matches, overlay_path
+from tmatch.cli.one import draw_matches, overlay_path, too_large_to_draw
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
@@ -93,7 +94,10 @@ class ManyImages:
             yield from records
 
     def _draw(self, opened: OpenImage, record: Record) -> None:
-        """Write the overlay of an image."""
+        """Write the overlay of an image, unless that is too large."""
+        if is_lazy(opened.searched.shown):
+            self.console.say(f"note: --overlay {too_large_to_draw(record.name)}")
+            return
         path = overlay_path(self.overlays or Path(), record.name)
         writing.write_figure(path, draw_matches(opened.searched, record.matches, None))
 

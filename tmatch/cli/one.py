@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 import tmatch
+from tmatch._arrays.lazy import is_lazy
 from tmatch._batch.images import ImageSearch, OpenImage
 from tmatch._batch.tally import Tally
 from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs, writing
+from tmatch._io.decoders import pages
 from tmatch._io.sources import Source
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
@@ -58,14 +60,15 @@ def locate_in_one(
         opened = search.open(source)
         if not by_option:
             _refuse_second_images(search.templates, opened)
+        figures.check_size(opened.searched, source.title)
         result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
     except (OSError, ValueError, TypeError, MemoryError) as error:
         if not telling.single:
             search.check()  # or it is no fault of the image
-            failed = Record(source.name, source.page, source.time, error=reword(error))
+            failed = Record(source.name, source.page, source.time, error=reword(error), level=source.level)
             _tell(console, failed, search, telling)
         raise
-    record = Record(source.name, source.page, source.time, opened.matches_of(result))
+    record = Record(source.name, source.page, source.time, opened.matches_of(result), level=source.level)
     if best is not None:
         record.matches.best.setdefault(best.label, best)  # as in records of many images, where that is known
     tally = Tally(record.matches.labels)
@@ -172,6 +175,17 @@ class Figures:
         figures = [path for path in (overlay, self.heatmap) if path]
         writing.check_targets(inputs, figures, [*([self.scores] if self.scores else []), *outputs])
 
+    def check_size(self, searched: pairs.SearchImage, name: str) -> None:
+        """Refuse figures of an image that is searched in parts, as it is not in memory."""
+        for option, path in (
+            ("--overlay", self.overlay),
+            ("--heatmap", self.heatmap),
+            ("--scores", self.scores),
+        ):
+            if path is not None and is_lazy(searched.pixels):
+                msg = f"{option} {too_large_to_draw(name)}"
+                raise ValueError(msg)
+
     def write(
         self,
         console: Console,
@@ -192,6 +206,14 @@ class Figures:
         written = ", ".join(str(path) for path in (*others, self.overlay, self.heatmap, self.scores) if path)
         if written:
             console.say(f"written: {written}")
+
+
+def too_large_to_draw(name: str) -> str:
+    """Write that an image is too large for a figure, and what to do."""
+    return (
+        f'draws at most {pages.LARGE_PIXELS:,} pixels, but what is searched of "{name}" has more; choose a part with '
+        "--region, or leave the figure out"
+    )
 
 
 def overlay_path(overlay: Path, name: str) -> Path:

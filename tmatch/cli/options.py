@@ -81,6 +81,26 @@ Jobs = Annotated[
     ),
 ]
 
+Level = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Level of a pyramid (OME-Zarr, TIFF) to search: 0, as by default, is the full resolution, 1 the next "
+        "smaller one. Boxes are in pixels of that level.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|NAME",
+        help="Channel to search of an OME-Zarr or OME-TIFF: its number, from 0 on, or its name. By default channels "
+        "are pages.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+
 # --- what is a match --------------------------------------------------------------------------------
 
 FalseAlarms = Annotated[

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
-from tmatch._io.decoders import FindPart
+from tmatch._io.decoders import WHOLE, Choice, FindPart
 from tmatch._io.files import named
 from tmatch._io.images import ImageFile, Pixels, SeveralImagesWarning, missing_page, open_stream
 from tmatch._io.sources.selection import Selection
@@ -23,8 +23,10 @@ class FileImages:
     The file is opened when its turn comes, to count them. One that cannot be opened is an image that cannot be read.
     """
 
-    def __init__(self, name: str, open_file: OpenFile, chosen: Selection | None) -> None:
-        self.name, self._open, self._chosen = name, open_file, chosen
+    def __init__(
+        self, name: str, open_file: OpenFile, chosen: Selection | None, level: int | None = None
+    ) -> None:
+        self.name, self._open, self._chosen, self._level = name, open_file, chosen, level
         self.count = 1 if chosen is None else None
 
     def counted(self) -> int:
@@ -53,7 +55,7 @@ class FileImages:
         shared = SharedFile(self._open, pages)
         for page in pages:
             number = None if page == 0 and count < 2 else page
-            yield Source(self.name, functools.partial(shared.read, number), number)
+            yield Source(self.name, functools.partial(shared.read, number), number, level=self._level)
 
     def _measure(self) -> tuple[int, str]:
         """Count the images in the file, 0 if it cannot be opened, and tell what they are called."""
@@ -112,11 +114,11 @@ class Stream:
     def __init__(self, name: str, read: Callable[[], bytes]) -> None:
         self._name, self._read = name, read
 
-    def open(self) -> ImageFile:
+    def open(self, choice: Choice = WHOLE) -> ImageFile:
         """Open it as a file of images."""
         if isinstance(self._data, OSError):
             raise self._data
-        return open_stream(self._name, io.BytesIO(self._data))
+        return open_stream(self._name, io.BytesIO(self._data), choice)
 
     @functools.cached_property
     def _data(self) -> bytes | OSError:

@@ -17,18 +17,21 @@ class Source:
     name : str
         The path as given, of files in a folder or glob with it; "-" for stdin; "screen:1".
     read : callable
-        Reads the pixels, or of an image that is too large the part that the argument names. Raises OSError or
-        ValueError, with a sentence that names the file, if the image cannot be read. Several threads may call it.
+        Reads the pixels, or the part that the argument names of a large image, which may be read later. Raises OSError
+        or ValueError, with a sentence that names the file, if the image cannot be read. Several threads may call it.
     page : int or None
         Page of a stack or frame of a video, counted from 0; None if the file holds a single image.
     time : float or None
         Seconds from the start of a video.
+    level : int or None
+        Level of a pyramid; None if none was chosen.
     """
 
     name: str
     read: Callable[[FindPart | None], Pixels]
     page: int | None = None
     time: float | None = None
+    level: int | None = None
 
     @property
     def title(self) -> str:
