@@ -46,6 +46,12 @@ def current() -> Execution:
     return _current
 
 
+def adopt(policy: Execution) -> None:
+    """Follow another policy from now on."""
+    global _current  # noqa: PLW0603
+    _current = policy
+
+
 @contextlib.contextmanager
 def using(**changes: Any) -> Iterator[None]:
     """Replace parts of the policy within a context, in all threads; for tests."""

@@ -5,9 +5,11 @@ This is the only module that chooses.
 
 import math
 import os
+from dataclasses import replace
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine import execution
+from tmatch._engine.execution import Execution
 from tmatch._engine.interface import Engine
 
 ENGINES = ("auto", "numpy", "numba")
@@ -54,6 +56,17 @@ def _requested_engine() -> str:
         msg = f"the environment's TMATCH_ENGINE is {requested!r}; it must be one of {', '.join(ENGINES)}"
         raise ValueError(msg)
     return requested
+
+
+def policy() -> Execution:
+    """Return the current policy with the engine that is requested, for another process to adopt."""
+    return replace(execution.current(), engine=_requested_engine())
+
+
+def adopt(other: Execution) -> None:
+    """Follow the policy of another process from now on, unless it is that of this one."""
+    if other != policy():
+        execution.adopt(other)
 
 
 def load() -> bool:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, cast
 
@@ -24,13 +25,15 @@ VALID_OPACITY = 0.5  # of a pixel of an image that is searched
 _ORIENTATION = 0x0112  # of EXIF
 
 
-def read_given(name: str, given: ImageLike, least_opacity: float) -> tuple[Array, Array | None]:
+def read_given(name: str, given: "PortableImage", least_opacity: float) -> tuple[Array, Array | None]:
     """Return what was given as an array, and which of its pixels count: those so opaque, and not masked; None for all.
 
     What is a file, or a Pillow image, is read as by `read_image`.
     """
     if type(given) is np.ndarray:
         return check_numbers(name, given, finite=False), None
+    if isinstance(given, ReadImage):
+        return given.pixels, given.valid
     if isinstance(given, np.ma.MaskedArray):
         gone = np.ma.getmaskarray(given)
         return check_numbers(name, np.ma.getdata(given), finite=False), ~gone if gone.any() else None
@@ -39,6 +42,24 @@ def read_given(name: str, given: ImageLike, least_opacity: float) -> tuple[Array
         return check_numbers(name, cast("ArrayLike", given), finite=False), None
     pixels, alpha = read
     return pixels, None if alpha is None else opaque_pixels(alpha, least_opacity)
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image as `read_given` returns it."""
+
+    pixels: Array
+    valid: Array | None
+
+
+PortableImage: TypeAlias = ImageLike | ReadImage
+
+
+def portable_image(name: str, given: ImageLike, least_opacity: float) -> PortableImage:
+    """Return an image that can be pickled: a path or an array as it is, others as they are read now."""
+    if type(given) is np.ndarray or isinstance(given, str | os.PathLike):
+        return given
+    return ReadImage(*read_given(name, given, least_opacity))
 
 
 def read_mask(name: str, given: ImageLike) -> ArrayLike:

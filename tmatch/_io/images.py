@@ -14,7 +14,7 @@ import numpy as np
 from tmatch._arrays.typing import Array
 from tmatch._io import decoders
 from tmatch._io.decoders import Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
-from tmatch._io.files import FileLike, FileObject, file_of, named, read_whole
+from tmatch._io.files import FileLike, FileObject, file_of, located, named, read_whole
 from tmatch._io.tiff_parts import Part
 
 
@@ -234,10 +234,10 @@ def split_alpha(pixels: Array) -> tuple[Array, Array | None]:
 
 def open_file(name: str) -> ImageFile:
     """Open an image, a stack or an array by its path."""
-    path = Path(name)
+    path = located(name)
     if decoders.is_zarr(path):
         return ImageFile(name, contextlib.nullcontext(), lambda: decoders.open_zarr(path))
-    return open_stream(name, open_path(path))
+    return open_stream(name, open_path(Path(name)))
 
 
 def open_stream(name: str, file: BinaryIO) -> ImageFile:
@@ -252,6 +252,7 @@ def open_stream(name: str, file: BinaryIO) -> ImageFile:
 def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     with named(path):
+        path = located(str(path))
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"

@@ -92,13 +92,17 @@ def image_in(
         valid = np.asarray(valid.all(axis=layout.axis))
     if image_mask is None:
         return pixels, valid
-    mask = read_mask("image_mask", image_mask)
-    if mask is not image_mask:  # grey levels
-        mask = np.asarray(mask) > 0
+    mask = read_image_mask(image_mask)
     if valid is None:
         return pixels, mask
     checked = check_numbers("image_mask", mask, "b")
     return pixels, checked & valid if checked.shape == valid.shape else checked
+
+
+def read_image_mask(given: ImageLike) -> ArrayLike:
+    """Return which pixels of an image count; of grey levels all but 0."""
+    mask = read_mask("image_mask", given)
+    return mask if mask is given else np.asarray(mask) > 0
 
 
 def template_in(

@@ -23,8 +23,10 @@ class FileImages:
     The file is opened when its turn comes, to count them. One that cannot be opened is an image that cannot be read.
     """
 
-    def __init__(self, name: str, open_file: OpenFile, chosen: Selection | None) -> None:
-        self.name, self._open, self._chosen = name, open_file, chosen
+    def __init__(
+        self, name: str, open_file: OpenFile, chosen: Selection | None, *, through_pipe: bool = False
+    ) -> None:
+        self.name, self._open, self._chosen, self._through_pipe = name, open_file, chosen, through_pipe
         self.count = 1 if chosen is None else None
 
     def counted(self) -> int:
@@ -51,9 +53,11 @@ class FileImages:
         pages = self._choose(count)
         self.count = len(pages)
         shared = SharedFile(self._open, pages)
+        # One frame among many is found by decoding those before it.
+        elsewhere = not self._through_pipe and (len(pages) == 1 or unit != "frames")
         for page in pages:
             number = None if page == 0 and count < 2 else page
-            yield Source(self.name, functools.partial(shared.read, number), number)
+            yield Source(self.name, functools.partial(shared.read, number), number, elsewhere=elsewhere)
 
     def _measure(self) -> tuple[int, str]:
         """Count the images in the file, 0 if it cannot be opened, and tell what they are called."""
@@ -82,6 +86,10 @@ class SharedFile:
         self._file: ImageFile | None = None
         self._closing = contextlib.ExitStack()
         weakref.finalize(self, self._closing.close)
+
+    def __reduce__(self) -> tuple[type["SharedFile"], tuple[OpenFile, Sequence[int]]]:
+        """Pickle as a file of which one image is read."""
+        return SharedFile, (self._open, (0,))
 
     def read(self, page: int | None, find_part: FindPart | None) -> Pixels:
         """Read an image."""

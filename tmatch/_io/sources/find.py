@@ -130,7 +130,7 @@ class _Finder:
         if name.startswith(screens.PREFIX):
             return [screens.ScreenImage(name)]
         if name == "-":
-            return [self._checked(FileImages(name, self._stdin.open, self._chosen))]
+            return [self._checked(FileImages(name, self._stdin.open, self._chosen, through_pipe=True))]
         if not os.path.lexists(name) and glob.escape(name) != name:
             return [self._of_file(path) for path in _matches(name)]
         kind = _kind_of(name)
@@ -144,7 +144,8 @@ class _Finder:
             require("video", f'"{name}" is')
             return video.VideoFrames(name, self._chosen or Selection.all(self._every))
         if kind == stat.S_IFIFO:
-            return FileImages(name, Stream(name, functools.partial(_read_pipe, name)).open, self._chosen)
+            stream = Stream(name, functools.partial(_read_pipe, name))
+            return FileImages(name, stream.open, self._chosen, through_pipe=True)
         if decoders.is_zarr(Path(name)):
             require("zarr", f'"{name}" is')
         return FileImages(name, functools.partial(open_file, name), self._chosen)

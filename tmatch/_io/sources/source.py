@@ -1,7 +1,8 @@
 """One image that is not read yet."""
 
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tmatch._io.decoders import FindPart
@@ -23,12 +24,15 @@ class Source:
         Page of a stack or frame of a video, counted from 0; None if the file holds a single image.
     time : float or None
         Seconds from the start of a video.
+    elsewhere : bool
+        Another process that sees the same files can read it.
     """
 
     name: str
     read: Callable[[FindPart | None], Pixels]
     page: int | None = None
     time: float | None = None
+    elsewhere: bool = False
 
     @property
     def title(self) -> str:
@@ -38,11 +42,27 @@ class Source:
 
 def failing(name: str, error: Exception, page: int | None = None) -> Source:
     """Return a source of an image that cannot be read."""
+    return Source(name, functools.partial(_fail, error), page)
 
-    def fail(_: object) -> Pixels:
-        raise error
 
-    return Source(name, fail, page)
+def portable(source: Source, find_part: FindPart | None) -> Source:
+    """Return a source that can be pickled, and read by another process; what only this one can read is read now."""
+    if source.elsewhere:
+        return source
+    try:
+        read = functools.partial(held, source.read(find_part))
+    except (OSError, ValueError, MemoryError) as error:
+        read = functools.partial(_fail, error)
+    return replace(source, read=read)
+
+
+def held(pixels: Pixels, _: object) -> Pixels:
+    """Return pixels that were read before."""
+    return pixels
+
+
+def _fail(error: Exception, _: object) -> Pixels:
+    raise error
 
 
 class Images(Protocol):
