@@ -1,5 +1,6 @@
 """Calls that tests have done on the workers of a cluster, which import them from here."""
 
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -48,6 +49,10 @@ def _load():
 
 def engine_of(*_):
     return select.policy().engine
+
+
+def import_what_is_absent(*_):
+    importlib.import_module("absent")
 
 
 class Once:

@@ -21,7 +21,7 @@ import tmatch
 import worker_calls
 from tmatch._batch.images import ImageSearch
 from tmatch._detection.criterion import Criterion
-from tmatch._engine.cluster import LostClusterError, map_on_cluster
+from tmatch._engine.cluster import ClusterError, map_on_cluster
 from tmatch._io.pairs import read_templates
 from tmatch._io.sources import Source, find_sources
 from tmatch.cli.app import app
@@ -189,9 +189,17 @@ def test_a_cluster_that_is_gone_is_no_fault_of_an_item():
         assert next(results)[0] == 0
         cluster.close()
         with pytest.raises(
-            LostClusterError, match=r"^the cluster at .* is gone, or was restarted; start it, and"
+            ClusterError, match=r"^the cluster at .* is gone, was restarted, or has no workers; start it, and"
         ):
             list(results)
+
+
+def test_a_worker_that_lacks_a_library_is_no_fault_of_an_item(client):
+    results = map_on_cluster(worker_calls.import_what_is_absent, range(5), client, failed=lambda *_: None)
+    with pytest.raises(
+        ClusterError, match=r"^the cluster at tcp://\S+ lacks what is needed \(No module named 'absent'\)"
+    ):
+        next(results)
 
 
 # --- locate_many --------------------------------------------------------------------------------------

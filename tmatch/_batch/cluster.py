@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def connected(cluster: str) -> Iterator["Client"]:
     require("dask", f'"{address}" is')
     from distributed import Client  # noqa: PLC0415
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is wrong is told by errors
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import collections
 import contextlib
 import itertools
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -27,8 +28,8 @@ Result = TypeVar("Result")
 _RECOUNT = 2.0  # seconds after which threads are counted again, as a cluster may grow
 
 
-class LostClusterError(ConnectionError):
-    """The cluster is gone, or has dropped what it was asked for."""
+class ClusterError(ConnectionError):
+    """The cluster is gone, has dropped what it was asked for, or cannot do it."""
 
 
 def check_client(client: object) -> None:
@@ -126,6 +127,7 @@ class _Calls(Generic[Item, Result]):
         self.pending: collections.deque[tuple[Item, Future | None]] = collections.deque()
         self._most, self._counted = 0, -_RECOUNT
         with self._reached():
+            self._check_workers()
             self._loaded = self._load()
 
     def begin(self, item: Item, *, here: bool) -> None:
@@ -149,7 +151,7 @@ class _Calls(Generic[Item, Result]):
         item, future = self.pending[0]  # where it is cancelled if the wait is interrupted
         try:
             result = self._function(item, Resources()) if future is None else self._result(item, future)
-        except LostClusterError:
+        except ClusterError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller decides)
             result = self._failed(item, error)
@@ -161,6 +163,13 @@ class _Calls(Generic[Item, Result]):
         if self._client.status == "running":
             self._client.cancel([self._loaded, *(future for _, future in self.pending if future is not None)])
         self.pending.clear()
+
+    def _check_workers(self) -> None:
+        """Refuse workers without this package, which would end when they are sent something of it."""
+        found = self._client.run(pkgutil.resolve_name, f"{__name__}:{_call.__name__}", on_error="return")
+        for outcome in found.values():
+            if isinstance(outcome, ImportError):
+                raise outcome
 
     def _load(self) -> "Future":
         """Have the function sent to a worker, from which others fetch it.
@@ -211,14 +220,20 @@ class _Calls(Generic[Item, Result]):
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
-        """Say so if the cluster cannot be reached any more, or has dropped calls."""
+        """Tell errors of the cluster from those of an item."""
         from distributed import CancelledError  # noqa: PLC0415
+        from distributed.scheduler import NoValidWorkerError  # noqa: PLC0415
 
         try:
             yield
         except Exception as error:
-            if not isinstance(error, CancelledError) and self._client.status == "running":
+            missing = next((each for each in (error, error.__cause__) if isinstance(each, ImportError)), None)
+            if missing is not None:
+                what = f"lacks what is needed ({missing}); install there what is installed here"
+            elif isinstance(error, CancelledError | NoValidWorkerError) or self._client.status != "running":
+                what = "is gone, was restarted, or has no workers; start it, and search what is left"
+            else:
                 raise
-            address = getattr(self._client.scheduler, "address", "an address that was never reached")
-            msg = f"the cluster at {address} is gone, or was restarted; start it, and search what is left"
-            raise LostClusterError(msg) from error
+            address = getattr(self._client.scheduler, "address", "an unknown address")
+            msg = f"the cluster at {address} {what}"
+            raise ClusterError(msg) from error
