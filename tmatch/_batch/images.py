@@ -1,20 +1,23 @@
 """Search many images for the same templates."""
 
+import collections
+import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
+from tmatch._engine.cluster import map_on_cluster
 from tmatch._engine.in_order import map_in_order
 from tmatch._engine.progress import Resources
 from tmatch._io.decoders import FindPart
 from tmatch._io.images import open_file
 from tmatch._io.pairs import Alpha, Pair, SearchImage, Templates, search_image
-from tmatch._io.sources import Source
+from tmatch._io.sources import Source, portable
 from tmatch._results.boxes import Box
 from tmatch._results.collection import Matches
 from tmatch._results.decisions import CandidateDecision
@@ -24,6 +27,11 @@ from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ERRORS = (OSError, ValueError, TypeError, MemoryError)  # that keep one image from being searched
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,10 @@ class ImageSearch:
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __reduce__(self) -> tuple[type["ImageSearch"], tuple[Any, ...]]:
+        """Pickle without matchers, which are made again where they are needed."""
+        return ImageSearch, tuple(getattr(self, each.name) for each in fields(self) if each.name[0] != "_")
+
     def digest(self, *others: object) -> str:
         """Return a short text that differs if results could: by the templates, the options, or `others`."""
         made = hashlib.sha256()
@@ -142,25 +154,65 @@ class ImageSearch:
         jobs: int | None = None,
         on_error: Callable[[Exception], str] = str,
         on_found: Callable[[OpenImage, Record], None] | None = None,
+        client: "Client | None" = None,
     ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
 
         An image that cannot be read or searched has a record of the error, in the words of `on_error`. `on_found` is
-        told of the others, one at a time, in any order.
+        told of the others, one at a time, in any order. With a `client`, workers of its cluster search.
         """
         telling = threading.Lock()  # not that of the matchers, which other images wait for
 
+        def failed(source: Source, error: Exception) -> Record:
+            if isinstance(error, _ERRORS):
+                return Record(
+                    source.name, source.page, source.time, error=on_error(error), level=source.level
+                )
+            raise error
+
         def record(source: Source, resources: Resources) -> Record:
-            about = Record(source.name, source.page, source.time, level=source.level)
             try:
-                opened = self.open(source)
-                result = opened.search(self.criterion, resources, keep="matches")
-                found = replace(about, matches=opened.matches_of(result))
-            except (OSError, ValueError, TypeError, MemoryError) as error:
-                return replace(about, error=on_error(error))
+                opened, found = self._find(source, resources)
+            except _ERRORS as error:
+                return failed(source, error)
             if on_found is not None:
                 with telling:
                     on_found(opened, found)
             return found
 
-        yield from map_in_order(record, sources, jobs)
+        if client is None:
+            yield from map_in_order(record, sources, jobs)
+        else:
+            yield from self._records_of(client, sources, jobs, failed, on_found)
+
+    def _records_of(
+        self,
+        client: "Client",
+        sources: Iterable[Source],
+        jobs: int | None,
+        failed: Callable[[Source, Exception], Record],
+        on_found: Callable[[OpenImage, Record], None] | None,
+    ) -> Generator[Record]:
+        """Search images on a cluster; those that `on_found` is told of are read here, too."""
+        sent: collections.deque[Source] = collections.deque()
+
+        def portables() -> Iterator[Source]:
+            for source in sources:
+                sent.append(portable(source, self.find_part))
+                yield sent[-1]
+
+        records = map_on_cluster(self._found, portables(), client, failed=failed, jobs=jobs)
+        with contextlib.closing(records):
+            for record in records:
+                source = sent.popleft()
+                if on_found is not None and not record.error:
+                    on_found(self.open(source), record)
+                yield record
+
+    def _found(self, source: Source, resources: Resources) -> Record:
+        return self._find(source, resources)[1]
+
+    def _find(self, source: Source, resources: Resources) -> tuple[OpenImage, Record]:
+        opened = self.open(source)
+        matches = opened.matches_of(opened.search(self.criterion, resources, keep="matches"))
+        return opened, Record(source.name, source.page, source.time, matches, level=source.level)

@@ -1,5 +1,6 @@
 """The command locate."""
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tmatch._batch.cluster import connected
 from tmatch._batch.images import ImageSearch
 from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs
@@ -53,6 +55,7 @@ def locate(
     level: options.Level = None,
     channel: options.Channel = None,
     jobs: options.Jobs = None,
+    cluster: options.Cluster = None,
     form: Annotated[
         formats.Format,
         typer.Option("--format", help="How matches are printed.", rich_help_panel=options.RESULT),
@@ -119,10 +122,12 @@ def locate(
         )
     else:
         overlays = figures.folder()
-        many = ManyImages(
-            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
-        )  # fmt: skip
-        code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
+        with contextlib.nullcontext() if cluster is None else connected(cluster) as client:
+            many = ManyImages(
+                console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast,
+                reword=reword, client=client,
+            )  # fmt: skip
+            code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:
         raise typer.Exit(code)
 

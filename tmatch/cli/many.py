@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tmatch._arrays.lazy import is_lazy
 from tmatch._batch.images import ImageSearch, OpenImage
@@ -19,6 +20,9 @@ from tmatch.cli.one import draw_matches, overlay_path, too_large_to_draw
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 _MOST_NAMED = 20  # images whose missing labels are named on stderr
 
 
@@ -26,7 +30,7 @@ _MOST_NAMED = 20  # images whose missing labels are named on stderr
 class ManyImages:
     """A search of many images: `jobs` at a time, from where a former run has stopped if `resume` is set.
 
-    `overlays` is a folder for images with their boxes.
+    With a `client`, the workers of its cluster search. `overlays` is a folder for images with their boxes.
     """
 
     console: Console
@@ -37,6 +41,7 @@ class ManyImages:
     overlays: Path | None = None
     fail_fast: bool = False
     reword: Callable[[Exception], str] = str
+    client: "Client | None" = None
 
     def __post_init__(self) -> None:
         forms = [form_of(path) for path in self.telling.files]
@@ -89,7 +94,7 @@ class ManyImages:
 
     def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
         draw = None if self.overlays is None else self._draw
-        records = self.search.records(sources, self.jobs, self.reword, draw)
+        records = self.search.records(sources, self.jobs, self.reword, draw, self.client)
         with contextlib.closing(records):  # after a failure, those that run are waited for
             yield from records
 
