@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-_MOST_HIDDEN = 0.4  # of a rectangle, by what is written in it while there is room beside
 _PAD, _GAP = 0.12, 0.25  # around a text, and around the patch behind it, in units of its size
 
 
@@ -96,16 +95,13 @@ class _Room:
         return None
 
     def _places(self, number: int, outline: Array, half: Array, gap: float) -> Iterator[Array]:
-        """Yield middles inside an outline if most of it stays visible, then beside it, clear of others, then inside."""
+        """Yield middles of a label inside an outline, then beside it and clear of all others."""
         bounds, others = self.bounds[number], np.delete(self.bounds, number, axis=0)
         around = np.concatenate([-half - gap / 2, half + gap / 2])
-        inside = [m for m in _places_inside(bounds, half + gap) if _holds(outline, np.tile(m, 2) + around)]
-        small = 4 * half.prod() < _MOST_HIDDEN * (bounds[2:] - bounds[:2]).prod()
-        yield from inside if small else ()
+        yield from (m for m in _places_inside(bounds, half + gap) if _holds(outline, np.tile(m, 2) + around))
         for middle in _places_beside(bounds, half, gap) if self.beside else ():
             if not _overlap(np.concatenate([middle - half, middle + half]), others):
                 yield middle
-        yield from () if small else inside
 
 
 def _places_inside(bounds: Array, half: Array) -> Iterator[Array]:
