@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tmatch._arrays.typing import Array
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match
 
@@ -141,17 +141,17 @@ class Matches(list[Match]):
         content = written(writer, [Record(image, matches=self)])
         write_bytes(Path(path), content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
 
-    def preview(self, image: ArrayLike, /) -> "Html":
+    def preview(self, image: ImageLike, /) -> "Html":
         """Return a table of the best matches with what is seen in each box, which notebooks show.
 
         Parameters
         ----------
-        image : (H, W) or (H, W, C) array of real numbers
+        image : (H, W) or (H, W, C) array of real numbers, path, open file or Pillow image
             The image that was searched.
         """
         from tmatch._results.formats.html import preview_of  # noqa: PLC0415
 
-        return preview_of(self, np.asarray(image))
+        return preview_of(self, np.asarray(read_given("image", image, VALID_OPACITY)[0]))
 
     def _repr_html_(self) -> str:
         from tmatch._results.formats.html import table_of  # noqa: PLC0415

@@ -77,6 +77,15 @@ class SearchResult:
         return near_misses(self._found, self.decisions, self.criterion)
 
     @property
+    def lost(self) -> list[Match]:
+        """What fits, too, where another template fits better."""
+        lost = [match for each in self._found if each.lost for match in each.lost.matches()]
+        lost += [
+            each.match for each in self.decisions if each.removed_by and each.removed_by.label != each.label
+        ]
+        return lost
+
+    @property
     def best_besides(self) -> float | None:
         """The highest score of a peak that is no match and that none explains; None if there is none."""
         return best_besides(self._found, self.decisions)

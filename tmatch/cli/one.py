@@ -190,7 +190,7 @@ class Figures:
         self,
         console: Console,
         opened: OpenImage,
-        matches: list[tmatch.Match],
+        matches: tmatch.Matches,
         best: tmatch.Match | None,
         result: SearchResult,
         others: Sequence[Path],
@@ -224,7 +224,7 @@ def overlay_path(overlay: Path, name: str) -> Path:
     return overlay / (name if name.endswith(".png") else f"{name}.png")
 
 
-def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best: tmatch.Match | None) -> Any:
+def draw_matches(searched: pairs.SearchImage, matches: tmatch.Matches, best: tmatch.Match | None) -> Any:
     """Draw matches in the image, or in the part of it that was read."""
     corner = [side.start for side in searched.shown_part]
 
@@ -233,7 +233,8 @@ def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best:
         return replace(match, box=replace(match.box, start=start))
 
     rejected = None if best is None else move(best)
-    return tmatch.plot_matches(searched.shown, [move(match) for match in matches], rejected=rejected)
+    found = tmatch.Matches(map(move, matches), labels=matches.labels)
+    return tmatch.plot_matches(searched.shown, found, rejected=rejected)
 
 
 def _say_near_misses(console: Console, misses: Sequence[CandidateDecision], pixel_ratio: float) -> None:
