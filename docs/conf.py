@@ -40,13 +40,12 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "build", "tests", "tmatch", "notebooks/figures"]
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb",
-              "commands", "contents", "formulas", "published"]  # fmt: skip
+              "blocks", "commands", "contents", "formulas", "published"]  # fmt: skip
 
 # Pages
+smartquotes = False  # options begin with two hyphens
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
-suppress_warnings = ["myst.strikethrough"]
-nitpicky = False
 highlight_language = "none"
 
 # Notebooks that are stored without outputs are executed, and what they draw is kept from build to build.
@@ -67,7 +66,7 @@ autodoc_typehints = "none"  # the docstrings tell types in words
 autodoc_default_options = {"member-order": "bysource"}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-templates_path = ["_site/templates"]
+templates_path = [str(HERE / "_site" / "templates")]
 
 # The look
 html_theme = "pydata_sphinx_theme"
@@ -85,10 +84,10 @@ html_sidebars = {"**": ["all-pages"]}
 html_theme_options = {
     "logo": {"text": html_title},
     "navbar_align": "left",
+    "navbar_center": ["main-pages"],
     "navigation_with_keys": False,
     "show_nav_level": 1,
     "show_toc_level": 2,
-    "header_links_before_dropdown": 7,
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],

@@ -55,13 +55,21 @@ def _option(option: Any, context: Any) -> nodes.definition_list_item:
     names, told = option.get_help_record(context)
     if option.param_type_name == "argument":
         names = option.metavar or option.name
-    told = re.sub(r"  \[(?:default: (.*)|(required))\]$", _default, told)
+    told = re.sub(r"  \[([^]]*)\]$", _bounds, told)
     term = nodes.term("", "", nodes.literal("", names))
     return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_marked(told))))
 
 
-def _default(found: re.Match[str]) -> str:
-    return " Required." if found[2] else f" Default: `{found[1]}`."
+def _bounds(found: re.Match[str]) -> str:
+    """Write as sentences what the help adds in brackets: the default, the range, or that an option is required."""
+    return " " + " ".join(map(_bound, found[1].split("; ")))
+
+
+def _bound(part: str) -> str:
+    if part == "required":
+        return "Required."
+    name, value = ("Default", part[9:]) if part.startswith("default: ") else ("Range", part)
+    return f"{name}: `{value}`."
 
 
 def _help(text: str) -> Iterator[nodes.Node]:
