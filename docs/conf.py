@@ -46,6 +46,7 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_
 smartquotes = False  # options begin with two hyphens
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
+myst_dmath_double_inline = True  # as notebooks have displayed formulas within a paragraph
 highlight_language = "none"
 
 # Notebooks that are stored without outputs are executed, and what they draw is kept from build to build.
@@ -96,6 +97,12 @@ html_theme_options = {
 }
 
 
+def is_alias(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:  # noqa: ARG001, FBT001
+    """Leave out the fields of named tuples, which Python calls aliases: their class tells them."""
+    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> None:
     """Remove the pages of public names: they are written anew, so that none is left over."""
     shutil.rmtree(Path(app.confdir) / "reference" / "api", ignore_errors=True)
+    app.connect("autodoc-skip-member", is_alias)
