@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,17 +10,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sphinx.application import Sphinx
-from sphinx.errors import SphinxError
+from sphinx.util import logging
 
 MODULES = ("tmatch", "tmatch.kernels", "tmatch.synthetic", "tmatch.compat.cv2", "tmatch.compat.skimage",
            "tmatch.compat.pyscreeze", "tmatch.compat.mtm")  # fmt: skip
 _LOADED = re.compile(r"""@import\s+['"]?(?:https?:)?//|url\(\s*['"]?(?:https?:)?//""")
-
-
-class PageError(SphinxError):
-    """The pages were built, and have faults."""
-
-    category = "Faults in the pages"
 
 
 @dataclass
@@ -63,15 +57,12 @@ def faults(site: Path) -> Iterator[str]:
             yield f"{path.relative_to(site)}: loads {found[0]}"
 
 
-def missing_names(site: Path) -> Iterator[str]:
+def missing_names(documents: Container[str], overview: str) -> Iterator[str]:
     """Tell which public names have no page of their own or, if they are values, are not named on the page of all."""
-    reference = site / "docs" / "reference"
-    overview = (reference / "api.html").read_text(encoding="utf-8")
     for module in map(importlib.import_module, MODULES):
         for name in module.__all__:
             value, full = getattr(module, name), f"{module.__name__}.{name}"
-            has_page = (reference / "api" / f"{full}.html").exists()
-            if not has_page if callable(value) else name not in overview:
+            if f"docs/reference/api/{full}" not in documents if callable(value) else name not in overview:
                 yield f"{full} is missing in docs/reference/api.md"
 
 
@@ -99,10 +90,12 @@ def _fault(link: str, source: Path, pages: dict[Path, Page]) -> str | None:
 
 
 def _check(app: Sphinx, error: Exception | None) -> None:
-    if error is None and app.builder.format == "html":
-        site = Path(app.outdir)
-        if found := [*faults(site), *missing_names(site)]:
-            raise PageError("\n".join(found))
+    if error is not None or app.builder.format != "html":
+        return
+    overview = Path(app.srcdir, "docs", "reference", "api.md").read_text(encoding="utf-8")
+    for fault in (*faults(Path(app.outdir)), *missing_names(app.env.found_docs, overview)):
+        logging.getLogger(__name__).error(fault)
+        app.statuscode = 1
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

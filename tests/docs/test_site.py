@@ -90,6 +90,15 @@ def test_every_public_function_and_class_is_listed_once_in_the_reference():
     assert sorted(listed) == sorted(public)
 
 
+def test_public_names_without_a_page_are_told():
+    text = (ROOT / "docs" / "reference" / "api.md").read_text()
+    told = list(published.missing_names({"docs/reference/api/tmatch.locate"}, text.replace("TM_SQDIFF", "")))
+    assert "tmatch.best_match is missing in docs/reference/api.md" in told
+    assert "tmatch.compat.cv2.TM_SQDIFF is missing in docs/reference/api.md" in told
+    assert "tmatch.locate is missing in docs/reference/api.md" not in told
+    assert "tmatch.compat.cv2.TM_CCORR is missing in docs/reference/api.md" not in told
+
+
 def test_the_start_page_is_the_table_of_contents():
     text = (ROOT / "docs" / "index.md").read_text()
     contents = extension("contents").toctrees(text)
