@@ -176,7 +176,8 @@ class Matcher:
 
         Parameters
         ----------
-        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only,
+        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
+            What is searched and which positions are matches, as in `locate`.
         image_mask, workers, progress
             As in `locate`.
 
