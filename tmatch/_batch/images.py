@@ -35,11 +35,15 @@ class OpenImage:
     image: Array
     image_mask: Array | None
 
-    def search(self, criterion: Criterion, resources: Resources, *, keep: Keep) -> SearchResult:
-        """Search once."""
+    def search(
+        self, criterion: Criterion, resources: Resources, *, keep: Keep, recorded: bool = False
+    ) -> SearchResult:
+        """Search once; with `recorded`, candidates of a looser criterion are kept, too."""
         poses = poses_of(self.matcher)
         check_poses(poses, criterion)
-        return search(self._searches(), criterion, resources, keep=keep, poses=poses)
+        searches = self._searches()
+        looser = criterion.loosened(searches[0].metric) if recorded else None
+        return search(searches, criterion, resources, keep=keep, poses=poses, looser=looser)
 
     def score_maps(self, resources: Resources) -> list[ScoreMap]:
         """Score every position with each template, or each exact copy of it."""
@@ -76,7 +80,8 @@ class OpenImage:
 class ImageSearch:
     """How images are searched: for which templates, what is a match, and how images are read.
 
-    `preparing` are options of `Matcher`. `image_mask` masks every image.
+    `preparing` are options of `Matcher`. `image_mask` masks every image. With `recorded`, candidates of a looser
+    criterion are kept, too.
     """
 
     templates: Templates
@@ -87,6 +92,7 @@ class ImageSearch:
     image_mask: Path | None = None
     find_part: FindPart | None = None
     nodata: float | None = None
+    recorded: bool = False
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -128,7 +134,7 @@ class ImageSearch:
         sources: Iterable[Source],
         jobs: int | None = None,
         on_error: Callable[[Exception], str] = str,
-        on_found: Callable[[OpenImage, Record], None] | None = None,
+        on_found: Callable[[OpenImage, Record, SearchResult], None] | None = None,
     ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
 
@@ -141,13 +147,13 @@ class ImageSearch:
             about = Record(source.name, source.page, source.time)
             try:
                 opened = self.open(source)
-                result = opened.search(self.criterion, resources, keep="matches")
+                result = opened.search(self.criterion, resources, keep="matches", recorded=self.recorded)
                 found = replace(about, matches=opened.matches_of(result))
             except (OSError, ValueError, TypeError, MemoryError) as error:
                 return replace(about, error=on_error(error))
             if on_found is not None:
                 with telling:
-                    on_found(opened, found)
+                    on_found(opened, found, result)
             return found
 
         yield from map_in_order(record, sources, jobs)

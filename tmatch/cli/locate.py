@@ -18,6 +18,7 @@ from tmatch.cli import options, parsing
 from tmatch.cli.console import console_of
 from tmatch.cli.many import ManyImages
 from tmatch.cli.one import Figures, locate_in_one
+from tmatch.cli.reports import Report
 from tmatch.cli.telling import Telling
 from tmatch.cli.wording import describe_error
 
@@ -66,6 +67,12 @@ def locate(
     ] = None,
     heatmap: Annotated[Path | None, options.target("PNG", "Write the score map as a figure.")] = None,
     scores: Annotated[Path | None, options.target("NPY", "Write the score map as an array.")] = None,
+    report: Annotated[
+        Path | None,
+        options.target(
+            "HTML", "Write a page with images, boxes and scores, on which other limits can be tried."
+        ),
+    ] = None,
 ) -> None:
     """Find every position of IMAGE that matches a TEMPLATE, and print the boxes.
 
@@ -87,8 +94,9 @@ def locate(
     named = template_files(templates)
     figures, outputs = Figures(overlay, heatmap, scores), out or []
     form = parsing.form_of_output(form, as_json=as_json)
+    page = Report.of(report, ctx)
     inputs = [Path(name) for name in images] + [path for _, path in named]
-    figures.check(inputs, outputs, len(named), asked_poses)
+    figures.check(inputs, [*outputs, *([report] if report else [])], len(named), asked_poses)
     search = ImageSearch(
         pairs.read_templates(named, alpha=alpha, mask=mask),
         criterion,
@@ -98,6 +106,7 @@ def locate(
         image_mask=image_mask,
         find_part=parsing.part_finder(region, pixel_ratio),
         nodata=nodata,
+        recorded=page is not None,
     )
     sources = find_sources(images, pages=pages, every=every)
     figures.check_folder([*map(Path, sources.names), *(path for _, path in named)])
@@ -110,12 +119,13 @@ def locate(
     if one:
         others = parsing.other_poses(poses, metric, output) if region is None and not copies_only else []
         code = locate_in_one(
-            console, search, first[0], telling, figures, others, reword, by_option=bool(template)
+            console, search, first[0], telling, figures, others, reword, by_option=bool(template), report=page
         )
     else:
         overlays = figures.folder()
         many = ManyImages(
-            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
+            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword,
+            report=page,
         )  # fmt: skip
         code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:
