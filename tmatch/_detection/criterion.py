@@ -101,7 +101,7 @@ class Criterion:
             allowed = max(_LOOSER, _LOOSER * allowed)
         if threshold is not None:
             step = _LOWER if metric.bounded else _LOWER * abs(threshold)
-            threshold = max(threshold - step, metric.bounds[0])
+            threshold = max(round(threshold - step, 9), metric.bounds[0])
         return replace(self, false_alarms=allowed, threshold=threshold)
 
     def accepts(self, found: Candidates) -> Array:

@@ -16,6 +16,7 @@ class Report {
       image.candidates = candidatesOf(image);
       image.origin ??= [0, 0];
     }
+    this.names = namesOf(this.images);
     this.asked = { ...PLAIN, ...(this.about.criterion || {}) };
     this.criterion = { ...this.asked };
     const { labels, colours } = this.about;
@@ -135,7 +136,7 @@ class Report {
     at("image-name").textContent = image ? image.name || "Image" : "No image was searched";
     at("image-error").hidden = !image?.error;
     at("image-error").textContent = image?.error ? `Not searched: ${image.error}` : "";
-    for (const id of ["viewer", "zoom", "image-note", "table"]) at(id).hidden = failed;
+    for (const id of ["viewer", "zoom", "image-note", "table", "scores"]) at(id).hidden = failed;
     this.table.choose(null);
     if (!failed) {
       const source = this.pixels[index].textContent;
@@ -146,8 +147,15 @@ class Report {
       ));
       at("plot-part").replaceChildren(...names.map((name, i) => new Option(name, String(i))));
       at("plot-choice").hidden = names.length < 2;
+      this.plotLabel(this.results[index].missing[0]?.label);
     }
     this.update();
+  }
+
+  // Choose the histogram of a label, if it has one.
+  plotLabel(label) {
+    const number = this.images[this.current].parts.findIndex((part) => part.label === label);
+    if (number >= 0) at("plot-part").value = String(number);
   }
 
   noteOf(image, source) {
@@ -175,6 +183,7 @@ class Report {
         this.showBoxes();
         this.showPlot();
       }
+      if (!document.body.dataset.ready) performance.mark("ready");
       document.body.dataset.ready = "true";
     });
   }
@@ -193,7 +202,8 @@ class Report {
 
   showMissing() {
     const all = this.order.flatMap((index) => this.results[index].missing.map((each) => ({ ...each, index })));
-    const shown = this.allMissing ? all : all.slice(0, MOST_MISSING);
+    const most = matchMedia("(max-width: 600px)").matches ? MOST_MISSING / 2 : MOST_MISSING;
+    const shown = this.allMissing ? all : all.slice(0, most);
     at("missing").hidden = !all.length;
     at("missing-list").replaceChildren(...shown.map((each) => this.missingItem(each)));
     at("missing-more").hidden = shown.length === all.length;
@@ -202,18 +212,19 @@ class Report {
 
   missingItem({ label, index, box, score }) {
     const name = label || "the template";
-    const where = this.images.length > 1 ? ` in ${this.images[index].name}` : "";
+    const where = this.images.length > 1 ? ` in ${this.names[index]}` : "";
     const told = score === null || score === undefined ? "" : ` (best score ${score.toFixed(2)})`;
     const item = element("li", {}, [element("span", {}, [element("b", {}, [name]), where, told])]);
     if (box) {
       const about = { type: "button", "aria-label": `Show the best position of ${name}${where}` };
-      item.append(element("button", { ...about, onclick: () => this.lookAtBest(index, box) }, ["Show"]));
+      item.append(element("button", { ...about, onclick: () => this.lookAtBest(index, label, box) }, ["Show"]));
     }
     return item;
   }
 
-  lookAtBest(index, [x, y, width, height]) {
+  lookAtBest(index, label, [x, y, width, height]) {
     if (index !== this.current) this.open(index);
+    this.plotLabel(label);
     this.best = cornersOf(x, y, width, height);
     this.table.choose(null);
     this.update();
@@ -228,7 +239,7 @@ class Report {
       const labels = missing.map(({ label }) => label || "the template").join(", ");
       const lack = image.error ? "not searched" : labels && `not found: ${labels}`;
       const count = image.error ? [] : [element("small", {}, [counted(matches.length, "match", "matches")])];
-      button.replaceChildren(image.name, ...count, ...(lack ? [element("small", { class: "lack" }, [lack])] : []));
+      button.replaceChildren(this.names[i], ...count, ...(lack ? [element("small", { class: "lack" }, [lack])] : []));
       button.setAttribute("aria-current", String(i === this.current));
     }
   }
@@ -268,9 +279,9 @@ class Report {
     const own = image.candidates.filter((c) => c.number === number);
     const chance = image.chance[number];
     const empty = !image.parts[number] || (!chance && !own.length);
-    for (const id of ["legend", "plot-title", "plot"]) at(id).hidden = empty;
+    at("scores").hidden = empty;
     if (empty) return;
-    const plot = plotOf(image.parts[number], chance, own, this.criterion);
+    const plot = plotOf(image.parts[number], chance, own, this.criterion, this.about.bounds);
     const drawn = drawPlot(plot);
     const total = counted(plot.peaks.reduce((a, b) => a + b, 0), "peak", "peaks");
     drawn.setAttribute("aria-label", `Histogram of the scores of ${total}, accepted from about ${short(plot.limits[1])} on`);
@@ -287,6 +298,16 @@ class Report {
     link.remove();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
+}
+
+// Return the names of images without the folder that all of them lie in.
+function namesOf(images) {
+  const folders = images.map(({ name }) => name.slice(0, name.lastIndexOf("/") + 1));
+  let shared = images.length > 1 ? folders[0] : "";
+  while (!folders.every((folder) => folder.startsWith(shared))) {
+    shared = shared.slice(0, shared.lastIndexOf("/", shared.length - 2) + 1);
+  }
+  return images.map(({ name }) => name.slice(shared.length));
 }
 
 new Report();

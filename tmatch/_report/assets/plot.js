@@ -67,8 +67,8 @@ function logGamma(x) {
 // --- drawing ---------------------------------------------------------------------------------------
 
 // Return what is drawn: bins of scores with counts, curves, and from which score on peaks are accepted.
-function plotOf(part, chance, candidates, criterion) {
-  if (!chance) return plainPlot(candidates, criterion);
+function plotOf(part, chance, candidates, criterion, bounds) {
+  if (!chance) return plainPlot(candidates, criterion, bounds);
   const bins = 50;
   const counts = (values) => Array.from({ length: bins }, (_, i) => values[i] || 0);
   const [low, median, high] = chance.variances;
@@ -91,10 +91,11 @@ function plotOf(part, chance, candidates, criterion) {
 }
 
 // Without a null distribution: the candidates that were recorded, and the threshold.
-function plainPlot(candidates, criterion) {
+function plainPlot(candidates, criterion, [low, high]) {
   const scores = candidates.map((c) => c.score);
-  const least = Math.min(...scores, criterion.threshold ?? Infinity);
-  const most = Math.max(...scores, criterion.threshold ?? -Infinity);
+  const isUnit = low !== null && high !== null;
+  const least = Math.min(...scores, criterion.threshold ?? Infinity, isUnit ? 0 : Infinity);
+  const most = Math.max(...scores, criterion.threshold ?? -Infinity, isUnit ? high : -Infinity);
   const range = most > least ? [least, most] : [least - 0.5, least + 0.5];
   const bins = 50;
   const peaks = new Array(bins).fill(0);

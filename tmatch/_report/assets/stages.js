@@ -19,6 +19,7 @@ function compareKeys(a, b) {
 
 // Compare texts by code points, as Python does: JavaScript compares halves of those beyond 16 bits.
 function compareTexts(a, b) {
+  if (a === b) return 0;
   const [p, q] = [Array.from(a), Array.from(b)];
   for (let i = 0; i < Math.min(p.length, q.length); i++) {
     const order = p[i].codePointAt(0) - q[i].codePointAt(0);
