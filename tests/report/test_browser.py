@@ -436,6 +436,32 @@ def test_a_thousand_candidates_are_opened_quickly(visit, tmp_path):
     assert len(rows(page)) == 1001
 
 
+def test_of_very_many_matches_the_best_are_listed_and_files_hold_all(visit, tmp_path):
+    scores = np.random.default_rng(0).random(2500).tolist()
+    matches = Matches(
+        [Match(Box((k // 50, k % 50), (1, 1)), score) for k, score in enumerate(scores)], shape=(50, 50)
+    )
+    matches.save(tmp_path / "found.html")
+    page = visit(tmp_path / "found.html")
+    listed = [float(row["score"]) for row in rows(page)]
+    assert sorted(listed, reverse=True) == [round(score, 3) for score in sorted(scores, reverse=True)[:2000]]
+    assert (
+        page.inner_text("#table-note")
+        == "the best 2,000 of 2,500 rows; 2,500 candidates recorded in this image."
+    )
+    assert len(saved(page, "#save-csv").splitlines()) == 2501
+
+
+def test_large_images_are_reduced_and_their_boxes_are_not(visit, tmp_path):
+    matches = Matches([Match(Box((50, 70), (600, 700)), 0.9)], shape=(2000, 3300))
+    matches.save(tmp_path / "found.html", pixels=np.zeros((2000, 3300), np.uint8))
+    page = visit(tmp_path / "found.html")
+    assert page.inner_text("#image-note") == "3300 × 2000 pixels, shown 3 times smaller."
+    points = page.get_attribute("#canvas polygon.box", "points")
+    assert points == "70,50 770,50 770,650 70,650"
+    assert page.get_attribute("#canvas image", "width") == "3300"
+
+
 # --- names that would do harm -------------------------------------------------------------------------
 
 
@@ -447,12 +473,13 @@ def test_hostile_names_are_text(visit, tmp_path):
     matches = Matches(
         [Match(Box((2, 3), (4, 5)), 0.9, HOSTILE)],
         shape=(40, 60),
-        labels=[HOSTILE, lacking],
+        labels=[HOSTILE, lacking, "__proto__", "constructor"],
         best={lacking: Match(Box((9, 9), (4, 4)), 0.3, lacking)},
         near_misses=[near],
     )
     matches.save(tmp_path / "found.html", HOSTILE + ".png", pixels=np.zeros((40, 60), np.uint8))
     page = visit(tmp_path / "found.html")
+    assert page.locator("#missing-list b").all_inner_texts()[1:] == ["__proto__", "constructor"]
     page.click("#missing-list button")
     page.locator("#rows tr button").first.click()
     page.select_option("#show-filter", "all")

@@ -357,6 +357,20 @@ def test_more_candidates_than_are_recorded_end_where_all_are_known(monkeypatch):
     assert every[30] < told["limits"]["score"] <= every[29]
 
 
+def test_among_very_many_a_threshold_alone_decides(monkeypatch):
+    monkeypatch.setattr(recorded_candidates, "_CROWDED", 30)
+    rng = np.random.default_rng(0)
+    image, template = rng.normal(size=(80, 80)), rng.normal(size=(5, 5))
+    criterion = Criterion.of("zncc", threshold=0.5)
+    result = searched(image, template, criterion)
+    told = {"image": columns_of(result, lambda m: m, 1.0, poses=False), "criteria": [plain(criterion)]}
+    assert told["image"]["parts"][0]["lobes"] == []
+    assert not told["image"]["parts"][0]["has_null"]
+    [[answer]] = run_script(DECIDE, [told])
+    starts = told["image"]["columns"]["start"]
+    assert [starts[i] for i in answer["matches"]] == [[*match.box.start] for match in result.matches]
+
+
 def test_an_image_without_candidates_is_decided_on():
     [[answer]] = run_script(
         DECIDE, [{"image": {"parts": [], "columns": {}}, "criteria": [plain(Criterion.of("zncc"))]}]

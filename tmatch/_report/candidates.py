@@ -16,7 +16,9 @@ from tmatch._results.matches import Match
 from tmatch._search.recipe import SearchResult
 from tmatch._search.subpixel import refine_places
 
-MOST = 1000  # candidates of an image that are recorded beside those that are accepted
+MOST = 1000  # candidates of an image that are recorded, and more only if more are accepted
+_CROWDED = 5000  # candidates among which side lobes are not sought, if a threshold alone was asked for
+_COMPARED = 1000  # candidates that are compared with their template at once
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ def columns_of(
 ) -> dict[str, Any]:
     """Return the recorded candidates of a search, by columns, and the parts of them that templates and stages have."""
     recorded, limits = _chosen(result)
-    parts = [_part_of(each, result.criterion) for each in recorded]
+    count = sum(len(each.least_false_alarms) for each in recorded)
+    by_score = result.criterion.false_alarms is None and count > _CROWDED
+    parts = [_part_of(each, result.criterion, by_score=by_score) for each in recorded]
     matches = [match for each in recorded for match in each.found.matches()]
     if result.poses.subpixel and result.poses.exact:
         matches = refine_places(matches, result.searches)
@@ -114,13 +118,15 @@ def _cost(recorded: Recorded) -> Array:
     return np.full(n, -1.0) if number is None else number * recorded.found.n_tests
 
 
-def _part_of(recorded: Recorded, criterion: Criterion) -> dict[str, Any]:
-    """Return what is decided by of the candidates of one template in one stage."""
+def _part_of(recorded: Recorded, criterion: Criterion, *, by_score: bool) -> dict[str, Any]:
+    """Return what is decided by of the candidates of one template in one stage, or the scores alone decide."""
     found = recorded.found
     peaks, n = found.peaks, len(found.peaks.positions)
     number, null = recorded.false_alarms(), peaks.null
     asked = criterion.prefilter not in ("auto", "none")
-    compared = found.compare(range(n))
+    compared = [
+        pair for i in range(0, n, _COMPARED) for pair in found.compare(range(i, min(i + _COMPARED, n)))
+    ]
     near = criterion.min_distance > 1
     copies = [None] * n if null is None else _finite(null.as_copies(peaks.positions, peaks.decision_scores))
     return {
@@ -128,8 +134,8 @@ def _part_of(recorded: Recorded, criterion: Criterion) -> dict[str, Any]:
         "prefilter": found.prefilter,
         "n_tests": found.n_tests,
         "count": n,
-        "has_null": null is not None,
-        "lobes": [*_beside(recorded)],
+        "has_null": null is not None and not by_score,
+        "lobes": [] if by_score else [*_beside(recorded)],
         "decision": [None] * n if peaks.filtered_scores is None else peaks.filtered_scores.tolist(),
         "chance": [None] * n if number is None else number.tolist(),
         "alike": [int(each) for each in found.alike(asked_to_filter=asked).tolist()],

@@ -49,7 +49,7 @@ class Report {
 
   // Return where a label fits best, if that is known: as a row of files, and as a box.
   bestOf(image, label) {
-    const known = image.best[label];
+    const known = Object.hasOwn(image.best, label) ? image.best[label] : null;
     if (known) return { best: bestRow(known), box: known.box, score: known.score };
     const own = image.candidates.filter((c) => c.label === label);
     if (!own.length) return { best: null, box: null, score: null };
@@ -197,7 +197,8 @@ class Report {
     if (missing) parts.push(`${missing.toLocaleString("en")} not found`);
     if (failed) parts.push(`${counted(failed, "image", "images")} not searched`);
     const told = parts.join(", ");
-    if (at("count").textContent !== told) at("count").textContent = told;
+    if (at("count").textContent !== told) at("count").textContent = told; // which is read aloud
+    document.title = `tmatch report: ${told}`;
   }
 
   showMissing() {

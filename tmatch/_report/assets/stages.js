@@ -237,13 +237,13 @@ function matchesOf(candidates, decided) {
   return sortedBy(found, (c) => [-c.score, c.start, c.shape, c.label]);
 }
 
-// Return up to five candidates that nearly are matches; below a threshold alone, those that nearly reach it.
+// Return up to five candidates that nearly are matches, also those that nearly reach a threshold.
 function nearMisses(candidates, decided, criterion) {
   const reported = candidates.filter((c) => decided.rules[c.index] === "reported");
   const rule = (c) => decided.rules[c.index];
   const byScore = criterion.false_alarms === null;
   const many = (c) => rule(c) === "false alarms" && c.fits && c.false_alarms <= NEAR;
-  const low = (c) => byScore && rule(c) === "threshold" && c.score >= criterion.threshold - NEARLY;
+  const low = (c) => rule(c) === "threshold" && c.score >= criterion.threshold - NEARLY;
   const near = candidates.filter((c) => ["unlike", "alike"].includes(rule(c)) || many(c) || low(c));
   const key = (c) => [
     byScore ? -c.score : c.false_alarms || 0, rule(c) === "false alarms" ? 1 : 0, c.start,

@@ -8,6 +8,7 @@ const RULES = {
 const STATES = ["found", "near", "other"];
 const SHOWN = { found: ["found"], near: ["found", "near"], all: STATES };
 const WORDS = new Set(["status", "label", "kind"]);
+const MOST_ROWS = 2000; // that are listed and drawn
 const MOST_LABELS = 100; // boxes that have their labels written beside them, where there is room
 
 class Table {
@@ -30,8 +31,10 @@ class Table {
     const { image, decided, misses } = result;
     const near = new Set(misses.map((c) => c.index));
     const rows = image.candidates.map((c) => this.rowOf(c, image, decided, near));
-    this.rows = rows.filter((row) => SHOWN[wanted].includes(row.state) && (label === null || row.label === label));
-    this.total = rows.length;
+    const shown = rows.filter((row) => SHOWN[wanted].includes(row.state) && (label === null || row.label === label));
+    const worth = (row) => [STATES.indexOf(row.state), -row.score, row.candidate.index];
+    this.rows = shown.length > MOST_ROWS ? sortedBy(shown, worth).slice(0, MOST_ROWS) : shown;
+    [this.wanted, this.total] = [shown.length, rows.length];
     this.draw();
   }
 
@@ -76,8 +79,10 @@ class Table {
     const focused = document.activeElement?.closest("#rows tr")?.dataset.candidate;
     at("rows").replaceChildren(...this.sorted().map((row) => this.rowElement(row)));
     if (focused !== undefined) this.element(focused)?.querySelector("button").focus();
+    const cut = this.wanted > this.rows.length ? `the best ${MOST_ROWS.toLocaleString("en")} of ` : "";
+    const recorded = counted(this.total, "candidate", "candidates");
     at("table-note").textContent = this.rows.length
-      ? `${counted(this.rows.length, "row", "rows")} of ${counted(this.total, "candidate", "candidates")} recorded in this image.`
+      ? `${cut}${counted(this.wanted, "row", "rows")}; ${recorded} recorded in this image.`
       : "Nothing to show with these limits and filters.";
   }
 
