@@ -371,6 +371,46 @@ def test_saved_files_are_those_of_the_command_with_other_options(visit, noisy, t
     assert saved(page, "#save-json") == (tmp_path / "found.json").read_bytes().decode()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--max-count", "2"],
+        ["--max-overlap", "0", "--false-alarms", "1e-9"],
+        ["--prefilter", "whiten", "--gray"],
+        ["--threshold", "0.4"],
+        ["--threshold", "0.5", "--false-alarms", "0.1"],
+        ["--threshold", "0.7", "--metric", "ncc", "--max-count", "3"],
+        ["--threshold", "-3e6", "--metric", "ssd"],
+        ["--metric", "orientation"],
+        ["--angles", "-20:20", "--gray", "--region", "10,10,200,120"],
+        ["--scales", "0.5,1,2", "--flips"],
+    ],
+    ids=" ".join,
+)
+def test_saved_files_of_several_templates_are_those_of_the_command(visit, shots, tmp_path, options):
+    for name in ("shot01.png", "shot11.png"):
+        (tmp_path / name).symlink_to(shots / "shots" / name)
+    icons = [part for path in sorted((shots / "icons").iterdir()) for part in ("-t", path)]
+    (tmp_path / "mask.png").write_bytes((shots / "icons" / icons[1].name).read_bytes())
+    several = "-t", f"{icons[1].stem}={tmp_path / 'mask.png'}"
+    files = [part for name in ("csv", "json") for part in ("-o", tmp_path / f"found.{name}")]
+    images = sorted(tmp_path.glob("shot*.png"))
+    done = run(*images, *icons, *several, *options, *files, "--report", tmp_path / "found.html")
+    assert done.exit_code in (0, 1), done.stderr
+    page = visit(tmp_path / "found.html")
+    assert saved(page, "#save-csv") == (tmp_path / "found.csv").read_bytes().decode()
+    told, expected = (
+        json.loads(text) for text in (saved(page, "#save-json"), (tmp_path / "found.json").read_text())
+    )
+    for image, other in zip(told, expected, strict=True):
+        near = [
+            [(miss["label"], miss["rule"]) for miss in each.pop("near_misses", [])] for each in (image, other)
+        ]
+        assert near[0] == near[1] or "--threshold" in options
+        assert image == other
+
+
 # --- many images, many matches ------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ class Report {
       const matches = matchesOf(candidates, decided);
       const found = new Set(matches.map((match) => match.label));
       const missing = image.error ? [] : image.labels.filter((label) => !found.has(label));
+      image.lacking ??= new Set(missing); // with the limits that were asked for
       return {
         image, decided, matches, missing: missing.map((label) => ({ label, ...this.bestOf(image, label) })),
         misses: nearMisses(candidates, decided, this.criterion),
@@ -54,7 +55,8 @@ class Report {
     const own = image.candidates.filter((c) => c.label === label);
     if (!own.length) return { best: null, box: null, score: null };
     const [c] = sortedBy(own, (each) => [-each.score, each.start, each.shape]);
-    return { best: rowOf(c, image, this.about), box: boxOf(c, image), score: c.score };
+    const best = image.lacking.has(label) ? null : rowOf(c, image, this.about);
+    return { best, box: boxOf(c, image), score: c.score };
   }
 
   set(limits) {
