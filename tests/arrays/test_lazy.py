@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmatch._arrays.lazy import Channel, Computed, Facts, LazyArray, Pieces, gather, windows_at
+from tmatch._arrays.known import Known
+from tmatch._arrays.lazy import Channel, Computed, Facts, LazyArray, Part, Pieces, gather, windows_at
 
 
 class InMemory(LazyArray):
@@ -83,3 +84,28 @@ def test_pieces_know_only_what_they_hold():
     assert np.array_equal(pieces[5:30, 0:20], grey[5:30, 0:20])
     with pytest.raises(IndexError, match="was not loaded"):
         pieces[5:30, 0:21]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_facts_follow_from_those_of_the_sources(missing):
+    values = IMAGE.astype(float)
+    if missing:
+        values[3, 4, 1] = np.nan
+    known = Known(InMemory(values), [Facts.of(values[..., i]) for i in range(3)], 2)
+    colours = [Channel(known, 2, i) for i in range(3)]
+    for each, wanted in zip(colours, np.moveaxis(values, 2, 0), strict=True):
+        assert each.facts == Facts.of(wanted)
+    assert known.facts == Facts.of(values[..., :0:-1]) | colours[0].facts
+    few = Channel(Part(known, np.s_[0:37, 0:53, 1:3]), 2, 0)
+    assert few.known_facts() == Facts.of(values[..., 1])
+    assert Channel(Part(known, np.s_[0:36, 0:53, 1:3]), 2, 0).known_facts() is None
+    doubled = Computed(colours, _three, np.dtype(float))
+    whole = Facts.of(_three(*np.moveaxis(values, 2, 0)))
+    assert doubled.known_facts().missing == whole.missing
+    gone = Computed(colours, lambda *each: np.isnan(each).any(axis=0), np.dtype(bool))
+    assert (gone.facts.low, gone.facts.high) == (False, missing)
+    assert Computed(colours, _three, np.dtype(float), increasing=False).known_facts() is None
+
+
+def _three(*channels):
+    return sum(channels)

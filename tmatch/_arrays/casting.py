@@ -68,7 +68,7 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     ):
         return channels
     # A few rows tell most images of other numbers.
-    if not all(map(_is_whole, map(_sample, channels))):
+    if not all(map(_may_be_whole, channels)):
         return channels
     found = _extremes_of_whole(channels)
     if found is None:
@@ -83,11 +83,12 @@ def narrowed(channels: list[Array], *, centred: bool) -> list[Array]:
     return channels
 
 
-def _sample(channel: Array) -> Array:
-    """Return a few rows, or the first region of what is read in parts."""
+def _may_be_whole(channel: Array) -> bool:
+    """Return whether a few rows, or the first region of what is read in parts, hold whole numbers."""
     if isinstance(channel, LazyArray):
-        return channel.read(next(channel.regions()))
-    return channel[:: 1 + len(channel) // 4]
+        known = channel.known_facts()
+        return known.whole if known else _is_whole(channel.read(next(channel.regions())))
+    return _is_whole(channel[:: 1 + len(channel) // 4])
 
 
 def _extremes_of_whole(channels: list[Array]) -> tuple[Any, Any] | None:

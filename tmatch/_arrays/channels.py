@@ -1,6 +1,7 @@
 """Channels of an array: split, joined, and interleaved in memory."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,7 +53,9 @@ def without_channel_axis(shape: Shape, channel_axis: int | None) -> Shape:
 
 
 def interleaved(channels: Sequence[Array]) -> Array | None:
-    """View channels as one array with channels last, if that is how they lie in memory."""
+    """View channels as one array with channels last, if that is how they lie in memory, or are read."""
+    if isinstance(channels[0], LazyArray):
+        return _source_of(channels)
     first, step = channels[0], channels[0].itemsize
     addresses = [channel.__array_interface__["data"][0] for channel in channels]
     expected = [addresses[0] + i * step for i in range(len(channels))]
@@ -60,3 +63,12 @@ def interleaved(channels: Sequence[Array]) -> Array | None:
     if addresses != expected or not alike or first.strides[-1] != len(channels) * step:
         return None
     return np.lib.stride_tricks.as_strided(first, (*first.shape, len(channels)), (*first.strides, step))
+
+
+def _source_of(channels: Sequence[Any]) -> Array | None:
+    """Return the array of which these are all channels, if they are its last axis."""
+    first = channels[0]
+    if not isinstance(first, Channel) or first.axis < first.source.ndim - 1:
+        return None
+    whole = [Channel(first.source, first.axis, number) for number in range(first.source.shape[-1])]
+    return as_array(first.source) if list(channels) == whole else None

@@ -7,7 +7,7 @@ asks for its `facts`, and what needs single windows for `windows_at`.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn, cast
 
@@ -33,7 +33,9 @@ class Facts:
 
     @classmethod
     def of(cls, values: Array) -> "Facts":
-        """Find the facts of an array in memory."""
+        """Find the facts of an array in memory; extremes of complex numbers are those of their magnitudes."""
+        if values.dtype.kind == "c":
+            values = np.abs(values)
         if values.dtype.kind in "biu":
             return cls(values.min().item(), values.max().item(), whole=True, missing=False)
         missing = bool(np.isnan(values).any())
@@ -55,10 +57,15 @@ class Facts:
 
 
 class LazyArray(ABC):
-    """An array that is read part by part. `shape` and `dtype` are known at once."""
+    """An array that is read part by part. `shape` and `dtype` are known at once.
+
+    `keeps` says whether what will be needed again is worth keeping while it is read: not where much is read at once,
+    or where all is in memory.
+    """
 
     shape: Shape
     dtype: np.dtype[Any]
+    keeps: bool = True
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -67,6 +74,10 @@ class LazyArray(ABC):
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
         """Read several regions, at once where that is faster."""
         return [self.read(region) for region in regions]
+
+    def leaves(self, region: Region) -> "Iterator[tuple[LazyArray, Region]]":
+        """Return the arrays that this one is made of, which are made of no others, and what of them a region needs."""
+        yield self, region
 
     @property
     def ndim(self) -> int:
@@ -109,9 +120,20 @@ class LazyArray(ABC):
         for start in range(0, self.shape[0], rows):
             yield (slice(start, min(start + rows, self.shape[0])), *(slice(0, n) for n in self.shape[1:]))
 
+    def known_facts(self) -> Facts | None:
+        """Return what is known of all values without reading them; None if nothing is."""
+        return self.__dict__.get("facts")
+
+    def known_facts_of(self, axis: int, number: int) -> Facts | None:  # noqa: ARG002
+        """Return what is known of one channel."""
+        return None
+
     @cached_property
     def facts(self) -> Facts:
-        """What is known of all values; all of them are read."""
+        """What is known of all values; all of them are read if nothing is known."""
+        known = self.known_facts()
+        if known is not None:
+            return known
         first, *others = self.regions()
         facts = Facts.of(self.read(first))
         for region in others:
@@ -121,16 +143,48 @@ class LazyArray(ABC):
 
 @dataclass(frozen=True)
 class Computed(LazyArray):
-    """What a function makes, value by value, of arrays of one shape."""
+    """What a function makes, value by value, of arrays of one shape.
+
+    An increasing one makes the extremes of the results from those of its arguments; of NaN it may make anything.
+    """
 
     sources: Sequence[LazyArray]
     function: Callable[..., Array]
     dtype: np.dtype[Any]
+    increasing: bool = True
+
+    def known_facts(self) -> Facts | None:
+        """Return what follows from the facts of the sources."""
+        facts = [source.known_facts() for source in self.sources]
+        if not self.increasing or any(each is None for each in facts):
+            return super().known_facts()
+        known = [each for each in facts if each is not None]
+        lows, highs = [each.low for each in known], [each.high for each in known]
+        missing = [
+            [*lows[:number], np.nan, *lows[number + 1 :]] for number, each in enumerate(known) if each.missing
+        ]
+        columns = zip(*([lows, highs] if None not in lows else []), *missing, strict=True)
+        values = [
+            np.array(column).astype(source.dtype)
+            for column, source in zip(columns, self.sources, strict=True)
+        ]
+        found = Facts.of(self.function(*values))
+        return replace(found, whole=self.dtype.kind in "biu" or all(each.whole for each in known))
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]
         """Shape of each source."""
         return self.sources[0].shape
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the sources."""
+        for source in self.sources:
+            yield from source.leaves(region)
+
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of all sources."""
+        return all(source.keeps for source in self.sources)
 
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
@@ -159,9 +213,25 @@ class Part(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
+    def known_facts_of(self, axis: int, number: int) -> Facts | None:
+        """Return what the source knows of a channel, if all of it is in the region."""
+        sides = enumerate(zip(self.shape, self.source.shape, strict=True))
+        if any(here != there for other, (here, there) in sides if other != axis):
+            return None
+        return self.source.known_facts_of(axis, number + self.region[axis].start)
+
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
         return tuple(slice(part.start + whole.start, part.stop + whole.start) for part, whole in pairs)
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._in_source(region))
 
     def read(self, region: Region) -> Array:
         """Read a region of the source."""
@@ -211,8 +281,21 @@ class Channel(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
+    def known_facts(self) -> Facts | None:
+        """Return what the source knows of the channel."""
+        return super().known_facts() or self.source.known_facts_of(self.axis, self.number)
+
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._in_source(region))
 
     def read(self, region: Region) -> Array:
         """Read a region of the source."""
@@ -230,6 +313,7 @@ class Pieces(LazyArray):
     shape: Shape
     dtype: np.dtype[Any]
     parts: Sequence[tuple[Region, Array]]
+    keeps: bool = False
 
     def read(self, region: Region) -> Array:
         """Read a region that the parts cover."""
@@ -276,11 +360,13 @@ def facts_of(array: Array) -> Facts:
     return array.facts if isinstance(array, LazyArray) else Facts.of(array)
 
 
-def computed(function: Callable[..., Array], dtype: DTypeLike, *arrays: Array) -> Array:
+def computed(
+    function: Callable[..., Array], dtype: DTypeLike, *arrays: Array, increasing: bool = True
+) -> Array:
     """Compute an array value by value from others of one shape: later and in parts, if one of them is read so."""
     if not any(map(is_lazy, arrays)):
         return function(*arrays)
-    return as_array(Computed([*map(as_lazy, arrays)], function, np.dtype(dtype)))
+    return as_array(Computed([*map(as_lazy, arrays)], function, np.dtype(dtype), increasing))
 
 
 def windows_at(
@@ -323,7 +409,7 @@ def gather(array: Array | LazyArray, axes: Sequence[Array]) -> tuple[Array, list
     """
     if not isinstance(array, LazyArray):
         return array, [*axes]
-    runs = [_runs(np.unique(indices)) for indices in axes]
+    runs = [runs_of(np.unique(indices)) for indices in axes]
     lengths = [sum(run.stop - run.start for run in each) for each in runs]
     result = np.empty(lengths, array.dtype.newbyteorder("="))
     grid = [*np.ndindex(*map(len, runs))]
@@ -335,7 +421,7 @@ def gather(array: Array | LazyArray, axes: Sequence[Array]) -> tuple[Array, list
     return result, places
 
 
-def _runs(indices: Array) -> list[slice]:
+def runs_of(indices: Array) -> list[slice]:
     """Divide sorted indices into runs without gaps."""
     breaks = np.flatnonzero(np.diff(indices) > 1) + 1
     return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]

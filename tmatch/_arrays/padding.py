@@ -9,7 +9,7 @@ import numpy as np
 
 from tmatch._arrays.finite import is_finite, largest_magnitude
 from tmatch._arrays.geometry import Margins, start_of
-from tmatch._arrays.lazy import gather, is_lazy
+from tmatch._arrays.lazy import gather, is_lazy, runs_of
 from tmatch._arrays.options import Border
 from tmatch._arrays.typing import Array, Region
 from tmatch._arrays.validation import describe_not_finite
@@ -55,6 +55,8 @@ class PaddedImage:
         if len(known) < len(parts):
             return self.fill
         source = self.image
+        if is_lazy(source) and all(isinstance(part, slice) for part in known):
+            return source[tuple(known)]
         if is_lazy(source):
             indices = (
                 part if isinstance(part, np.ndarray) else np.arange(part.start, part.stop) for part in known
@@ -75,11 +77,25 @@ class PaddedImage:
         """Return the first position of a tile inside the image and the one after the last, on each axis."""
         return list(map(_overlap, *self._extent(region), self.image.shape))
 
-    def check(self, tile: Array) -> None:
+    def loaded(self, region: Region, dtype: np.dtype[Any]) -> tuple["PaddedImage", Region]:
+        """Return an image in memory that has the pixels of a tile, and where these are in it; itself if it is."""
+        if not is_lazy(self.image):
+            return self, region
+        # Of its own dtype, for which loops may be compiled, if that holds the fill.
+        native = self.image.dtype.newbyteorder("=")
+        tile = self.read(region, dtype if self.fill else native)
+        return PaddedImage(tile, [(0, 0)] * tile.ndim), tuple(map(slice, [0] * tile.ndim, tile.shape))
+
+    def check(self, tile: Array, region: Region) -> None:
         """Refuse a tile that has values that are not finite."""
         if not is_finite(tile):
             msg = f"`image` or `fill_value` passes the largest {tile.dtype.name}; scale it down"
-            if not is_lazy(self.image) and not np.isfinite(self.image).all():
+            if is_lazy(self.image):
+                first = tuple(np.argwhere(~np.isfinite(tile))[0])
+                pixel = [int(axis[i]) for axis, i in zip(self.pixels(region), first, strict=True)]
+                if not np.isfinite(self.image[tuple(slice(i, i + 1) for i in pixel)]).all():
+                    msg = describe_not_finite("image", tile, pixel)
+            elif not np.isfinite(self.image).all():
                 msg = describe_not_finite("image", self.image)
             raise ValueError(msg)
 
@@ -101,6 +117,12 @@ class PaddedImage:
         if first < last:
             parts.append((slice(first, last), slice(start + first, start + last)))
         return parts
+
+
+def intervals_needed(start: int, length: int, n: int, border: Border) -> list[tuple[int, int]]:
+    """Return the intervals of the n pixels of an axis that positions take their values from, in order and apart."""
+    pixels = np.unique(_inside(np.arange(start, start + length), n, border))
+    return [(run.start, run.stop) for run in runs_of(pixels[pixels >= 0])] if pixels[-1] >= 0 else []
 
 
 def _overlap(start: int, length: int, n: int) -> tuple[int, int]:

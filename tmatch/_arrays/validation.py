@@ -1,6 +1,7 @@
 """Check arrays and options; refuse bad ones in one sentence."""
 
 import numbers
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -30,9 +31,9 @@ def check_numbers(name: str, values: ArrayLike, kinds: str = "biuf", *, finite: 
     return array
 
 
-def describe_not_finite(name: str, array: Array) -> str:
-    """Write where the first value is that is not finite, and what to do."""
-    position = np.argwhere(~np.isfinite(array))[0].tolist()
+def describe_not_finite(name: str, array: Array, position: Sequence[int] | None = None) -> str:
+    """Write where the first value is that is not finite, if that is not known already, and what to do."""
+    position = position or np.argwhere(~np.isfinite(array))[0].tolist()
     return (
         f"`{name}` has NaN or infinite values, the first at {position}; replace them first, for instance with "
         "np.nan_to_num"

@@ -3,11 +3,14 @@
 This is the only module that chooses.
 """
 
+import contextlib
 import math
 import os
+from dataclasses import replace
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine import execution
+from tmatch._engine.execution import Execution
 from tmatch._engine.interface import Engine
 
 ENGINES = ("auto", "numpy", "numba")
@@ -54,6 +57,21 @@ def _requested_engine() -> str:
         msg = f"the environment's TMATCH_ENGINE is {requested!r}; it must be one of {', '.join(ENGINES)}"
         raise ValueError(msg)
     return requested
+
+
+def current() -> str:
+    """Return the name of the engine that is used from now on, where it supports the work."""
+    return "numpy" if choose() is reference() else "numba"
+
+
+def policy() -> Execution:
+    """Return the current policy with the engine that is used from now on, for tasks that may be done elsewhere."""
+    return replace(execution.current(), engine=current())
+
+
+def settled(name: str) -> contextlib.AbstractContextManager[None]:
+    """Use one engine within a context, in this thread: the one that all parts of some work are done by."""
+    return execution.settled(replace(execution.current(), engine=name))
 
 
 def load() -> bool:

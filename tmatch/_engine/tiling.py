@@ -32,12 +32,23 @@ class Tiling:
     block: Shape
     fft_shape: Shape = ()  # empty if windows are summed without transforms
 
-    def blocks(self) -> Iterator[Region]:
-        """Return the regions of the result, in row-major order."""
-        starts = (range(0, n, b) for n, b in zip(self.positions, self.block, strict=True))
-        for corner in itertools.product(*starts):
-            ends = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.positions, strict=True))
-            yield tuple(itertools.starmap(slice, zip(corner, ends, strict=True)))
+    def blocks(self, within: Region | None = None) -> Iterator[Region]:
+        """Return the regions of the result, in row-major order; only those that reach into `within`, if it is given."""
+        ends = self.around(within) if within else tuple(slice(0, n) for n in self.positions)
+        for corner in itertools.product(
+            *(range(s.start, s.stop, b) for s, b in zip(ends, self.block, strict=True))
+        ):
+            stops = map(min, zip(map(sum, zip(corner, self.block, strict=True)), self.positions, strict=True))
+            yield tuple(itertools.starmap(slice, zip(corner, stops, strict=True)))
+
+    def around(self, region: Region) -> Region:
+        """Return the region of all blocks that reach into one."""
+        return tuple(itertools.starmap(self.reach, enumerate(region)))
+
+    def reach(self, axis: int, part: slice) -> slice:
+        """Return, for one axis, what the blocks cover that reach into a part."""
+        block, n = self.block[axis], self.positions[axis]
+        return slice(part.start // block * block, min(-(-part.stop // block) * block, n))
 
     @property
     def count(self) -> int:

@@ -11,10 +11,10 @@ from tmatch._arrays.channels import interleaved
 from tmatch._arrays.finite import is_finite
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
-from tmatch._engine import select, threads
+from tmatch._engine import select
 from tmatch._engine.interface import TapPlan, Transforms
 from tmatch._engine.numpy.taps import sum_tile
-from tmatch._engine.progress import Resources
+from tmatch._engine.targets import Target
 from tmatch._engine.threads import Job
 from tmatch._engine.tiling import Tiling, plan_blocks, rounding_bound
 from tmatch._filtering.methods import plan_taps
@@ -23,14 +23,8 @@ _MIN_TRANSFORM_PASSES = 16.0  # no pair of transforms costs less, in passes over
 _CACHED_POINTS = 2**19  # maximum size of a spectrum that is cached for further calls with the same kernel
 
 
-def correlate_planes(
-    images: Sequence[PaddedImage],
-    kernels: Sequence[Array],
-    outs: Sequence[Array],
-    *,
-    workers: int | None = None,
-) -> None:
-    """Correlate images of one shape and dtype with one shared kernel or a kernel each, without conjugation.
+def plan_planes(images: Sequence[PaddedImage], kernels: Sequence[Array], outs: Sequence[Target]) -> list[Job]:
+    """Plan to correlate images of one shape and dtype with one shared kernel or a kernel each, without conjugation.
 
     The dtype of `outs`, float or complex in single or double precision, is also that of the computation. Integer images
     and kernels give exact integers below 2**53.
@@ -44,7 +38,7 @@ def correlate_planes(
             jobs += _plan(members, kernel.imag, [out.imag for out in targets])
         else:
             jobs += _plan(members, kernel, targets)
-    threads.run(*jobs, resources=Resources(workers))
+    return jobs
 
 
 def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
@@ -55,15 +49,15 @@ def result_dtype(image: np.dtype[Any], kernel: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) -> list[Job]:
+def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Target]) -> list[Job]:
     """Choose the cheapest method: weight by weight, axis by axis, or by transforms."""
     weights = weights.astype(np.result_type(weights, np.float64))
-    shape, dtype, largest = images[0].shape, outs[0].dtype, None
+    shape, dtype, largest = images[0].shape, outs[0].array.dtype, None
     if images[0].is_integer and _is_integer(weights):
         largest = max(image.largest() for image in images)
         # Float32 holds integers below 2**24 in half the memory.
         dtype = np.dtype(np.float32 if largest * float(np.abs(weights).sum()) < 2**24 else np.float64)
-    positions = sum(out.size for out in outs)
+    positions = sum(math.prod(out.shape) for out in outs)
     plan = plan_taps(images[0].image, weights, dtype, positions, integer=largest is not None)
     tiling = plan_blocks(shape, weights.shape, fused=plan.fused)
     if found := _by_transforms(shape, weights, dtype, largest, plan.passes):
@@ -71,18 +65,28 @@ def _plan(images: Sequence[PaddedImage], weights: Array, outs: Sequence[Array]) 
     elif plan.fused:
         images, outs, tiling = _interleave(images, outs, tiling)
 
-    def compute(image: PaddedImage, out: Array, block: Region) -> None:
-        region, part = tiling.needs(block), out[block]
+    def compute(image: PaddedImage, out: Target, block: Region) -> None:
+        region, part = tiling.needs(block), out.part(block)
+        loaded, where = image.loaded(region, dtype)
         # Sums that wrap between rows may overflow, but are outside the result.
         with np.errstate(over="ignore", invalid="ignore"):
-            finite = plan.sum_windows(image, region, part)
+            finite = plan.sum_windows(loaded, where, part)
         if not finite:
-            image.check(image.tile(region, dtype))
+            image.check(image.tile(region, dtype), region)
             msg = f"sums of `image` times `kernel` pass the largest {part.dtype.name}; scale one of them down"
             raise ValueError(msg)
+        out.put(block, part)
 
-    pairs = zip(images, outs, strict=True)
-    return [Job(functools.partial(compute, *pair), tiling, plan.passes, fused=plan.fused) for pair in pairs]
+    return [
+        Job(
+            functools.partial(compute, image, out),
+            tiling,
+            plan.passes,
+            [*tiling.blocks(out.region)],
+            fused=plan.fused,
+        )
+        for image, out in zip(images, outs, strict=True)
+    ]
 
 
 def _by_transforms(
@@ -109,16 +113,17 @@ def _by_transforms(
 
 
 def _interleave(
-    images: Sequence[PaddedImage], outs: Sequence[Array], tiling: Tiling
-) -> tuple[Sequence[PaddedImage], Sequence[Array], Tiling]:
+    images: Sequence[PaddedImage], outs: Sequence[Target], tiling: Tiling
+) -> tuple[Sequence[PaddedImage], Sequence[Target], Tiling]:
     """Join channels that alternate in memory to one image."""
-    pixels, sums = interleaved([image.image for image in images]), interleaved(outs)
+    pixels, sums = interleaved([image.image for image in images]), interleaved([o.array for o in outs])
     if len(images) == 1 or pixels is None or sums is None:
         return images, outs, tiling
     first, n = images[0], len(images)
     joined = PaddedImage(pixels, [*first.margins, (0, 0)], first.border, first.fill)
     flat = plan_blocks(first.shape, tiling.window, fused=True, channels=n)
-    return [joined], [sums], Tiling((*flat.positions, n), (*flat.window, 1), (*flat.block, n))
+    out = Target(sums, (*outs[0].region, slice(0, n)), (*outs[0].shape, n))
+    return [joined], [out], Tiling((*flat.positions, n), (*flat.window, 1), (*flat.block, n))
 
 
 @functools.lru_cache(maxsize=4)

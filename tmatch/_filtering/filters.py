@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.channels import split_channels, with_channel_axis
-from tmatch._arrays.geometry import Margins, output_margins, valid_shape
+from tmatch._arrays.channels import split_channels
+from tmatch._arrays.dask_array import DaskArray, is_dask
+from tmatch._arrays.geometry import Margins, output_margins
 from tmatch._arrays.keywords import answers_guesses
 from tmatch._arrays.options import Border, Missing, Output
-from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_axis, check_count, check_name, check_numbers
 from tmatch._filtering import correlation
-from tmatch._filtering.missing import check_sums, correlate_present
+from tmatch._filtering.lazy import lazily_filtered
+from tmatch._filtering.linear import LinearFilter
+from tmatch._filtering.missing import check_sums
 
 
 @answers_guesses
@@ -74,7 +76,8 @@ def correlate(
     array of `dtype`
         Of length n, n - k + 1 or n + k - 1 on each axis for "same", "valid" and "full", with n pixels
         and a kernel of length k; divided by the stride, rounded up. Integer images and kernels give exact
-        integers below 2**53. No value is clipped or wrapped: `to_range` converts the result to pixels.
+        integers below 2**53. No value is clipped or wrapped: `to_range` converts the result to pixels. Of a dask
+        array, a lazy dask array of the same values, see Notes.
 
     Raises
     ------
@@ -101,6 +104,11 @@ def correlate(
     Westin, CVPR 1993). Where that sum is at most a millionth of the sum of the weights' magnitudes, as where all pixels
     are missing, the result is NaN. Pixels outside the image are never missing, unless its border repeats missing ones.
     It is computed in double precision, and costs as much again.
+
+    Where the image is a dask array nothing is computed yet. Each task computes some whole tiles, by one thread, from
+    the parts of the chunks that it needs; results do not depend on the chunks. Chunks of the result end where those
+    of the image do. Chunks of wide integers, and of floats with ``missing="ignore"``, are read twice: first for what
+    has to be known of all.
 
     Examples
     --------
@@ -195,7 +203,8 @@ def _filter(
     *,
     flip: bool,
 ) -> Array:
-    pixels = check_numbers("image", image, "biufc", finite=False)  # tiles are checked when they are read
+    given = DaskArray(image) if is_dask(image) else image
+    pixels = check_numbers("image", given, "biufc", finite=False)  # tiles are checked when they are read
     weights = check_numbers("kernel", kernel, "biufc")
     check_name("border", border, Border)
     check_name("output", output, Output)
@@ -206,27 +215,24 @@ def _filter(
     _check_shapes(pixels, planes, kernels, output)
     _check_fill(fill_value, border)
     check_count("workers", workers, or_none=True)
-    steps = [slice(None, None, step) for step in _strides(stride, planes[0].ndim)]
-    target = _result_dtype(dtype, pixels.dtype, weights.dtype)
-    margins = _margins(kernels[0].shape, output, anchor, flip=flip)
-    shape = valid_shape(PaddedImage(planes[0], margins).shape, kernels[0].shape)
-    if axis is not None:
-        shape = with_channel_axis(shape, axis, len(planes))
-        steps.insert(axis, slice(None))
-    # Correlation conjugates the kernel and convolution flips it.
-    applied = [np.flip(k) if flip else np.conj(k) for k in kernels]
-    result = np.empty(shape, target)
-    parts = split_channels(result, axis)
-    gone: list[Array] = []
+    made = LinearFilter(
+        # Correlation conjugates the kernel and convolution flips it.
+        kernels=[np.flip(k) if flip else np.conj(k) for k in kernels],
+        margins=_margins(kernels[0].shape, output, anchor, flip=flip),
+        border=border,
+        fill=fill_value,
+        missing=missing,
+        axis=axis,
+        steps=_strides(stride, planes[0].ndim),
+        dtype=_result_dtype(dtype, pixels.dtype, weights.dtype),
+    )
     if missing == "ignore":
-        check_sums(applied)
-        gone = [np.isnan(plane) for plane in planes]
-    if any(map(np.any, gone)):
-        correlate_present(planes, gone, applied, parts, margins, border, fill_value, workers)
-    else:
-        sources = [PaddedImage(plane, margins, border, fill_value) for plane in planes]
-        correlation.correlate_planes(sources, applied, parts, workers=workers)
-    return np.ascontiguousarray(result[tuple(steps)])
+        check_sums(made.kernels)
+    if isinstance(given, DaskArray):
+        operation = "convolve" if flip else "correlate"
+        result: Array = lazily_filtered(operation, made, given, whole=output == "same")
+        return result
+    return made.apply(pixels, workers=workers)
 
 
 def _margins(kernel: Shape, output: Output, anchor: Sequence[int] | None, *, flip: bool) -> Margins:

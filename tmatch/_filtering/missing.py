@@ -1,13 +1,18 @@
 """Correlation of images from which pixels are missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tmatch._arrays.geometry import Margins
+from tmatch._arrays.lazy import computed
 from tmatch._arrays.options import Border
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array
+from tmatch._engine.targets import Target
+from tmatch._engine.threads import Job
 from tmatch._filtering import correlation
 
 _LEAST = 1e-6  # share of the magnitudes of all weights: with less of them the result is NaN
@@ -24,28 +29,37 @@ def check_sums(kernels: Sequence[Array]) -> None:
         raise ValueError(msg)
 
 
-def correlate_present(
+def plan_present(
     planes: Sequence[Array],
-    gone: Sequence[Array],
     kernels: Sequence[Array],
-    outs: Sequence[Array],
+    outs: Sequence[Target],
     margins: Margins,
     border: Border,
     fill: float,
-    workers: int | None,
-) -> None:
-    """Correlate the pixels that are not gone, and divide by the share of the weights that they have."""
+) -> tuple[list[Job], Callable[[], None]]:
+    """Plan to correlate the pixels that are no NaN, and then to divide by the share of the weights that they have."""
     is_complex = any(array.dtype.kind == "c" for array in (planes[0], kernels[0]))
-    sums = [np.empty(out.shape, np.complex128 if is_complex else np.float64) for out in outs]
-    lost = [np.empty(out.shape, np.result_type(kernels[0], np.float64)) for out in outs]
-    present = [np.where(g, plane.dtype.type(0), plane) for g, plane in zip(gone, planes, strict=True)]
+    sums = [_like(out, np.complex128 if is_complex else np.float64) for out in outs]
+    lost = [_like(out, np.result_type(kernels[0], np.float64)) for out in outs]
+    present = [computed(_zero_for_nan, plane.dtype, plane, increasing=False) for plane in planes]
     images = [PaddedImage(plane, margins, border, fill) for plane in present]
-    correlation.correlate_planes(images, kernels, sums, workers=workers)
-    images = [PaddedImage(g, margins, border) for g in gone]
-    correlation.correlate_planes(images, kernels, lost, workers=workers)
+    gone = [PaddedImage(computed(np.isnan, bool, plane), margins, border) for plane in planes]
+    jobs = correlation.plan_planes(images, kernels, sums) + correlation.plan_planes(gone, kernels, lost)
     weights = [*kernels] * (len(outs) if len(kernels) == 1 else 1)
-    for parts in zip(outs, sums, lost, weights, strict=True):
-        _divide(*parts)
+
+    def divide() -> None:
+        for out, total, missed, kernel in zip(outs, sums, lost, weights, strict=True):
+            _divide(out.array, total.array, missed.array, kernel)
+
+    return jobs, divide
+
+
+def _like(out: Target, dtype: DTypeLike) -> Target:
+    return replace(out, array=np.empty(out.array.shape, dtype))
+
+
+def _zero_for_nan(plane: Array) -> Array:
+    return np.where(np.isnan(plane), plane.dtype.type(0), plane)
 
 
 def _divide(out: Array, sums: Array, lost: Array, kernel: Array) -> None:

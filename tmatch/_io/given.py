@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tmatch._arrays.lazy import LazyArray
+from tmatch._arrays.dask_array import DaskArray, is_dask
+from tmatch._arrays.lazy import LazyArray, as_array
 from tmatch._arrays.typing import Array
 from tmatch._arrays.validation import check_numbers
 from tmatch._io.decoders.pillow import pixels_of_pillow
@@ -30,6 +31,8 @@ def read_given(name: str, given: ImageLike, least_opacity: float) -> tuple[Array
 
     What is a file, or a Pillow image, is read as by `read_image`.
     """
+    if is_dask(given) and name == "image":
+        return check_numbers(name, as_array(DaskArray(given)), finite=False), None
     if type(given) is np.ndarray or isinstance(given, LazyArray):
         return check_numbers(name, given, finite=False), None
     if isinstance(given, np.ma.MaskedArray):

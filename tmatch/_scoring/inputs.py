@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.channels import split_channels, without_channel_axis
+from tmatch._arrays.dask_array import DaskArray, is_dask
 from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
@@ -94,6 +95,8 @@ def image_in(
         valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
+    if is_dask(image_mask):
+        image_mask = as_array(DaskArray(image_mask, "image_mask"))
     mask = read_mask("image_mask", image_mask)
     if mask is not image_mask:  # grey levels
         mask = computed(_above_black, bool, check_numbers("image_mask", mask))

@@ -1,12 +1,12 @@
 """Gradient directions instead of values, for the metric "orientation"."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tmatch._arrays.finite import check_finite
-from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, computed, is_lazy
+from tmatch._arrays.lazy import Facts, LazyArray, as_array, as_lazy, computed, is_lazy
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import select
 from tmatch._engine.interface import Engine
@@ -22,7 +22,9 @@ def image_directions(
     `overhangs` says that windows may reach beyond the image.
     """
     if valid is not None:
-        image = [computed(_zero_where_not, channel.dtype, valid, channel) for channel in image]
+        image = [
+            computed(_zero_where_not, channel.dtype, valid, channel, increasing=False) for channel in image
+        ]
     if is_lazy(image[0]):
         directions = [
             as_array(_Direction(channel, axis)) for channel in image for axis in range(channel.ndim)
@@ -50,13 +52,23 @@ class _WithNeighbours(LazyArray):
 
     def read(self, region: Region) -> Array:
         """Read a region with its neighbours, and compute; beside the image are none."""
-        around = tuple(
-            slice(max(part.start - 1, 0), min(part.stop + 1, n))
-            for part, n in zip(region, self.shape, strict=True)
-        )
+        around = self._around(region)
         pixels = self.source.read(around)
         inner = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, around, strict=True))
         return self.compute(pixels, [part.start for part in around])[tuple(inner)]
+
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As the source."""
+        return self.source.keeps
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._around(region))
+
+    def _around(self, region: Region) -> Region:
+        pairs = zip(region, self.shape, strict=True)
+        return tuple(slice(max(part.start - 1, 0), min(part.stop + 1, n)) for part, n in pairs)
 
     def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
         """Compute from pixels of a region that begins at a corner."""
@@ -69,6 +81,10 @@ class _Direction(_WithNeighbours):
     def __init__(self, source: Array, axis: int) -> None:
         super().__init__(source, np.float64)
         self.axis = axis
+
+    def known_facts(self) -> Facts:
+        """Return the bounds of components of unit vectors."""
+        return Facts(-1.0, 1.0, whole=False, missing=False)
 
     def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
         """Compute it."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.finite import is_finite
+from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import execution
@@ -129,7 +130,7 @@ def tap_passes(weights: Array, dtype: np.dtype[Any]) -> float:
 def plan_taps(parts: Sequence[Array], dtype: np.dtype[Any], image: Array, *, full: bool) -> TapPlan:
     """Plan to correlate with one kernel after another, if possible directly from the image."""
     passes, taps = sum(tap_passes(part, dtype) for part in parts), _taps_of(parts, dtype)
-    if image.ndim == 2 and image.dtype in _READABLE and image.flags.aligned:
+    if image.ndim == 2 and image.dtype in _READABLE and (is_lazy(image) or image.flags.aligned):
         return TapPlan(passes, functools.partial(filter_image, taps, full=full), fused=True)
     sum_windows = functools.partial(sum_tile, functools.partial(sum_lines, taps), dtype, full=full)
     return TapPlan(passes, sum_windows)

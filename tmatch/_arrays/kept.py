@@ -1,0 +1,169 @@
+"""What is kept of an array that is read in parts, so that it need not be read again."""
+
+import itertools
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.typing import Array, Region, Shape
+
+_MAX_BYTES = 2**25  # of boxes that are kept
+
+Box = tuple[Region, Array]
+
+
+class Probe(LazyArray):
+    """Notes the regions that are asked for; all values are 0."""
+
+    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.asked: list[Region] = []
+
+    def read(self, region: Region) -> Array:
+        """Return zeros."""
+        self.asked.append(region)
+        return np.zeros([part.stop - part.start for part in region], self.dtype)
+
+
+@dataclass(eq=False)
+class _Reserved:
+    """A region that is gathered while parts of it are read."""
+
+    region: Region
+    pieces: list[Box]
+    missing: int
+
+
+class Kept(LazyArray):
+    """An array that is read in parts; it keeps boxes that it is told to, and regions that are to be asked for.
+
+    Kept are copies; what is read is equal in any case.
+    """
+
+    def __init__(self, source: LazyArray) -> None:
+        self.source, self.shape, self.dtype = source, source.shape, source.dtype
+        self._boxes: dict[Shape, list[Box]] = defaultdict(list)
+        self._bytes, self._size = 0, (1,) * len(source.shape)
+        self._reserved: list[_Reserved] = []
+        self._corners = np.empty((0, 2, len(source.shape)), np.intp)
+        self._lock, self._last = threading.Lock(), threading.local()
+
+    def regions(self) -> Iterator[Region]:
+        """Divide the array as its source is."""
+        return self.source.regions()
+
+    @property
+    def facts(self) -> Facts:
+        """As of the source."""
+        return self.source.facts
+
+    def known_facts(self) -> Facts | None:
+        """As of the source."""
+        return self.source.known_facts()
+
+    def reserve(self, regions: Sequence[Region]) -> None:
+        """Keep some regions once they are read, part by part."""
+        known = [each.region for each in self._reserved]
+        new = [region for region in regions if region not in known]
+        self._reserved += [_Reserved(r, [], math.prod(s.stop - s.start for s in r)) for r in new]
+        corners = [[[s.start for s in r], [s.stop for s in r]] for r in new]
+        self._corners = np.append(self._corners, np.array(corners, np.intp).reshape(-1, 2, self.ndim), axis=0)
+
+    def keep(self, regions: Sequence[Region]) -> None:
+        """Keep regions of one shape, as far as they lie in what this thread has read last; as many as fit."""
+        where, pixels = getattr(self._last, "read", (regions[0], np.empty((0,) * self.ndim)))
+        for region in regions:
+            pairs = zip(region, where, strict=True)
+            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
+            inner = tuple(
+                slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, where, strict=True)
+            )
+            if pixels.size and all(part.start < part.stop for part in common):
+                self._keep(common, region, pixels[inner])
+
+    def _keep(self, box: Region, region: Region, pixels: Array) -> None:
+        with self._lock:
+            if self._bytes + pixels.nbytes <= _MAX_BYTES:
+                if not self._boxes:
+                    self._size = tuple(part.stop - part.start for part in region)
+                self._boxes[self._cell(box)].append((box, pixels.copy()))
+                self._bytes += pixels.nbytes
+
+    def read(self, region: Region) -> Array:
+        """Read a region; keep what is reserved of it."""
+        pixels = self.source.read(region)
+        self._last.read = region, pixels
+        if self._reserved:
+            self._take(region, pixels)
+        return pixels
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Read several regions: what is kept from memory, the others from the source."""
+        found = [self._find(region) for region in regions]
+        rest = iter(self.source.read_many([r for r, f in zip(regions, found, strict=True) if f is None]))
+        return [next(rest) if each is None else each for each in found]
+
+    def _cell(self, region: Sequence[slice]) -> Shape:
+        return tuple(part.start // n for part, n in zip(region, self._size, strict=True))
+
+    def _find(self, region: Region) -> Array | None:
+        """Put a region together from what is kept; None if a part of it is not."""
+        last = self._cell([slice(part.stop - 1, part.stop) for part in region])
+        cells = itertools.product(
+            *(range(a - 1, b + 1) for a, b in zip(self._cell(region), last, strict=True))
+        )
+        near = [box for cell in cells for box in self._boxes.get(cell, ())]
+        if near and not _without(region, [where for where, _ in near]):
+            return Pieces(self.shape, self.dtype, near).read(region)
+        for each in self._reserved:
+            if each.region == region and not each.missing:
+                return Pieces(self.shape, self.dtype, each.pieces).read(region)
+        return None
+
+    def _take(self, region: Region, pixels: Array) -> None:
+        """Copy what is reserved, and not there yet, out of a region that was read."""
+        start, stop = np.array([part.start for part in region]), np.array([part.stop for part in region])
+        low, high = np.maximum(self._corners[:, 0], start), np.minimum(self._corners[:, 1], stop)
+        for number in np.flatnonzero((low < high).all(axis=1)).tolist():
+            common = tuple(map(slice, low[number].tolist(), high[number].tolist()))
+            with self._lock:
+                self._add(self._reserved[number], common, region, pixels)
+
+    @staticmethod
+    def _add(reserved: _Reserved, common: Region, region: Region, pixels: Array) -> None:
+        """Add a part, less what is there: tiles overlap."""
+        if not reserved.missing:
+            return
+        for part in _without(common, [where for where, _ in reserved.pieces]):
+            inner = tuple(
+                slice(p.start - r.start, p.stop - r.start) for p, r in zip(part, region, strict=True)
+            )
+            reserved.pieces.append((part, pixels[inner].copy()))
+            reserved.missing -= math.prod(p.stop - p.start for p in part)
+
+
+def _without(region: Region, others: Sequence[Region]) -> list[Region]:
+    """Divide what is left of a region without others into boxes."""
+    left = [region]
+    for other in others:
+        left = [part for each in left for part in _difference(each, other)]
+    return left
+
+
+def _difference(region: Region, other: Region) -> list[Region]:
+    """Divide what is left of a box without another one."""
+    if any(a.stop <= b.start or b.stop <= a.start for a, b in zip(region, other, strict=True)):
+        return [region]
+    rest: list[slice] = list(region)
+    parts: list[Region] = []
+    for axis, (a, b) in enumerate(zip(region, other, strict=True)):
+        beyond = (slice(a.start, b.start), slice(b.stop, a.stop))
+        parts += [(*rest[:axis], each, *rest[axis + 1 :]) for each in beyond if each.start < each.stop]
+        rest[axis] = slice(max(a.start, b.start), min(a.stop, b.stop))
+    return parts
