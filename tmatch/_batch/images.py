@@ -43,11 +43,15 @@ class OpenImage:
     image: Array
     image_mask: Array | None
 
-    def search(self, criterion: Criterion, resources: Resources, *, keep: Keep) -> SearchResult:
-        """Search once."""
+    def search(
+        self, criterion: Criterion, resources: Resources, *, keep: Keep, recorded: bool = False
+    ) -> SearchResult:
+        """Search once; with `recorded`, candidates of a looser criterion are kept, too."""
         poses = poses_of(self.matcher)
         check_poses(poses, criterion)
-        return search(self._searches(), criterion, resources, keep=keep, poses=poses)
+        searches = self._searches()
+        looser = criterion.loosened(searches[0].metric) if recorded else None
+        return search(searches, criterion, resources, keep=keep, poses=poses, looser=looser)
 
     def score_maps(self, resources: Resources) -> list[ScoreMap]:
         """Score every position with each template, or each exact copy of it."""
@@ -85,7 +89,7 @@ class ImageSearch:
     """How images are searched: for which templates, what is a match, and how images are read.
 
     `preparing` are options of `Matcher`. `image_mask` masks every image. Large images may be searched `in_parts`.
-    `level` and `channel` are those of the sources.
+    `level` and `channel` are those of the sources. With `recorded`, candidates of a looser criterion are kept, too.
     """
 
     templates: Templates
@@ -99,6 +103,7 @@ class ImageSearch:
     in_parts: bool = False
     channel: int | str | None = None
     level: int | None = None
+    recorded: bool = False
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -153,7 +158,7 @@ class ImageSearch:
         sources: Iterable[Source],
         jobs: int | None = None,
         on_error: Callable[[Exception], str] = str,
-        on_found: Callable[[OpenImage, Record], None] | None = None,
+        on_found: Callable[[OpenImage, Record, SearchResult | None], None] | None = None,
         client: "Client | None" = None,
     ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
@@ -172,12 +177,12 @@ class ImageSearch:
 
         def record(source: Source, resources: Resources) -> Record:
             try:
-                opened, found = self._find(source, resources)
+                opened, found, result = self._find(source, resources)
             except _ERRORS as error:
                 return failed(source, error)
             if on_found is not None:
                 with telling:
-                    on_found(opened, found)
+                    on_found(opened, found, result)
             return found
 
         if client is None:
@@ -191,7 +196,7 @@ class ImageSearch:
         sources: Iterable[Source],
         jobs: int | None,
         failed: Callable[[Source, Exception], Record],
-        on_found: Callable[[OpenImage, Record], None] | None,
+        on_found: Callable[[OpenImage, Record, SearchResult | None], None] | None,
     ) -> Generator[Record]:
         """Search images on a cluster; those that `on_found` is told of are read here, too."""
         sent: collections.deque[Source] = collections.deque()
@@ -206,13 +211,14 @@ class ImageSearch:
             for record in records:
                 source = sent.popleft()
                 if on_found is not None and not record.error:
-                    on_found(self.open(source), record)
+                    on_found(self.open(source), record, None)
                 yield record
 
     def _found(self, source: Source, resources: Resources) -> Record:
         return self._find(source, resources)[1]
 
-    def _find(self, source: Source, resources: Resources) -> tuple[OpenImage, Record]:
+    def _find(self, source: Source, resources: Resources) -> tuple[OpenImage, Record, SearchResult]:
         opened = self.open(source)
-        matches = opened.matches_of(opened.search(self.criterion, resources, keep="matches"))
-        return opened, Record(source.name, source.page, source.time, matches, level=source.level)
+        result = opened.search(self.criterion, resources, keep="matches", recorded=self.recorded)
+        found = Record(source.name, source.page, source.time, opened.matches_of(result), level=source.level)
+        return opened, found, result

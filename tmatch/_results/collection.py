@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tmatch._arrays.typing import Array
 from tmatch._io.given import VALID_OPACITY, ImageLike, read_given
@@ -122,17 +123,26 @@ class Matches(list[Match]):
             raise ImportError(msg) from error
         return pd.DataFrame(self.table())
 
-    def save(self, path: str | os.PathLike[str], image: str = "") -> None:
+    def save(self, path: str | os.PathLike[str], image: str = "", *, pixels: ArrayLike | None = None) -> None:
         """Write the matches to a file, whose ending tells the format.
 
         Parameters
         ----------
         path : path
-            Ends with .csv, .json, .jsonl, .coco.json, .geojson, .txt (YOLO), .xml (JUnit) or .zip (regions of ImageJ,
-            which needs the package roifile). A file that is there is replaced when the new one is complete.
+            Ends with .csv, .json, .jsonl, .coco.json, .geojson, .txt (YOLO), .xml (JUnit), .zip (regions of ImageJ,
+            which needs the package roifile), or .html (a page with boxes, a table, and limits that can be moved). A
+            file that is there is replaced when the new one is complete.
         image : str
             Name of the image, to be written to the file.
+        pixels : (H, W) or (H, W, C) array of real numbers, or None
+            The image that was searched, to be shown in a page; without it, boxes lie on an empty ground. Other formats
+            do not hold it.
         """
+        if os.fspath(path).lower().endswith((".html", ".htm")):
+            from tmatch._report.saving import save_report  # noqa: PLC0415
+
+            save_report(Path(path), self, image, None if pixels is None else np.asarray(pixels))
+            return
         from tmatch._io.writing import write_bytes  # noqa: PLC0415
         from tmatch._results.formats import form_of, is_posed, writer_of, written  # noqa: PLC0415
         from tmatch._results.records import Record  # noqa: PLC0415

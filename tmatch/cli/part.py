@@ -15,12 +15,12 @@ from tmatch.cli.console import Console
 
 
 def search_once(
-    console: Console, opened: OpenImage, criterion: Criterion, *, keep_maps: bool
+    console: Console, opened: OpenImage, criterion: Criterion, *, keep_maps: bool, recorded: bool = False
 ) -> tuple[SearchResult, tmatch.Match | None]:
     """Search once: return the result and, if there are no matches, the best position."""
     keep: Keep = "maps" if keep_maps else "candidates"
     with console.progress("searching") as progress:
-        result = opened.search(criterion, Resources.of(None, progress), keep=keep)
+        result = opened.search(criterion, Resources.of(None, progress), keep=keep, recorded=recorded)
     if result.matches:
         return result, None
     with console.progress("looking for the best position") as progress:
