@@ -10,6 +10,9 @@ import pytest
 import tmatch
 from blocks import scene, tell
 from tmatch._engine import execution
+from tmatch._engine.progress import Resources
+from tmatch._search import likeness
+from tmatch._search.matcher import searches_of
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -84,6 +87,17 @@ def test_colours_and_alpha():
             lazy = da.from_array(pixels, (31, 40, 2))
             assert tell(tmatch.locate(lazy, template)) == tell(tmatch.locate(pixels, template))
             assert tmatch.best_match(lazy, template) == tmatch.best_match(pixels, template)
+
+
+def test_least_variances():
+    image, template = scene(2, 1, 250)
+    matcher, parts = tmatch.Matcher(template), da.from_array(image, (31, 40))
+    found = []
+    with execution.using(part_pixels=1000):
+        for pixels in (image, parts):
+            [search] = searches_of(matcher, pixels, None)
+            found.append(likeness._least_variances(search, (2, 3), Resources()))
+    np.testing.assert_array_equal(*found)
 
 
 def test_nothing_is_computed_twice_and_progress_reaches_its_end():
