@@ -14,7 +14,7 @@ from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, i
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
-from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_mask
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_later, read_mask
 from tmatch._io.images import opacity, opaque_pixels
 
 _OPAQUE = 1.0  # opacity of the pixels of a template that count
@@ -94,7 +94,9 @@ def image_in(
         valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
-    mask = read_mask("image_mask", image_mask, in_parts=is_lazy(pixels))
+    if in_parts := is_lazy(pixels):
+        image_mask = read_later("image_mask", image_mask)
+    mask = read_mask("image_mask", image_mask, in_parts=in_parts)
     if mask is not image_mask:  # grey levels
         mask = computed(_above_black, bool, check_numbers("image_mask", mask))
     if valid is None:
