@@ -54,7 +54,7 @@ def score_at(search: Search, positions: Positions) -> Array:
         return np.zeros(0)
     [scorer] = plan([_double(search)])
     at = [tuple(slice(p, p + 1) for p in position) for position in positions.tolist()]
-    if not as_lazy(search.image[0]).remote:
+    if as_lazy(search.image[0]).keeps:
         return _scores_at(scorer, at)
     found: list[Array] = []
     for first in range(0, len(at), _READ):
