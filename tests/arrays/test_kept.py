@@ -22,19 +22,24 @@ class Counted(Whole):
         return super().read(region)
 
 
-def boxes_at(starts, side):
-    regions = [
-        tuple(slice(max(c, 0), min(c + side, n)) for c, n in zip(at, IMAGE.shape, strict=True))
-        for at in starts
-    ]
-    return [(region, IMAGE[region].copy()) for region in regions]
+def kept_boxes(source, starts, side):
+    """Keep boxes of an image that was read."""
+    kept = Kept(source)
+    kept.read(np.s_[0:90, 0:120])
+    source.reads.clear()
+    kept.keep(
+        [
+            tuple(slice(max(c, 0), min(c + side, n)) for c, n in zip(at, IMAGE.shape, strict=True))
+            for at in starts
+        ]
+    )
+    return kept
 
 
 def test_regions_inside_kept_boxes_are_not_read():
     source = Counted(IMAGE)
-    kept = Kept(source)
     starts = RNG.integers(-1, 85, (40, 2)).tolist()
-    kept.keep(boxes_at(starts, 12))
+    kept = kept_boxes(source, starts, 12)
     inside = [np.s_[max(y + 1, 0) : y + 9, max(x + 1, 0) : x + 9] for y, x in starts]
     for region, found in zip(inside, kept.read_many(inside), strict=True):
         assert np.array_equal(found, IMAGE[region])
@@ -69,8 +74,7 @@ def test_what_was_not_read_yet_is_read():
 def test_boxes_beyond_the_limit_are_read_again(monkeypatch):
     monkeypatch.setattr("tmatch._arrays.kept._MAX_BYTES", 300)
     source = Counted(IMAGE)
-    kept = Kept(source)
-    kept.keep(boxes_at([(0, 0), (30, 30), (60, 60)], 12))
+    kept = kept_boxes(source, [(0, 0), (30, 30), (60, 60)], 12)
     regions = [np.s_[0:12, 0:12], np.s_[60:72, 60:72]]
     for region, found in zip(regions, kept.read_many(regions), strict=True):
         assert np.array_equal(found, IMAGE[region])

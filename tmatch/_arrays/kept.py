@@ -6,15 +6,29 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.lazy import LazyArray, Pieces
+from tmatch._arrays.lazy import Facts, LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 _MAX_BYTES = 2**25  # of boxes that are kept
 
 Box = tuple[Region, Array]
+
+
+class Probe(LazyArray):
+    """Notes the regions that are asked for; all values are 0."""
+
+    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.asked: list[Region] = []
+
+    def read(self, region: Region) -> Array:
+        """Return zeros."""
+        self.asked.append(region)
+        return np.zeros([part.stop - part.start for part in region], self.dtype)
 
 
 @dataclass(eq=False)
@@ -38,32 +52,53 @@ class Kept(LazyArray):
         self._bytes, self._size = 0, (1,) * len(source.shape)
         self._reserved: list[_Reserved] = []
         self._corners = np.empty((0, 2, len(source.shape)), np.intp)
-        self._lock = threading.Lock()
+        self._lock, self._last = threading.Lock(), threading.local()
 
     def regions(self) -> Iterator[Region]:
         """Divide the array as its source is."""
         return self.source.regions()
 
+    def known_facts(self) -> Facts | None:
+        """Return what the source knows."""
+        return self.source.known_facts()
+
+    @property
+    def facts(self) -> Facts:
+        """As of the source."""
+        return self.source.facts
+
     def reserve(self, regions: Sequence[Region]) -> None:
         """Keep some regions once they are read, part by part."""
-        self._reserved = [_Reserved(r, [], math.prod(s.stop - s.start for s in r)) for r in regions]
-        corners = [[[s.start for s in r], [s.stop for s in r]] for r in regions]
-        self._corners = np.array(corners, np.intp).reshape(-1, 2, self.ndim)
+        known = [each.region for each in self._reserved]
+        new = [region for region in regions if region not in known]
+        self._reserved += [_Reserved(r, [], math.prod(s.stop - s.start for s in r)) for r in new]
+        corners = [[[s.start for s in r], [s.stop for s in r]] for r in new]
+        self._corners = np.append(self._corners, np.array(corners, np.intp).reshape(-1, 2, self.ndim), axis=0)
 
-    def keep(self, boxes: Sequence[Box]) -> None:
-        """Keep boxes of one shape, or smaller; as many as fit."""
+    def keep(self, regions: Sequence[Region]) -> None:
+        """Keep regions of one shape, as far as they lie in what this thread has read last; as many as fit."""
+        where, pixels = getattr(self._last, "read", (regions[0], np.empty((0,) * self.ndim)))
+        for region in regions:
+            pairs = zip(region, where, strict=True)
+            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
+            inner = tuple(
+                slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, where, strict=True)
+            )
+            if pixels.size and all(part.start < part.stop for part in common):
+                self._keep(common, region, pixels[inner])
+
+    def _keep(self, box: Region, region: Region, pixels: Array) -> None:
         with self._lock:
-            for region, pixels in boxes:
-                if self._bytes + pixels.nbytes > _MAX_BYTES:
-                    return
+            if self._bytes + pixels.nbytes <= _MAX_BYTES:
                 if not self._boxes:
-                    self._size = pixels.shape
-                self._boxes[self._cell(region)].append((region, pixels))
+                    self._size = tuple(part.stop - part.start for part in region)
+                self._boxes[self._cell(box)].append((box, pixels.copy()))
                 self._bytes += pixels.nbytes
 
     def read(self, region: Region) -> Array:
         """Read a region; keep what is reserved of it."""
         pixels = self.source.read(region)
+        self._last.read = region, pixels
         if self._reserved:
             self._take(region, pixels)
         return pixels
@@ -74,15 +109,18 @@ class Kept(LazyArray):
         rest = iter(self.source.read_many([r for r, f in zip(regions, found, strict=True) if f is None]))
         return [next(rest) if each is None else each for each in found]
 
-    def _cell(self, region: Region) -> Shape:
+    def _cell(self, region: Sequence[slice]) -> Shape:
         return tuple(part.start // n for part, n in zip(region, self._size, strict=True))
 
     def _find(self, region: Region) -> Array | None:
-        for cell in itertools.product(*((at, at - 1) for at in self._cell(region))):
-            for where, pixels in self._boxes.get(cell, ()):
-                if all(a.start <= b.start and b.stop <= a.stop for a, b in zip(where, region, strict=True)):
-                    pairs = zip(region, where, strict=True)
-                    return pixels[tuple(slice(b.start - a.start, b.stop - a.start) for b, a in pairs)]
+        """Put a region together from what is kept; None if a part of it is not."""
+        last = self._cell([slice(part.stop - 1, part.stop) for part in region])
+        cells = itertools.product(
+            *(range(a - 1, b + 1) for a, b in zip(self._cell(region), last, strict=True))
+        )
+        near = [box for cell in cells for box in self._boxes.get(cell, ())]
+        if near and not _without(region, [where for where, _ in near]):
+            return Pieces(self.shape, self.dtype, near).read(region)
         for each in self._reserved:
             if each.region == region and not each.missing:
                 return Pieces(self.shape, self.dtype, each.pieces).read(region)

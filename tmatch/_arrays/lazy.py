@@ -14,6 +14,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tmatch._arrays.geometry import laid_end_to_end, runs_of
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
 _SCANNED = 2**22  # values that are read at once to learn facts, about
@@ -57,10 +58,14 @@ class Facts:
 
 
 class LazyArray(ABC):
-    """An array that is read part by part. `shape` and `dtype` are known at once."""
+    """An array that is read part by part. `shape` and `dtype` are known at once.
+
+    Of one that is `remote` much is read at once, elsewhere; nothing is kept here of what was read on the way.
+    """
 
     shape: Shape
     dtype: np.dtype[Any]
+    remote: bool = False
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -167,6 +172,11 @@ class Computed(LazyArray):
         """Shape of each source."""
         return self.sources[0].shape
 
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of any source."""
+        return any(source.remote for source in self.sources)
+
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
         return self.function(*(source.read(region) for source in self.sources))
@@ -200,6 +210,11 @@ class Part(LazyArray):
         if any(here != there for other, (here, there) in sides if other != axis):
             return None
         return self.source.known_facts_of(axis, number + self.region[axis].start)
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
@@ -256,6 +271,11 @@ class Channel(LazyArray):
     def known_facts(self) -> Facts | None:
         """Return what the source knows of the channel."""
         return super().known_facts() or self.source.known_facts_of(self.axis, self.number)
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
@@ -375,22 +395,9 @@ def gather(array: Array | LazyArray, axes: Sequence[Array]) -> tuple[Array, list
     lengths = [sum(run.stop - run.start for run in each) for each in runs]
     result = np.empty(lengths, array.dtype.newbyteorder("="))
     grid = [*np.ndindex(*map(len, runs))]
-    targets = [list(_consecutive(each)) for each in runs]
+    targets = [list(laid_end_to_end(each)) for each in runs]
     parts = array.read_many([tuple(each[i] for each, i in zip(runs, at, strict=True)) for at in grid])
     for at, part in zip(grid, parts, strict=True):
         result[tuple(each[i] for each, i in zip(targets, at, strict=True))] = part
     places = [np.searchsorted(np.unique(indices), indices) for indices in axes]
     return result, places
-
-
-def runs_of(indices: Array) -> list[slice]:
-    """Divide sorted indices into runs without gaps."""
-    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]
-
-
-def _consecutive(runs: Sequence[slice]) -> Iterator[slice]:
-    """Return where runs lie if they are laid end to end."""
-    start = 0
-    for run in runs:
-        yield slice(start, start := start + run.stop - run.start)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.finite import is_finite, largest_magnitude
-from tmatch._arrays.geometry import Margins, start_of
-from tmatch._arrays.lazy import gather, is_lazy, runs_of
+from tmatch._arrays.geometry import Margins, runs_of, start_of
+from tmatch._arrays.lazy import gather, is_lazy
 from tmatch._arrays.options import Border
 from tmatch._arrays.typing import Array, Region
 from tmatch._arrays.validation import describe_not_finite
@@ -55,6 +55,8 @@ class PaddedImage:
         if len(known) < len(parts):
             return self.fill
         source = self.image
+        if is_lazy(source) and all(isinstance(part, slice) for part in known):
+            return source[tuple(known)]
         if is_lazy(source):
             indices = (
                 part if isinstance(part, np.ndarray) else np.arange(part.start, part.stop) for part in known

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.false_alarms import NullDistribution
 from tmatch._detection.null.summary import SummaryBuilder
+from tmatch._detection.one_pass import best_in_blocks, find_in_blocks
 from tmatch._detection.peaks import LOWEST, settle
 from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
@@ -27,9 +29,13 @@ Band = tuple[int, Array]
 
 def find(searches: Sequence[Search], criterion: Criterion, resources: Resources) -> list[Candidates]:
     """Find the peaks of each search that may meet the criterion."""
-    scorers = plan([_double(search) for search in searches])
+    searches = [_double(search) for search in searches]
+    scorers = plan(searches)
+    if is_lazy(searches[0].image[0]):
+        found = find_in_blocks(searches, scorers, criterion, resources)
+        return [found[i] for i in range(len(searches))]
     resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
-    found: dict[int, Candidates] = {}
+    found = {}
     for scorer in scorers:
         if isinstance(scorer, TemplateBatch):
             found |= find_in_batch(scorer, searches, criterion, resources)
@@ -57,11 +63,13 @@ def find_best(searches: Sequence[Search], resources: Resources) -> list[Candidat
     scorers: list[Scorer] = []
     for search in searches:
         scorers += plan([_double(search)])
+    if is_lazy(searches[0].image[0]):
+        return best_in_blocks([_double(search) for search in searches], scorers, resources)
     resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     for scorer, search in zip(scorers, searches, strict=True):
         best_score, best_position = -np.inf, (0,) * len(scorer.tiling.positions)
         builder = summary_builder(search)
-        for first, scores in _summarised(_bands(scorer, resources), builder):
+        for first, scores in _bands(scorer, resources, builder):
             position = np.unravel_index(scores.argmax(), scores.shape)
             if scores[position] > best_score:
                 best_score = float(scores[position])
@@ -78,7 +86,7 @@ def _double(search: Search) -> Search:
 def _find_in_bands(scorer: Scorer, search: Search, criterion: Criterion, resources: Resources) -> Candidates:
     """Find peaks in scores of double precision."""
     builder = summary_builder(search)
-    bands = _summarised(_bands(scorer, resources), builder)
+    bands = _bands(scorer, resources, builder)
     if criterion.false_alarms is None:
         positions, scores = _peaks_in_bands(bands, scorer.tiling.positions, criterion.floor(None))
         return Candidates(positions, scores, null_of(builder, search))
@@ -116,25 +124,16 @@ def _peaks_in_bands(bands: Iterable[Band], shape: tuple[int, ...], floor: float)
     return positions[peaks], scores[peaks]
 
 
-def _summarised(bands: Iterable[Band], builder: SummaryBuilder | None) -> Iterator[Band]:
-    """Add the scores of each band to the summary, and pass the bands on."""
-    for first, scores in bands:
-        if builder is not None:
-            # In a batch with smaller templates, a template has fewer positions.
-            lead, *others = builder.map_shape
-            part = (slice(first, min(first + len(scores), lead)), *(slice(0, n) for n in others))
-            part_scores = scores[(slice(0, part[0].stop - first), *part[1:])]
-            if part_scores.size:
-                builder.add(part, part_scores, part_scores > -np.inf)
-        yield first, scores
+def _bands(scorer: Scorer, resources: Resources, builder: SummaryBuilder | None = None) -> Iterator[Band]:
+    """Score a search band by band; return each band with its first row, minus infinity where not valid.
 
-
-def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
-    """Score a search band by band; return each band with its first row, minus infinity where not valid."""
+    Blocks are added to the summary one by one.
+    """
     rows: dict[int, list[Region]] = defaultdict(list)
     for block in scorer.tiling.blocks():
         rows[block[0].start].append(block)
     pending: list[Region] = []
+    overlaps: list[float] = []
     for blocks in rows.values():
         pending += blocks
         stop = blocks[0][0].stop
@@ -150,12 +149,15 @@ def _bands(scorer: Scorer, resources: Resources) -> Iterator[Band]:
                 part = scores[(slice(lead.start - first, lead.stop - first), *others)]
                 part[...] = scored.scores
                 part[~scored.valid] = -np.inf
+                overlaps.append(scored.overlap)
+                if builder is not None:
+                    builder.add(scored.region, scored.scores, scored.norms)
 
         job = threads.Job(fill, scorer.tiling, scorer.passes, pending)
         threads.run(job, resources=resources)
         yield first, scores
         pending = []
-    scorer.finish()
+    scorer.finish(max(overlaps))
 
 
 def candidates_in_map(made: ScoreMap, criterion: Criterion | None = None) -> Candidates:
@@ -176,8 +178,10 @@ def best_in_map(made: ScoreMap) -> Candidates:
 def null_of_map(made: ScoreMap) -> NullDistribution | None:
     """Fit the null distribution to a score map that is made already."""
     summary = summary_builder(made.search)
-    for _ in _summarised(_bands_of_map(made), summary):
-        pass
+    if summary is not None:
+        for first, scores in _bands_of_map(made):
+            part = (slice(first, first + len(scores)), *(slice(0, n) for n in scores.shape[1:]))
+            summary.add(part, scores, scores > -np.inf)
     return null_of(summary, made.search)
 
 

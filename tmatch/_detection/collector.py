@@ -12,7 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tmatch._arrays.typing import Array, Positions, Region
+from tmatch._arrays.lazy import is_lazy, windows_at
+from tmatch._arrays.typing import Array, Positions, Region, Shape
+from tmatch._detection.block_peaks import BlockPeaks, inside, masked
 from tmatch._detection.criterion import SINGLE_MARGIN, Candidates, Criterion
 from tmatch._detection.false_alarms import NullDistribution, effective_pixels
 from tmatch._detection.null.certificate import CERTIFIED_LIKENESS
@@ -28,7 +30,7 @@ from tmatch._detection.null.residual import (
     template_variance,
     window_variances,
 )
-from tmatch._detection.null.summary import SummaryBuilder
+from tmatch._detection.null.summary import SummaryBuilder, columns_of
 from tmatch._detection.null.windows import scores_at
 from tmatch._detection.peaks import settle
 from tmatch._engine import execution, threads
@@ -38,6 +40,7 @@ from tmatch._scoring.batch.batch import TemplateBatch
 from tmatch._scoring.batch.tile import BatchTemplate
 from tmatch._scoring.search import Search, comparable
 
+_READ = 2**22  # pixels of windows that are read at once
 _FEW_WINDOWS = 100  # are scored faster than duplicates among them are found
 
 
@@ -46,12 +49,12 @@ def find_in_batch(
 ) -> dict[int, Candidates]:
     """Find the peaks of a batch's templates; templates with too many candidates are omitted."""
     collectors = {
-        n: _Collector(batch, t, searches[n], criterion, resources.progress) for n, t in batch.members
+        n: Collector(batch, t, searches[n], criterion, resources.progress) for n, t in batch.members
     }
     _collect(replace(batch, single=True), collectors, resources)
     return {
-        number: criterion.choose(_rescore(batch, template, collectors[number]))
-        for number, template in batch.members
+        number: collectors[number].chosen(batch)
+        for number in batch.templates
         if not collectors[number].overflowed
     }
 
@@ -87,7 +90,7 @@ def null_of(builder: SummaryBuilder | None, search: Search) -> NullDistribution 
     return fit_null(cells, template, image)
 
 
-class _Collector:
+class Collector:
     """Candidate peaks of one template."""
 
     def __init__(
@@ -98,7 +101,7 @@ class _Collector:
         criterion: Criterion,
         progress: Progress,
     ) -> None:
-        self._search, self._criterion, self._progress = search, criterion, progress
+        self._template, self._search, self._criterion, self._progress = template, search, criterion, progress
         self._engine = batch.engine
         self._blocks, self._lock = batch.tiling.count, threading.Lock()
         self._capacity = 2 * math.prod(batch.map_shape(template.window)) // template.count
@@ -130,18 +133,42 @@ class _Collector:
         if floor == math.inf:
             return
         pairs = zip(part, active, strict=True)
-        active_part = tuple(slice(a.start - p.start, a.stop - p.start) for p, a in pairs)
-        floor -= SINGLE_MARGIN
-        values = scores[active_part]
-        if floor <= 0 and norms is not None:
-            values = np.where(norms[active_part] > 0, values, -np.inf)
-        found = self._engine.candidates(values, floor, 2 * SINGLE_MARGIN)
+        around = tuple(slice(max(a.start - 1, p.start), min(a.stop + 1, p.stop)) for p, a in pairs)
+        around_part = tuple(
+            slice(a.start - p.start, a.stop - p.start) for p, a in zip(part, around, strict=True)
+        )
+        values = scores[around_part]
+        if norms is not None:
+            values = masked(values, norms[around_part], floor - SINGLE_MARGIN)
+        found = self._engine.candidates(values, floor - SINGLE_MARGIN, 2 * SINGLE_MARGIN)
+        found += [s.start for s in around]
+        self.add(found if around == active else found[inside(found, active)])
+
+    def add(self, positions: Positions) -> None:
+        """Add candidates, unless there are too many."""
         with self._lock:
-            self.positions.append(found + [s.start for s in active])
-            self._count += len(found)
+            self.positions.append(positions)
+            self._count += len(positions)
             if self._count > self._capacity and not self.overflowed:
                 self.overflowed = True
                 self._progress.expect(self._blocks)  # all blocks are scored again
+
+    def lacks(self, peaks: BlockPeaks) -> bool:
+        """Return whether the candidates kept of a block are fewer than may be accepted."""
+        floor, _ = self._active(peaks.region)
+        return floor < math.inf and peaks.bar > peaks.scores.dtype.type(floor - SINGLE_MARGIN)
+
+    def take(self, peaks: BlockPeaks, shape: Shape) -> None:
+        """Collect the candidates that were kept of a block, those that it would yield now."""
+        floor, active = self._active(peaks.region)
+        if floor < math.inf and not self.overflowed:
+            high = peaks.scores >= peaks.scores.dtype.type(floor - SINGLE_MARGIN)
+            positions = columns_of(peaks.places[high], shape)
+            self.add(positions if active == peaks.region else positions[inside(positions, active)])
+
+    def chosen(self, batch: TemplateBatch) -> Candidates:
+        """Return the peaks that the criterion accepts, with scores by definition."""
+        return self._criterion.choose(_rescore(batch, self._template, self))
 
     def _active(self, part: Region) -> tuple[float, Region]:
         """Return the minimum floor in a part of the map, and the subregion where scores may reach their floors."""
@@ -164,13 +191,13 @@ class _Collector:
         return floor, tuple(active)
 
 
-def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resources: Resources) -> None:
+def _collect(batch: TemplateBatch, collectors: Mapping[int, Collector], resources: Resources) -> None:
     """Collect candidates: immediately if a threshold decides, otherwise once all scores are known."""
     floor = min(collector.floor for collector in collectors.values()) - SINGLE_MARGIN
     has_floor = floor < math.inf
     positions = sum(math.prod(batch.map_shape(template.window)) for _, template in batch.members)
     keep_all = positions <= execution.current().kept_positions
-    kept: list[tuple[_Collector, Region, Array]] = []
+    kept: list[tuple[Collector, Region, Array]] = []
     grids = {number: c.builder.grid for number, c in collectors.items() if c.builder is not None}
 
     def score(block: Region) -> None:
@@ -192,7 +219,7 @@ def _collect(batch: TemplateBatch, collectors: Mapping[int, _Collector], resourc
         _collect_again(batch, collectors, resources)
 
 
-def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], resources: Resources) -> None:
+def _collect_again(batch: TemplateBatch, collectors: Mapping[int, Collector], resources: Resources) -> None:
     """Rescore the blocks where a floor may be reached, and collect their candidates."""
     blocks = [
         block
@@ -209,19 +236,19 @@ def _collect_again(batch: TemplateBatch, collectors: Mapping[int, _Collector], r
         threads.run(threads.Job(collect, batch.tiling, batch.passes, blocks), resources=resources)
 
 
-def _rescore(batch: TemplateBatch, template: BatchTemplate, collector: _Collector) -> Candidates:
+def _rescore(batch: TemplateBatch, template: BatchTemplate, collector: Collector) -> Candidates:
     """Score candidates and their neighbours by definition, and select the peaks."""
     positions = np.concatenate(collector.positions)
     if not len(positions):
         return Candidates(positions, np.empty(0), collector.null)
     positions = positions[np.lexsort(positions.T[::-1])]
-    scores = template.score_positions(batch.image, positions)
+    scores = _score(batch, template, positions)
     high = scores >= collector.floor
     positions, scores = positions[high], scores[high]
     neighbours = positions[:, None] + maxima.shifts(2)
-    inside = ((neighbours >= 0) & (neighbours < np.array(batch.map_shape(template.window)))).all(axis=-1)
-    neighbour_scores = np.full(inside.shape, -np.inf)
-    neighbour_scores[inside] = _score_distinct(batch, template, neighbours[inside])
+    known = inside(neighbours, tuple(slice(0, n) for n in batch.map_shape(template.window)))
+    neighbour_scores = np.full(known.shape, -np.inf)
+    neighbour_scores[known] = _score_distinct(batch, template, neighbours[known])
     peaks = settle(positions, scores, neighbour_scores)
     return Candidates(positions[peaks], scores[peaks], collector.null)
 
@@ -229,8 +256,16 @@ def _rescore(batch: TemplateBatch, template: BatchTemplate, collector: _Collecto
 def _score_distinct(batch: TemplateBatch, template: BatchTemplate, positions: Positions) -> Array:
     """Score positions by definition; score duplicates among many only once."""
     if len(positions) <= _FEW_WINDOWS:
-        return template.score_positions(batch.image, positions)
+        return _score(batch, template, positions)
     shape = batch.map_shape(template.window)
     unique, inverse = np.unique(np.ravel_multi_index(tuple(positions.T), shape), return_inverse=True)
     distinct = np.stack(np.unravel_index(unique, shape), axis=1)
-    return template.score_positions(batch.image, distinct)[inverse]
+    return _score(batch, template, distinct)[inverse]
+
+
+def _score(batch: TemplateBatch, template: BatchTemplate, positions: Positions) -> Array:
+    """Score positions in row-major order by definition; of images that are read in parts few windows at a time."""
+    size = max(1, _READ // template.count) if is_lazy(batch.image[0]) else max(1, len(positions))
+    parts = [positions[i : i + size] for i in range(0, max(1, len(positions)), size)]
+    windows = (windows_at(batch.image, part, template.window) for part in parts)
+    return np.concatenate([template.score_positions(*each) for each in windows])

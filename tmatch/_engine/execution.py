@@ -36,6 +36,7 @@ class Execution:
     band_positions: int = 2**22  # minimum size of a band of scores that is searched for peaks
     # Maximum number of scores kept until the floor is known; above, positions are rescored.
     kept_positions: int = 2**23
+    block_peaks: int = 16  # minimum number of peaks of a block that are kept until the floor is known
 
 
 _current = Execution()

@@ -35,15 +35,17 @@ class Job:
         return sum(math.prod(s.stop - s.start for s in block) for block in self.blocks)
 
 
-def run(*jobs: Job, resources: Resources | None = None) -> None:
+def run(*jobs: Job, resources: Resources | None = None, together: bool = False) -> None:
     """Run jobs block by block, on several threads if that is faster; each block advances the progress.
 
-    Of several errors, that of the first block is raised.
+    Blocks are begun job by job or, if jobs go `together`, by their first rows. Of several errors, that of the first
+    block is raised.
     """
     resources = resources or Resources()
     _keep_memory()
     blocks = ((job.work, block) for job in jobs for block in job.blocks or job.tiling.blocks())
-    pending = collections.deque(enumerate(blocks))
+    ordered = sorted(blocks, key=lambda pair: pair[1][0].start) if together and len(jobs) > 1 else blocks
+    pending = collections.deque(enumerate(ordered))
     errors: list[tuple[int, BaseException]] = []
 
     def drain() -> None:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from tmatch._arrays.casting import convert, narrowed, subtract_offset
 from tmatch._arrays.channels import check_channels
-from tmatch._arrays.lazy import computed, facts_of, is_lazy
+from tmatch._arrays.kept import Kept
+from tmatch._arrays.lazy import LazyArray, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -51,7 +52,12 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
     valid = _valid_pixels(channels, image_mask, options.missing)
     if options.info.directions:
         channels, valid = image_directions(channels, valid, overhangs=options.output != "valid")
-    return PreparedImage(channels, valid, n_channels)
+    return PreparedImage([*map(_kept, channels)], valid, n_channels)
+
+
+def _kept(channel: Array) -> Array:
+    """Let a channel that is read in parts keep what will be needed again."""
+    return as_array(Kept(channel)) if isinstance(channel, LazyArray) and not channel.remote else channel
 
 
 def _valid_pixels(image: list[Array], image_mask: ArrayLike | None, missing: Missing) -> Array | None:

@@ -21,7 +21,7 @@ class MixedScorer:
         self._others: Scorer = MissingScorer.of(number, search, batch) or GeneralScorer(
             number, search, batch.transforms
         )
-        self.passes, self._any_complete = self._others.passes, False
+        self.passes = self._others.passes
 
     @classmethod
     def of(cls, number: int, search: Search) -> "MixedScorer | None":
@@ -45,7 +45,6 @@ class MixedScorer:
         if inside is None:
             yield from self._others.score(block, floor=floor, grids=grids)
             return
-        self._any_complete = True
         for scored in self._batch.score(inside):
             yield replace(scored, template=self.templates[0], region=block)
 
@@ -62,7 +61,6 @@ class MixedScorer:
             return None
         return inside if search.valid is None or bool(search.valid[needed].all()) else None
 
-    def finish(self) -> None:
-        """Raise if no position has enough overlap; known only once all blocks are scored."""
-        if not self._any_complete:
-            self._others.finish()
+    def finish(self, overlap: float) -> None:
+        """Raise if no position has enough overlap."""
+        self._others.finish(overlap)

@@ -1,5 +1,6 @@
 """The protocol of a scorer, which scores the positions of a search block by block, for one or several templates."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,10 @@ Grid = Callable[[Region], SummaryGrid]
 
 @dataclass(frozen=True, slots=True)
 class ScoredBlock:
-    """Scores of one template in one block of positions."""
+    """Scores of one template in one block of positions.
+
+    `overlap` is the largest weight of the template on valid pixels at any of them; infinity if no pixel can be missing.
+    """
 
     template: int  # number of the template
     region: Region  # of the template's score map
@@ -28,6 +32,7 @@ class ScoredBlock:
     norms: Array  # above 0 where a score is valid
     reaches_floor: bool = True  # whether a score may reach the floor
     summary: Array | None = None
+    overlap: float = math.inf
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -55,19 +60,21 @@ class Scorer(Protocol):
     ) -> Iterator[ScoredBlock]:
         """Score a block of positions, template by template; summarise scores of templates with a grid."""
 
-    def finish(self) -> None:
-        """Raise an error that is known only once all blocks are scored."""
+    def finish(self, overlap: float) -> None:
+        """Raise an error that is known only once all blocks are scored: their largest overlap is too small."""
 
 
 def run(scorers: Sequence[Scorer], use: Callable[[ScoredBlock], None], resources: Resources) -> None:
     """Score all positions and pass each block to `use`, in any order, on several threads."""
+    overlaps: list[list[float]] = [[] for _ in scorers]
 
-    def score(scorer: Scorer, block: Region) -> None:
-        for scored in scorer.score(block):
+    def score(number: int, block: Region) -> None:
+        for scored in scorers[number].score(block):
             use(scored)
+            overlaps[number].append(scored.overlap)
 
-    jobs = [threads.Job(partial(score, scorer), scorer.tiling, scorer.passes) for scorer in scorers]
+    jobs = [threads.Job(partial(score, i), each.tiling, each.passes) for i, each in enumerate(scorers)]
     resources.progress.expect(sum(scorer.tiling.count for scorer in scorers))
     threads.run(*jobs, resources=resources)
-    for scorer in scorers:
-        scorer.finish()
+    for scorer, found in zip(scorers, overlaps, strict=True):
+        scorer.finish(max(found))

@@ -72,7 +72,7 @@ class SignalScorer:
         )
         yield ScoredBlock(self.templates[0], block, scores, norms)
 
-    def finish(self) -> None:
+    def finish(self, overlap: float) -> None:
         """Raise nothing: every window of these searches is valid or constant."""
 
 

@@ -33,8 +33,8 @@ _SMOOTH = 0.1  # median variance of scores with fewer than ten degrees of freedo
 _FOOTPRINT = 0.15, 1.5  # a cell is free if copies explain less there, or less than root mean squares
 _LEAST_FREE = 0.01  # share of the positions that must be free of copies
 _QUIET = 0.1  # share of the cells that are taken for free otherwise
-_LEAST_MEASURED = 0.02  # score
-_MEASURED = 1000  # of the highest peaks, and of the minima, are compared with the template
+LEAST_MEASURED = 0.02  # score
+MEASURED = 1000  # of the highest peaks, and of the minima, are compared with the template
 # Peaks that can only be copies are not fitted.
 _MAX_COPY_FALSE_ALARMS = 1e-4
 COPY_SCORE = 0.7  # minimum likeness of such peaks: half of what is seen beyond the noise is the template's
@@ -232,15 +232,13 @@ class _Fit:
         self.noise_share[peaks] = noise.any / np.maximum(variance, max(noise.any, 1e-300))
         self.measured |= peaks
 
-    def highest(
-        self, tops: NDArray[np.bool_], sign: int, least: float = _LEAST_MEASURED
-    ) -> NDArray[np.bool_]:
+    def highest(self, tops: NDArray[np.bool_], sign: int, least: float = LEAST_MEASURED) -> NDArray[np.bool_]:
         """Mark the highest peaks, or the lowest minima."""
         marked = np.zeros(self.heights.shape, bool)
         chosen = tops[sign] & (self.heights[sign] >= least)
         values = self.heights[sign][chosen]
-        if len(values) > _MEASURED:
-            chosen &= self.heights[sign] >= np.partition(values, -_MEASURED)[-_MEASURED]
+        if len(values) > MEASURED:
+            chosen &= self.heights[sign] >= np.partition(values, -MEASURED)[-MEASURED]
         marked[sign] = chosen
         return marked
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tmatch._arrays.lazy import as_lazy, gather, is_lazy
+from tmatch._arrays.kept import Kept, Probe
+from tmatch._arrays.lazy import as_array, as_lazy, gather, is_lazy
 from tmatch._arrays.quantiles import median, quantile
 from tmatch._arrays.typing import Array, Shape
 from tmatch._detection.null.summary import cell_shape
@@ -34,10 +35,7 @@ def noise_levels(search: Search, largest: float = math.inf) -> NoiseLevels:
     Blocks are as large as the cells of a score map, with sides of `largest` pixels at most. Channels are averaged by
     the weights of the template's.
     """
-    block = tuple(
-        int(min(max(3, side), n, largest))
-        for side, n in zip(cell_shape(search.window), search.image[0].shape, strict=True)
-    )
+    block = _block_of(search, largest)
     levels = search.image_cache.get(
         ("noise", block), lambda: [_levels(channel, search.valid, block) for channel in search.image]
     )
@@ -46,6 +44,22 @@ def noise_levels(search: Search, largest: float = math.inf) -> NoiseLevels:
     shares = np.array([np.broadcast_to(w, search.window).sum(dtype=np.float64) for w in search.weights])
     white, quiet = shares @ np.array([(each.white, each.any) for each in levels]) / shares.sum()
     return NoiseLevels(float(white), float(quiet))
+
+
+def reserve_for_noise(search: Search) -> None:
+    """Let an image that is read in parts keep what its noise will be estimated from."""
+    for channel in search.image:
+        if isinstance(channel, Kept):
+            probe = Probe(channel.shape, channel.dtype)
+            _levels(as_array(probe), None, _block_of(search))
+            channel.reserve(probe.asked)
+
+
+def _block_of(search: Search, largest: float = math.inf) -> Shape:
+    return tuple(
+        int(min(max(3, side), n, largest))
+        for side, n in zip(cell_shape(search.window), search.image[0].shape, strict=True)
+    )
 
 
 def _levels(channel: Array, valid: NDArray[np.bool_] | None, block: Shape) -> NoiseLevels:

@@ -101,8 +101,12 @@ class SummaryBuilder:
 
     def add(self, part: Region, scores: Array, norms: Array) -> None:
         """Summarise the scores of a block; those whose norm is not above 0 are not valid."""
+        self.store(part, self.summarise(part, scores, norms))
+
+    def summarise(self, part: Region, scores: Array, norms: Array) -> Array:
+        """Return the summary of the scores of a block."""
         _, leads, size = self.grid(part)
-        self.store(part, select.reference().summarise(scores, norms, leads, size))
+        return select.reference().summarise(scores, norms, leads, size)
 
     def merged(self) -> ScoreSummary:
         """Merge the blocks in row-major order, so that sums do not depend on the order of work."""

@@ -121,7 +121,7 @@ class TemplateBatch:
                 shape = tuple(slice(s.stop - s.start) for s in part)
                 yield ScoredBlock(number, part, scores[shape], norms[shape], reaches_floor, summary)
 
-    def finish(self) -> None:
+    def finish(self, overlap: float) -> None:
         """Raise nothing: every window of these searches is valid or constant."""
 
 

@@ -25,7 +25,6 @@ class MissingScorer:
     def __init__(self, number: int, search: Search, template: BatchTemplate, kind: Any) -> None:
         self.templates: Sequence[int] = [number]
         self.search, self._template, self._kind = search, template, kind
-        self._overlaps = [0.0]
 
     @classmethod
     def of(cls, number: int, search: Search, batch: TemplateBatch) -> "MissingScorer | None":
@@ -53,16 +52,16 @@ class MissingScorer:
         channels, valid = self._read(region)
         shape = tuple(part.stop - part.start for part in block)
         scores: Array = np.zeros(shape)
-        norms = scores
+        norms, overlap = scores, 0.0
         if valid.any():
             corner = self.search.start_of([part.start for part in region])
             tile = self._kind(channels, self._template, corner, shared=False, valid=valid)
             single = self.search.single and self._kind is MissingFloatTile
             scored = tile.score_single(self._template, floor, None) if single else None
             scores, norms = (scored or tile.score_double(self._template, None))[:2]
-            self._overlaps.append(float(tile.missing.most_valid * len(channels)))
+            overlap = float(tile.missing.most_valid * len(channels))
         part = tuple(map(slice, shape))
-        yield ScoredBlock(self.templates[0], block, scores[part], norms[part])
+        yield ScoredBlock(self.templates[0], block, scores[part], norms[part], overlap=overlap)
 
     def _read(self, region: Region) -> tuple[list[Array], Array]:
         """Read a tile: its channels, with any value where no pixel is valid, and which are."""
@@ -77,6 +76,6 @@ class MissingScorer:
         channels, valid = search.read(region)
         return channels, np.ones(channels[0].shape, bool) if valid is None else valid
 
-    def finish(self) -> None:
-        """Raise if no position has enough overlap; known only once all blocks are scored."""
-        check_overlap(self.search, max(self._overlaps))
+    def finish(self, overlap: float) -> None:
+        """Raise if no position has enough overlap."""
+        check_overlap(self.search, overlap)

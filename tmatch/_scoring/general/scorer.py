@@ -33,7 +33,6 @@ class GeneralScorer:
         self.tiling = transforms.tiling
         with np.errstate(over="ignore", invalid="ignore"):  # reported by `_scores`
             self._sum_block, self._exact = _prepare(search, transforms)
-        self._overlaps: list[float] = []
 
     def score(
         self,
@@ -46,17 +45,16 @@ class GeneralScorer:
         search = self.search
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self._sum_block(block)
-        self._overlaps.append(float(np.max(sums.weight)))
         shape = tuple(s.stop - s.start for s in block)
         valid = np.array(np.broadcast_to(sums.weight >= search.min_weight, shape))
         if search.metric.normalised:
             valid &= (sums.image_square > 0) & (sums.template_square > 0)
         scores = _scores(sums, search, valid, exact=self._exact)
-        yield ScoredBlock(self.templates[0], block, scores, valid)
+        yield ScoredBlock(self.templates[0], block, scores, valid, overlap=float(np.max(sums.weight)))
 
-    def finish(self) -> None:
-        """Raise if no position has enough overlap; known only once all blocks are scored."""
-        check_overlap(self.search, max(self._overlaps))
+    def finish(self, overlap: float) -> None:
+        """Raise if no position has enough overlap."""
+        check_overlap(self.search, overlap)
 
 
 def check_overlap(search: Search, largest: float) -> None:

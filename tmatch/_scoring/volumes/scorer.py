@@ -55,7 +55,7 @@ class VolumeScorer:
         tile = VolumeTile(pixels, self._template, corner)
         return (tile.score_single() if self.search.single else None) or tile.score_double()
 
-    def finish(self) -> None:
+    def finish(self, overlap: float) -> None:
         """Raise nothing: every window of these searches is valid or constant."""
 
 
