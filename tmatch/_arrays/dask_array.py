@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.dask_twin import twin
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
@@ -55,6 +56,7 @@ class DaskArray(LazyArray):
 
     array: Any
     name: str = "image"
+    keeps: bool = False
 
     def __post_init__(self) -> None:
         from dask.array.utils import meta_from_array  # noqa: PLC0415

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 _MAX_BYTES = 2**25  # of boxes that are kept
@@ -58,14 +59,14 @@ class Kept(LazyArray):
         """Divide the array as its source is."""
         return self.source.regions()
 
-    def known_facts(self) -> Facts | None:
-        """Return what the source knows."""
-        return self.source.known_facts()
-
     @property
     def facts(self) -> Facts:
         """As of the source."""
         return self.source.facts
+
+    def known_facts(self) -> Facts | None:
+        """As of the source."""
+        return self.source.known_facts()
 
     def reserve(self, regions: Sequence[Region]) -> None:
         """Keep some regions once they are read, part by part."""

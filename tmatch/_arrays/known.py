@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.lazy import Facts, LazyArray
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
 
 
@@ -29,6 +30,11 @@ class Known(LazyArray):
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """The source's."""
         return self.source.dtype
+
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As the source."""
+        return self.source.keeps
 
     def known_facts(self) -> Facts:
         """Return what is known of all channels together."""

@@ -14,58 +14,23 @@ from typing import Any, NoReturn, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.geometry import laid_end_to_end, runs_of
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
 _SCANNED = 2**22  # values that are read at once to learn facts, about
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known of all values: the extremes of those that are no NaN, whether all are whole, and if any is NaN.
-
-    Extremes are None if all values are NaN.
-    """
-
-    low: Any
-    high: Any
-    whole: bool
-    missing: bool
-
-    @classmethod
-    def of(cls, values: Array) -> "Facts":
-        """Find the facts of an array in memory; extremes of complex numbers are those of their magnitudes."""
-        if values.dtype.kind == "c":
-            values = np.abs(values)
-        if values.dtype.kind in "biu":
-            return cls(values.min().item(), values.max().item(), whole=True, missing=False)
-        missing = bool(np.isnan(values).any())
-        low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
-        with np.errstate(invalid="ignore"):
-            whole = bool((np.rint(values) == values).all())
-        return cls(None if np.isnan(low) else low, None if np.isnan(high) else high, whole, missing)
-
-    def __or__(self, other: "Facts") -> "Facts":
-        """Return the facts of both arrays together; the order does not matter."""
-        lows = [each.low for each in (self, other) if each.low is not None]
-        highs = [each.high for each in (self, other) if each.high is not None]
-        return Facts(
-            min(lows, default=None),
-            max(highs, default=None),
-            self.whole and other.whole,
-            self.missing or other.missing,
-        )
-
-
 class LazyArray(ABC):
     """An array that is read part by part. `shape` and `dtype` are known at once.
 
-    Of one that is `remote` much is read at once, elsewhere; nothing is kept here of what was read on the way.
+    `keeps` says whether what will be needed again is worth keeping while it is read: not where much is read at once,
+    or where all is in memory.
     """
 
     shape: Shape
     dtype: np.dtype[Any]
-    remote: bool = False
+    keeps: bool = True
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -173,9 +138,9 @@ class Computed(LazyArray):
         return self.sources[0].shape
 
     @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of any source."""
-        return any(source.remote for source in self.sources)
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of all sources."""
+        return all(source.keeps for source in self.sources)
 
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
@@ -204,17 +169,17 @@ class Part(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
     def known_facts_of(self, axis: int, number: int) -> Facts | None:
         """Return what the source knows of a channel, if all of it is in the region."""
         sides = enumerate(zip(self.shape, self.source.shape, strict=True))
         if any(here != there for other, (here, there) in sides if other != axis):
             return None
         return self.source.known_facts_of(axis, number + self.region[axis].start)
-
-    @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
@@ -268,14 +233,14 @@ class Channel(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
     def known_facts(self) -> Facts | None:
         """Return what the source knows of the channel."""
         return super().known_facts() or self.source.known_facts_of(self.axis, self.number)
-
-    @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
@@ -296,6 +261,7 @@ class Pieces(LazyArray):
     shape: Shape
     dtype: np.dtype[Any]
     parts: Sequence[tuple[Region, Array]]
+    keeps: bool = False
 
     def read(self, region: Region) -> Array:
         """Read a region that the parts cover."""
