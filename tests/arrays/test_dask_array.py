@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmatch._arrays.dask_array import DaskArray, Tasks, intervals_of, is_dask
-from tmatch._arrays.lazy import Facts
+from tmatch._arrays.facts import Facts
 
 pytestmark = pytest.mark.engine_free
 da = pytest.importorskip("dask.array")

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
-from tmatch._arrays.lazy import Channel, Computed, Facts, LazyArray, Part, Pieces, gather, windows_at
+from tmatch._arrays.lazy import Channel, Computed, LazyArray, Part, Pieces, gather, windows_at
 
 
 class InMemory(LazyArray):

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.dask_twin import twin
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last

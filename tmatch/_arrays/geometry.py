@@ -3,10 +3,12 @@
 Margins are the numbers of pixels, before and after, by which windows reach beyond an image on each axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from tmatch._arrays.options import Output
-from tmatch._arrays.typing import Shape
+from tmatch._arrays.typing import Array, Shape
 
 Margins = list[tuple[int, int]]
 
@@ -34,3 +36,16 @@ def start_of(position: Sequence[int], margins: Margins) -> tuple[int, ...]:
 def position_of(start: Sequence[int], margins: Margins) -> tuple[int, ...]:
     """Return the position on a map of the window that starts at a pixel."""
     return tuple(int(s) + before for s, (before, _) in zip(start, margins, strict=True))
+
+
+def runs_of(indices: Array) -> list[slice]:
+    """Divide sorted indices into runs without gaps."""
+    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]
+
+
+def laid_end_to_end(runs: Sequence[slice]) -> Iterator[slice]:
+    """Return where runs lie if they are laid end to end."""
+    start = 0
+    for run in runs:
+        yield slice(start, start := start + run.stop - run.start)

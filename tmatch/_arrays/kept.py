@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
 _MAX_BYTES = 2**25  # of boxes that are kept

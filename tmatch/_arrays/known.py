@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.lazy import Facts, LazyArray
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
 
 

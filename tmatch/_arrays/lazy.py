@@ -14,46 +14,11 @@ from typing import Any, NoReturn, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tmatch._arrays.facts import Facts
+from tmatch._arrays.geometry import laid_end_to_end, runs_of
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
 _SCANNED = 2**22  # values that are read at once to learn facts, about
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of all values: the extremes of those that are no NaN, whether all are whole, and if any is NaN.
-
-    Extremes are None if all values are NaN.
-    """
-
-    low: Any
-    high: Any
-    whole: bool
-    missing: bool
-
-    @classmethod
-    def of(cls, values: Array) -> "Facts":
-        """Find the facts of an array in memory; extremes of complex numbers are those of their magnitudes."""
-        if values.dtype.kind == "c":
-            values = np.abs(values)
-        if values.dtype.kind in "biu":
-            return cls(values.min().item(), values.max().item(), whole=True, missing=False)
-        missing = bool(np.isnan(values).any())
-        low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
-        with np.errstate(invalid="ignore"):
-            whole = bool((np.rint(values) == values).all())
-        return cls(None if np.isnan(low) else low, None if np.isnan(high) else high, whole, missing)
-
-    def __or__(self, other: "Facts") -> "Facts":
-        """Return the facts of both arrays together; the order does not matter."""
-        lows = [each.low for each in (self, other) if each.low is not None]
-        highs = [each.high for each in (self, other) if each.high is not None]
-        return Facts(
-            min(lows, default=None),
-            max(highs, default=None),
-            self.whole and other.whole,
-            self.missing or other.missing,
-        )
 
 
 class LazyArray(ABC):
@@ -413,22 +378,9 @@ def gather(array: Array | LazyArray, axes: Sequence[Array]) -> tuple[Array, list
     lengths = [sum(run.stop - run.start for run in each) for each in runs]
     result = np.empty(lengths, array.dtype.newbyteorder("="))
     grid = [*np.ndindex(*map(len, runs))]
-    targets = [list(_consecutive(each)) for each in runs]
+    targets = [list(laid_end_to_end(each)) for each in runs]
     parts = array.read_many([tuple(each[i] for each, i in zip(runs, at, strict=True)) for at in grid])
     for at, part in zip(grid, parts, strict=True):
         result[tuple(each[i] for each, i in zip(targets, at, strict=True))] = part
     places = [np.searchsorted(np.unique(indices), indices) for indices in axes]
     return result, places
-
-
-def runs_of(indices: Array) -> list[slice]:
-    """Divide sorted indices into runs without gaps."""
-    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]
-
-
-def _consecutive(runs: Sequence[slice]) -> Iterator[slice]:
-    """Return where runs lie if they are laid end to end."""
-    start = 0
-    for run in runs:
-        yield slice(start, start := start + run.stop - run.start)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.finite import is_finite, largest_magnitude
-from tmatch._arrays.geometry import Margins, start_of
-from tmatch._arrays.lazy import gather, is_lazy, runs_of
+from tmatch._arrays.geometry import Margins, runs_of, start_of
+from tmatch._arrays.lazy import gather, is_lazy
 from tmatch._arrays.options import Border
 from tmatch._arrays.typing import Array, Region
 from tmatch._arrays.validation import describe_not_finite

@@ -10,8 +10,9 @@ import numpy as np
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, with_channel_axis
 from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
-from tmatch._arrays.lazy import Facts, Pieces, as_array
+from tmatch._arrays.lazy import Pieces, as_array
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select
 from tmatch._engine.lazy_results import Axis, Parts, Reach, lazy_result

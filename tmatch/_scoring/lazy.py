@@ -10,8 +10,9 @@ import numpy as np
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks, is_dask
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces, as_array
+from tmatch._arrays.lazy import LazyArray, Pieces, as_array
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Region
 from tmatch._arrays.validation import check_axis, check_count, check_numbers

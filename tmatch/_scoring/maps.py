@@ -69,7 +69,7 @@ def match_template(
     image : array of bool, integers or real floats, any dimension, path, open binary file, or Pillow image
         The array searched: a signal, an image, a volume, with or without an axis of channels. Files and Pillow images
         are read as by `read_image`, and pixels that are less than half opaque are not valid. Neither are those that a
-        `numpy.ma.MaskedArray` masks.
+        `numpy.ma.MaskedArray` masks. Or a dask array, see Notes.
     template : the same, of the same dimension
         The array sought, no larger than `image` on any axis unless `output` is "same" or "full". Pixels that are not
         wholly opaque, or masked, do not count.
@@ -80,7 +80,7 @@ def match_template(
         Pillow image, counts by its grey levels.
     image_mask : array of bool, of the image's shape without channels, or None
         Which pixels of the image are valid. Values under False are never used. None: all. A file, or a Pillow image,
-        is valid where it is not black.
+        is valid where it is not black. A dask array, too, if `image` is one.
     missing : {"refuse", "ignore"}
         Whether NaN in the image is an error or means that the pixel (all its channels) is missing.
     min_overlap : float
@@ -114,7 +114,7 @@ def match_template(
         Of length ``N - n + 1``, ``N`` or ``N + n - 1`` on each axis for "valid", "same", "full". A window's index is
         that of its first pixel, its centre, or its last pixel. Always finite. A position without a score (too little
         overlap, nothing to compare) has 0, but for "ssd" and "nssd", where 0 is the best, the lowest score of the
-        map (at most -1 for "nssd"); see `score_validity`.
+        map (at most -1 for "nssd"); see `score_validity`. Of a dask array, a lazy dask array of the same values.
 
     Raises
     ------
@@ -157,6 +157,12 @@ def match_template(
     whatever their dtype: such scores are the same bits on any machine. Of others, "zncc", "ncc" and "orientation" are
     rounded to a multiple of 2**-40. The error stays below 1e-9: of 1 for these three, of the product of both norms for
     "zcc" and "cc", of the sum of their squares for "ssd", and of 1 or the score, whichever is larger, for "nssd".
+
+    Where the image is a dask array nothing is computed yet, and `out` and `progress` have no use. Each task scores some
+    whole tiles, by one thread, from the parts of the chunks that it needs; scores do not depend on the chunks. Chunks
+    of the map end where those of the image do, counted by the windows' centres. Chunks of 8 and 16 bits are read once,
+    others twice: first for what has to be known of all. "nssd", and "ssd" where pixels may be missing, is computed
+    twice, for the lowest score. That no position has enough overlap is no error: no task knows of all.
 
     Examples
     --------
@@ -216,9 +222,9 @@ def score_validity(
     Returns
     -------
     array of bool
-        Of the shape of the scores. False where too little of the template lies on valid pixels, and, for
-        metrics that divide by norms, where the window or the visible part of the template has none:
-        "zncc" needs some contrast, "ncc" and "nssd" a pixel that is not 0, "orientation" a gradient.
+        Of the shape of the scores; lazy, as these are, of a dask array. False where too little of the template lies on
+        valid pixels, and, for metrics that divide by norms, where the window or the visible part of the template has
+        none: "zncc" needs some contrast, "ncc" and "nssd" a pixel that is not 0, "orientation" a gradient.
 
     Raises
     ------

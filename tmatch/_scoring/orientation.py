@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.finite import check_finite
-from tmatch._arrays.lazy import Facts, LazyArray, as_array, as_lazy, computed, is_lazy
+from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, computed, is_lazy
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import select
 from tmatch._engine.interface import Engine
