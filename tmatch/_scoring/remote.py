@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from tmatch._arrays.arithmetic import own_errstate
+from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
-from tmatch._arrays.lazy import Facts, LazyArray, Pieces, as_array, as_lazy
+from tmatch._arrays.lazy import LazyArray, Pieces, as_array, as_lazy
 from tmatch._arrays.typing import Region
 from tmatch._engine import execution, select
 from tmatch._engine.execution import Execution
