@@ -9,6 +9,7 @@ import gc
 import itertools
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -102,13 +103,20 @@ class DaskArray(LazyArray):
         return self.read_many([region])[0]
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
-        """Compute several regions at once."""
-        tasks = Tasks(f"read-{self.token(regions)}")
-        keys = [
-            tasks.add((tasks.name, number), read_region, [(self, intervals_of(region))], region).key
-            for number, region in enumerate(regions)
-        ]
-        return tasks.compute(keys)
+        """Compute several regions at once: by one task those that begin in one chunk."""
+        numbers: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, region in enumerate(regions):
+            pairs = zip(self.chunk_ends, region, strict=True)
+            numbers[tuple(bisect.bisect_right(ends, part.start) for ends, part in pairs)].append(number)
+        tasks, keys = Tasks(f"read-{self.token(regions)}"), []
+        for group, which in enumerate(numbers.values()):
+            some = [regions[number] for number in which]
+            needs = [(self, intervals_of(_hull(some)))]
+            keys.append(tasks.add((tasks.name, group), _read_regions, needs, some).key)
+        results: dict[int, Array] = {}
+        for which, found in zip(numbers.values(), tasks.compute(keys), strict=True):
+            results |= zip(which, found, strict=True)
+        return [results[number] for number in range(len(regions))]
 
     @cached_property
     def facts(self) -> Facts:
@@ -133,9 +141,35 @@ class DaskArray(LazyArray):
         return [[0, *itertools.accumulate(map(int, sizes))] for sizes in self.array.chunks]
 
 
+def first_dask(array: Array | LazyArray) -> tuple[DaskArray, Region] | None:
+    """Return the first dask array that an array is made of, and its region; None if there is none."""
+    if isinstance(array, LazyArray):
+        for leaf, region in array.leaves(tuple(slice(0, n) for n in array.shape)):
+            if isinstance(leaf, DaskArray):
+                return leaf, region
+    return None
+
+
+def is_on_dask(array: Array | LazyArray) -> bool:
+    """Return whether an array is made of a dask array."""
+    return first_dask(array) is not None
+
+
 def intervals_of(region: Region) -> list[Intervals]:
     """Return the intervals of a region that is one piece."""
     return [[(part.start, part.stop)] for part in region]
+
+
+def _hull(regions: Sequence[Region]) -> Region:
+    """Return the smallest region that holds all of some."""
+    return tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*regions, strict=True)
+    )
+
+
+def _read_regions(pieces: Pieces, regions: Sequence[Region]) -> list[Array]:
+    return [pieces.read(region) for region in regions]
 
 
 def read_region(pieces: Pieces, region: Region) -> Array:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, cast
 
@@ -30,7 +31,7 @@ _ORIENTATION = 0x0112  # of EXIF
 
 
 def read_given(
-    name: str, given: ImageLike, least_opacity: float, *, in_parts: bool = False
+    name: str, given: "PortableImage", least_opacity: float, *, in_parts: bool = False
 ) -> tuple[Array, Array | None]:
     """Return what was given as an array, and which of its pixels count: those so opaque, and not masked; None for all.
 
@@ -39,6 +40,8 @@ def read_given(
     """
     if type(given) is np.ndarray or isinstance(given, LazyArray):
         return check_numbers(name, given, finite=False), None
+    if isinstance(given, ReadImage):
+        return given.pixels, given.valid
     later = read_later(name, given) if in_parts else given
     if isinstance(later, LazyArray):
         return check_numbers(name, as_array(later), finite=False), None
@@ -50,6 +53,24 @@ def read_given(
         return check_numbers(name, cast("ArrayLike", given), finite=False), None
     pixels, alpha = read
     return pixels, None if alpha is None else opaque_pixels(alpha, least_opacity)
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image as `read_given` returns it."""
+
+    pixels: Array
+    valid: Array | None
+
+
+PortableImage: TypeAlias = ImageLike | ReadImage
+
+
+def portable_image(name: str, given: ImageLike, least_opacity: float) -> PortableImage:
+    """Return an image that can be pickled: a path or an array as it is, others as they are read now."""
+    if type(given) is np.ndarray or isinstance(given, str | os.PathLike):
+        return given
+    return ReadImage(*read_given(name, given, least_opacity, in_parts=True))
 
 
 def read_mask(name: str, given: ImageLike, *, in_parts: bool = False) -> ArrayLike:

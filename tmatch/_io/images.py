@@ -31,7 +31,7 @@ from tmatch._io.decoders import (
     Part,
     RefusedError,
 )
-from tmatch._io.files import FileLike, FileObject, file_of, named, read_whole
+from tmatch._io.files import FileLike, FileObject, file_of, located, named, read_whole
 
 
 class SeveralImagesWarning(UserWarning):
@@ -303,10 +303,10 @@ def held(array: Array, name: str) -> Array:
 
 def open_file(name: str, choice: Choice = WHOLE) -> ImageFile:
     """Open an image, a stack or an array by its path."""
-    path = Path(name)
+    path = located(name)
     if decoders.is_zarr(path):
         return ImageFile(name, contextlib.nullcontext(), lambda: decoders.open_zarr(path, choice))
-    return open_stream(name, open_path(path), choice)
+    return open_stream(name, open_path(Path(name)), choice)
 
 
 def open_stream(name: str, file: BinaryIO, choice: Choice = WHOLE) -> ImageFile:
@@ -321,6 +321,7 @@ def open_stream(name: str, file: BinaryIO, choice: Choice = WHOLE) -> ImageFile:
 def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     with named(path):
+        path = located(str(path))
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"

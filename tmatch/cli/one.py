@@ -32,6 +32,7 @@ from tmatch._search.wording import (
 )
 from tmatch.cli import part
 from tmatch.cli.console import Console
+from tmatch.cli.reports import Report
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
@@ -50,6 +51,7 @@ def locate_in_one(
     reword: Callable[[Exception], str],
     *,
     by_option: bool,
+    report: Report | None = None,
 ) -> int:
     """Search one image, tell what was found, draw it, and return the exit code.
 
@@ -61,7 +63,9 @@ def locate_in_one(
         if not by_option:
             _refuse_second_images(search.templates, opened)
         figures.check_size(opened.searched, source.title)
-        result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
+        result, best = part.search_once(
+            console, opened, search.criterion, keep_maps=figures.need_maps, recorded=search.recorded
+        )
     except (OSError, ValueError, TypeError, MemoryError) as error:
         if not telling.single:
             search.check()  # or it is no fault of the image
@@ -78,7 +82,13 @@ def locate_in_one(
     _tell(console, record, search, telling)
     if figures.overlay is not None:
         figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
-    figures.write(console, opened, record.matches, best, result, telling.files)
+    written = [*telling.files]
+    if report is not None:
+        with console.status("writing the report"), report.write(search, telling) as page:
+            page.found(opened, record, result)
+            page.add(record)
+        written.append(report.path)
+    figures.write(console, opened, record.matches, best, result, written)
     _say(console, record, result, best, telling, others)
     return telling.conclude(tally, console.say)
 
@@ -190,7 +200,7 @@ class Figures:
         self,
         console: Console,
         opened: OpenImage,
-        matches: list[tmatch.Match],
+        matches: tmatch.Matches,
         best: tmatch.Match | None,
         result: SearchResult,
         others: Sequence[Path],
@@ -224,7 +234,7 @@ def overlay_path(overlay: Path, name: str) -> Path:
     return overlay / (name if name.endswith(".png") else f"{name}.png")
 
 
-def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best: tmatch.Match | None) -> Any:
+def draw_matches(searched: pairs.SearchImage, matches: tmatch.Matches, best: tmatch.Match | None) -> Any:
     """Draw matches in the image, or in the part of it that was read."""
     corner = [side.start for side in searched.shown_part]
 
@@ -233,7 +243,8 @@ def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best:
         return replace(match, box=replace(match.box, start=start))
 
     rejected = None if best is None else move(best)
-    return tmatch.plot_matches(searched.shown, [move(match) for match in matches], rejected=rejected)
+    found = tmatch.Matches(map(move, matches), labels=matches.labels)
+    return tmatch.plot_matches(searched.shown, found, rejected=rejected)
 
 
 def _say_near_misses(console: Console, misses: Sequence[CandidateDecision], pixel_ratio: float) -> None:

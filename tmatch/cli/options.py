@@ -76,7 +76,18 @@ Jobs = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="Images searched at a time; by default as many as there are cores. Results are the same.",
+        help="Images searched at a time; by default as many as there are cores, or on a --cluster twice as many as it "
+        "has threads. Results are the same.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS|FILE",
+        help="Have many images searched by the workers of a dask cluster, named by the address of its scheduler, as "
+        "tcp://host:8786, or by its scheduler file. They read the files themselves. Results are the same.",
         rich_help_panel=_IMAGES,
     ),
 ]

@@ -24,9 +24,16 @@ class FileImages:
     """
 
     def __init__(
-        self, name: str, open_file: OpenFile, chosen: Selection | None, level: int | None = None
+        self,
+        name: str,
+        open_file: OpenFile,
+        chosen: Selection | None,
+        level: int | None = None,
+        *,
+        through_pipe: bool = False,
     ) -> None:
-        self.name, self._open, self._chosen, self._level = name, open_file, chosen, level
+        self.name, self._open, self._chosen = name, open_file, chosen
+        self._level, self._through_pipe = level, through_pipe
         self.count = 1 if chosen is None else None
 
     def counted(self) -> int:
@@ -53,9 +60,12 @@ class FileImages:
         pages = self._choose(count)
         self.count = len(pages)
         shared = SharedFile(self._open, pages)
+        # One frame among many is found by decoding those before it.
+        elsewhere = not self._through_pipe and (len(pages) == 1 or unit != "frames")
         for page in pages:
             number = None if page == 0 and count < 2 else page
-            yield Source(self.name, functools.partial(shared.read, number), number, level=self._level)
+            read = functools.partial(shared.read, number)
+            yield Source(self.name, read, number, level=self._level, elsewhere=elsewhere)
 
     def _measure(self) -> tuple[int, str]:
         """Count the images in the file, 0 if it cannot be opened, and tell what they are called."""
@@ -84,6 +94,10 @@ class SharedFile:
         self._file: ImageFile | None = None
         self._closing = contextlib.ExitStack()
         weakref.finalize(self, self._closing.close)
+
+    def __reduce__(self) -> tuple[type["SharedFile"], tuple[OpenFile, Sequence[int]]]:
+        """Pickle as a file of which one image is read."""
+        return SharedFile, (self._open, (0,))
 
     def read(self, page: int | None, find_part: FindPart | None) -> Pixels:
         """Read an image."""

@@ -141,7 +141,7 @@ class _Finder:
             self._refuse_choice(name, "the screen")
             return [screens.ScreenImage(name)]
         if name == "-":
-            return [self._checked(self._images(name, self._stdin.open))]
+            return [self._checked(self._images(name, self._stdin.open, through_pipe=True))]
         if not os.path.lexists(name) and glob.escape(name) != name:
             return [self._of_file(path) for path in _matches(name)]
         kind = _kind_of(name)
@@ -156,15 +156,17 @@ class _Finder:
             self._refuse_choice(name, "a video")
             return video.VideoFrames(name, self._chosen or Selection.all(self._every))
         if kind == stat.S_IFIFO:
-            return self._images(name, Stream(name, functools.partial(_read_pipe, name)).open)
+            stream = Stream(name, functools.partial(_read_pipe, name))
+            return self._images(name, stream.open, through_pipe=True)
         if decoders.is_zarr(Path(name)):
             require("zarr", f'"{name}" is')
         return self._images(name, functools.partial(open_file, name))
 
-    def _images(self, name: str, open_chosen: Callable[..., ImageFile]) -> FileImages:
-        return FileImages(
-            name, functools.partial(open_chosen, choice=self._choice), self._chosen, self._level
-        )
+    def _images(
+        self, name: str, open_chosen: Callable[..., ImageFile], *, through_pipe: bool = False
+    ) -> FileImages:
+        opened = functools.partial(open_chosen, choice=self._choice)
+        return FileImages(name, opened, self._chosen, self._level, through_pipe=through_pipe)
 
     def _refuse_choice(self, name: str, what: str) -> None:
         if self._choice != WHOLE:

@@ -22,8 +22,9 @@ def open_images(
     ----------
     *images : paths
         In this order: files; folders, whose image files are taken in the natural order of their names ("2.png" before
-        "10.png"), without hidden ones and folders below; globs ("shots/*.png", "shots/**/*.png"), in the natural order
-        of paths; "-" for stdin; "screen:" for all screens as one image, "screen:1" for the first (extra `screen`).
+        "10.png"), without hidden ones and folders below; globs (``shots/*.png``, ``shots/**/*.png``), in the natural
+        order of paths; "-" for stdin; "screen:" for all screens as one image, "screen:1" for the first (extra
+        `screen`).
         A file is an image, a stack (TIFF, OME-TIFF, GIF, APNG, WebP, NPY, zarr with the extra `zarr`) or a video
         (extra `video`).
     pages : str, optional

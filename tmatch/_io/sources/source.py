@@ -1,7 +1,8 @@
 """One image that is not read yet."""
 
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tmatch._io.decoders import FindPart
@@ -25,6 +26,8 @@ class Source:
         Seconds from the start of a video.
     level : int or None
         Level of a pyramid; None if none was chosen.
+    elsewhere : bool
+        Another process that sees the same files can read it.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Source:
     page: int | None = None
     time: float | None = None
     level: int | None = None
+    elsewhere: bool = False
 
     @property
     def title(self) -> str:
@@ -41,11 +45,27 @@ class Source:
 
 def failing(name: str, error: Exception, page: int | None = None) -> Source:
     """Return a source of an image that cannot be read."""
+    return Source(name, functools.partial(_fail, error), page)
 
-    def fail(_: object) -> Pixels:
-        raise error
 
-    return Source(name, fail, page)
+def portable(source: Source, find_part: FindPart | None) -> Source:
+    """Return a source that can be pickled, and read by another process; what only this one can read is read now."""
+    if source.elsewhere:
+        return source
+    try:
+        read = functools.partial(held, source.read(find_part))
+    except (OSError, ValueError, MemoryError) as error:
+        read = functools.partial(_fail, error)
+    return replace(source, read=read)
+
+
+def held(pixels: Pixels, _: object) -> Pixels:
+    """Return pixels that were read before."""
+    return pixels
+
+
+def _fail(error: Exception, _: object) -> Pixels:
+    raise error
 
 
 class Images(Protocol):
