@@ -117,8 +117,7 @@ def _all_of(*channels: Array) -> Array:
 
 def read_image_mask(given: ImageLike, *, in_parts: bool = False) -> ArrayLike:
     """Return which pixels of an image count; of grey levels all but 0."""
-    if in_parts:
-        given = read_later("image_mask", given)
+    given = read_later("image_mask", given) if in_parts else given
     mask = read_mask("image_mask", given, in_parts=in_parts)
     return mask if mask is given else computed(_above_black, bool, check_numbers("image_mask", mask))
 
