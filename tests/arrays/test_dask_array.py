@@ -98,3 +98,14 @@ def test_refusals():
         DaskArray(unknown)
     with pytest.raises(TypeError, match="`image` has chunks that are masked arrays; fill them first"):
         DaskArray(da.ma.masked_equal(da.from_array(IMAGE, chunks=10), 3))
+
+
+def test_a_twin_shares_no_tasks():
+    image = (da.from_array(np.arange(900.0).reshape(30, 30), chunks=7) + 1).rechunk(10)
+    image = da.concatenate([image, image[::-1]])
+    other = DaskArray(image).twin("facts").array
+    shared = {*image.dask.to_dict()} & {*other.dask.to_dict()}
+    assert not any(callable(getattr(image.dask[key], "func", None)) for key in shared)
+    assert np.array_equal(other.compute(), image.compute())
+    held = image.persist()
+    assert DaskArray(held).twin("facts").array.name == held.name

@@ -56,7 +56,7 @@ class DaskArray(LazyArray):
 
     array: Any
     name: str = "image"
-    remote = True
+    keeps: bool = False
 
     def __post_init__(self) -> None:
         from dask.array.utils import meta_from_array  # noqa: PLC0415

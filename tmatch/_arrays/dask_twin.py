@@ -54,8 +54,11 @@ def _nodes(layer: Mapping[Any, Any], known: set[Any]) -> dict[Any, Any]:
     nodes = dict(layer)
     if not all(isinstance(node, GraphNode) for node in nodes.values()):
         nodes = convert_legacy_graph(nodes, known)
-    is_task = any(not isinstance(node, DataNode | Alias) for node in nodes.values())
-    return nodes if is_task and len(nodes) == len(layer) else {}
+    computed = any(
+        node.target in known if isinstance(node, Alias) else not isinstance(node, DataNode)
+        for node in nodes.values()
+    )
+    return nodes if computed and len(nodes) == len(layer) else {}
 
 
 def _renames(keys: Iterable[Any], seed: str) -> dict[Any, Any]:

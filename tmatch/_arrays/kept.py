@@ -63,6 +63,10 @@ class Kept(LazyArray):
         """As of the source."""
         return self.source.facts
 
+    def known_facts(self) -> Facts | None:
+        """As of the source."""
+        return self.source.known_facts()
+
     def reserve(self, regions: Sequence[Region]) -> None:
         """Keep some regions once they are read, part by part."""
         known = [each.region for each in self._reserved]

@@ -31,9 +31,9 @@ class Known(LazyArray):
         return self.source.dtype
 
     @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As the source."""
+        return self.source.keeps
 
     def known_facts(self) -> Facts:
         """Return what is known of all channels together."""

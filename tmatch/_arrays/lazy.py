@@ -59,12 +59,13 @@ class Facts:
 class LazyArray(ABC):
     """An array that is read part by part. `shape` and `dtype` are known at once.
 
-    Of one that is `remote` much is read at once, elsewhere; nothing is kept here of what was read on the way.
+    `keeps` says whether what will be needed again is worth keeping while it is read: not where much is read at once,
+    or where all is in memory.
     """
 
     shape: Shape
     dtype: np.dtype[Any]
-    remote: bool = False
+    keeps: bool = True
 
     @abstractmethod
     def read(self, region: Region) -> Array:
@@ -110,7 +111,7 @@ class LazyArray(ABC):
         return self.read((*region, *(slice(0, n) for n in self.shape[len(region) :])))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        msg = f"an array of shape {self.shape}, read in parts, was about to be read whole: this is a bug in tmatch"
+        msg = f"an array of shape {self.shape} is read in parts, and not read whole unless by slices, as array[:]"
         raise TypeError(msg)
 
     def regions(self) -> Iterator[Region]:
@@ -181,9 +182,9 @@ class Computed(LazyArray):
             yield from source.leaves(region)
 
     @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of any source."""
-        return any(source.remote for source in self.sources)
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of all sources."""
+        return all(source.keeps for source in self.sources)
 
     def read(self, region: Region) -> Array:
         """Read a region of the sources, and compute."""
@@ -212,17 +213,17 @@ class Part(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
     def known_facts_of(self, axis: int, number: int) -> Facts | None:
         """Return what the source knows of a channel, if all of it is in the region."""
         sides = enumerate(zip(self.shape, self.source.shape, strict=True))
         if any(here != there for other, (here, there) in sides if other != axis):
             return None
         return self.source.known_facts_of(axis, number + self.region[axis].start)
-
-    @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
@@ -280,14 +281,14 @@ class Channel(LazyArray):
         """The source's."""
         return self.source.dtype
 
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As of the source."""
+        return self.source.keeps
+
     def known_facts(self) -> Facts | None:
         """Return what the source knows of the channel."""
         return super().known_facts() or self.source.known_facts_of(self.axis, self.number)
-
-    @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
@@ -312,6 +313,7 @@ class Pieces(LazyArray):
     shape: Shape
     dtype: np.dtype[Any]
     parts: Sequence[tuple[Region, Array]]
+    keeps: bool = False
 
     def read(self, region: Region) -> Array:
         """Read a region that the parts cover."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tmatch._arrays.lazy import as_lazy, is_lazy
+from tmatch._arrays.dask_array import is_on_dask
+from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
@@ -19,13 +20,14 @@ from tmatch._engine import execution, threads
 from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Resources
 from tmatch._scoring.batch.batch import TemplateBatch
-from tmatch._scoring.maps import ScoreMap, plan
+from tmatch._scoring.maps import ScoreMap
+from tmatch._scoring.planning import plan
 from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import pixels_needed, with_pieces
 
 Band = tuple[int, Array]
-_READ = 64  # windows that are read at once from elsewhere
+_READ = 64  # windows of a dask array that are read at once
 
 
 def find(searches: Sequence[Search], criterion: Criterion, resources: Resources) -> list[Candidates]:
@@ -53,7 +55,7 @@ def score_at(search: Search, positions: Positions) -> Array:
         return np.zeros(0)
     [scorer] = plan([_double(search)])
     at = [tuple(slice(p, p + 1) for p in position) for position in positions.tolist()]
-    if not as_lazy(search.image[0]).remote:
+    if not is_on_dask(search.image[0]):
         return _scores_at(scorer, at)
     found: list[Array] = []
     for first in range(0, len(at), _READ):

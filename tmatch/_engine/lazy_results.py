@@ -49,19 +49,21 @@ class Axis:
 
 @dataclass(frozen=True)
 class Reach:
-    """How windows reach beyond an image of some length on one axis, where that begins, and how it is extended there."""
+    """How windows reach beyond an image of some length on one axis: how far before it, and how it is extended there.
+
+    `around` is how many pixels more are needed on both sides.
+    """
 
     length: int
     before: int = 0
     border: Border = "constant"
+    around: int = 0
 
     def pixels(self, tilings: Sequence[Tiling], number: int, part: slice) -> Intervals:
         """Return the pixels from which the tiles are computed that reach into a part of axis `number`."""
-        around = [tiling.reach(number, part) for tiling in tilings]
-        start = min(each.start for each in around)
-        stop = max(
-            each.stop + tiling.window[number] - 1 for each, tiling in zip(around, tilings, strict=True)
-        )
+        spans = [(tiling.reach(number, part), tiling.window[number]) for tiling in tilings]
+        start = min(span.start for span, _ in spans) - self.around
+        stop = max(span.stop + k - 1 for span, k in spans) + self.around
         return intervals_needed(start - self.before, stop - start, self.length, self.border)
 
 

@@ -69,6 +69,11 @@ def policy() -> Execution:
     return replace(execution.current(), engine=current())
 
 
+def requested_policy() -> Execution:
+    """Return the current policy with the engine that is requested, for processes that choose as this one does."""
+    return replace(execution.current(), engine=_requested_engine())
+
+
 def settled(name: str) -> contextlib.AbstractContextManager[None]:
     """Use one engine within a context, in this thread: the one that all parts of some work are done by."""
     return execution.settled(replace(execution.current(), engine=name))

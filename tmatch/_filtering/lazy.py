@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, with_channel_axis
 from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks
 from tmatch._arrays.known import Known
@@ -38,12 +39,13 @@ def lazily_filtered(operation: str, made: LinearFilter, image: DaskArray, *, who
     return lazy_result(tasks, made.dtype, axes, parts)
 
 
+@own_errstate
 def _filter_part(
     pieces: Pieces, shared: tuple[LinearFilter, str], region: Region, facts: Sequence[Facts] | None = None
 ) -> Array:
     made, engine = shared
     image = pieces if facts is None else Known(pieces, facts, made.axis)
-    with select.settled(engine), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+    with select.settled(engine):
         return made.apply(as_array(image), region, workers=1)
 
 

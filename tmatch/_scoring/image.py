@@ -57,7 +57,7 @@ def prepare_image(image: ArrayLike, image_mask: ArrayLike | None, options: Scori
 
 def _kept(channel: Array) -> Array:
     """Let a channel that is read in parts keep what will be needed again."""
-    return as_array(Kept(channel)) if isinstance(channel, LazyArray) and not channel.remote else channel
+    return as_array(Kept(channel)) if isinstance(channel, LazyArray) and channel.keeps else channel
 
 
 def _valid_pixels(image: list[Array], image_mask: ArrayLike | None, missing: Missing) -> Array | None:

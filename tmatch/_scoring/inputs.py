@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.channels import split_channels, without_channel_axis
-from tmatch._arrays.dask_array import DaskArray, is_dask
 from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
@@ -95,11 +94,7 @@ def image_in(
         valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
-    if is_dask(image_mask):
-        image_mask = as_array(DaskArray(image_mask, "image_mask"))
-    mask = read_mask("image_mask", image_mask)
-    if mask is not image_mask:  # grey levels
-        mask = computed(_above_black, bool, check_numbers("image_mask", mask))
+    mask = read_image_mask(image_mask, in_parts=is_lazy(pixels))
     if valid is None:
         return pixels, mask
     checked = check_numbers("image_mask", mask, "b")
@@ -118,6 +113,12 @@ def _in_all(valid: Array, axis: int) -> Array:
 
 def _all_of(*channels: Array) -> Array:
     return np.asarray(np.logical_and.reduce(channels))
+
+
+def read_image_mask(given: ImageLike, *, in_parts: bool = False) -> ArrayLike:
+    """Return which pixels of an image count; of grey levels all but 0."""
+    mask = read_mask("image_mask", given, in_parts=in_parts)
+    return mask if mask is given else computed(_above_black, bool, check_numbers("image_mask", mask))
 
 
 def template_in(

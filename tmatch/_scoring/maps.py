@@ -8,23 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmatch._arrays.arithmetic import own_errstate
+from tmatch._arrays.dask_array import is_dask
 from tmatch._arrays.keywords import answers_guesses
 from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Precision
 from tmatch._engine.progress import ProgressCallback, Resources
 from tmatch._io.given import ImageLike
 from tmatch._results.matches import Match
-from tmatch._scoring.batch.batch import make_batches
-from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.image import prepare_image
 from tmatch._scoring.inputs import Inputs
+from tmatch._scoring.lazy import check_lazy, lazily_scored
 from tmatch._scoring.metrics import ScoringOptions
-from tmatch._scoring.mixed import MixedScorer
-from tmatch._scoring.scorer import ScoredBlock, Scorer, run
+from tmatch._scoring.planning import plan
+from tmatch._scoring.scorer import ScoredBlock, run
 from tmatch._scoring.search import Search, pair
-from tmatch._scoring.signals import SignalScorer
 from tmatch._scoring.template import prepare_template
-from tmatch._scoring.volumes.scorer import VolumeScorer
 
 Scores = NDArray[np.floating[Any]]
 Validity = NDArray[np.bool_]
@@ -172,6 +170,14 @@ def match_template(
     >>> np.argwhere(scores > 0.999)
     array([[2, 3]])
     """
+    if is_dask(image):
+        check_lazy(out, workers, progress)
+        lazy: Scores = lazily_scored(
+            image, template, mask, image_mask, channel_axis, "scores", metric=metric, missing=missing,
+            min_overlap=min_overlap, output=output, channel_weights=channel_weights, channel_means=channel_means,
+            precision=precision,
+        )  # fmt: skip
+        return lazy
     resources = Resources.of(workers, progress)
     given = Inputs.of(image, image_mask, template, mask, channel_axis)
     options = ScoringOptions(
@@ -227,6 +233,13 @@ def score_validity(
     >>> tmatch.score_validity([0, 0, 0, 1, 3], [1, 2])
     array([False, False,  True,  True])
     """
+    if is_dask(image):
+        check_lazy(None, workers, progress)
+        lazy: Validity = lazily_scored(
+            image, template, mask, image_mask, channel_axis, "validity", metric=metric, missing=missing,
+            min_overlap=min_overlap, output=output, channel_weights=channel_weights, channel_means=channel_means,
+        )  # fmt: skip
+        return lazy
     return score_map(
         image, template, mask=mask, image_mask=image_mask, channel_axis=channel_axis, workers=workers,
         progress=progress, metric=metric, missing=missing, min_overlap=min_overlap, output=output,
@@ -326,24 +339,6 @@ def scores_of(
             worst = values.min(initial=search.metric.no_score, where=where)
             np.copyto(values, worst, where=~where)
     return scores
-
-
-def plan(searches: Sequence[Search]) -> list[Scorer]:
-    """Assign scorers to searches in one image."""
-    batches = make_batches(searches)
-    assigned = {number for batch in batches for number in batch.templates}
-    others = [(i, search) for i, search in enumerate(searches) if i not in assigned]
-    return [*batches, *(_scorer(number, search) for number, search in others)]
-
-
-def _scorer(number: int, search: Search) -> Scorer:
-    """Choose the scorer of a search that no batch supports."""
-    return (
-        MixedScorer.of(number, search)
-        or VolumeScorer.of(number, search)
-        or SignalScorer.of(number, search)
-        or GeneralScorer(number, search)
-    )
 
 
 def _empty_map(search: Search, out: Scores | None) -> Scores:

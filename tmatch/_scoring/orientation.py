@@ -58,9 +58,9 @@ class _WithNeighbours(LazyArray):
         return self.compute(pixels, [part.start for part in around])[tuple(inner)]
 
     @property
-    def remote(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.remote
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As the source."""
+        return self.source.keeps
 
     def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
         """Return those of the source."""

@@ -17,7 +17,7 @@ from tmatch._arrays.typing import Region
 from tmatch._engine import execution, select
 from tmatch._engine.execution import Execution
 from tmatch._scoring.cache import Cache
-from tmatch._scoring.maps import plan
+from tmatch._scoring.planning import plan
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import Blocks, Task, pixels_needed
 
