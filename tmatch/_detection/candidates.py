@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tmatch._arrays.lazy import as_lazy, is_lazy
+from tmatch._arrays.dask_array import is_on_dask
+from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
@@ -26,7 +27,7 @@ from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import pixels_needed, with_pieces
 
 Band = tuple[int, Array]
-_READ = 64  # windows that are read at once from elsewhere
+_READ = 64  # windows of a dask array that are read at once
 
 
 def find(searches: Sequence[Search], criterion: Criterion, resources: Resources) -> list[Candidates]:
