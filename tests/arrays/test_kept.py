@@ -27,12 +27,7 @@ def kept_boxes(source, starts, side):
     kept = Kept(source)
     kept.read(np.s_[0:90, 0:120])
     source.reads.clear()
-    kept.keep(
-        [
-            tuple(slice(max(c, 0), min(c + side, n)) for c, n in zip(at, IMAGE.shape, strict=True))
-            for at in starts
-        ]
-    )
+    kept.keep(np.array(starts), (side, side))
     return kept
 
 

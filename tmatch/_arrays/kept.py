@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.lazy import LazyArray, Pieces
-from tmatch._arrays.typing import Array, Region, Shape
+from tmatch._arrays.typing import Array, Positions, Region, Shape
 
 _MAX_BYTES = 2**25  # of boxes that are kept
 
@@ -49,8 +50,9 @@ class Kept(LazyArray):
 
     def __init__(self, source: LazyArray) -> None:
         self.source, self.shape, self.dtype = source, source.shape, source.dtype
-        self._boxes: dict[Shape, list[Box]] = defaultdict(list)
-        self._bytes, self._size = 0, (1,) * len(source.shape)
+        self._boxes: list[tuple[Positions, Array]] = []
+        self._by_cell: tuple[Shape, dict[Shape, list[Box]]] | None = None
+        self._bytes = 0
         self._reserved: list[_Reserved] = []
         self._corners = np.empty((0, 2, len(source.shape)), np.intp)
         self._lock, self._last = threading.Lock(), threading.local()
@@ -76,25 +78,20 @@ class Kept(LazyArray):
         corners = [[[s.start for s in r], [s.stop for s in r]] for r in new]
         self._corners = np.append(self._corners, np.array(corners, np.intp).reshape(-1, 2, self.ndim), axis=0)
 
-    def keep(self, regions: Sequence[Region]) -> None:
-        """Keep regions of one shape, as far as they lie in what this thread has read last; as many as fit."""
-        where, pixels = getattr(self._last, "read", (regions[0], np.empty((0,) * self.ndim)))
-        for region in regions:
-            pairs = zip(region, where, strict=True)
-            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
-            inner = tuple(
-                slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, where, strict=True)
-            )
-            if pixels.size and all(part.start < part.stop for part in common):
-                self._keep(common, region, pixels[inner])
-
-    def _keep(self, box: Region, region: Region, pixels: Array) -> None:
+    def keep(self, starts: Positions, shape: Shape) -> None:
+        """Keep boxes of a shape, moved into what this thread has read last where they reach beyond; as many as fit."""
+        last: Box | None = getattr(self._last, "read", None)
+        if last is None or any(n < k for n, k in zip(last[1].shape, shape, strict=True)):
+            return
+        where, pixels = last
+        corner = np.array([part.start for part in where])
+        inner = np.clip(starts - corner, 0, np.array(pixels.shape) - shape)
         with self._lock:
-            if self._bytes + pixels.nbytes <= _MAX_BYTES:
-                if not self._boxes:
-                    self._size = tuple(part.stop - part.start for part in region)
-                self._boxes[self._cell(box)].append((box, pixels.copy()))
-                self._bytes += pixels.nbytes
+            room = (_MAX_BYTES - self._bytes) // (math.prod(shape) * self.itemsize)
+            boxes = sliding_window_view(pixels, shape)[tuple(inner[:room].T)]
+            self._boxes.append((inner[:room] + corner, boxes))
+            self._bytes += boxes.nbytes
+            self._by_cell = None
 
     def read(self, region: Region) -> Array:
         """Read a region; keep what is reserved of it."""
@@ -110,16 +107,33 @@ class Kept(LazyArray):
         rest = iter(self.source.read_many([r for r, f in zip(regions, found, strict=True) if f is None]))
         return [next(rest) if each is None else each for each in found]
 
-    def _cell(self, region: Sequence[slice]) -> Shape:
-        return tuple(part.start // n for part, n in zip(region, self._size, strict=True))
+    def _index(self) -> tuple[Shape, dict[Shape, list[Box]]]:
+        """Return the size of cells, and the boxes that begin in each."""
+        with self._lock:
+            if self._by_cell is None:
+                size = np.max([boxes.shape[1:] for _, boxes in self._boxes], axis=0) if self._boxes else ()
+                found: dict[Shape, list[Box]] = defaultdict(list)
+                for starts, boxes in self._boxes:
+                    stops = starts + np.array(boxes.shape[1:])
+                    for cell, start, stop, box in zip(
+                        (starts // size).tolist(), starts.tolist(), stops.tolist(), boxes, strict=True
+                    ):
+                        found[tuple(cell)].append((tuple(map(slice, start, stop)), box))
+                self._by_cell = tuple(map(int, size)), found
+            return self._by_cell
 
     def _find(self, region: Region) -> Array | None:
         """Put a region together from what is kept; None if a part of it is not."""
-        last = self._cell([slice(part.stop - 1, part.stop) for part in region])
-        cells = itertools.product(
-            *(range(a - 1, b + 1) for a, b in zip(self._cell(region), last, strict=True))
-        )
-        near = [box for cell in cells for box in self._boxes.get(cell, ())]
+        size, by_cell = self._index()
+        axes = (range(r.start // n - 1, (r.stop - 1) // n + 1) for r, n in zip(region, size, strict=False))
+        near = [box for cell in itertools.product(*axes) for box in by_cell.get(cell, ())]
+        for where, box in near:
+            if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
+                return box[
+                    tuple(
+                        slice(r.start - w.start, r.stop - w.start) for w, r in zip(where, region, strict=True)
+                    )
+                ]
         if near and not _without(region, [where for where, _ in near]):
             return Pieces(self.shape, self.dtype, near).read(region)
         for each in self._reserved:

@@ -4,7 +4,6 @@ They are what is compared with the template once all scores are known.
 """
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,9 +32,10 @@ class Extremes:
             return
         positions = np.concatenate([self._chosen(sign, peaks.summary, peaks.region) for sign in (0, 1)])
         if len(positions):
-            regions = [self._around(position) for position in positions.tolist()]
+            search = self._search
+            starts = positions - [before for before, _ in search.margins] - 1
             for channel in self._channels:
-                channel.keep(regions)
+                channel.keep(starts, tuple(n + 2 for n in search.window))
 
     def _chosen(self, sign: int, summary: Array, block: Region) -> Positions:
         values = summary[sign]
@@ -50,8 +50,3 @@ class Extremes:
         places = summary[4 + sign][high].astype(np.intp)
         inside = columns_of(places, tuple(part.stop - part.start for part in reversed(block)))[:, ::-1]
         return np.asarray(inside + np.array([part.start for part in block]), np.intp)
-
-    def _around(self, position: Sequence[int]) -> Region:
-        search = self._search
-        sides = zip(search.start_of(position), search.window, search.image[0].shape, strict=True)
-        return tuple(slice(max(start - 1, 0), min(start + k + 1, n)) for start, k, n in sides)
