@@ -390,7 +390,8 @@ def test_a_region_of_an_image_that_is_too_large_is_read_alone(badge, monkeypatch
         "best score 1.000 at x=60, y=40" in run("heatmap", *pair, *options, "-o", badge / "heat.png").stderr
     )
     assert "x=60, y=40 is reported" in run("explain", *pair, *options).stdout
-    refused = run("locate", *pair)
+    assert places(run("locate", *pair, "--format", "json")) == [(12, 8, 1.0), (60, 40, 1.0)]
+    refused = run("heatmap", *pair, "-o", badge / "heat.png")
     assert refused.exit_code == 2
     assert "crop it or shrink it first, or search a part of it with --region" in refused.stderr
     outside = run("locate", *pair, "--region", "80,0,20,20")

@@ -342,7 +342,7 @@ def test_a_heatmap_shows_the_best_over_poses(turned, scene, tmp_path):
     )
     assert [float(told[2]), float(told[1])] == pytest.approx(scene.placed[1].center, abs=0.1)
     with Image.open(tmp_path / "map.png") as figure:
-        assert figure.width == 1500
+        assert figure.width == 1440
 
 
 def test_a_heatmap_of_exact_poses_takes_any_metric(pair, tmp_path):
@@ -373,7 +373,7 @@ def test_a_search_draws_its_heatmap_too(turned, tmp_path):
     )
     assert run(*turned, *asked).exit_code == 0
     with Image.open(tmp_path / "map.png") as figure:
-        assert figure.width == 1500
+        assert figure.width == 1440
 
 
 def test_several_templates_compete_in_all_poses(turned, tmp_path):

@@ -526,9 +526,15 @@ TWICE[30, 30] += 1
             None,
             "good, but similar to itself mirrored left-right (1.00): such copies may be found as well",
         ),
+        (
+            NOISE[:5, :5],
+            np.pad(NOISE, (0, 30)) + 0.7 * np.random.default_rng(1).normal(size=(50, 50)),
+            "small or smooth, with 14.4 effective pixels: in an image without noise other positions score up to 0.88; "
+            "up to 0.85 where noise lowers its own score to 0.80, the best here; use a larger or more textured part",
+        ),
         (NOISE, TWICE[:25], "good: enough to compare, and no repetition"),
     ],
-    ids=["faint", "repeats", "smooth", "small", "tiny", "twice", "mirror", "good"],
+    ids=["faint", "repeats", "smooth", "small", "tiny", "twice", "mirror", "noisy", "good"],
 )
 def test_the_advice_is_that_of_the_first_rule_that_holds(template, image, advice):
     assert inspect_template(template, image).advice == advice

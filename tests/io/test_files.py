@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 import tmatch
+from tmatch._arrays.lazy import is_lazy
 from tmatch._io import decoders, files, images, pairs, writing
 
 pytestmark = pytest.mark.engine_free
@@ -326,7 +327,7 @@ def test_parts_that_cannot_be_read_are_refused_with_a_way_out(tmp_path, monkeypa
     tifffile.imwrite(tmp_path / "turned.tif", pixels, extratags=[(274, 3, 1, 6, True)])
     too_large = "announces more than 20,000 pixels; crop it or shrink it first"
     for name, way in [
-        ("a.png", ", or save it as a TIFF, of which --region reads a part"),
+        ("a.png", ", or save it as zarr or a TIFF in tiles, which are searched part by part"),
         (
             "palette.tif",
             ", or save it in tiles without compression, as no part of it can be read now: it is neither",
@@ -343,8 +344,11 @@ def test_parts_that_cannot_be_read_are_refused_with_a_way_out(tmp_path, monkeypa
         with pytest.raises(OSError, match=re.escape(f'{name}" {too_large}') + "$"):
             tmatch.read_image(tmp_path / name)
     tifffile.imwrite(tmp_path / "a.tif", pixels)
+    read = images.read_part(tmp_path / "a.tif", images.whole_part)
+    assert is_lazy(read.colours)
+    np.testing.assert_array_equal(read.colours[:], pixels)
     with pytest.raises(OSError, match="or search a part of it with --region"):
-        images.read_part(tmp_path / "a.tif", lambda _: (slice(0, 200), slice(0, 150)))
+        images.held(read.colours, "a.tif")
 
 
 def test_devices_are_refused_and_pipes_are_read_up_to_a_bound(monkeypatch):

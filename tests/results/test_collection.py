@@ -298,6 +298,15 @@ def crop(source):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
+def test_a_preview_reads_files(tmp_path):
+    from PIL import Image
+
+    pixels = np.arange(60 * 80, dtype=np.uint8).reshape(60, 80)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    for given in (tmp_path / "image.png", str(tmp_path / "image.png")):
+        assert str(FOUND.preview(given)) == str(FOUND.preview(pixels))
+
+
 def test_a_preview_of_another_image_or_of_large_crops():
     with pytest.raises(
         ValueError, match=r"^`image` has shape \(60, 81\); the matches are of an image of shape"

@@ -1,12 +1,12 @@
 """Images that are read in parts are searched in one pass over their blocks, with the matches of those in memory."""
 
 from collections import Counter
-from dataclasses import astuple
 
 import numpy as np
 import pytest
 
 import tmatch
+from blocks import WINDOWS, scene, tell
 from tmatch._arrays.lazy import Whole
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.one_pass import find_in_blocks
@@ -17,9 +17,6 @@ from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.scorer import ScoredBlock
 from tmatch._scoring.search import pair
 from tmatch._scoring.template import prepare_template
-
-WINDOWS = {1: (30,), 2: (9, 11), 3: (5, 6, 4)}
-SHAPES = {1: (900,), 2: (90, 120), 3: (26, 30, 28)}
 
 
 class Counting(Whole):
@@ -32,23 +29,6 @@ class Counting(Whole):
     def read(self, region):
         self.reads[tuple((part.start, part.stop) for part in region)] += 1
         return super().read(region)
-
-
-def scene(ndim, seed, levels):
-    """Draw texture of few grey levels, with copies of a template here and there, and beside each other."""
-    rng = np.random.default_rng(seed)
-    shape, window = SHAPES[ndim], WINDOWS[ndim]
-    image, template = (rng.integers(0, levels, size).astype(np.uint8) for size in (shape, window))
-    for _ in range(6):
-        corner = [rng.integers(0, n - k + 1) for n, k in zip(shape, window, strict=True)]
-        image[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))] = template
-    return image, template
-
-
-def tell(matches):
-    """Return all that is told of matches."""
-    best = {label: astuple(match) for label, match in matches.best.items()}
-    return [astuple(match) for match in matches], [astuple(miss) for miss in matches.near_misses], best
 
 
 def same(image, templates, **options):
@@ -165,7 +145,7 @@ class AnyAt(Criterion):
 
     def floors(self, null):
         floors = np.full(null.cells.high.shape, np.inf)
-        floors[4, 7] = 0.3
+        floors[2, 3] = 0.3
         return floors
 
     def accepts(self, found):
@@ -176,12 +156,12 @@ def test_peaks_beside_a_block_that_kept_only_higher_ones(execute):
     execute(block_peaks=1)
     image, template = scene(2, 1, 250)
     search = pair(
-        prepare_image(image[:19, :19], None, ScoringOptions()),
-        prepare_template(template[:4, :4], None, ScoringOptions()),
+        prepare_image(image[:23, :23], None, ScoringOptions()),
+        prepare_template(template[:8, :8], None, ScoringOptions()),
     )
     scores = np.zeros((16, 16))
     scores[4, 7] = 0.5
     scores[5, 8], scores[2, 12] = 0.6, 0.9  # in one block
-    scorer = Given(scores, (4, 4), (8, 8))
+    scorer = Given(scores, (8, 8), (8, 8))
     found = find_in_blocks([search], [scorer], AnyAt.of("zncc"), Resources())[0]
     assert found.positions.tolist() == [[2, 12], [5, 8]]

@@ -11,6 +11,10 @@ import tmatch
 from loops import each
 from profiles import examples
 from tmatch import Box
+from tmatch._detection.criterion import Criterion
+from tmatch._engine.progress import Resources
+from tmatch._search.matcher import searches_of
+from tmatch._search.recipe import search
 from tmatch.synthetic import make_clutter, make_scene
 
 PLACES = [(12, 20), (60, 8), (70, 100), (104, 136)]  # the last one in the corner
@@ -342,3 +346,19 @@ def test_floats_may_be_of_any_width_and_scale(prefilter, dtype, scale):
     image = (np.clip(np.random.default_rng(0).normal(size=(90, 110)), -3, 3) * scale).astype(dtype)
     template = image[30:44, 40:56]
     assert [m.box.start for m in tmatch.locate(image, template, prefilter=prefilter)] == [(30, 40)]
+
+
+def test_what_fits_where_another_template_fits_better_is_known_whatever_decides():
+    image, _ = scene(noise=5)
+    other = TEMPLATE + make_clutter(TEMPLATE.shape, rng=5) * 0.3
+    matcher = tmatch.Matcher({"own": TEMPLATE, "other": other})
+    for options in ({}, {"threshold": 0.7}):
+        searched = search(
+            searches_of(matcher, image, None), Criterion.of("zncc", **options), Resources.of(None, None)
+        )
+        assert sorted(match.box.start for match in searched.matches) == PLACES
+        assert {match.label for match in searched.matches} == {"own"}
+        assert sorted(match.box.start for match in searched.lost) == PLACES
+        assert {match.label for match in searched.lost} == {"other"}
+    alone = searches_of(tmatch.Matcher(TEMPLATE), image, None)
+    assert not search(alone, Criterion.of("zncc"), Resources.of(None, None)).lost

@@ -9,6 +9,7 @@ import gc
 import itertools
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,16 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.dask_chunks import KEPT_SHARE, Chunks, Intervals
 from tmatch._arrays.dask_twin import twin
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
-Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
 Key = str | tuple[Any, ...]  # of tuples the first item is a string
 
-# A task cuts the part that is needed out of a chunk if it is at most half of it, and so many bytes are left behind.
-_KEPT_SHARE, _LEFT_BYTES = 0.5, 2**16
 _MERGED = 16  # results that a task merges
 
 
@@ -106,13 +105,20 @@ class DaskArray(LazyArray):
         return self.read_many([region])[0]
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
-        """Compute several regions at once."""
-        tasks = Tasks(f"read-{self.token(regions)}")
-        keys = [
-            tasks.add((tasks.name, number), read_region, [(self, intervals_of(region))], region).key
-            for number, region in enumerate(regions)
-        ]
-        return tasks.compute(keys)
+        """Compute several regions at once: by one task those that begin in one chunk."""
+        numbers: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, region in enumerate(regions):
+            pairs = zip(self.chunk_ends, region, strict=True)
+            numbers[tuple(bisect.bisect_right(ends, part.start) for ends, part in pairs)].append(number)
+        tasks, keys = Tasks(f"read-{self.token(regions)}"), []
+        for group, which in enumerate(numbers.values()):
+            some = [regions[number] for number in which]
+            needs = [(self, intervals_of(_hull(some)))]
+            keys.append(tasks.add((tasks.name, group), _read_regions, needs, some).key)
+        results: dict[int, Array] = {}
+        for which, found in zip(numbers.values(), tasks.compute(keys), strict=True):
+            results |= zip(which, found, strict=True)
+        return [results[number] for number in range(len(regions))]
 
     @cached_property
     def facts(self) -> Facts:
@@ -137,9 +143,35 @@ class DaskArray(LazyArray):
         return [[0, *itertools.accumulate(map(int, sizes))] for sizes in self.array.chunks]
 
 
+def first_dask(array: Array | LazyArray) -> tuple[DaskArray, Region] | None:
+    """Return the first dask array that an array is made of, and its region; None if there is none."""
+    if isinstance(array, LazyArray):
+        for leaf, region in array.leaves(tuple(slice(0, n) for n in array.shape)):
+            if isinstance(leaf, DaskArray):
+                return leaf, region
+    return None
+
+
+def is_on_dask(array: Array | LazyArray) -> bool:
+    """Return whether an array is made of a dask array."""
+    return first_dask(array) is not None
+
+
 def intervals_of(region: Region) -> list[Intervals]:
     """Return the intervals of a region that is one piece."""
     return [[(part.start, part.stop)] for part in region]
+
+
+def _hull(regions: Sequence[Region]) -> Region:
+    """Return the smallest region that holds all of some."""
+    return tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*regions, strict=True)
+    )
+
+
+def _read_regions(pieces: Pieces, regions: Sequence[Region]) -> list[Array]:
+    return [pieces.read(region) for region in regions]
 
 
 def read_region(pieces: Pieces, region: Region) -> Array:
@@ -192,7 +224,8 @@ class Tasks:
         self._spec: Any = task_spec
         self.name, self._cut_name, self._upstream = name, f"cut-{name}", upstream
         self._made: dict[Any, Any] = {}
-        self._sources: dict[str, _Source] = {}
+        self._arrays: dict[str, Any] = {}
+        self._chunks: dict[str, Chunks] = {}
 
     def add(
         self,
@@ -255,10 +288,12 @@ class Tasks:
         self._made[key] = self._spec.Task(key, function, *args)
         return self._spec.TaskRef(key)
 
-    def _source(self, array: DaskArray) -> "_Source":
-        if array.array.name not in self._sources:
-            self._sources[array.array.name] = _Source(array)
-        return self._sources[array.array.name]
+    def _source(self, array: DaskArray) -> Chunks:
+        name = array.array.name
+        if name not in self._arrays:
+            self._arrays[name] = array.array
+            self._chunks[name] = Chunks(name, array.chunk_ends, array.itemsize)
+        return self._chunks[name]
 
     def _pieces(self, array: DaskArray, intervals: Sequence[Intervals]) -> tuple[list[Region], list[Any]]:
         """Return the regions of the pieces that are needed, and references to them."""
@@ -266,7 +301,7 @@ class Tasks:
         refs, regions, made, task, ref_to = [], [], self._made, self._spec.Task, self._spec.TaskRef
         for key, whole, region, inside, kept, sizes in source.parts(intervals):
             share = math.prod(kept)
-            if share <= _KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
+            if share <= KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
                 cut = (self._cut_name, len(made))
                 made[cut] = task(cut, _cut, ref_to(key), inside)
                 refs.append(ref_to(cut))
@@ -280,7 +315,7 @@ class Tasks:
         """Return the graph of these tasks, and of all that they need."""
         from dask.highlevelgraph import HighLevelGraph, MaterializedLayer  # noqa: PLC0415
 
-        arrays = [source.array for source in self._sources.values()]
+        arrays = [*self._arrays.values()]
         below = HighLevelGraph.merge(
             *(array.dask for array in arrays), *(each.graph() for each in self._upstream)
         )
@@ -298,49 +333,6 @@ class Tasks:
 
         graph = self.graph()
         return list(compute(*(Delayed(key, graph, layer=self.name) for key in keys)))
-
-
-class _Source:
-    """Finds the chunks of an array in which intervals lie; those of an axis are found once."""
-
-    def __init__(self, array: DaskArray) -> None:
-        self.array, self.name = array.array, array.array.name
-        self.left = _LEFT_BYTES / array.itemsize
-        self._ends = array.chunk_ends
-        self._known: list[dict[tuple[tuple[int, int], ...], list[tuple[Any, ...]]]] = [{} for _ in self._ends]
-
-    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[Any, ...]]:
-        """Return for each chunk its key, and what else `_overlaps` returns, in tuples of all axes."""
-        axes = []
-        for known, ends, each in zip(self._known, self._ends, intervals, strict=True):
-            key = tuple(each)
-            if key not in known:
-                known[key] = [*zip(*_overlaps(ends, key), strict=True)] or [()] * 6
-            axes.append(known[key])
-        numbers, *others = zip(*axes, strict=True)
-        keys = itertools.product([self.name], *numbers)
-        return zip(keys, *(itertools.product(*each) for each in others), strict=True)
-
-
-def _overlaps(
-    ends: Sequence[int], intervals: Intervals
-) -> Iterator[tuple[int, slice, slice, slice, float, int]]:
-    """Return the number of each chunk that is needed, its pixels, those needed, where in it, their share, its length.
-
-    Where a chunk has pixels of several intervals, also those in between are needed.
-    """
-    needed: dict[int, tuple[int, int]] = {}
-    for start, stop in intervals:
-        number = bisect.bisect_right(ends, start) - 1
-        while ends[number] < stop:
-            low, high = max(start, ends[number]), min(stop, ends[number + 1])
-            if low < high:  # chunks may be empty
-                needed[number] = (needed.get(number, (low, 0))[0], high)
-            number += 1
-    for number, (first, last) in needed.items():
-        low, high = ends[number], ends[number + 1]
-        inside = slice(first - low, last - low)
-        yield number, slice(low, high), slice(first, last), inside, (last - first) / (high - low), high - low
 
 
 def _cut(chunk: Array, region: Region) -> Array:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,10 @@ class Known(LazyArray):
     def known_facts_of(self, axis: int, number: int) -> Facts | None:
         """Return what is known of one channel."""
         return self.of_channels[number] if axis == self.axis else None
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(region)
 
     def read(self, region: Region) -> Array:
         """Read a region of the source."""

@@ -40,6 +40,10 @@ class LazyArray(ABC):
         """Read several regions, at once where that is faster."""
         return [self.read(region) for region in regions]
 
+    def leaves(self, region: Region) -> "Iterator[tuple[LazyArray, Region]]":
+        """Return the arrays that this one is made of, which are made of no others, and what of them a region needs."""
+        yield self, region
+
     @property
     def ndim(self) -> int:
         """Number of axes."""
@@ -72,7 +76,7 @@ class LazyArray(ABC):
         return self.read((*region, *(slice(0, n) for n in self.shape[len(region) :])))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        msg = f"an array of shape {self.shape}, read in parts, was about to be read whole: this is a bug in tmatch"
+        msg = f"an array of shape {self.shape} is read in parts, and not read whole unless by slices, as array[:]"
         raise TypeError(msg)
 
     def regions(self) -> Iterator[Region]:
@@ -137,6 +141,11 @@ class Computed(LazyArray):
         """Shape of each source."""
         return self.sources[0].shape
 
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the sources."""
+        for source in self.sources:
+            yield from source.leaves(region)
+
     @property
     def keeps(self) -> bool:  # type: ignore[override]
         """As of all sources."""
@@ -184,6 +193,10 @@ class Part(LazyArray):
     def _in_source(self, region: Region) -> Region:
         pairs = zip(region, self.region, strict=True)
         return tuple(slice(part.start + whole.start, part.stop + whole.start) for part, whole in pairs)
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._in_source(region))
 
     def read(self, region: Region) -> Array:
         """Read a region of the source."""
@@ -244,6 +257,10 @@ class Channel(LazyArray):
 
     def _in_source(self, region: Region) -> Region:
         return (*region[: self.axis], slice(self.number, self.number + 1), *region[self.axis :])
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._in_source(region))
 
     def read(self, region: Region) -> Array:
         """Read a region of the source."""

@@ -1,20 +1,23 @@
 """Search many images for the same templates."""
 
+import collections
+import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
+from tmatch._engine.cluster import map_on_cluster
 from tmatch._engine.in_order import map_in_order
 from tmatch._engine.progress import Resources
 from tmatch._io.decoders import FindPart
 from tmatch._io.images import open_file
 from tmatch._io.pairs import Alpha, Pair, SearchImage, Templates, search_image
-from tmatch._io.sources import Source
+from tmatch._io.sources import Source, portable
 from tmatch._results.boxes import Box
 from tmatch._results.collection import Matches
 from tmatch._results.decisions import CandidateDecision
@@ -24,6 +27,11 @@ from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
 from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ERRORS = (OSError, ValueError, TypeError, MemoryError)  # that keep one image from being searched
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,15 @@ class OpenImage:
     image: Array
     image_mask: Array | None
 
-    def search(self, criterion: Criterion, resources: Resources, *, keep: Keep) -> SearchResult:
-        """Search once."""
+    def search(
+        self, criterion: Criterion, resources: Resources, *, keep: Keep, recorded: bool = False
+    ) -> SearchResult:
+        """Search once; with `recorded`, candidates of a looser criterion are kept, too."""
         poses = poses_of(self.matcher)
         check_poses(poses, criterion)
-        return search(self._searches(), criterion, resources, keep=keep, poses=poses)
+        searches = self._searches()
+        looser = criterion.loosened(searches[0].metric) if recorded else None
+        return search(searches, criterion, resources, keep=keep, poses=poses, looser=looser)
 
     def score_maps(self, resources: Resources) -> list[ScoreMap]:
         """Score every position with each template, or each exact copy of it."""
@@ -76,7 +88,8 @@ class OpenImage:
 class ImageSearch:
     """How images are searched: for which templates, what is a match, and how images are read.
 
-    `preparing` are options of `Matcher`. `image_mask` masks every image.
+    `preparing` are options of `Matcher`. `image_mask` masks every image. Large images may be searched `in_parts`.
+    `level` and `channel` are those of the sources. With `recorded`, candidates of a looser criterion are kept, too.
     """
 
     templates: Templates
@@ -87,14 +100,31 @@ class ImageSearch:
     image_mask: Path | None = None
     find_part: FindPart | None = None
     nodata: float | None = None
+    in_parts: bool = False
+    channel: int | str | None = None
+    level: int | None = None
+    recorded: bool = False
     _matchers: dict[tuple[bool, bool], Matcher] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __reduce__(self) -> tuple[type["ImageSearch"], tuple[Any, ...]]:
+        """Pickle without matchers, which are made again where they are needed."""
+        return ImageSearch, tuple(getattr(self, each.name) for each in fields(self) if each.name[0] != "_")
 
     def digest(self, *others: object) -> str:
         """Return a short text that differs if results could: by the templates, the options, or `others`."""
         made = hashlib.sha256()
         part = getattr(self.find_part, "args", None)  # of a partial function
-        how = (sorted(self.preparing.items()), self.alpha, self.gray, self.image_mask, part, self.nodata)
+        level = [each for each in (self.level, self.channel) if each is not None]
+        how = (
+            sorted(self.preparing.items()),
+            self.alpha,
+            self.gray,
+            self.image_mask,
+            part,
+            self.nodata,
+            *level,
+        )
         made.update(
             repr((self.templates.labels, self.criterion, *how, *others)).encode(errors="surrogateescape")
         )
@@ -111,7 +141,7 @@ class ImageSearch:
 
     def open(self, source: Source) -> OpenImage:
         """Read an image, and prepare the templates for its kind."""
-        searched = search_image(source, self.alpha, self.find_part, self.nodata)
+        searched = search_image(source, self.alpha, self.find_part, self.nodata, in_parts=self.in_parts)
         pair = self.templates.pair_with(searched, gray=self.gray, image_mask=self.image_mask)
         return OpenImage(searched, self._matcher_of(pair), pair.image, pair.image_mask)
 
@@ -128,26 +158,67 @@ class ImageSearch:
         sources: Iterable[Source],
         jobs: int | None = None,
         on_error: Callable[[Exception], str] = str,
-        on_found: Callable[[OpenImage, Record], None] | None = None,
+        on_found: Callable[[OpenImage, Record, SearchResult | None], None] | None = None,
+        client: "Client | None" = None,
     ) -> Generator[Record]:
         """Search images, `jobs` at a time; yield what was found in each, in their order.
 
         An image that cannot be read or searched has a record of the error, in the words of `on_error`. `on_found` is
-        told of the others, one at a time, in any order.
+        told of the others, one at a time, in any order. With a `client`, workers of its cluster search.
         """
         telling = threading.Lock()  # not that of the matchers, which other images wait for
 
+        def failed(source: Source, error: Exception) -> Record:
+            if isinstance(error, _ERRORS):
+                return Record(
+                    source.name, source.page, source.time, error=on_error(error), level=source.level
+                )
+            raise error
+
         def record(source: Source, resources: Resources) -> Record:
-            about = Record(source.name, source.page, source.time)
             try:
-                opened = self.open(source)
-                result = opened.search(self.criterion, resources, keep="matches")
-                found = replace(about, matches=opened.matches_of(result))
-            except (OSError, ValueError, TypeError, MemoryError) as error:
-                return replace(about, error=on_error(error))
+                opened, found, result = self._find(source, resources)
+            except _ERRORS as error:
+                return failed(source, error)
             if on_found is not None:
                 with telling:
-                    on_found(opened, found)
+                    on_found(opened, found, result)
             return found
 
-        yield from map_in_order(record, sources, jobs)
+        if client is None:
+            yield from map_in_order(record, sources, jobs)
+        else:
+            yield from self._records_of(client, sources, jobs, failed, on_found)
+
+    def _records_of(
+        self,
+        client: "Client",
+        sources: Iterable[Source],
+        jobs: int | None,
+        failed: Callable[[Source, Exception], Record],
+        on_found: Callable[[OpenImage, Record, SearchResult | None], None] | None,
+    ) -> Generator[Record]:
+        """Search images on a cluster; those that `on_found` is told of are read here, too."""
+        sent: collections.deque[Source] = collections.deque()
+
+        def portables() -> Iterator[Source]:
+            for source in sources:
+                sent.append(portable(source, self.find_part))
+                yield sent[-1]
+
+        records = map_on_cluster(self._found, portables(), client, failed=failed, jobs=jobs)
+        with contextlib.closing(records):
+            for record in records:
+                source = sent.popleft()
+                if on_found is not None and not record.error:
+                    on_found(self.open(source), record, None)
+                yield record
+
+    def _found(self, source: Source, resources: Resources) -> Record:
+        return self._find(source, resources)[1]
+
+    def _find(self, source: Source, resources: Resources) -> tuple[OpenImage, Record, SearchResult]:
+        opened = self.open(source)
+        result = opened.search(self.criterion, resources, keep="matches", recorded=self.recorded)
+        found = Record(source.name, source.page, source.time, opened.matches_of(result), level=source.level)
+        return opened, found, result

@@ -12,10 +12,12 @@ from tmatch._arrays.validation import check_count, check_name
 from tmatch._detection.false_alarms import ROUNDING, NullDistribution, check_false_alarms
 from tmatch._detection.peaks import LOWEST
 from tmatch._results.matches import check_overlap
-from tmatch._scoring.metrics import METRICS
+from tmatch._scoring.metrics import METRICS, MetricInfo
 
 SINGLE_MARGIN = 2e-4  # twice the error bound of `match_template` in single precision
 DEFAULT_FALSE_ALARMS = 0.01  # one false match in a hundred searches
+_LOOSER = 10.0  # false alarms of what is recorded beside matches, at least, and factor of those allowed
+_LOWER = 0.2  # by which a score that is recorded may be below the threshold; a share of it where scores have no bounds
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,16 @@ class Criterion:
         if self.false_alarms is None or (n_tests == 1 and copy_score == self.copy_score):
             return self
         return replace(self, false_alarms=self.false_alarms / n_tests, copy_score=copy_score)
+
+    def loosened(self, metric: MetricInfo) -> "Criterion":
+        """Return a criterion that accepts more, for reports that ask what other limits would accept."""
+        allowed, threshold = self.false_alarms, self.threshold
+        if allowed is not None:
+            allowed = max(_LOOSER, _LOOSER * allowed)
+        if threshold is not None:
+            step = _LOWER if metric.bounded else _LOWER * abs(threshold)
+            threshold = max(round(threshold - step, 9), metric.bounds[0])
+        return replace(self, false_alarms=allowed, threshold=threshold)
 
     def accepts(self, found: Candidates) -> Array:
         """Check which candidates have a score that is high enough."""

@@ -35,13 +35,14 @@ LEAST_LIKENESS = 0.7  # beyond the noise: half of what is seen there is the temp
 class TemplateCandidates:
     """Candidates of one template, and the search they were found in.
 
-    The false alarms allowed are shared by `n_tests`.
+    The false alarms allowed are shared by `n_tests`. `lost` are candidates that another template explains better.
     """
 
     search: Search
     peaks: Candidates
     n_tests: float = 1.0
     prefilter: Prefilter = "none"
+    lost: "TemplateCandidates | None" = None
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -155,20 +155,25 @@ class NullDistribution:
         kept: list[int] = []
         for i in range(len(positions)):
             if kept and not is_copy[i]:
-                footprint = self.footprint()
-                shifts = positions[i] - positions[kept]
-                near = (np.abs(shifts) < footprint.window).all(axis=1) & (
-                    scores[i] < _LOBE_SHARE * scores[kept]
-                )
-                for k in np.flatnonzero(near).tolist():
-                    expected = footprint.beside(float(scores[kept[k]]), shifts[k].tolist())
-                    excess = np.array([max(scores[i] - _LOBE_FACTOR * expected, 0.0)])
-                    if self.tail.expect(self._evidence(positions[i : i + 1], excess))[0] > false_alarms:
-                        better[i] = kept[k]
+                for k, expected in self.beside(positions, scores, i, kept):
+                    if expected > false_alarms:
+                        better[i] = k
                         break
             if better[i] < 0:
                 kept.append(i)
         return better
+
+    def beside(
+        self, positions: Positions, scores: Array, i: int, others: Sequence[int]
+    ) -> Iterator[tuple[int, float]]:
+        """Find the better ones beside which a peak lies, and the false alarms of what it adds to their side lobes."""
+        footprint = self.footprint()
+        shifts = positions[i] - positions[others]
+        near = (np.abs(shifts) < footprint.window).all(axis=1) & (scores[i] < _LOBE_SHARE * scores[others])
+        for k in np.flatnonzero(near).tolist():
+            expected = footprint.beside(float(scores[others[k]]), shifts[k].tolist())
+            excess = np.array([max(scores[i] - _LOBE_FACTOR * expected, 0.0)])
+            yield others[k], float(self.tail.expect(self._evidence(positions[i : i + 1], excess))[0])
 
     def without(self, positions: Positions) -> "NullDistribution":
         """Fit the tail once more, without the peaks at these positions."""

@@ -3,6 +3,9 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from tmatch._arrays.typing import Array
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.fit import FITTING
@@ -46,6 +49,18 @@ def best_besides(found: Sequence[TemplateCandidates], decisions: Sequence[Candid
         if not any(iou(box, other) > 0 for other in reported):
             return score
     return None
+
+
+def fitting(found: TemplateCandidates) -> Array:
+    """Check which candidates fit the template so well that they are near misses, if they have too many false alarms."""
+    null, likeness = found.peaks.null, found.likeness()
+    if null is None:
+        return np.zeros(len(found.peaks.positions), bool)
+    least = _least_likeness(found)
+    if likeness is not None:
+        return np.asarray(likeness >= least)
+    others = {*map(tuple, null.others(least).positions.tolist())}
+    return np.array([tuple(position) in others for position in found.peaks.positions.tolist()], bool)
 
 
 def _others(found: TemplateCandidates) -> Iterator[tuple[float, Box]]:

@@ -214,7 +214,7 @@ def inspect_template(
         **about_poses(pattern, weights_given, axis),
     )
     brightest = max(float(np.abs(channel[weights > 0].astype(np.float64)).max()) for channel in channels)
-    return replace(found, advice=_advise(found, contrast / brightest))
+    return replace(found, advice=_advise(found, contrast / brightest, values))
 
 
 def read_alone(
@@ -361,7 +361,7 @@ def _name_shift(shift: tuple[int, ...]) -> str:
     return f"{shift[1]} pixels across and {shift[0]} down" if len(shift) == 2 else f"{shift} pixels"
 
 
-def _advise(found: Inspection, relative_contrast: float) -> str:
+def _advise(found: Inspection, relative_contrast: float, values: float) -> str:
     """Return the most important finding; the rules are listed at `inspect_template`."""
     if relative_contrast < _LOW_CONTRAST:
         return (
@@ -375,6 +375,9 @@ def _advise(found: Inspection, relative_contrast: float) -> str:
         )
     if found.chance_score > SIMILAR:
         remedy = "accept no lower score there, or use" if found.chance_score < _NEAR_ONE else "use"
+        if found.best_score is not None and 0 < found.best_score < found.chance_score:
+            noisy = critical_scores(found.best_score, found.effective_pixels, values, found.places)
+            remedy = f"up to {noisy:.2f} where noise lowers its own score to {found.best_score:.2f}, the best here; use"
         return (
             f"small or smooth, with {found.effective_pixels:.3g} effective pixels: in an image without noise other "
             f"positions score up to {found.chance_score:.2f}; {remedy} a larger or more textured part"

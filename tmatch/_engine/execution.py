@@ -1,6 +1,7 @@
 """The execution policy: measured limits, which tests can replace."""
 
 import contextlib
+import contextvars
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,15 +37,30 @@ class Execution:
     band_positions: int = 2**22  # minimum size of a band of scores that is searched for peaks
     # Maximum number of scores kept until the floor is known; above, positions are rescored.
     kept_positions: int = 2**23
+    part_pixels: int = 2**22  # of a part of an image that one task on a cluster searches, about
     block_peaks: int = 16  # minimum number of peaks of a block that are kept until the floor is known
 
 
 _current = Execution()
 
 
+# What was settled for a task before it was begun, perhaps in another process.
+_settled: contextvars.ContextVar[Execution | None] = contextvars.ContextVar("settled", default=None)
+
+
 def current() -> Execution:
     """Return the current policy."""
-    return _current
+    return _settled.get() or _current
+
+
+@contextlib.contextmanager
+def settled(policy: Execution) -> Iterator[None]:
+    """Follow one policy within a context, in this thread."""
+    token = _settled.set(policy)
+    try:
+        yield
+    finally:
+        _settled.reset(token)
 
 
 @contextlib.contextmanager

@@ -25,12 +25,12 @@ def map_in_order(
     bounded. What raises, the function or the items, does so in its turn: after the results of the items before it.
     """
     failed: list[Exception] = []
-    yield from _map(function, _until_error(items, failed), min(jobs or available_cores(), _MOST_JOBS))
+    yield from _map(function, until_error(items, failed), min(jobs or available_cores(), _MOST_JOBS))
     if failed:
         raise failed[0]
 
 
-def _until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
+def until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
     """Take items, and keep the error that ends them."""
     try:
         yield from items

@@ -4,20 +4,18 @@ This is the only module that chooses.
 """
 
 import contextlib
-import contextvars
 import math
 import os
-from collections.abc import Iterator
+from dataclasses import replace
 
 from tmatch._arrays.typing import Shape
 from tmatch._engine import execution
+from tmatch._engine.execution import Execution
 from tmatch._engine.interface import Engine
 
 ENGINES = ("auto", "numpy", "numba")
 _MAX_COMPILED_CHANNELS = 4  # loops over channels are compiled for each number of channels
 
-# What was chosen for a task before it was begun, perhaps in another process.
-_settled: contextvars.ContextVar[str | None] = contextvars.ContextVar("settled", default=None)
 _work_done = 0.0
 _compiled: Engine | None = None
 
@@ -54,7 +52,7 @@ def reference() -> Engine:
 
 
 def _requested_engine() -> str:
-    requested = _settled.get() or execution.current().engine or os.environ.get("TMATCH_ENGINE") or "auto"
+    requested = execution.current().engine or os.environ.get("TMATCH_ENGINE") or "auto"
     if requested not in ENGINES:
         msg = f"the environment's TMATCH_ENGINE is {requested!r}; it must be one of {', '.join(ENGINES)}"
         raise ValueError(msg)
@@ -66,14 +64,19 @@ def current() -> str:
     return "numpy" if choose() is reference() else "numba"
 
 
-@contextlib.contextmanager
-def settled(name: str) -> Iterator[None]:
+def policy() -> Execution:
+    """Return the current policy with the engine that is used from now on, for tasks that may be done elsewhere."""
+    return replace(execution.current(), engine=current())
+
+
+def requested_policy() -> Execution:
+    """Return the current policy with the engine that is requested, for processes that choose as this one does."""
+    return replace(execution.current(), engine=_requested_engine())
+
+
+def settled(name: str) -> contextlib.AbstractContextManager[None]:
     """Use one engine within a context, in this thread: the one that all parts of some work are done by."""
-    token = _settled.set(name)
-    try:
-        yield
-    finally:
-        _settled.reset(token)
+    return execution.settled(replace(execution.current(), engine=name))
 
 
 def load() -> bool:

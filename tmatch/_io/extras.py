@@ -6,6 +6,7 @@ _LIBRARIES = {  # by extra: what is imported, and of what it is said
     "video": ("av", "a video, which PyAV reads"),
     "zarr": ("zarr", "an array of zarr, which zarr reads"),
     "screen": ("mss", "the screen, which mss reads"),
+    "dask": ("distributed", "the address of a cluster, which dask.distributed reaches"),
     "rois": ("roifile", "one of regions for ImageJ, which roifile makes"),
 }
 

@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeGuard
 
@@ -12,6 +13,7 @@ from tmatch._arrays.lazy import LazyArray
 from tmatch._io.decoders import MAX_BYTES
 
 FileLike = str | os.PathLike[str] | BinaryIO
+_folder: ContextVar[str] = ContextVar("_folder", default="")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?(?=[^/])|file:/")  # `Path` leaves one slash of two
 
 
@@ -52,13 +54,28 @@ def file_of(name: str, given: Any) -> Path | FileObject:
 
 
 @contextlib.contextmanager
+def paths_from(folder: str) -> Iterator[None]:
+    """Read paths as they count from a folder, in which another process has named them."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def located(name: str) -> Path:
+    """Return the path of a file by its name."""
+    return Path(_folder.get(), name)
+
+
+@contextlib.contextmanager
 def named(file: object, what: Literal["read", "write"] = "read") -> Iterator[None]:
     """Name the file in errors of the system."""
     try:
         yield
     except OSError as error:
         msg = f'cannot {what} "{file}": {(error.strerror or str(error)).lower()}'
-        raise OSError(msg) from error
+        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else OSError)(msg) from error
 
 
 def read_whole(file: Any, what: str) -> BinaryIO:

@@ -1,21 +1,37 @@
 """Read images."""
 
 import contextlib
+import math
 import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from tmatch._arrays.channels import split_channels
+from tmatch._arrays.lazy import LazyArray, as_array, computed, facts_of, is_lazy
+from tmatch._arrays.lazy import Part as LazyPart
 from tmatch._arrays.typing import Array
 from tmatch._io import decoders
-from tmatch._io.decoders import Decoded, FindPart, NoImageError, NoPartError, Pages, RefusedError
-from tmatch._io.files import FileLike, FileObject, file_of, named, read_whole
-from tmatch._io.tiff_parts import Part
+from tmatch._io.blocks.array import BrokenBlockError
+from tmatch._io.decoders import (
+    WHOLE,
+    Choice,
+    Decoded,
+    FindPart,
+    NoChoiceError,
+    NoImageError,
+    NoPartError,
+    Pages,
+    Part,
+    RefusedError,
+)
+from tmatch._io.files import FileLike, FileObject, file_of, located, named, read_whole
 
 
 class SeveralImagesWarning(UserWarning):
@@ -77,7 +93,8 @@ def name_of(path: str, page: int | None) -> str:
 
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
-    if alpha is not None and opacity(alpha).min() < 1:
+    opaque = None if alpha is None else opaque_pixels(alpha, 1)
+    if opaque is not None and not facts_of(opaque).low:
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
 
@@ -95,14 +112,23 @@ def opacity(alpha: Array, most: Any = None) -> Array:
 
 
 def opaque_pixels(alpha: Array, least: float) -> Array | None:
-    """Find the pixels that are at least so opaque; None if all are."""
-    opaque = np.asarray(opacity(alpha) >= least)
+    """Find the pixels that are at least so opaque; None if all are, unless they are read later."""
+    if is_lazy(alpha):
+        most = None if alpha.dtype in (np.uint8, np.uint16) else max(facts_of(alpha).high or 0, 0)
+        return computed(partial(_are_opaque, least=least, most=most), bool, alpha)
+    opaque = _are_opaque(alpha, least)
     return None if opaque.all() else opaque
 
 
+def _are_opaque(alpha: Array, least: float, most: Any = None) -> Array:
+    return np.asarray(opacity(alpha, most) >= least)
+
+
 def weights_in(mask: Array) -> Array:
-    """Return the grey levels of a mask, the brightest as 1."""
+    """Return the grey levels of a mask, the brightest as 1; as they are, of a mask that is read in parts."""
     grey = to_gray(mask)
+    if is_lazy(grey):  # only what is above black counts in an image
+        return grey
     return np.asarray(grey / grey.max()) if grey.any() else grey.astype(float)
 
 
@@ -110,16 +136,30 @@ def to_gray(pixels: Array) -> Array:
     """Convert colour to grey: 0.2125 red + 0.7154 green + 0.0721 blue; grey stays as it is."""
     if pixels.ndim == 2:
         return pixels
-    grey = np.empty(pixels.shape[:2], np.result_type(pixels.dtype, np.float64))
+    dtype = np.result_type(pixels.dtype, np.float64)
+    if is_lazy(pixels):
+        return computed(_grey_of, dtype, *split_channels(pixels, 2))
+    grey = np.empty(pixels.shape[:2], dtype)
     rows = max(1, _STRIP_PIXELS // pixels.shape[1])
     for top in range(0, len(grey), rows):  # the whole image in floats would take eight times its memory
-        grey[top : top + rows] = pixels[top : top + rows] @ np.array(_GREY)
+        grey[top : top + rows] = _grey_of(*np.moveaxis(pixels[top : top + rows], 2, 0))
     return grey
+
+
+def _grey_of(*colours: Array) -> Array:
+    """Return the grey of colours: that of a pixel is the same, whatever is beside it, as matrix products are not."""
+    red, green, blue = (colour * weight for colour, weight in zip(colours, np.array(_GREY), strict=True))
+    red += green
+    red += blue
+    return np.asarray(red)
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What was read of an image: the pixels, alpha if there is any, and where they lie in the whole of some shape."""
+    """What was read of an image: the pixels, alpha if there is any, and where they lie in the whole of some shape.
+
+    Those of a large part may be arrays that are read later, in parts.
+    """
 
     colours: Array
     alpha: Array | None
@@ -130,17 +170,25 @@ class Pixels:
     def whole(cls, colours: Array) -> "Pixels":
         """Return opaque pixels of a whole image."""
         height, width = colours.shape[:2]
-        return cls(colours, None, (slice(0, height), slice(0, width)), (height, width))
+        return cls(colours, None, whole_part((height, width)), (height, width))
 
 
-def read_pixels(path: Path | FileObject) -> tuple[Array, Array | None]:
-    """Read pixels, and alpha if there is any; warn if the file has more images."""
-    read = read_part(path)
+def read_pixels(path: Path | FileObject, *, in_parts: bool = False) -> tuple[Array, Array | None]:
+    """Read pixels, and alpha if there is any, of a large image later if they may be `in_parts`.
+
+    Warn if the file has more images.
+    """
+    read = read_part(path, whole_part if in_parts else None)
     return read.colours, read.alpha
 
 
+def whole_part(shape: tuple[int, int]) -> Part:
+    """Return the whole of an image as its part."""
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
 def read_part(path: Path | FileObject, find_part: FindPart | None = None, page: int | None = None) -> Pixels:
-    """Read an image; of one that is too large, the part that `find_part` names, if that is possible.
+    """Read an image; of one that is large, the part that `find_part` names, if that is possible.
 
     Warn if the file has several and `page` does not say which.
     """
@@ -184,7 +232,7 @@ class ImageFile(contextlib.ExitStack):
         return self._pages.unit
 
     def read(self, page: int | None = None, find_part: FindPart | None = None) -> Pixels:
-        """Read an image, by default the first; of one that is too large, the part that `find_part` names."""
+        """Read an image, by default the first; of one that is large, the part that `find_part` names."""
         self.check(page or 0)
         with self._told(page):
             return _split(self._pages.decode(page or 0, find_part))
@@ -203,12 +251,15 @@ class ImageFile(contextlib.ExitStack):
         except RefusedError as error:
             msg = f'"{name}" {error}'
             raise OSError(msg) from error
+        except NoChoiceError as error:
+            msg = f'"{name}" {error}'
+            raise ValueError(msg) from error
         except NoPartError as error:
             raise ValueError(*error.args) from error
         except NoImageError as error:
             msg = f'"{name}" holds {error}; an image is grey, or has 3 colours, with or without alpha'
             raise OSError(msg) from error
-        except MemoryError:
+        except (MemoryError, BrokenBlockError):
             raise
         except Exception as error:  # decoders of broken files raise almost anything
             msg = f'cannot read "{name}": not an image, or a broken one ({reason_of(error)})'
@@ -233,29 +284,44 @@ def split_alpha(pixels: Array) -> tuple[Array, Array | None]:
     """Return grey or colour, and alpha if it is the second or fourth channel."""
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels, None
+    if isinstance(pixels, LazyArray):
+        *greys, alpha = split_channels(pixels, 2)
+        region = (*(slice(0, n) for n in pixels.shape[:2]), slice(0, 3))
+        return greys[0] if len(greys) == 1 else as_array(LazyPart(pixels, region)), alpha
     return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3], pixels[..., -1]
 
 
-def open_file(name: str) -> ImageFile:
+def held(array: Array, name: str) -> Array:
+    """Return an array in memory: one that is to be read in parts is read whole, if it is not too large."""
+    if not isinstance(array, LazyArray):
+        return array
+    if math.prod(array.shape[:2]) > decoders.pages.MAX_PIXELS:
+        msg = f'"{name}" {decoders.pages.too_large(", or search a part of it with --region")}'
+        raise OSError(msg)
+    return array[:]
+
+
+def open_file(name: str, choice: Choice = WHOLE) -> ImageFile:
     """Open an image, a stack or an array by its path."""
-    path = Path(name)
+    path = located(name)
     if decoders.is_zarr(path):
-        return ImageFile(name, contextlib.nullcontext(), lambda: decoders.open_zarr(path))
-    return open_stream(name, open_path(path))
+        return ImageFile(name, contextlib.nullcontext(), lambda: decoders.open_zarr(path, choice))
+    return open_stream(name, open_path(Path(name)), choice)
 
 
-def open_stream(name: str, file: BinaryIO) -> ImageFile:
+def open_stream(name: str, file: BinaryIO, choice: Choice = WHOLE) -> ImageFile:
     """Open what is read from a file, and close that in the end."""
     if not file.read(1):
         file.close()
         msg = f'cannot read "{name}": the file is empty'
         raise OSError(msg)
-    return ImageFile(name, file, lambda: decoders.open_pages(file))
+    return ImageFile(name, file, lambda: decoders.open_pages(file, choice))
 
 
 def open_path(path: Path) -> BinaryIO:
     """Open a file at whose positions can be read; what comes through a pipe is read whole, up to a bound."""
     with named(path):
+        path = located(str(path))
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             msg = "it is a device; name a file or a pipe"

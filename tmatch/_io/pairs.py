@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tmatch._arrays.channels import split_channels
+from tmatch._arrays.lazy import computed, facts_of, is_lazy
 from tmatch._arrays.typing import Array
-from tmatch._io.decoders import FindPart
+from tmatch._io.decoders import FindPart, Part
 from tmatch._io.given import VALID_OPACITY, file_labels
 from tmatch._io.images import (
+    held,
     opacity,
     opaque_pixels,
     read_part,
@@ -22,7 +25,6 @@ from tmatch._io.images import (
     weights_in,
 )
 from tmatch._io.sources import Source
-from tmatch._io.tiff_parts import Part
 
 Alpha = Literal["opaque", "weights", "black", "ignore"]
 
@@ -97,8 +99,10 @@ class Templates:
         """Pair the templates with an image: all in colour if all of them have it (and `gray` is off), else in grey."""
         image, valid = searched.pixels, searched.valid
         if image_mask:
-            white = _read_mask(image_mask, searched.shape, "the image", searched.part) > 0
-            valid = white if valid is None else valid & white
+            mask = _read_mask(image_mask, searched.shape, "the image", searched.part)
+            mask = mask if is_lazy(image) else held(mask, str(image_mask))
+            white = computed(_above_black, bool, mask)
+            valid = white if valid is None else computed(np.logical_and, bool, valid, white)
         image, *arrays = _with_equal_depth([image, *self.arrays])
         gray = gray or any(array.ndim == 2 for array in (image, *arrays))
         kind = (gray, any(a is not b for a, b in zip(arrays, self.arrays, strict=True)))
@@ -126,32 +130,61 @@ def file_source(path: Path) -> Source:
 
 
 def search_image(
-    source: Source, alpha: Alpha = "opaque", find_part: FindPart | None = None, nodata: float | None = None
+    source: Source,
+    alpha: Alpha = "opaque",
+    find_part: FindPart | None = None,
+    nodata: float | None = None,
+    *,
+    in_parts: bool = False,
 ) -> SearchImage:
-    """Read an image to search, or the part of it that `find_part` names.
+    """Read an image to search, or the part of it that `find_part` names; a large one later, if it may be `in_parts`.
 
     Valid are the pixels that are at least half opaque, and in which a channel is not `nodata`; None: all are.
     """
     read = source.read(find_part)
     part = read.part if find_part is None else find_part(read.shape)
     here = _within(part, read.part)
+    colours, opacities = read.colours, read.alpha
+    if not in_parts:
+        colours, opacities = (
+            held(colours, source.title),
+            opacities if opacities is None else held(opacities, ""),
+        )
     valid = None
-    if alpha != "ignore" and read.alpha is not None:
-        opaque = opaque_pixels(read.alpha, VALID_OPACITY)
-        if opaque is not None and not opaque.any():
+    if alpha != "ignore" and opacities is not None:
+        opaque = opaque_pixels(opacities, VALID_OPACITY)
+        if opaque is not None and not facts_of(opaque).high:
             msg = f'"{source.title}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
-        valid = None if opaque is None else opaque[here]
-    pixels = read.colours[here]
+        valid = None if opaque is None else _cut(opaque, here)
+    pixels = _cut(colours, here)
     if nodata is not None:
-        known = pixels == pixels if math.isnan(nodata) else pixels != nodata  # noqa: PLR0124  (NaN is not itself)
-        known = known if known.ndim == 2 else known.any(axis=2)
-        if not known.any():
+        known = computed(functools.partial(_any_known, nodata=nodata), bool, *_channels(pixels))
+        if not facts_of(known).high:
             msg = f'"{source.title}" has no other value than the --nodata of {nodata:g}, so there is nothing to search'
             raise ValueError(msg)
-        valid = known if valid is None else valid & known
-        valid = None if valid.all() else valid
-    return SearchImage(pixels, valid, part, read.shape, read.colours, read.part)
+        valid = known if valid is None else computed(np.logical_and, bool, valid, known)
+        valid = None if facts_of(valid).low else valid
+    return SearchImage(pixels, valid, part, read.shape, colours, read.part)
+
+
+def _cut(array: Array, here: Part) -> Array:
+    """Return a part of an array; of one that is read later, which is no more than that, the array itself."""
+    return array if is_lazy(array) else array[here]
+
+
+def _channels(pixels: Array) -> list[Array]:
+    return split_channels(pixels, None if pixels.ndim == 2 else 2)
+
+
+def _any_known(*channels: Array, nodata: float) -> Array:
+    """Find the pixels of which a channel is not `nodata`."""
+    known = [c == c if math.isnan(nodata) else c != nodata for c in channels]  # noqa: PLR0124  (NaN is not itself)
+    return np.asarray(np.logical_or.reduce(known))
+
+
+def _above_black(mask: Array) -> Array:
+    return np.asarray(mask > 0)
 
 
 def _within(part: Part, whole: Part) -> Part:
@@ -212,7 +245,11 @@ def _with_equal_depth(images: list[Array]) -> list[Array]:
     """Convert images of 8 bits to 16 if there is one of 16 among them: white stays white."""
     if {image.dtype.name for image in images} != {"uint8", "uint16"}:
         return images
-    return [p.astype(np.uint16) * np.uint16(257) if p.dtype == np.uint8 else p for p in images]
+    return [computed(_deepened, np.uint16, p) if p.dtype == np.uint8 else p for p in images]
+
+
+def _deepened(pixels: Array) -> Array:
+    return pixels.astype(np.uint16) * np.uint16(257)
 
 
 def _weights_of(path: Path, pixels: Array, transparency: Array | None, alpha: Alpha) -> Array | None:
@@ -242,7 +279,7 @@ def _read_mask(path: Path, shape: tuple[int, ...], whose: str, part: Part | None
         msg = f'the mask "{path}" is {_size(read.shape)}, but {whose} is {_size(shape)}; they must be equal'
         raise ValueError(msg)
     refuse_transparency(path, read.alpha)
-    return weights_in(read.colours if part is None else read.colours[_within(part, read.part)])
+    return weights_in(read.colours if part is None else _cut(read.colours, _within(part, read.part)))
 
 
 def _size(shape: tuple[int, ...]) -> str:

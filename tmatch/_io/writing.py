@@ -1,5 +1,6 @@
 """Write images, arrays and figures; a file is replaced only when the new one is complete."""
 
+import base64
 import contextlib
 import errno
 import io
@@ -15,6 +16,8 @@ import numpy as np
 
 from tmatch._arrays.typing import Array
 from tmatch._io.files import named
+
+_LARGE, _QUALITY = 100_000, 88  # bytes of a PNG that may become a JPEG, and of what quality
 
 
 def check_targets(inputs: Sequence[Path], figures: Sequence[Path], others: Sequence[Path] = ()) -> None:
@@ -115,6 +118,19 @@ def png_of(pixels: Array) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()
+
+
+def embedded(pixels: Array) -> str:
+    """Return 8-bit pixels, grey or colour, as a data URL: PNG, or JPEG of large images that it makes much smaller."""
+    from PIL import Image  # noqa: PLC0415
+
+    content, form = png_of(pixels), "png"
+    if len(content) > _LARGE and pixels.shape[-1] != 4:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format="JPEG", quality=_QUALITY)
+        if 2 * file.tell() < len(content):
+            content, form = file.getvalue(), "jpeg"
+    return f"data:image/{form};base64,{base64.b64encode(content).decode()}"
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.typing import Array
-from tmatch._plotting.style import DPI, TITLE_SIZE, draw_colour_bar, draw_scores, plain_text, ring
+from tmatch._plotting.panels import Panels
+from tmatch._plotting.style import LOST, MOST_LETTERS, ScoreColours, mark, shortened
 from tmatch._results.matches import Match
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -22,8 +22,13 @@ def plot_heatmap(
     *,
     name: str = "score",
     first: Mapping[str, Sequence[int]] | None = None,
+    lost: Sequence[Match] = (),
 ) -> "Figure":
     """Draw score maps as heatmaps with a colour bar, and rings around the matches.
+
+    All panels have the same colours for the same score. Scores of both signs are red and blue about 0. A map with more
+    positions than pixels to draw is drawn by blocks, each in the colour of its highest score, or of the one farthest
+    from 0 if there are scores of both signs: a peak of one position is seen.
 
     Parameters
     ----------
@@ -36,6 +41,8 @@ def plot_heatmap(
     first : mapping of label to (row, column), or None
         First pixel of the first window of a map, if it is not (0, 0): outside the image for ``output="full"``,
         the corner of a part that was searched alone.
+    lost : sequence of Match
+        Positions where a template fits, but another one better: each has a cross in the panel of its label.
 
     Returns
     -------
@@ -54,40 +61,38 @@ def plot_heatmap(
     >>> len(tmatch.plot_heatmap({"eye": np.eye(9), "ear": np.eye(9)}).axes)
     2
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     maps = {k: np.asarray(v) for k, v in (scores if isinstance(scores, Mapping) else {"": scores}).items()}
     if not maps or any(m.ndim != 2 or m.size == 0 or np.isnan(m.max()) for m in maps.values()):
         msg = f"`scores` has shapes {[m.shape for m in maps.values()]}; it must be 2-D maps, at least one, without NaN"
         raise ValueError(msg)
-    tallest = max(m.shape[0] / m.shape[1] for m in maps.values())
-    columns = min(len(maps), 3)
-    rows = -(-len(maps) // columns)
-    row_height = float(np.clip(0.9 + 5.0 * tallest, 2.2, 9))  # inches
-    figure = Figure(figsize=(1.4 + 6.4 * columns, row_height * rows), dpi=DPI, layout="constrained")
-    for n, (label, values) in enumerate(maps.items(), 1):
-        here = [m for m in matches if m.label == label or len(maps) == 1]
-        _draw_map(
-            figure.add_subplot(rows, columns, n), label, values, here, name, (first or {}).get(label, (0, 0))
-        )
-    return figure
+    colours = ScoreColours.of([*maps.values()])
+    own = {
+        label: [[m for m in each if m.label == label or len(maps) == 1] for each in (matches, lost)]
+        for label in maps
+    }
+    corners = {label: (first or {}).get(label, (0, 0)) for label in maps}
+    titles = [
+        [
+            _title(label, values, corners[label], len(own[label][0])),
+            *["grey: no score"] * bool(values.min() == -np.inf),
+            *[LOST] * bool(own[label][1]),
+        ]
+        for label, values in maps.items()
+    ]
+    panels = Panels([values.shape for values in maps.values()], titles, min(len(maps), 3))
+    for number, (label, values) in enumerate(maps.items()):
+        axes = panels.add_axes(number)
+        panels.finish(number, axes, colours.draw(axes, values, corners[label], block=panels.block), name)
+        for each, marker in zip(own[label], "ox", strict=True):
+            mark(axes, [match.box.start for match in each], marker)
+        axes.set(xlabel="x of the window's first pixel", ylabel="y of the window's first pixel")
+    return panels.figure
 
 
-def _draw_map(
-    axes: "Axes", label: str, scores: Array, matches: Sequence[Match], name: str, first: Sequence[int]
-) -> None:
-    top, left = first
-    shown = draw_scores(axes, scores, (top, left), "nearest" if scores.size < 10_000 else "antialiased")
-    draw_colour_bar(axes, shown, name)
-    if matches:
-        ys, xs = zip(*(m.box.start for m in matches), strict=True)
-        ring(axes, xs, ys)
-    best = np.unravel_index(scores.argmax(), scores.shape)
+def _title(label: str, scores: Array, first: Sequence[int], n_matches: int) -> str:
+    row, column = np.unravel_index(scores.argmax(), scores.shape)
     title = "no score"
-    if scores[best] != -np.inf:
-        count = f"; {len(matches)} matches" if len(matches) > 1 else ""
-        title = f"best {scores[best]:.3f} at x={best[1] + left}, y={best[0] + top}{count}"
-    axes.set_title(f"{plain_text(label)}: {title}" if label else title, fontsize=TITLE_SIZE, parse_math=False)
-    note = "; grey: no score" if scores.min() == -np.inf else ""
-    axes.set_xlabel(f"x of the window's first pixel{note}")
-    axes.set_ylabel("y of the window's first pixel")
+    if scores[row, column] != -np.inf:
+        count = f"; {n_matches} matches" if n_matches > 1 else ""
+        title = f"best {scores[row, column]:.3f} at x={column + first[1]}, y={row + first[0]}{count}"
+    return f"{shortened(label, MOST_LETTERS)}: {title}" if label else title

@@ -1,31 +1,27 @@
 """Colours, sizes and drawing helpers that all figures share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmatch._results.matches import Match
+from tmatch._arrays.typing import Array, Positions
+from tmatch._results.palette import BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.patheffects import AbstractPathEffect
 
-COLOURS = (
-    "#00e5ff",
-    "#ffd600",
-    "#ff4081",
-    "#76ff03",
-    "#ff9100",
-    "#b388ff",
-)  # visible on dark and on bright images
-REJECTED = "#ff8a80"  # visible there, too
-MAIN, SECOND, THIRD, BARS = "#1565c0", "#d84315", "#7b1fa2", "#ef9a7a"  # of lines and bars, on white
+MAIN, SECOND, BARS = BLUE, VERMILION, "0.8"  # of lines and bars, on white
 GUIDE = "0.4"  # lines that mark a limit
 DPI = 100
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8  # points
-MIN_SIDE = 300  # smaller images are drawn enlarged, so that the labels can be read
-MAX_ZOOMED = 2000  # pixels an enlarged image may have on its longer side
+_MARKERS = 60.0  # points: rings and crosses are this large over the root of their number
+MOST_LETTERS = 60  # of a label in a title
+LOST = "cross: another template fits better"
+_ELLIPSIS = "…"
 
 
 def plain_text(text: str) -> str:
@@ -33,35 +29,107 @@ def plain_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def score_colours() -> "Colormap":
-    """Return the colours of score maps; positions without a score are grey."""
-    from matplotlib import colormaps  # noqa: PLC0415
+def shortened(text: str, most: int) -> str:
+    """Return a text of so many letters at most, without its middle if it is longer: names begin and end differently."""
+    text = plain_text(text)
+    if len(text) <= most:
+        return text
+    end = max(most - 1, 2) // 2
+    return f"{text[: max(most - 1 - end, 1)]}{_ELLIPSIS}{text[-end:]}"
 
-    return colormaps["inferno"].with_extremes(bad="0.6")
+
+def outlined(width: float, colour: str = "black") -> "list[AbstractPathEffect]":
+    """Surround lines and letters by another colour, so that they are seen on any background; `width` is in points."""
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415
+
+    return [withStroke(linewidth=width, foreground=colour)]
 
 
-def draw_scores(
-    axes: "Axes",
-    scores: Any,
-    first: tuple[float, float],
-    interpolation: str = "nearest",
-    side: float = 1,
-) -> Any:
-    """Draw a score map whose first element begins at the pixel (row, column) `first`, and is `side` pixels wide."""
-    return axes.imshow(
-        np.ma.masked_equal(scores, -np.inf),
-        cmap=score_colours(),
-        interpolation=interpolation,
-        extent=extent_of(scores.shape, first, side),
-    )
+@dataclass(frozen=True)
+class ScoreColours:
+    """The colours of score maps that are drawn side by side: the same for the same score.
+
+    Scores of both signs are red and blue about 0, which is white.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, maps: Sequence[Array]) -> "ScoreColours":
+        """Choose colours for all finite scores of some maps."""
+        reals = [values.astype(np.result_type(values, np.float16), copy=False) for values in maps]
+        there = [(values, np.isfinite(values)) for values in reals]
+        low = min(float(values.min(where=known, initial=np.inf)) for values, known in there)
+        high = max(float(values.max(where=known, initial=-np.inf)) for values, known in there)
+        if low > high:
+            return cls()
+        return cls(-max(-low, high), max(-low, high)) if low < 0 < high else cls(low, high)
+
+    @property
+    def signed(self) -> bool:
+        """Whether there are scores of both signs."""
+        return self.low < 0 < self.high
+
+    @property
+    def colormap(self) -> "Colormap":
+        """The colours; positions without a score are grey."""
+        from matplotlib import colormaps  # noqa: PLC0415
+
+        return colormaps["RdBu_r" if self.signed else "inferno"].with_extremes(bad="0.6")
+
+    def strongest(self, scores: Array, side: int) -> Positions:
+        """Find the score to draw of each block of `side` x `side`, as indices of the flattened map.
+
+        It is the highest one, so that no peak is lost; of scores of both signs the one farthest from 0, as minima tell
+        something, too. Beside a copy no score is farther from 0 than its own.
+        """
+        columns = scores.shape[1]
+        blocks = -(-columns // side)
+        found = []
+        for top in range(0, len(scores), side):
+            rank = scores[top : top + side].astype(np.float64)
+            if self.signed:
+                rank = np.where(rank == -np.inf, -1, np.abs(rank))
+            rank = np.pad(rank, [(0, 0), (0, blocks * side - columns)], constant_values=-np.inf)
+            best = rank.reshape(-1, blocks, side).swapaxes(0, 1).reshape(blocks, -1).argmax(axis=1)
+            found.append((top + best // side) * columns + np.arange(blocks) * side + best % side)
+        return np.array(found, np.intp)
+
+    def draw(
+        self, axes: "Axes", scores: Array, first: Sequence[float], *, side: float = 1, block: int = 1
+    ) -> Any:
+        """Draw a score map whose first element begins at the pixel (row, column) `first`, and is `side` pixels wide.
+
+        Of each block of `block` x `block` scores the strongest is drawn.
+        """
+        shown = scores if block == 1 else scores.ravel()[self.strongest(scores, block)]
+        drawn = axes.imshow(
+            np.ma.masked_array(shown, shown == -np.inf), cmap=self.colormap, vmin=self.low, vmax=self.high,
+            interpolation="nearest", extent=extent_of(shown.shape, first, side * block),
+        )  # fmt: skip
+        limit_to(axes, scores.shape, first, side)
+        return drawn
 
 
 def extent_of(
-    shape: Sequence[int], first: tuple[float, float], side: float = 1
+    shape: Sequence[int], first: Sequence[float], side: float = 1
 ) -> tuple[float, float, float, float]:
     """Return the edges of an array on axes in pixels: left, right, bottom, top."""
     (top, left), (rows, columns) = first, shape
     return left - 0.5, left + columns * side - 0.5, top + rows * side - 0.5, top - 0.5
+
+
+def limit_to(axes: "Axes", shape: Sequence[int], first: Sequence[float], side: float = 1) -> None:
+    """Cut what blocks at the border show beyond an array, name whole pixels, and let the frame hide none."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    left, right, bottom, top = extent_of(shape, first, side)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    for spine in axes.spines.values():
+        spine.set_zorder(-1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def draw_colour_bar(
@@ -83,40 +151,13 @@ def draw_colour_bar(
         bar.set_ticks([*ticks], labels=[*ticks.values()])
 
 
-def ring(axes: "Axes", xs: Any, ys: Any) -> None:
-    """Draw rings around positions."""
-    axes.plot(xs, ys, "o", ms=14, mfc="none", mec=COLOURS[0], mew=1.6, ls="none", clip_on=False)
-
-
-def draw_box(
-    axes: "Axes", match: Match, colour: str, text: str, zoom: float, size: tuple[int, int], line: str = "-"
-) -> None:
-    """Draw the outline of a match in an image of `size` (height, width), with a text above or below its box."""
-    from matplotlib.lines import Line2D  # noqa: PLC0415
-    from matplotlib.patches import Polygon  # noqa: PLC0415
-
-    outline = [(column, row) for row, column in match.corners]
-    axes.add_patch(Polygon(outline, fill=False, ec="black", lw=3, alpha=0.6))
-    axes.add_patch(Polygon(outline, fill=False, ec=colour, lw=1.5, ls=line))
-    if match.template_shape:  # half of the top side, so that both its direction and a flip are seen
-        xs, ys = ((first, (first + second) / 2) for first, second in zip(*outline[:2], strict=True))
-        axes.add_line(Line2D(xs, ys, color=colour, lw=4, solid_capstyle="projecting"))
-    x, y, _, height = match.box.xywh
-    if not text:
+def mark(axes: "Axes", places: Sequence[Sequence[float]], marker: str = "o") -> None:
+    """Draw rings, or other markers, around positions (row, column)."""
+    if not len(places):
         return
-    line_height, letter = 17 / zoom, 7 / zoom  # of the label, in pixels of the image
-    above = y - 0.5 - 3 / zoom
-    below = min(y + height + line_height, size[0] - 2)
-    label_x = max(0.0, min(x, size[1] - letter * len(text) - 4))
-    label_y = above if above > line_height else below
-    patch = {"facecolor": "black", "alpha": 0.65, "pad": 1.2, "lw": 0}
-    axes.text(
-        label_x,
-        label_y,
-        plain_text(text),
-        color=colour,
-        fontsize=LABEL_SIZE,
-        va="bottom",
-        bbox=patch,
-        parse_math=False,
-    )
+    ys, xs = zip(*places, strict=True)
+    size = float(np.clip(_MARKERS / len(places) ** 0.5, 6, 14))
+    axes.plot(
+        xs, ys, marker=marker, ms=size, mfc="none", mec="black", mew=1.6, ls="none", clip_on=False,
+        path_effects=outlined(3.6, "white"),
+    )  # fmt: skip

@@ -26,9 +26,9 @@ from tmatch._plotting.style import (
     MAIN,
     SECOND,
     TITLE_SIZE,
+    ScoreColours,
     draw_colour_bar,
-    draw_scores,
-    ring,
+    mark,
 )
 
 if TYPE_CHECKING:
@@ -144,13 +144,13 @@ def _draw_shifts(axes: "Axes", scores: NDArray[np.float64], found: Inspection) -
         for axis, n in enumerate(valid.shape)
     ]
     part = scores[tuple(slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(scores.shape, reach, strict=True))]
-    shown = draw_scores(axes, part, (-reach[0], -reach[1]))
+    shown = ScoreColours.of([part]).draw(axes, part, (-reach[0], -reach[1]))
     width = 0.04 * _set_shape(axes, part.shape)
     draw_colour_bar(axes, shown, "score", gap=0.75 * width, width=width)
     title = "self-similarity under shifts"
     if found.side_lobe_at:
         y, x = found.side_lobe_at
-        ring(axes, [x], [y])
+        mark(axes, [(y, x)])
         title += f"\nside lobe {found.side_lobe:.2f} at x={x}, y={y}"
     axes.set_title(title, fontsize=TITLE_SIZE)
     axes.set_xlabel("shift in x, pixels")

@@ -87,7 +87,7 @@ def _exact_search(search: Search, pose: Pose) -> Search:
 def exact_beside(search: Search, plan: Plan, candidate: Candidate) -> Candidate:
     """Return the exact copy beside a candidate, if it fits as well; its score is that of the plain definition."""
     pose = candidate.pose
-    near = Pose(wrapped(90 * round(pose.angle / 90)), _nearest_exact(pose.scale), pose.flip)
+    near = Pose(wrapped(90.0 * round(pose.angle / 90)), _nearest_exact(pose.scale), pose.flip)
     radius = math.hypot(*plan.shape) / 2 * pose.scale
     off = radius * max(np.radians(abs(wrapped(pose.angle - near.angle))), abs(pose.scale / near.scale - 1))
     if off > _EXACT_REACH or candidate.sign < 0 or not plan.allows(near, 1):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.typing import Array
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given
 from tmatch._results.decisions import CandidateDecision
 from tmatch._results.matches import Match
 
@@ -122,17 +123,26 @@ class Matches(list[Match]):
             raise ImportError(msg) from error
         return pd.DataFrame(self.table())
 
-    def save(self, path: str | os.PathLike[str], image: str = "") -> None:
+    def save(self, path: str | os.PathLike[str], image: str = "", *, pixels: ArrayLike | None = None) -> None:
         """Write the matches to a file, whose ending tells the format.
 
         Parameters
         ----------
         path : path
-            Ends with .csv, .json, .jsonl, .coco.json, .geojson, .txt (YOLO), .xml (JUnit) or .zip (regions of ImageJ,
-            which needs the package roifile). A file that is there is replaced when the new one is complete.
+            Ends with .csv, .json, .jsonl, .coco.json, .geojson, .txt (YOLO), .xml (JUnit), .zip (regions of ImageJ,
+            which needs the package roifile), or .html (a page with boxes, a table, and limits that can be moved). A
+            file that is there is replaced when the new one is complete.
         image : str
             Name of the image, to be written to the file.
+        pixels : (H, W) or (H, W, C) array of real numbers, or None
+            The image that was searched, to be shown in a page; without it, boxes lie on an empty ground. Other formats
+            do not hold it.
         """
+        if os.fspath(path).lower().endswith((".html", ".htm")):
+            from tmatch._report.saving import save_report  # noqa: PLC0415
+
+            save_report(Path(path), self, image, None if pixels is None else np.asarray(pixels))
+            return
         from tmatch._io.writing import write_bytes  # noqa: PLC0415
         from tmatch._results.formats import form_of, is_posed, writer_of, written  # noqa: PLC0415
         from tmatch._results.records import Record  # noqa: PLC0415
@@ -141,17 +151,17 @@ class Matches(list[Match]):
         content = written(writer, [Record(image, matches=self)])
         write_bytes(Path(path), content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
 
-    def preview(self, image: ArrayLike, /) -> "Html":
+    def preview(self, image: ImageLike, /) -> "Html":
         """Return a table of the best matches with what is seen in each box, which notebooks show.
 
         Parameters
         ----------
-        image : (H, W) or (H, W, C) array of real numbers
+        image : (H, W) or (H, W, C) array of real numbers, path, open file or Pillow image
             The image that was searched.
         """
         from tmatch._results.formats.html import preview_of  # noqa: PLC0415
 
-        return preview_of(self, np.asarray(image))
+        return preview_of(self, np.asarray(read_given("image", image, VALID_OPACITY)[0]))
 
     def _repr_html_(self) -> str:
         from tmatch._results.formats.html import table_of  # noqa: PLC0415

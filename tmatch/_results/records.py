@@ -22,6 +22,8 @@ class Record:
         What was found, with the labels that were sought.
     error : str
         Why the image was not searched; empty if it was.
+    level : int or None
+        Level of a pyramid in whose pixels boxes are; None if none was chosen.
     """
 
     image: str
@@ -29,6 +31,7 @@ class Record:
     time: float | None = None
     matches: Matches = field(default_factory=Matches)
     error: str = ""
+    level: int | None = None
 
     @property
     def name(self) -> str:

@@ -94,9 +94,7 @@ def image_in(
         valid = _in_all(valid, layout.axis)
     if image_mask is None:
         return pixels, valid
-    mask = read_mask("image_mask", image_mask)
-    if mask is not image_mask:  # grey levels
-        mask = computed(_above_black, bool, check_numbers("image_mask", mask))
+    mask = read_image_mask(image_mask, in_parts=is_lazy(pixels))
     if valid is None:
         return pixels, mask
     checked = check_numbers("image_mask", mask, "b")
@@ -115,6 +113,12 @@ def _in_all(valid: Array, axis: int) -> Array:
 
 def _all_of(*channels: Array) -> Array:
     return np.asarray(np.logical_and.reduce(channels))
+
+
+def read_image_mask(given: ImageLike, *, in_parts: bool = False) -> ArrayLike:
+    """Return which pixels of an image count; of grey levels all but 0."""
+    mask = read_mask("image_mask", given, in_parts=in_parts)
+    return mask if mask is given else computed(_above_black, bool, check_numbers("image_mask", mask))
 
 
 def template_in(

@@ -1,6 +1,6 @@
 """Gradient directions instead of values, for the metric "orientation"."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -53,13 +53,23 @@ class _WithNeighbours(LazyArray):
 
     def read(self, region: Region) -> Array:
         """Read a region with its neighbours, and compute; beside the image are none."""
-        around = tuple(
-            slice(max(part.start - 1, 0), min(part.stop + 1, n))
-            for part, n in zip(region, self.shape, strict=True)
-        )
+        around = self._around(region)
         pixels = self.source.read(around)
         inner = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, around, strict=True))
         return self.compute(pixels, [part.start for part in around])[tuple(inner)]
+
+    @property
+    def keeps(self) -> bool:  # type: ignore[override]
+        """As the source."""
+        return self.source.keeps
+
+    def leaves(self, region: Region) -> Iterator[tuple[LazyArray, Region]]:
+        """Return those of the source."""
+        return self.source.leaves(self._around(region))
+
+    def _around(self, region: Region) -> Region:
+        pairs = zip(region, self.shape, strict=True)
+        return tuple(slice(max(part.start - 1, 0), min(part.stop + 1, n)) for part, n in pairs)
 
     def compute(self, pixels: Array, corner: Sequence[int]) -> Array:
         """Compute from pixels of a region that begins at a corner."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tmatch._arrays.dask_array import is_on_dask
 from tmatch._arrays.typing import Region
 from tmatch._engine import threads
 from tmatch._engine.progress import Resources
@@ -36,7 +37,15 @@ class Task:
 
 
 def sweep(tasks: Sequence[Task], resources: Resources) -> None:
-    """Do all tasks on one image: near blocks together, so that what is read for one serves others, too."""
+    """Do all tasks on one image: near blocks together, so that what is read for one serves others, too.
+
+    They are done by threads or, where the image is a dask array, by dask's scheduler, which may be a cluster.
+    """
     resources.progress.expect(sum(task.count for task in tasks))
-    jobs = [threads.Job(t.work, t.scorer.tiling, t.scorer.passes, t.blocks) for t in tasks if t.count]
+    if is_on_dask(tasks[0].searches[0].image[0]):
+        from tmatch._scoring.dask_sweep import sweep_on_dask  # noqa: PLC0415
+
+        sweep_on_dask(tasks, resources)
+        return
+    jobs = [threads.Job(t.work, t.scorer.tiling, t.scorer.passes, t.blocks) for t in tasks]
     threads.run(*jobs, resources=resources, together=True)

@@ -49,5 +49,6 @@ def _without(
     if not explained or peaks.null is None:
         return found
     others = found.select(np.delete(np.arange(len(peaks.positions)), removed))
+    lost = found.select(np.array(removed, np.intp))
     null = peaks.null.without(peaks.positions[explained])
-    return replace(others, peaks=replace(others.peaks, null=null))
+    return replace(others, peaks=replace(others.peaks, null=null), lost=lost)

@@ -1,6 +1,7 @@
 """Locate templates in one image."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tmatch._arrays.keywords import answers_guesses
 from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Prefilter
@@ -11,6 +12,9 @@ from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
 from tmatch._search.matcher import Matcher
 from tmatch._search.options import Labelled, LabelledMasks
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @answers_guesses
@@ -156,6 +160,7 @@ def locate_many(
     /,
     *,
     jobs: int | None = None,
+    client: "Client | None" = None,
     false_alarms: float | None = None,
     threshold: float | None = None,
     max_count: int | None = None,
@@ -188,6 +193,8 @@ def locate_many(
         What is to be found, see `locate`.
     jobs : int or None
         Images searched at a time, by threads; None for the number of cores. Results are equal.
+    client : dask.distributed.Client or None
+        A cluster whose workers search the images, see `Matcher.locate_many`. Results are equal.
     false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
         Which positions are matches, as in `locate`, for each image.
     masks, angles, scales, flips, search, subpixel
@@ -221,7 +228,7 @@ def locate_many(
         channel_weights=channel_weights, channel_means=channel_means,
     )  # fmt: skip
     return matcher.locate_many(
-        images, jobs=jobs, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
+        images, jobs=jobs, client=client, false_alarms=false_alarms, threshold=threshold, max_count=max_count,
         max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
         image_mask=image_mask,
     )  # fmt: skip

@@ -1,28 +1,34 @@
 """Matcher: templates prepared once, for any number of images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.keywords import answers_guesses
 from tmatch._arrays.options import ChannelAxis, Means, Metric, Missing, Output, Precision, Prefilter
 from tmatch._arrays.validation import check_count
 from tmatch._detection.criterion import Criterion
+from tmatch._engine.cluster import check_client, map_on_cluster
 from tmatch._engine.in_order import map_in_order
 from tmatch._engine.progress import ProgressCallback, Resources
-from tmatch._io.given import VALID_OPACITY, ImageLike, read_given
+from tmatch._io.given import VALID_OPACITY, ImageLike, PortableImage, read_given
 from tmatch._poses.options import LEAST_CERTIFIED, Angles, PoseOptions, Scales, SearchName
 from tmatch._results.collection import Matches
 from tmatch._results.matches import Match
 from tmatch._scoring.image import prepare_image
-from tmatch._scoring.inputs import image_in
+from tmatch._scoring.inputs import image_in, read_image_mask
 from tmatch._scoring.maps import Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate
-from tmatch._search.many import named_errors, named_images
+from tmatch._search.many import is_here, named_errors, named_images, portable_images, raise_named
 from tmatch._search.options import Labelled, LabelledMasks, call_with_label, named_templates
 from tmatch._search.recipe import best_of, search
 from tmatch._search.templates import Templates
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 class Matcher:
@@ -170,7 +176,8 @@ class Matcher:
 
         Parameters
         ----------
-        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only,
+        image, false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
+            What is searched and which positions are matches, as in `locate`.
         image_mask, workers, progress
             As in `locate`.
 
@@ -210,6 +217,7 @@ class Matcher:
         /,
         *,
         jobs: int | None = None,
+        client: "Client | None" = None,
         false_alarms: float | None = None,
         threshold: float | None = None,
         max_count: int | None = None,
@@ -229,6 +237,11 @@ class Matcher:
         jobs : int or None
             Images searched at a time, by threads; None for the number of cores. 1 searches one after the other, each
             with all threads. Results are equal.
+        client : dask.distributed.Client or None
+            A cluster whose workers search the images, one with each of their threads, instead of this process (extra
+            `dask`). Results are equal. Paths are sent as paths, from this folder, and read by the workers; arrays and
+            what else is no path are sent as pixels. `jobs` images are sent ahead; by default twice as many as the
+            cluster has threads.
         false_alarms, threshold, max_count, max_overlap, min_distance, prefilter, copies_only
             As in `locate`, for each image.
         image_mask : array of bool or None
@@ -243,7 +256,13 @@ class Matcher:
         Raises
         ------
         ValueError, TypeError, OSError
-            As in `locate`, when the image is due; the text names it.
+            As in `locate`, when the image is due; the text names it. With a `client`, an image that cannot be searched
+            is tried twice; OSError also tells that workers die of it, or that the cluster is gone.
+
+        Notes
+        -----
+        Nothing is lost with a worker that dies: what it had in hand is searched by others. To close the iterator, or to
+        interrupt it, cancels what is in flight, and leaves the client open.
 
         Examples
         --------
@@ -260,16 +279,14 @@ class Matcher:
             max_overlap=max_overlap, min_distance=min_distance, prefilter=prefilter, copies_only=copies_only,
         )  # fmt: skip
         check_poses(self._poses, criterion)
-
-        @own_errstate
-        def locate(named: tuple[str, ImageLike], resources: Resources) -> tuple[str, Matches]:
-            name, image = named
-            with named_errors(name):
-                searches = self._searches(image, image_mask)
-                found = search(searches, criterion, resources, keep="matches", poses=self._poses)
-                return name, found.to_matches()
-
-        return map_in_order(locate, named_images(images), jobs)
+        named = named_images(images)
+        if client is None:
+            return map_in_order(_Located(self, criterion, image_mask), named, jobs)
+        check_client(client)
+        mask = None if image_mask is None else read_image_mask(image_mask)
+        return map_on_cluster(
+            _Located(self, criterion, mask), portable_images(named), client, failed=raise_named, jobs=jobs, here=is_here
+        )  # fmt: skip
 
     @answers_guesses
     @own_errstate
@@ -307,16 +324,32 @@ class Matcher:
         """
         return best_of(self._searches(image, image_mask), Resources.of(workers, progress), self._poses)
 
-    def _searches(self, image: ImageLike, image_mask: ImageLike | None) -> list[Search]:
+    def _searches(self, image: PortableImage, image_mask: ImageLike | None) -> list[Search]:
         """Pair an image with each template."""
-        pixels, valid = read_given("image", image, VALID_OPACITY)
+        pixels, valid = read_given("image", image, VALID_OPACITY, in_parts=True)
         layout, templates = self._templates.prepared_for(pixels.shape)
         prepared = prepare_image(*image_in(layout, pixels, valid, image_mask), templates[0].options)
         smallest = 1.0 if self._poses.exact else min(self._poses.scales.low, 1.0)
         return [call_with_label(each.label, pair, prepared, each, smallest) for each in templates]
 
 
-def searches_of(matcher: Matcher, image: ImageLike, image_mask: ImageLike | None) -> list[Search]:
+@dataclass(frozen=True)
+class _Located:
+    """What is found in an image with a name; it can be pickled."""
+
+    matcher: Matcher
+    criterion: Criterion
+    image_mask: ImageLike | None
+
+    @own_errstate
+    def __call__(self, named: tuple[str, PortableImage], resources: Resources) -> tuple[str, Matches]:
+        name, image = named
+        with named_errors(name):
+            searches, poses = searches_of(self.matcher, image, self.image_mask), poses_of(self.matcher)
+            return name, search(searches, self.criterion, resources, keep="matches", poses=poses).to_matches()
+
+
+def searches_of(matcher: Matcher, image: PortableImage, image_mask: ImageLike | None) -> list[Search]:
     """Pair an image with each template of a matcher, for callers that want more than matches."""
     return matcher._searches(image, image_mask)  # noqa: SLF001
 

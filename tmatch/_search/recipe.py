@@ -13,6 +13,7 @@ from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates, decide
 from tmatch._detection.near_misses import best_besides, is_open, near_misses
 from tmatch._detection.null.fit import COPY_SCORE
+from tmatch._detection.recorded import Recorded, record, record_all
 from tmatch._engine.progress import Resources
 from tmatch._poses.candidates import PosedCandidates
 from tmatch._poses.options import PoseOptions
@@ -48,6 +49,7 @@ class SearchResult:
     maps: list[ScoreMap]  # of the image as it is; empty if they were not kept
     criterion: Criterion
     poses: PoseOptions = field(default_factory=PoseOptions)
+    looser: Criterion | None = None  # that of the candidates recorded
 
     @property
     def decisions(self) -> list[CandidateDecision]:
@@ -77,9 +79,23 @@ class SearchResult:
         return near_misses(self._found, self.decisions, self.criterion)
 
     @property
+    def lost(self) -> list[Match]:
+        """What fits, too, where another template fits better."""
+        lost = [match for each in self._found if each.lost for match in each.lost.matches()]
+        lost += [
+            each.match for each in self.decisions if each.removed_by and each.removed_by.label != each.label
+        ]
+        return lost
+
+    @property
     def best_besides(self) -> float | None:
         """The highest score of a peak that is no match and that none explains; None if there is none."""
         return best_besides(self._found, self.decisions)
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        """The candidates of the looser criterion, as those of all stages are decided on; empty if there was none."""
+        return [recorded for stage in self.stages for recorded in stage.recorded]
 
     @property
     def _found(self) -> list[TemplateCandidates]:
@@ -134,17 +150,20 @@ def search(
     *,
     keep: Keep = "candidates",
     poses: PoseOptions = UPRIGHT,
+    looser: Criterion | None = None,
 ) -> SearchResult:
     """Search one image for templates.
 
     With `keep` "maps" and "peaks", score maps are made in double precision, and candidates found in them. "peaks"
     decides on all peaks of the maps, the others only on those that the criterion may accept. With "matches" a stage is
     left out that can report none. Searches over `poses` that are not exact make no maps of scores; with "maps" those of
-    the best over all poses are kept.
+    the best over all poses are kept. The candidates of a `looser` criterion are recorded, if there is one; the result
+    is the same.
     """
     if not poses.exact:
         only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
-        return SearchResult(searches, [only], [], criterion, poses)
+        only = replace(only, recorded=[*map(record_all, only.found)] if looser else [])
+        return SearchResult(searches, [only], [], criterion, poses, looser)
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     has_maps = keep in ("maps", "peaks")
     unscored = has_maps and stages[0].how != "none"  # then one more map is made
@@ -154,16 +173,20 @@ def search(
     found: list[TemplateCandidates] = []
     for stage, part in zip(stages, parts[unscored:], strict=True):
         n_tests = len(searches) * stage.n_tests
-        shared = criterion.shared_by(n_tests, copy_score=COPY_SCORE if several else math.inf)
+        copy_score = COPY_SCORE if several else math.inf
+        shared, wide = (
+            each.shared_by(n_tests, copy_score=copy_score) for each in (criterion, looser or criterion)
+        )
         decided_by = maps[:0]
         if has_maps:
-            peaks, decided_by = find_in_maps(maps, stage.how, None if keep == "peaks" else shared, part)
+            peaks, decided_by = find_in_maps(maps, stage.how, None if keep == "peaks" else wide, part)
         else:
-            peaks = find_candidates(searches, stage.how, shared, part)
-        pairs = zip(searches, peaks, strict=True)
+            peaks = find_candidates(searches, stage.how, wide, part)
+        pairs = zip(searches, [*map(shared.choose, peaks)] if looser else peaks, strict=True)
         new = compete([TemplateCandidates(*each, n_tests, stage.how) for each in pairs], criterion)
         found += new
-        results.append(StageResult(stage, new, [], decided_by))
+        recorded = [record(*each, shared.accepts(each[1])) for each in zip(new, peaks, strict=True) if looser]
+        results.append(StageResult(stage, new, [], decided_by, recorded=recorded))
         decisions = iter(decide(found, criterion))
         results = [
             replace(each, decisions=[*itertools.islice(decisions, sum(len(f.boxes) for f in each.found))])
@@ -175,7 +198,7 @@ def search(
             break
     if len(results) < len(stages):
         resources.progress.finish()
-    return SearchResult(searches, results, maps, criterion, poses)
+    return SearchResult(searches, results, maps, criterion, poses, looser)
 
 
 def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = UPRIGHT) -> Match:

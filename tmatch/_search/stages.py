@@ -10,6 +10,7 @@ from tmatch._arrays.options import Prefilter
 from tmatch._detection.candidates import candidates_in_map, find, score_at
 from tmatch._detection.criterion import Candidates, Criterion
 from tmatch._detection.decide import TemplateCandidates
+from tmatch._detection.recorded import Recorded
 from tmatch._engine import select
 from tmatch._engine.progress import Resources
 from tmatch._poses.coarse import PoseMap
@@ -35,7 +36,8 @@ class Stage:
 class StageResult:
     """Candidates and decisions of one stage; with the maps of the scores that decide, where maps are kept.
 
-    `pose_maps` are those of the best scores over poses, where poses are not exact.
+    `pose_maps` are those of the best scores over poses, where poses are not exact; `recorded` are the candidates of a
+    looser criterion, where they were asked for.
     """
 
     stage: Stage
@@ -43,6 +45,7 @@ class StageResult:
     decisions: list[CandidateDecision]
     maps: list[ScoreMap]
     pose_maps: list[PoseMap] = field(default_factory=list)
+    recorded: list[Recorded] = field(default_factory=list)
 
 
 def stages_of(criterion: Criterion, metric: str) -> Sequence[Stage]:

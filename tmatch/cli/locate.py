@@ -1,5 +1,6 @@
 """The command locate."""
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tmatch._batch.cluster import connected
 from tmatch._batch.images import ImageSearch
 from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs
@@ -18,6 +20,7 @@ from tmatch.cli import options, parsing
 from tmatch.cli.console import console_of
 from tmatch.cli.many import ManyImages
 from tmatch.cli.one import Figures, locate_in_one
+from tmatch.cli.reports import Report
 from tmatch.cli.telling import Telling
 from tmatch.cli.wording import describe_error
 
@@ -50,7 +53,10 @@ def locate(
     nodata: options.NoData = None,
     pages: options.Pages = None,
     every: options.Every = 1,
+    level: options.Level = None,
+    channel: options.Channel = None,
     jobs: options.Jobs = None,
+    cluster: options.Cluster = None,
     form: Annotated[
         formats.Format,
         typer.Option("--format", help="How matches are printed.", rich_help_panel=options.RESULT),
@@ -66,6 +72,12 @@ def locate(
     ] = None,
     heatmap: Annotated[Path | None, options.target("PNG", "Write the score map as a figure.")] = None,
     scores: Annotated[Path | None, options.target("NPY", "Write the score map as an array.")] = None,
+    report: Annotated[
+        Path | None,
+        options.target(
+            "HTML", "Write a page with images, boxes and scores, on which other limits can be tried."
+        ),
+    ] = None,
 ) -> None:
     """Find every position of IMAGE that matches a TEMPLATE, and print the boxes.
 
@@ -87,8 +99,12 @@ def locate(
     named = template_files(templates)
     figures, outputs = Figures(overlay, heatmap, scores), out or []
     form = parsing.form_of_output(form, as_json=as_json)
+    page = Report.of(report, ctx)
+    if page is not None and cluster is not None:
+        msg = "--report shows the candidates of a search, which --cluster does not send back: leave one of them out"
+        raise ValueError(msg)
     inputs = [Path(name) for name in images] + [path for _, path in named]
-    figures.check(inputs, outputs, len(named), asked_poses)
+    figures.check(inputs, [*outputs, *([report] if report else [])], len(named), asked_poses)
     search = ImageSearch(
         pairs.read_templates(named, alpha=alpha, mask=mask),
         criterion,
@@ -98,8 +114,12 @@ def locate(
         image_mask=image_mask,
         find_part=parsing.part_finder(region, pixel_ratio),
         nodata=nodata,
+        in_parts=True,
+        level=level,
+        channel=channel,
+        recorded=page is not None,
     )
-    sources = find_sources(images, pages=pages, every=every)
+    sources = find_sources(images, pages=pages, every=every, level=level, channel=channel)
     figures.check_folder([*map(Path, sources.names), *(path for _, path in named)])
     every_source = iter(sources)
     first = [*itertools.islice(every_source, 2)]
@@ -110,14 +130,16 @@ def locate(
     if one:
         others = parsing.other_poses(poses, metric, output) if region is None and not copies_only else []
         code = locate_in_one(
-            console, search, first[0], telling, figures, others, reword, by_option=bool(template)
+            console, search, first[0], telling, figures, others, reword, by_option=bool(template), report=page
         )
     else:
         overlays = figures.folder()
-        many = ManyImages(
-            console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast, reword=reword
-        )  # fmt: skip
-        code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
+        with contextlib.nullcontext() if cluster is None else connected(cluster) as client:
+            many = ManyImages(
+                console, search, telling, jobs=jobs, resume=resume, overlays=overlays, fail_fast=fail_fast,
+                reword=reword, client=client, report=page,
+            )  # fmt: skip
+            code = many.locate_in(itertools.chain(first, every_source), lambda: sources.total)
     if code:
         raise typer.Exit(code)
 

@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tmatch._arrays.lazy import is_lazy
 from tmatch._batch.images import ImageSearch, OpenImage
 from tmatch._batch.journal import Journal
 from tmatch._batch.outputs import Add
@@ -13,10 +15,17 @@ from tmatch._io import writing
 from tmatch._io.sources import Source
 from tmatch._results.formats import form_of
 from tmatch._results.records import Record
+from tmatch._search.recipe import SearchResult
 from tmatch.cli.console import Console
-from tmatch.cli.one import draw_matches, overlay_path
+from tmatch.cli.one import draw_matches, overlay_path, too_large_to_draw
+from tmatch.cli.reports import Report
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tmatch._report.writer import ReportWriter
 
 _MOST_NAMED = 20  # images whose missing labels are named on stderr
 
@@ -25,7 +34,7 @@ _MOST_NAMED = 20  # images whose missing labels are named on stderr
 class ManyImages:
     """A search of many images: `jobs` at a time, from where a former run has stopped if `resume` is set.
 
-    `overlays` is a folder for images with their boxes.
+    With a `client`, the workers of its cluster search. `overlays` is a folder for images with their boxes.
     """
 
     console: Console
@@ -36,6 +45,8 @@ class ManyImages:
     overlays: Path | None = None
     fail_fast: bool = False
     reword: Callable[[Exception], str] = str
+    client: "Client | None" = None
+    report: Report | None = None
 
     def __post_init__(self) -> None:
         forms = [form_of(path) for path in self.telling.files]
@@ -44,6 +55,9 @@ class ManyImages:
             raise ValueError(msg)
         if self.resume and forms.count("jsonl") != 1:
             msg = "--resume goes on with a file of JSON lines; name it, as in -o results.jsonl"
+            raise ValueError(msg)
+        if self.resume and self.report is not None:
+            msg = "--resume goes on with a file, and a report would lack what is in it; leave --report out"
             raise ValueError(msg)
         if self.resume and len(forms) > 1:
             msg = "--resume goes on with one file, and others would lack what is in it; name only the .jsonl with -o"
@@ -60,9 +74,13 @@ class ManyImages:
                 for path in self.telling.files
             ]
             adds += [tally.add, stack.enter_context(self._printed())]
+            page = None
+            if self.report is not None:
+                page = stack.enter_context(self.report.write(self.search, self.telling))
+                adds.append(page.add)
             progress = stack.enter_context(self.console.progress("searching images"))
             left = (each for each in sources if not journal.skips((each.name, each.page)))
-            for record in self._searched(left):
+            for record in self._searched(left, page):
                 for add in adds:
                     add(record)
                 if record.error:
@@ -75,6 +93,7 @@ class ManyImages:
         for line in described(tally, _MOST_NAMED):
             self.console.say(line)
         written = [*self.telling.files, *([self.overlays] if self.overlays else [])]
+        written += [self.report.path] if self.report is not None else []
         if written:
             self.console.say(f"written: {', '.join(map(str, written))}")
         return self.telling.conclude(tally, self.console.say)
@@ -86,14 +105,23 @@ class ManyImages:
                 return Journal.read(path, tally.labels, self.telling.digest_of(self.search), tally)
         return Journal()
 
-    def _searched(self, sources: Iterator[Source]) -> Iterator[Record]:
-        draw = None if self.overlays is None else self._draw
-        records = self.search.records(sources, self.jobs, self.reword, draw)
+    def _searched(self, sources: Iterator[Source], page: "ReportWriter | None") -> Iterator[Record]:
+        def show(opened: OpenImage, record: Record, result: SearchResult | None) -> None:
+            if self.overlays is not None:
+                self._draw(opened, record)
+            if page is not None and result is not None:
+                page.found(opened, record, result)
+
+        shown = None if self.overlays is None and page is None else show
+        records = self.search.records(sources, self.jobs, self.reword, shown, self.client)
         with contextlib.closing(records):  # after a failure, those that run are waited for
             yield from records
 
     def _draw(self, opened: OpenImage, record: Record) -> None:
-        """Write the overlay of an image."""
+        """Write the overlay of an image, unless that is too large."""
+        if is_lazy(opened.searched.shown):
+            self.console.say(f"note: --overlay {too_large_to_draw(record.name)}")
+            return
         path = overlay_path(self.overlays or Path(), record.name)
         writing.write_figure(path, draw_matches(opened.searched, record.matches, None))
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 import tmatch
+from tmatch._arrays.lazy import is_lazy
 from tmatch._batch.images import ImageSearch, OpenImage
 from tmatch._batch.tally import Tally
 from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs, writing
+from tmatch._io.decoders import pages
 from tmatch._io.sources import Source
 from tmatch._poses.options import PoseOptions
 from tmatch._results import formats
@@ -30,6 +32,7 @@ from tmatch._search.wording import (
 )
 from tmatch.cli import part
 from tmatch.cli.console import Console
+from tmatch.cli.reports import Report
 from tmatch.cli.tables import print_records
 from tmatch.cli.telling import Telling
 
@@ -48,6 +51,7 @@ def locate_in_one(
     reword: Callable[[Exception], str],
     *,
     by_option: bool,
+    report: Report | None = None,
 ) -> int:
     """Search one image, tell what was found, draw it, and return the exit code.
 
@@ -58,14 +62,17 @@ def locate_in_one(
         opened = search.open(source)
         if not by_option:
             _refuse_second_images(search.templates, opened)
-        result, best = part.search_once(console, opened, search.criterion, keep_maps=figures.need_maps)
+        figures.check_size(opened.searched, source.title)
+        result, best = part.search_once(
+            console, opened, search.criterion, keep_maps=figures.need_maps, recorded=search.recorded
+        )
     except (OSError, ValueError, TypeError, MemoryError) as error:
         if not telling.single:
             search.check()  # or it is no fault of the image
-            failed = Record(source.name, source.page, source.time, error=reword(error))
+            failed = Record(source.name, source.page, source.time, error=reword(error), level=source.level)
             _tell(console, failed, search, telling)
         raise
-    record = Record(source.name, source.page, source.time, opened.matches_of(result))
+    record = Record(source.name, source.page, source.time, opened.matches_of(result), level=source.level)
     if best is not None:
         record.matches.best.setdefault(best.label, best)  # as in records of many images, where that is known
     tally = Tally(record.matches.labels)
@@ -75,7 +82,13 @@ def locate_in_one(
     _tell(console, record, search, telling)
     if figures.overlay is not None:
         figures = replace(figures, overlay=overlay_path(figures.overlay, source.name))
-    figures.write(console, opened, record.matches, best, result, telling.files)
+    written = [*telling.files]
+    if report is not None:
+        with console.status("writing the report"), report.write(search, telling) as page:
+            page.found(opened, record, result)
+            page.add(record)
+        written.append(report.path)
+    figures.write(console, opened, record.matches, best, result, written)
     _say(console, record, result, best, telling, others)
     return telling.conclude(tally, console.say)
 
@@ -172,11 +185,22 @@ class Figures:
         figures = [path for path in (overlay, self.heatmap) if path]
         writing.check_targets(inputs, figures, [*([self.scores] if self.scores else []), *outputs])
 
+    def check_size(self, searched: pairs.SearchImage, name: str) -> None:
+        """Refuse figures of an image that is searched in parts, as it is not in memory."""
+        for option, path in (
+            ("--overlay", self.overlay),
+            ("--heatmap", self.heatmap),
+            ("--scores", self.scores),
+        ):
+            if path is not None and is_lazy(searched.pixels):
+                msg = f"{option} {too_large_to_draw(name)}"
+                raise ValueError(msg)
+
     def write(
         self,
         console: Console,
         opened: OpenImage,
-        matches: list[tmatch.Match],
+        matches: tmatch.Matches,
         best: tmatch.Match | None,
         result: SearchResult,
         others: Sequence[Path],
@@ -194,6 +218,14 @@ class Figures:
             console.say(f"written: {written}")
 
 
+def too_large_to_draw(name: str) -> str:
+    """Write that an image is too large for a figure, and what to do."""
+    return (
+        f'draws at most {pages.LARGE_PIXELS:,} pixels, but what is searched of "{name}" has more; choose a part with '
+        "--region, or leave the figure out"
+    )
+
+
 def overlay_path(overlay: Path, name: str) -> Path:
     """Return the file to draw an image in: in a folder, under the image's name with all folders in it."""
     if not overlay.is_dir():
@@ -202,7 +234,7 @@ def overlay_path(overlay: Path, name: str) -> Path:
     return overlay / (name if name.endswith(".png") else f"{name}.png")
 
 
-def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best: tmatch.Match | None) -> Any:
+def draw_matches(searched: pairs.SearchImage, matches: tmatch.Matches, best: tmatch.Match | None) -> Any:
     """Draw matches in the image, or in the part of it that was read."""
     corner = [side.start for side in searched.shown_part]
 
@@ -211,7 +243,8 @@ def draw_matches(searched: pairs.SearchImage, matches: list[tmatch.Match], best:
         return replace(match, box=replace(match.box, start=start))
 
     rejected = None if best is None else move(best)
-    return tmatch.plot_matches(searched.shown, [move(match) for match in matches], rejected=rejected)
+    found = tmatch.Matches(map(move, matches), labels=matches.labels)
+    return tmatch.plot_matches(searched.shown, found, rejected=rejected)
 
 
 def _say_near_misses(console: Console, misses: Sequence[CandidateDecision], pixel_ratio: float) -> None:

@@ -76,7 +76,38 @@ Jobs = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="Images searched at a time; by default as many as there are cores. Results are the same.",
+        help="Images searched at a time; by default as many as there are cores, or on a --cluster twice as many as it "
+        "has threads. Results are the same.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS|FILE",
+        help="Have many images searched by the workers of a dask cluster, named by the address of its scheduler, as "
+        "tcp://host:8786, or by its scheduler file. They read the files themselves. Results are the same.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+
+Level = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Level of a pyramid (OME-Zarr, TIFF) to search: 0, as by default, is the full resolution, 1 the next "
+        "smaller one. Boxes are in pixels of that level.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|NAME",
+        help="Channel to search of an OME-Zarr or OME-TIFF: its number, from 0 on, or its name. By default channels "
+        "are pages.",
         rich_help_panel=_IMAGES,
     ),
 ]

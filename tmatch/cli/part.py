@@ -1,5 +1,6 @@
 """What commands do with one image that was read, or a part of it, with progress on the console."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tmatch
@@ -8,18 +9,18 @@ from tmatch._detection.criterion import Criterion
 from tmatch._engine.progress import Resources
 from tmatch._plotting.poses import plot_best_poses
 from tmatch._scoring.maps import ScoreMap
-from tmatch._search.pose_maps import BestPoses, best_poses
+from tmatch._search.pose_maps import best_poses
 from tmatch._search.recipe import Keep, SearchResult
 from tmatch.cli.console import Console
 
 
 def search_once(
-    console: Console, opened: OpenImage, criterion: Criterion, *, keep_maps: bool
+    console: Console, opened: OpenImage, criterion: Criterion, *, keep_maps: bool, recorded: bool = False
 ) -> tuple[SearchResult, tmatch.Match | None]:
     """Search once: return the result and, if there are no matches, the best position."""
     keep: Keep = "maps" if keep_maps else "candidates"
     with console.progress("searching") as progress:
-        result = opened.search(criterion, Resources.of(None, progress), keep=keep)
+        result = opened.search(criterion, Resources.of(None, progress), keep=keep, recorded=recorded)
     if result.matches:
         return result, None
     with console.progress("looking for the best position") as progress:
@@ -34,19 +35,17 @@ def score_maps(console: Console, opened: OpenImage) -> list[ScoreMap]:
 
 def draw(opened: OpenImage, result: SearchResult, matches: list[tmatch.Match]) -> Any:
     """Draw the score maps of a search that kept them, or those of the best poses."""
+    lost = [opened.in_image(match) for match in result.lost]
     if result.poses.upright:
-        return draw_scores(opened, result.maps, matches)
-    return draw_poses(opened, best_poses(result), matches)
+        return draw_scores(opened, result.maps, matches, lost)
+    rows, columns = opened.searched.part
+    return plot_best_poses(best_poses(result), matches, first=(rows.start, columns.start), lost=lost)
 
 
-def draw_scores(opened: OpenImage, maps: list[ScoreMap], matches: list[tmatch.Match]) -> Any:
+def draw_scores(
+    opened: OpenImage, maps: list[ScoreMap], matches: list[tmatch.Match], lost: Sequence[tmatch.Match] = ()
+) -> Any:
     """Draw score maps of templates as they are."""
     part = opened.searched.part
     first = {m.label: tuple(f + p.start for f, p in zip(m.first, part, strict=True)) for m in maps}
-    return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first)
-
-
-def draw_poses(opened: OpenImage, maps: list[BestPoses], matches: list[tmatch.Match]) -> Any:
-    """Draw the best scores over poses, and which pose has them."""
-    rows, columns = opened.searched.part
-    return plot_best_poses(maps, matches, first=(rows.start, columns.start))
+    return tmatch.plot_heatmap({m.label: m.masked_scores for m in maps}, matches, first=first, lost=lost)

@@ -14,7 +14,7 @@ _ARGUMENTS = {
 _OPTIONS = {"output": "--places", "box": "--at", "rng": "--seed"}  # of other names than the library's
 _POSITION = r"\((-?\d+), (-?\d+)\)"
 _SENTENCES = (
-    (re.compile(r" at \[(\d+), (\d+)\]"), r" at x=\2, y=\1"),
+    (re.compile(r"(?<!block) at \[(\d+), (\d+)\]"), r" at x=\2, y=\1"),
     (re.compile(rf"best position, {_POSITION},"), r"best position, x=\2, y=\1,"),
     (
         re.compile(

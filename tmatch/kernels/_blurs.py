@@ -23,7 +23,7 @@ def shift(dy: int, dx: int) -> Kernel:
 
     Returns
     -------
-    (2 |dy| + 1, 2 |dx| + 1) array of float64
+    (2 abs(dy) + 1, 2 abs(dx) + 1) array of float64
         A single 1.
 
     Examples

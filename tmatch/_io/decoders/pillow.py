@@ -47,7 +47,9 @@ class PillowPages:
         """Decode an image."""
         with _QUIET:
             image = self._opened(
-                "" if find_part is None else ", or save it as a TIFF, of which --region reads a part"
+                ""
+                if find_part is None
+                else ", or save it as zarr or a TIFF in tiles, which are searched part by part"
             )
             if self.count > 1:
                 image = self._turned_to(page).copy()  # as what follows changes it

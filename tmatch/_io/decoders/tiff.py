@@ -8,12 +8,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tmatch._arrays.lazy import LazyArray, as_array, computed
 from tmatch._arrays.typing import Array
-from tmatch._io import tiff_parts
+from tmatch._io.blocks import tiff as tiff_blocks
 from tmatch._io.decoders import pages
-from tmatch._io.decoders.pages import Decoded, FindPart, NoImageError, part_of, too_large
+from tmatch._io.decoders.pages import Choice, Decoded, FindPart, NoImageError, decoded_part, too_large
 from tmatch._io.decoders.pillow import PillowPages
-from tmatch._io.tiff_parts import Part
 
 _NO_PART = ", or save it in tiles without compression, as no part of it can be read now: {}"
 _MAX_CHANNELS = 4
@@ -21,44 +21,66 @@ _EQUAL_SERIES = {"generic", "uniform", "shaped", "imagej"}  # of tifffile: all o
 
 
 class TiffPages:
-    """The images of a TIFF, smaller versions of others left out."""
+    """The images of a TIFF at one of its resolutions; of its channels one may be chosen."""
 
     unit = "pages"
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, choice: Choice) -> None:
         import tifffile  # noqa: PLC0415
 
         self._tiff = tifffile.TiffFile(file)
         self._pillow = PillowPages(file)
-
-    @functools.cached_property
-    def _series(self) -> list[Any]:
-        """Series whose images count; of formats that say what is in a file (OME-TIFF, slides), the first."""
-        series = list(self._tiff.series)
-        _refuse_cut_array(series[0])
-        whole = [each for each in series if not each.keyframe.is_reduced] or series[:1]
-        return whole if series[0].kind in _EQUAL_SERIES else whole[:1]
+        self._name, self._choice = getattr(file, "name", "-"), choice
+        levels = _levels_of(self._tiff.series)
+        choice.check_level(len(levels))
+        self._series = levels[choice.level]
+        axes = self._series[0].axes
+        self._channel_axis = axes.find("C") if "C" in axes[:-2] else None
+        n_channels = 0 if self._channel_axis is None else self._series[0].shape[self._channel_axis]
+        self._channel = choice.number_of_channel(n_channels)
 
     @functools.cached_property
     def count(self) -> int:
         """Count the images."""
+        if self._channel is not None:
+            return math.prod(self._counted)
         return max(1, sum(map(_images_in, self._series)))
 
-    def decode(self, page: int, find_part: FindPart | None = None) -> Decoded:
-        """Decode an image; of one that is too large, only the part that `find_part` names, if any."""
-        frame, index = self._find(page)
-        with _opened(frame.parent.filehandle):
-            return self._decode(frame, index, find_part)
+    @property
+    def _counted(self) -> list[int]:
+        """Lengths of the axes along which images are counted, if one channel of several is chosen."""
+        before = self._series[0].shape[: self._series[0].axes.index("Y")]
+        return [n for axis, n in enumerate(before) if axis != self._channel_axis]
 
-    def _decode(self, frame: Any, index: int, find_part: FindPart | None) -> Decoded:
+    def _number_of(self, page: int) -> int:
+        """Return the number of an image among those of all channels."""
+        if self._channel is None or self._channel_axis is None:
+            return page
+        index = [*map(int, np.unravel_index(page, self._counted))] if self._counted else []
+        index.insert(self._channel_axis, self._channel)
+        before = self._series[0].shape[: len(index)]
+        return int(np.ravel_multi_index(index, before))
+
+    def decode(self, page: int, find_part: FindPart | None = None) -> Decoded:
+        """Decode an image; of one that is large, only the part that `find_part` names, if any and if that can be."""
+        frame, index = self._find(self._number_of(page))
+        with _opened(frame.parent.filehandle):
+            return self._decode(frame, index, find_part, f"[{page}]" if self.count > 1 else "")
+
+    def _decode(self, frame: Any, index: int, find_part: FindPart | None, number: str) -> Decoded:
         first = frame.keyframe
         if first.samplesperpixel == 2 and 0 in first.extrasamples:  # of unknown meaning, so no alpha
             msg = f"an array of shape {first.shape}"
             raise NoImageError(msg)
-        shape = first.imagelength, first.imagewidth
-        if shape[0] * shape[1] > pages.MAX_PIXELS:
-            part = part_of(shape, find_part)
-            return Decoded(_plain(first, _read_part(frame.aspage(), part)), part, shape)
+        size = first.imagelength * first.imagewidth
+        reason = ""
+        if find_part is not None and pages.is_large(size):
+            reason = _reason_against(frame.aspage())
+            if not reason:
+                blocks = tiff_blocks.tiff_blocks(f'"{self._name}{number}"', frame.aspage(), index)
+                return decoded_part(_plain_parts(first, blocks), find_part)
+        if size > pages.MAX_PIXELS:
+            raise too_large(_NO_PART.format(reason) if reason else "")
         return Decoded.whole(self._read(frame, index))
 
     def _find(self, page: int) -> tuple[Any, int]:
@@ -142,23 +164,48 @@ def _read_deep(page: Any) -> Array | None:
     return _upright(_plain(page.keyframe, pixels), 1 if orientation is None else int(orientation.value))
 
 
-def _read_part(page: Any, part: Part) -> Array:
-    reason = tiff_parts.reason_against(page)
-    if reason:
-        raise too_large(_NO_PART.format(reason))
-    try:
-        return tiff_parts.read_part(page, part, pages.MAX_PIXELS)
-    except ValueError as error:  # a compression that only Pillow knows
-        raise too_large(_NO_PART.format(error)) from error
+def _levels_of(series: Any) -> list[list[Any]]:
+    """Return the series whose images count, at each resolution from the full one on.
+
+    Of formats that say what is in a file (OME-TIFF, slides), only the first series counts. Smaller versions are levels
+    of a series, or series of their own that say so.
+    """
+    series = list(series)
+    _refuse_cut_array(series[0])
+    whole = [each for each in series if not each.keyframe.is_reduced] or series[:1]
+    whole = whole if series[0].kind in _EQUAL_SERIES else whole[:1]
+    count = min(len(each.levels) for each in whole)
+    levels = [[each.levels[level] for each in whole] for level in range(count)]
+    smaller = [each for each in series if each not in whole and each.keyframe.is_reduced]
+    if count == 1 == len(whole):
+        levels += [[each] for each in sorted(smaller, key=lambda each: -each.keyframe.imagewidth)]
+    return levels
+
+
+def _reason_against(page: Any) -> str:
+    """Return why a page cannot be read in parts; empty if it can."""
+    if pages.is_large(tiff_blocks.segment_pixels(page)):
+        return "its pixels are stored in one piece"
+    return tiff_blocks.reason_against(page)
 
 
 def _plain(page: Any, pixels: Array) -> Array:
     """Return the pixels of a page with black as 0, channels last."""
-    import tifffile  # noqa: PLC0415
-
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ui":
+    if _is_negative(page, pixels.dtype):
         pixels = np.invert(pixels)
     return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+
+
+def _plain_parts(page: Any, blocks: LazyArray) -> Any:
+    """Return the same of pixels that are read in parts, whose channels are last."""
+    return computed(np.invert, blocks.dtype, as_array(blocks)) if _is_negative(page, blocks.dtype) else blocks
+
+
+def _is_negative(page: Any, dtype: np.dtype[Any]) -> bool:
+    """Return whether the pixels of a page are integers of which 0 is white."""
+    import tifffile  # noqa: PLC0415
+
+    return page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and dtype.kind in "ui"
 
 
 def _upright(pixels: Array, orientation: int) -> Array:

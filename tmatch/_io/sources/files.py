@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
-from tmatch._io.decoders import FindPart
+from tmatch._io.decoders import WHOLE, Choice, FindPart
 from tmatch._io.files import named
 from tmatch._io.images import ImageFile, Pixels, SeveralImagesWarning, missing_page, open_stream
 from tmatch._io.sources.selection import Selection
@@ -23,8 +23,17 @@ class FileImages:
     The file is opened when its turn comes, to count them. One that cannot be opened is an image that cannot be read.
     """
 
-    def __init__(self, name: str, open_file: OpenFile, chosen: Selection | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_file: OpenFile,
+        chosen: Selection | None,
+        level: int | None = None,
+        *,
+        through_pipe: bool = False,
+    ) -> None:
         self.name, self._open, self._chosen = name, open_file, chosen
+        self._level, self._through_pipe = level, through_pipe
         self.count = 1 if chosen is None else None
 
     def counted(self) -> int:
@@ -51,9 +60,12 @@ class FileImages:
         pages = self._choose(count)
         self.count = len(pages)
         shared = SharedFile(self._open, pages)
+        # One frame among many is found by decoding those before it.
+        elsewhere = not self._through_pipe and (len(pages) == 1 or unit != "frames")
         for page in pages:
             number = None if page == 0 and count < 2 else page
-            yield Source(self.name, functools.partial(shared.read, number), number)
+            read = functools.partial(shared.read, number)
+            yield Source(self.name, read, number, level=self._level, elsewhere=elsewhere)
 
     def _measure(self) -> tuple[int, str]:
         """Count the images in the file, 0 if it cannot be opened, and tell what they are called."""
@@ -82,6 +94,10 @@ class SharedFile:
         self._file: ImageFile | None = None
         self._closing = contextlib.ExitStack()
         weakref.finalize(self, self._closing.close)
+
+    def __reduce__(self) -> tuple[type["SharedFile"], tuple[OpenFile, Sequence[int]]]:
+        """Pickle as a file of which one image is read."""
+        return SharedFile, (self._open, (0,))
 
     def read(self, page: int | None, find_part: FindPart | None) -> Pixels:
         """Read an image."""
@@ -112,11 +128,11 @@ class Stream:
     def __init__(self, name: str, read: Callable[[], bytes]) -> None:
         self._name, self._read = name, read
 
-    def open(self) -> ImageFile:
+    def open(self, choice: Choice = WHOLE) -> ImageFile:
         """Open it as a file of images."""
         if isinstance(self._data, OSError):
             raise self._data
-        return open_stream(self._name, io.BytesIO(self._data))
+        return open_stream(self._name, io.BytesIO(self._data), choice)
 
     @functools.cached_property
     def _data(self) -> bytes | OSError:

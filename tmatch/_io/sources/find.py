@@ -7,14 +7,15 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from tmatch._io import decoders
+from tmatch._io.decoders import WHOLE, Choice
 from tmatch._io.extras import require
 from tmatch._io.files import named, read_whole
-from tmatch._io.images import open_file
+from tmatch._io.images import ImageFile, open_file
 from tmatch._io.sources import screens, video
 from tmatch._io.sources.files import FileImages, Stream
 from tmatch._io.sources.selection import Selection
@@ -72,6 +73,8 @@ def find_sources(
     *,
     pages: str | None = None,
     every: int = 1,
+    level: int | None = None,
+    channel: int | str | None = None,
     stdin: BinaryIO | None = None,
 ) -> Sources:
     """Find images, in the order of the arguments; nothing is read but what tells whether they are there.
@@ -87,6 +90,10 @@ def find_sources(
         of the file. By default all frames of videos, and of others the first, with a note that tells of the others.
     every : int
         Of the pages and frames that are chosen every so many.
+    level : int, optional
+        Level of a pyramid that is read; 0, the default, is the full resolution.
+    channel : int or str, optional
+        Channel of OME-Zarr or OME-TIFF that is read, by its number or name; its pages are counted without the others.
     stdin : binary file, optional
         Where "-" is read.
 
@@ -107,7 +114,8 @@ def find_sources(
     if not images:
         msg = "no image is named; name files, folders, globs, - or screen:"
         raise ValueError(msg)
-    finder = _Finder(Selection.parse(pages, every) if pages is not None else None, every, stdin)
+    chosen = Selection.parse(pages, every) if pages is not None else None
+    finder = _Finder(chosen, every, Choice(level or 0, channel), level, stdin)
     return Sources([part for image in images for part in finder.find(_name_of(image))])
 
 
@@ -121,16 +129,19 @@ def _name_of(image: object) -> str:
 class _Finder:
     """Find what one argument after the other names."""
 
-    def __init__(self, chosen: Selection | None, every: int, stdin: BinaryIO | None) -> None:
-        self._chosen, self._every = chosen, every
+    def __init__(
+        self, chosen: Selection | None, every: int, choice: Choice, level: int | None, stdin: BinaryIO | None
+    ) -> None:
+        self._chosen, self._every, self._choice, self._level = chosen, every, choice, level
         self._stdin = Stream("-", functools.partial(_read_stdin, stdin))
 
     def find(self, name: str) -> list[Images]:
         """Find what an argument names; check there, but not in each file of a folder or glob, that pages exist."""
         if name.startswith(screens.PREFIX):
+            self._refuse_choice(name, "the screen")
             return [screens.ScreenImage(name)]
         if name == "-":
-            return [self._checked(FileImages(name, self._stdin.open, self._chosen))]
+            return [self._checked(self._images(name, self._stdin.open, through_pipe=True))]
         if not os.path.lexists(name) and glob.escape(name) != name:
             return [self._of_file(path) for path in _matches(name)]
         kind = _kind_of(name)
@@ -142,12 +153,25 @@ class _Finder:
         """Find what a file or zarr folder holds; only of one that is named it is known that it is there."""
         if Path(name).suffix.lower() in video.ENDINGS and kind == stat.S_IFREG:
             require("video", f'"{name}" is')
+            self._refuse_choice(name, "a video")
             return video.VideoFrames(name, self._chosen or Selection.all(self._every))
         if kind == stat.S_IFIFO:
-            return FileImages(name, Stream(name, functools.partial(_read_pipe, name)).open, self._chosen)
+            stream = Stream(name, functools.partial(_read_pipe, name))
+            return self._images(name, stream.open, through_pipe=True)
         if decoders.is_zarr(Path(name)):
             require("zarr", f'"{name}" is')
-        return FileImages(name, functools.partial(open_file, name), self._chosen)
+        return self._images(name, functools.partial(open_file, name))
+
+    def _images(
+        self, name: str, open_chosen: Callable[..., ImageFile], *, through_pipe: bool = False
+    ) -> FileImages:
+        opened = functools.partial(open_chosen, choice=self._choice)
+        return FileImages(name, opened, self._chosen, self._level, through_pipe=through_pipe)
+
+    def _refuse_choice(self, name: str, what: str) -> None:
+        if self._choice != WHOLE:
+            msg = f'"{name}" is {what}, which has no levels and no named channels; leave `level` and `channel` out'
+            raise ValueError(msg)
 
     def _checked(self, images: Images) -> Images:
         if (

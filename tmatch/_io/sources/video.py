@@ -12,7 +12,7 @@ import numpy as np
 from tmatch._arrays.typing import Array
 from tmatch._io.images import Pixels, missing_page, open_path, reason_of
 from tmatch._io.sources.selection import Selection
-from tmatch._io.sources.source import Source, failing
+from tmatch._io.sources.source import Source, failing, held
 
 ENDINGS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
 # Not those that name other files or addresses to read, as lists of parts do.
@@ -37,7 +37,7 @@ class VideoFrames:
             for page, time, pixels in decoder.frames():
                 self.count = decoder.announced
                 count += 1
-                yield Source(self.name, functools.partial(_held, Pixels.whole(pixels)), page, time)
+                yield Source(self.name, functools.partial(held, Pixels.whole(pixels)), page, time)
         except (OSError, ValueError) as error:
             count += 1
             yield failing(self.name, error, decoder.position)
@@ -46,10 +46,6 @@ class VideoFrames:
     def counted(self) -> int | None:
         """Return how many frames are chosen, if some were decoded already."""
         return self.count
-
-
-def _held(pixels: Pixels, _: object) -> Pixels:
-    return pixels
 
 
 class _Decoder:

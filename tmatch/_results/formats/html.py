@@ -11,6 +11,7 @@ from tmatch._arrays.typing import Array
 from tmatch._io.writing import png_of
 from tmatch._results.boxes import Box
 from tmatch._results.formats.rows import SCORES, edge_points, flat_row, is_posed
+from tmatch._results.palette import LABEL_COLOURS
 
 if TYPE_CHECKING:
     from tmatch._results.collection import Matches
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _ROWS, _OUTLINES = 20, 500  # that are shown at most
 _MAP_SIDE, _CROP_SIDE, _CROP_PIXELS = 240, 64, 256  # pixels on the screen; of a crop that is stored
-_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
 _DIGITS = {"score": ".3f", "expected_score": ".3f", "angle": ".2f", "scale": ".4f"}
 
 
@@ -57,7 +57,7 @@ def preview_of(matches: "Matches", image: Array) -> Html:
 
 def _page(matches: "Matches", crop: "Callable[[Match], str] | None") -> Html:
     labels = [*dict.fromkeys((*matches.labels, *(match.label for match in matches)))]
-    colours = {label: _COLOURS[n % len(_COLOURS)] for n, label in enumerate(labels)}
+    colours = {label: LABEL_COLOURS[n % len(LABEL_COLOURS)] for n, label in enumerate(labels)}
     shown = matches[:_ROWS]
     rest = len(matches) - len(shown)
     parts = [f"<p>{html.escape(_summary(matches))}</p>", _table(shown, colours, crop) if shown else ""]

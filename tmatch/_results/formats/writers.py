@@ -80,10 +80,11 @@ def size_of(record: Record, pixel_ratio: float) -> dict[str, Any]:
 
 def about(record: Record) -> dict[str, Any]:
     """Return which image a record is about."""
-    return {"image": record.image, "page": record.page, "time": record.time}
+    level = {} if record.level is None else {"level": record.level}
+    return {"image": record.image, "page": record.page, "time": record.time, **level}
 
 
 def place_of(record: Record) -> dict[str, Any]:
     """Return which image of a file a record is about: its page and time, where there are any."""
-    known = {"page": record.page, "time": record.time}
+    known = {"page": record.page, "time": record.time, "level": record.level}
     return {name: value for name, value in known.items() if value is not None}
