@@ -2,7 +2,11 @@ import _thread
 import functools
 import itertools
 import math
+import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -361,3 +365,29 @@ def test_ctrl_c_ends_the_call_and_drops_the_rest(execute, cores):
     finally:
         signal.signal(signal.SIGINT, before)
     assert next(begun) < 1000
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+_FAULTS = """
+import resource
+import numpy as np
+from tmatch._engine import threads
+from tmatch._engine.tiling import Tiling
+threads.run(threads.Job(lambda _: np.ones(2**18), Tiling((4,), (1,), (4,)), 1))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    np.ones(2**18)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.engine_free
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about the allocator of glibc")
+@pytest.mark.parametrize(
+    "environment", [{}, {"MALLOC_TRIM_THRESHOLD_": "65536"}]
+)  # the latter in workers of dask
+def test_memory_of_tiles_is_kept_for_the_next_ones(environment):
+    told = subprocess.check_output([sys.executable, "-c", _FAULTS], env=os.environ | environment, text=True)
+    assert int(told) < 100 * 512 / 4  # pages of 4 KiB in 100 blocks of 2 MiB

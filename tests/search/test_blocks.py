@@ -39,6 +39,7 @@ def same(image, templates, **options):
     return expected
 
 
+@pytest.mark.engine_free  # compiled transforms of so many lengths would take minutes
 @pytest.mark.parametrize("ndim", WINDOWS)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("peaks", [1, 16])

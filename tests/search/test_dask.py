@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import pytest
 import tmatch
 from blocks import scene, tell
 from tmatch._engine import execution
+from tmatch._engine.progress import Resources
+from tmatch._search import likeness
+from tmatch._search.matcher import searches_of
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.one_engine
 
 SIZE, CHUNK = 480, 100
 PATCH = np.random.default_rng(5).integers(0, 256, (12, 14)).astype(np.uint8)
@@ -68,12 +71,14 @@ def check(ndim, seed):
     assert tell(found) == tell(expected), (ndim, seed)
 
 
+@pytest.mark.engine_free  # compiled transforms of so many lengths would take minutes
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(10))
 def test_any_chunks(ndim, seed):
     check(ndim, 2 * seed if ndim == 2 else seed)
 
 
+@pytest.mark.one_engine
 def test_colours_and_alpha():
     image = np.stack([scene(2, i, 250)[0] for i in range(3)], axis=2)
     template = image[10:20, 30:44]
@@ -86,6 +91,19 @@ def test_colours_and_alpha():
             assert tmatch.best_match(lazy, template) == tmatch.best_match(pixels, template)
 
 
+@pytest.mark.one_engine
+def test_least_variances():
+    image, template = scene(2, 1, 250)
+    matcher, parts = tmatch.Matcher(template), da.from_array(image, (31, 40))
+    found = []
+    with execution.using(part_pixels=1000):
+        for pixels in (image, parts):
+            [search] = searches_of(matcher, pixels, None)
+            found.append(likeness._least_variances(search, (2, 3), Resources()))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.engine_free
 def test_nothing_is_computed_twice_and_progress_reaches_its_end():
     image, template = scene(2, 1, 250)
     computed, shares, searched = [], [], []
@@ -107,6 +125,7 @@ def test_nothing_is_computed_twice_and_progress_reaches_its_end():
     assert searched[-1] == len(set(computed)) == 12
 
 
+@pytest.mark.engine_free
 def test_what_is_wrong_is_told_as_of_arrays_in_memory():
     image, template = scene(2, 1, 250)
     wrong = image.astype(float)
@@ -121,7 +140,7 @@ def test_what_is_wrong_is_told_as_of_arrays_in_memory():
 
 
 @pytest.fixture(scope="module")
-def cluster(engine):  # noqa: ARG001  (which workers inherit)
+def cluster():
     """Two processes with a thread each."""
     # A local cluster takes a worker for lost that is being started 15 s after it was killed.
     settings = {"distributed.deploy.lost-worker-timeout": "1 h"}
@@ -172,6 +191,7 @@ def parts(execute):
     execute(tile=(60, 64), part_pixels=5000)
 
 
+@pytest.mark.one_engine
 @pytest.mark.usefixtures("client", "parts")
 def test_a_cluster_finds_the_same_whatever_becomes_of_its_workers(cluster):
     expected = tmatch.locate(noise().compute(scheduler="sync"), PATCH)
@@ -189,6 +209,7 @@ def test_a_cluster_finds_the_same_whatever_becomes_of_its_workers(cluster):
     assert not moments
 
 
+@pytest.mark.engine_free
 @pytest.mark.usefixtures("parts")
 def test_what_is_pending_is_cancelled_if_a_search_is_interrupted(client):
     def interrupt(_):
@@ -202,9 +223,36 @@ def test_what_is_pending_is_cancelled_if_a_search_is_interrupted(client):
         time.sleep(0.05)
 
 
+@pytest.mark.engine_free
 @pytest.mark.usefixtures("client", "parts")
 def test_errors_of_workers_are_raised_here():
     wrong = noise().astype(float)
     wrong = da.where(da.arange(SIZE, chunks=CHUNK) == 250, np.nan, wrong)
     with pytest.raises(ValueError, match=r"`image` is nan at \[\d+, 250\]"):
         tmatch.locate(wrong, PATCH)
+
+
+def peak_bytes():
+    """Return the most memory that this process has had."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def draw_floats(block_info):
+    (top, bottom), (left, right) = block_info[None]["array-location"]
+    return np.random.default_rng([top, left]).random((bottom - top, right - left))
+
+
+@pytest.mark.engine_free
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux")
+def test_no_worker_holds_much_of_a_large_array(client, execute):
+    execute(part_pixels=2**18)
+    floats = da.map_blocks(
+        lambda block_info=None: draw_floats(block_info), chunks=((500,) * 8,) * 2, meta=np.empty((0, 0))
+    )
+    template = floats[490:520, 985:1020].compute(scheduler="sync")
+    assert tmatch.locate(floats[:1100, :1100], template)  # what is imported and planned stays
+    before = client.run(peak_bytes)
+    assert len(tmatch.locate(floats, template, prefilter="none")) == 1
+    after = client.run(peak_bytes)
+    assert max(after[worker] - before[worker] for worker in before) < floats.nbytes / 4

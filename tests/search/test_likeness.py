@@ -115,6 +115,8 @@ def test_blocks_make_no_difference(monkeypatch):
     whole = likeness._least_variances(one, size, Resources())
     monkeypatch.setattr(likeness, "_BLOCK_POSITIONS", 1)
     np.testing.assert_array_equal(likeness._least_variances(one, size, Resources()), whole)
+    monkeypatch.setattr(likeness, "_BLOCK_COLUMNS", 1)
+    np.testing.assert_array_equal(likeness._least_variances(one, size, Resources()), whole)
 
 
 def test_no_null_distribution_ends_no_search():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tmatch._arrays.dask_array import is_on_dask
 from tmatch._arrays.lazy import is_lazy
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
@@ -23,8 +24,10 @@ from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.planning import plan
 from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
+from tmatch._scoring.sweep import pixels_needed, with_pieces
 
 Band = tuple[int, Array]
+_READ = 64  # windows of a dask array that are read at once
 
 
 def find(searches: Sequence[Search], criterion: Criterion, resources: Resources) -> list[Candidates]:
@@ -48,13 +51,23 @@ def find(searches: Sequence[Search], criterion: Criterion, resources: Resources)
 
 def score_at(search: Search, positions: Positions) -> Array:
     """Compute the scores of a search at some positions."""
-    scores = np.zeros(len(positions))
-    if len(positions):
-        [scorer] = plan([_double(search)])
-        for i, position in enumerate(positions.tolist()):
-            [block] = scorer.score(tuple(slice(p, p + 1) for p in position))
-            scores[i] = block.scores.item()
-    return scores
+    if not len(positions):
+        return np.zeros(0)
+    [scorer] = plan([_double(search)])
+    at = [tuple(slice(p, p + 1) for p in position) for position in positions.tolist()]
+    if as_lazy(search.image[0]).keeps:
+        return _scores_at(scorer, at)
+    found: list[Array] = []
+    for first in range(0, len(at), _READ):
+        some = at[first : first + _READ]
+        regions = [pixels_needed(search, scorer.tiling, position) for position in some]
+        [here] = plan([_double(with_pieces(search, regions))])
+        found.append(_scores_at(here, some))
+    return np.concatenate(found)
+
+
+def _scores_at(scorer: Scorer, positions: Sequence[Region]) -> Array:
+    return np.array([next(scorer.score(position)).scores.item() for position in positions])
 
 
 def find_best(searches: Sequence[Search], resources: Resources) -> list[Candidates]:

@@ -6,6 +6,7 @@ import functools
 import math
 import operator
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from tmatch._arrays.typing import Region
 from tmatch._engine import execution
 from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,17 @@ def run(*jobs: Job, resources: Resources | None = None, together: bool = False) 
 def _keep_memory() -> None:
     """Make the allocator keep the memory of tiles: to get it from the system again takes longer than a transform.
 
-    glibc keeps blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3).
+    glibc keeps blocks no larger than the largest one, of up to 32 MiB, that was freed: mallopt(3). Where the
+    environment sets a threshold, as that of dask's workers does, it learns nothing from what is freed, and is told.
     """
     np.empty(2**25 - 2**16, np.uint8)
+    if sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        import ctypes  # noqa: PLC0415
+
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # which other libraries of C have not
+        if mallopt is not None:
+            mallopt(_MMAP_THRESHOLD, 2**25)
+            mallopt(_TRIM_THRESHOLD, 2**26)
 
 
 def _start(work: Callable[[], None]) -> _thread.LockType:

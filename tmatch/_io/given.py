@@ -42,8 +42,9 @@ def read_given(
         return check_numbers(name, given, finite=False), None
     if isinstance(given, ReadImage):
         return given.pixels, given.valid
-    if in_parts and (lazy := _in_parts(name, given)) is not None:
-        return check_numbers(name, as_array(lazy), finite=False), None
+    later = read_later(name, given) if in_parts else given
+    if isinstance(later, LazyArray):
+        return check_numbers(name, as_array(later), finite=False), None
     if isinstance(given, np.ma.MaskedArray):
         gone = np.ma.getmaskarray(given)
         return check_numbers(name, np.ma.getdata(given), finite=False), ~gone if gone.any() else None
@@ -76,18 +77,17 @@ def read_mask(name: str, given: ImageLike, *, in_parts: bool = False) -> ArrayLi
     """Return a mask as an array; of a file or a Pillow image its grey levels, from 0 to 1."""
     read = _read(name, given, in_parts=in_parts)
     if read is None:
-        lazy = _in_parts(name, given) if in_parts else None
-        return cast("ArrayLike", given if lazy is None else lazy)
+        return cast("ArrayLike", given)
     return weights_in(read[0])
 
 
-def _in_parts(name: str, given: Any) -> LazyArray | None:
-    """Return an array that another library reads in parts as one that is read so here; None of other things."""
+def read_later(name: str, given: Any) -> Any:
+    """Return an array that another library reads in parts as one that is read so here; other things as they are."""
     if is_dask(given):
         return DaskArray(given, name)
-    return (
-        chunked_blocks(f"`{name}`", given) if is_chunked(given) and is_large(math.prod(given.shape)) else None
-    )
+    if is_chunked(given) and is_large(math.prod(given.shape)):
+        return chunked_blocks(f"`{name}`", given)
+    return given
 
 
 def is_image(given: Any) -> bool:

@@ -14,7 +14,7 @@ from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, i
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
-from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_mask
+from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_later, read_mask
 from tmatch._io.images import opacity, opaque_pixels
 
 _OPAQUE = 1.0  # opacity of the pixels of a template that count
@@ -117,6 +117,7 @@ def _all_of(*channels: Array) -> Array:
 
 def read_image_mask(given: ImageLike, *, in_parts: bool = False) -> ArrayLike:
     """Return which pixels of an image count; of grey levels all but 0."""
+    given = read_later("image_mask", given) if in_parts else given
     mask = read_mask("image_mask", given, in_parts=in_parts)
     return mask if mask is given else computed(_above_black, bool, check_numbers("image_mask", mask))
 

@@ -19,9 +19,8 @@ from tmatch._engine import execution, select
 from tmatch._engine.execution import Execution
 from tmatch._scoring.cache import Cache
 from tmatch._scoring.planning import plan
-from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
-from tmatch._scoring.sweep import Task
+from tmatch._scoring.sweep import Blocks, Task, pixels_needed
 
 _KEPT = 4  # sweeps of which a process keeps what was computed of their templates
 
@@ -51,22 +50,22 @@ class Sent:
     token: str
     pickled: bytes
     facts: Sequence[Facts | None]
-    visits: Sequence[tuple[int, Sequence[int], Callable[[Scorer, Region], Any]]]
+    visits: Sequence[tuple[int, tuple[int, ...], Callable[[Any, Region], Any], bool]]
     policy: Execution = field(default_factory=select.policy)
 
     @own_errstate
     def search(self, part: Part, arrays: Mapping[int, Pieces]) -> Results:
         """Visit the blocks of a part, on this thread; of each array there is what it needs."""
         with execution.settled(self.policy):
-            plans: dict[int, dict[tuple[int, ...], Scorer]] = {}
+            plans: dict[int, dict[tuple[int, ...], Any]] = {}
             lists = _load(self, arrays)
             results: Results = []
             for number, axes in part.blocks:
-                which, templates, visit = self.visits[number]
-                if which not in plans:
+                which, templates, visit, is_scored = self.visits[number]
+                if is_scored and which not in plans:
                     plans[which] = {tuple(scorer.templates): scorer for scorer in plan(lists[which])}
-                scorer = plans[which][tuple(templates)]
-                results.append((number, [visit(scorer, block) for block in itertools.product(*axes)]))
+                subject = plans[which][templates] if is_scored else lists[which][templates[0]]
+                results.append((number, [visit(subject, block) for block in itertools.product(*axes)]))
             return results
 
 
@@ -93,13 +92,7 @@ class Sending:
         for number, extent in part.extents:
             task = self.tasks[number]
             search = task.searches[task.scorer.templates[0]]
-            starts = search.start_of([s.start for s in extent])
-            pixels = tuple(
-                slice(max(start, 0), min(start + s.stop - s.start, n))
-                for start, s, n in zip(
-                    starts, task.scorer.tiling.needs(extent), search.image[0].shape, strict=True
-                )
-            )
+            pixels = pixels_needed(search, task.scorer.tiling, extent)
             for channel in self._sources[self._which[id(task.searches)]]:
                 for leaf, region in channel.leaves(pixels):
                     at = self._numbers[id(leaf)]
@@ -118,7 +111,15 @@ class Sending:
         """What is sent once for all parts."""
         buffer = io.BytesIO()
         _Pickler(buffer, self._numbers, self._lists).dump(self._lists)
-        visits = [(self._which[id(t.searches)], tuple(t.scorer.templates), t.visit) for t in self.tasks]
+        visits = [
+            (
+                self._which[id(t.searches)],
+                tuple(t.scorer.templates),
+                t.visit,
+                not isinstance(t.scorer, Blocks),
+            )
+            for t in self.tasks
+        ]
         facts = [array.known_facts() for array in self.arrays]
         return Sent(self._token, buffer.getvalue(), facts, visits)
 

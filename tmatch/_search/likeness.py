@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,12 +11,14 @@ from tmatch._detection.criterion import SINGLE_MARGIN
 from tmatch._detection.decide import LEAST_LIKENESS, TemplateCandidates
 from tmatch._detection.null.noise import noise_levels
 from tmatch._detection.null.residual import beyond_noise, window_variances
-from tmatch._engine import select, threads
+from tmatch._engine import select
 from tmatch._engine.progress import Resources
 from tmatch._engine.tiling import Tiling
 from tmatch._scoring.general.exact import IntegerRange
 from tmatch._scoring.search import PASSES, Search
+from tmatch._scoring.sweep import Blocks, Task, sweep
 
+_BLOCK_COLUMNS = 2**13  # at most
 _BLOCK_POSITIONS = 2**18  # at least, and more where windows are high, as rows are summed again for each block
 _ROUNDING = 1 - 1e-5  # of variances in single precision
 
@@ -61,26 +64,44 @@ def _least_variances(search: Search, cell: Shape, resources: Resources) -> Array
     ranges = IntegerRange.of(search, engine.transforms(search.shape, search.window).tiling)
     if ranges is None:
         return None
-    offsets, positions, (height, width) = ranges.offsets, search.map_shape, search.window
+    positions, (height, width) = search.map_shape, search.window
     least = np.empty([-(-n // side) for n, side in zip(positions, cell, strict=True)])
 
-    def work(block: Region) -> None:
-        rows, columns = tiling.needs(block)
+    def use(found: tuple[Region, Array]) -> None:
+        cells, values = found
+        least[cells] = values
+
+    columns = min(positions[1], max(_BLOCK_COLUMNS, 4 * width))
+    rows = max(4 * height, _BLOCK_POSITIONS // columns, 1)
+    sides = tuple(math.ceil(n / side) * side for n, side in zip((rows, columns), cell, strict=True))
+    blocks = Blocks([0], Tiling(positions, search.window, sides), PASSES / 4)
+    sweep([Task([search], blocks, _LeastVariances(cell, ranges), use)], Resources(resources.workers))
+    return least
+
+
+@dataclass(frozen=True)
+class _LeastVariances:
+    """Finds the least variance of the windows in each cell of a block."""
+
+    cell: Shape
+    ranges: IntegerRange
+
+    def __call__(self, search: Search, block: Region) -> tuple[Region, Array]:
+        """Return the cells, and their least variances."""
+        ranges, (height, width) = self.ranges, search.window
+        engine = select.choose(0, search.shape, len(search.image))
+        rows, columns = (slice(s.start, s.stop + k - 1) for s, k in zip(block, search.window, strict=True))
         native = search.image[0].dtype.newbyteorder("=")
         tiles = tuple(channel[rows, columns].astype(native, order="C") for channel in search.image)
-        lines = np.zeros((len(tiles) + 1, positions[1] + width), ranges.sum_dtype)
-        inverse = np.empty((block[0].stop - block[0].start, positions[1]), np.float32)
-        row = np.empty(positions[1], ranges.product_dtype)
-        engine.inverse_norms(tiles, height, width, offsets, lines, row, inverse)
-        first = block[0].start // cell[0]
-        largest = _largest_in_cells(inverse, cell).astype(np.float64)
+        inverse = np.empty([part.stop - part.start for part in block], np.float32)
+        lines = np.zeros((len(tiles) + 1, inverse.shape[1] + width), ranges.sum_dtype)
+        row = np.empty(inverse.shape[1], ranges.product_dtype)
+        engine.inverse_norms(tiles, height, width, ranges.offsets, lines, row, inverse)
+        largest = _largest_in_cells(inverse, self.cell).astype(np.float64)
         squares = np.divide(1.0, largest * largest, out=np.zeros_like(largest), where=largest > 0)
-        least[first : first + len(largest)] = squares / ((height * width) ** 2 * len(tiles))
-
-    rows = max(4 * height, _BLOCK_POSITIONS // positions[1], 1)
-    tiling = Tiling(positions, search.window, (math.ceil(rows / cell[0]) * cell[0], positions[1]))
-    threads.run(threads.Job(work, tiling, PASSES / 4), resources=Resources(resources.workers))
-    return least
+        firsts = (part.start // side for part, side in zip(block, self.cell, strict=True))
+        cells = tuple(slice(first, first + n) for first, n in zip(firsts, largest.shape, strict=True))
+        return cells, squares / ((height * width) ** 2 * len(tiles))
 
 
 def _largest_in_cells(values: Array, cell: Shape) -> Array:
