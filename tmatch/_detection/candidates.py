@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tmatch._arrays.dask_array import is_on_dask
-from tmatch._arrays.lazy import is_lazy
+from tmatch._arrays.lazy import as_lazy, is_lazy
 from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.collector import find_in_batch, null_of, summary_builder
 from tmatch._detection.criterion import Candidates, Criterion
