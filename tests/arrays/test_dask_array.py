@@ -1,5 +1,6 @@
 """Arrays of dask are read in parts, and tasks on their parts get just what they need."""
 
+import gc
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmatch._arrays.dask_array import DaskArray, Tasks, intervals_of, is_dask
+from tmatch._arrays.dask_array import DaskArray, Tasks, building, intervals_of, is_dask
 from tmatch._arrays.facts import Facts
 
 pytestmark = pytest.mark.engine_free
@@ -109,3 +110,12 @@ def test_a_twin_shares_no_tasks():
     assert np.array_equal(other.compute(), image.compute())
     held = image.persist()
     assert DaskArray(held).twin("facts").array.name == held.name
+
+
+def test_the_garbage_collector_pauses():
+    with building():
+        assert not gc.isenabled()
+        with building():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()

@@ -190,3 +190,14 @@ def test_refusals():
         tmatch.correlate(lazy[lazy[:, 0] > 0], kernel)
     with pytest.raises(ValueError, match="larger than `image`"):
         tmatch.correlate(lazy, np.ones((50, 3)), output="valid")
+
+
+def test_all_tasks_use_the_engine_that_was_chosen_for_the_whole():
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    image, kernel = values(rng, "f4", (70, 80)), rng.normal(size=(5, 5))
+    with execution.using(engine="numpy"):
+        expected = tmatch.correlate(image, kernel)
+        lazy = tmatch.correlate(da.from_array(image, chunks=30), kernel)
+    with execution.using(engine="numba"):
+        assert lazy.compute(scheduler="sync").tobytes() == expected.tobytes()

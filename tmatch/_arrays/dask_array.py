@@ -17,16 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.dask_chunks import KEPT_SHARE, Chunks, Intervals
 from tmatch._arrays.dask_twin import twin
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Region, Shape
 
-Intervals = Sequence[tuple[int, int]]  # of pixels on an axis: the first, and the one after the last
 Key = str | tuple[Any, ...]  # of tuples the first item is a string
 
-# A task cuts the part that is needed out of a chunk if it is at most half of it, and so many bytes are left behind.
-_KEPT_SHARE, _LEFT_BYTES = 0.5, 2**16
 _MERGED = 16  # results that a task merges
 
 
@@ -38,9 +36,9 @@ def is_dask(array: object) -> bool:
 
 @contextlib.contextmanager
 def building() -> Iterator[None]:
-    """Pause the garbage collector while a graph is built, in half the time.
+    """Pause the garbage collector while a graph is built, in a third of the time.
 
-    It would look at all tasks over and over, and none is garbage.
+    It would look at all tasks over and over, and none is garbage. At the end they count as old, as what it has seen.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -48,6 +46,9 @@ def building() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            if not gc.get_freeze_count():  # of others, who want it to stay
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -223,7 +224,8 @@ class Tasks:
         self._spec: Any = task_spec
         self.name, self._cut_name, self._upstream = name, f"cut-{name}", upstream
         self._made: dict[Any, Any] = {}
-        self._sources: dict[str, _Source] = {}
+        self._arrays: dict[str, Any] = {}
+        self._chunks: dict[str, Chunks] = {}
 
     def add(
         self,
@@ -286,32 +288,34 @@ class Tasks:
         self._made[key] = self._spec.Task(key, function, *args)
         return self._spec.TaskRef(key)
 
-    def _source(self, array: DaskArray) -> "_Source":
-        if array.array.name not in self._sources:
-            self._sources[array.array.name] = _Source(array)
-        return self._sources[array.array.name]
+    def _source(self, array: DaskArray) -> Chunks:
+        name = array.array.name
+        if name not in self._arrays:
+            self._arrays[name] = array.array
+            self._chunks[name] = Chunks(name, array.chunk_ends, array.itemsize)
+        return self._chunks[name]
 
     def _pieces(self, array: DaskArray, intervals: Sequence[Intervals]) -> tuple[list[Region], list[Any]]:
         """Return the regions of the pieces that are needed, and references to them."""
         source = self._source(array)
         refs, regions, made, task, ref_to = [], [], self._made, self._spec.Task, self._spec.TaskRef
         for key, whole, region, inside, kept, sizes in source.parts(intervals):
-            ref, pixels = ref_to(key), whole
-            if min(kept) < 1:
-                share = math.prod(kept)
-                if share <= _KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
-                    cut = (self._cut_name, len(made))
-                    made[cut] = task(cut, _cut, ref, inside)
-                    ref, pixels = ref_to(cut), region
-            refs.append(ref)
-            regions.append(pixels)
+            share = math.prod(kept)
+            if share <= KEPT_SHARE and (1 - share) * math.prod(sizes) >= source.left:
+                cut = (self._cut_name, len(made))
+                made[cut] = task(cut, _cut, ref_to(key), inside)
+                refs.append(ref_to(cut))
+                regions.append(region)
+            else:
+                refs.append(ref_to(key))
+                regions.append(whole)
         return regions, refs
 
     def graph(self) -> Any:
         """Return the graph of these tasks, and of all that they need."""
         from dask.highlevelgraph import HighLevelGraph, MaterializedLayer  # noqa: PLC0415
 
-        arrays = [source.array for source in self._sources.values()]
+        arrays = [*self._arrays.values()]
         below = HighLevelGraph.merge(
             *(array.dask for array in arrays), *(each.graph() for each in self._upstream)
         )
@@ -329,49 +333,6 @@ class Tasks:
 
         graph = self.graph()
         return list(compute(*(Delayed(key, graph, layer=self.name) for key in keys)))
-
-
-class _Source:
-    """Finds the chunks of an array in which intervals lie; those of an axis are found once."""
-
-    def __init__(self, array: DaskArray) -> None:
-        self.array, self.name = array.array, array.array.name
-        self.left = _LEFT_BYTES / array.itemsize
-        self._ends = array.chunk_ends
-        self._known: list[dict[tuple[tuple[int, int], ...], list[tuple[Any, ...]]]] = [{} for _ in self._ends]
-
-    def parts(self, intervals: Sequence[Intervals]) -> Iterator[tuple[Any, ...]]:
-        """Return for each chunk its key, and what else `_overlaps` returns, in tuples of all axes."""
-        axes = []
-        for known, ends, each in zip(self._known, self._ends, intervals, strict=True):
-            key = tuple(each)
-            if key not in known:
-                known[key] = [*zip(*_overlaps(ends, key), strict=True)] or [()] * 6
-            axes.append(known[key])
-        numbers, *others = zip(*axes, strict=True)
-        keys = itertools.product([self.name], *numbers)
-        return zip(keys, *(itertools.product(*each) for each in others), strict=True)
-
-
-def _overlaps(
-    ends: Sequence[int], intervals: Intervals
-) -> Iterator[tuple[int, slice, slice, slice, float, int]]:
-    """Return the number of each chunk that is needed, its pixels, those needed, where in it, their share, its length.
-
-    Where a chunk has pixels of several intervals, also those in between are needed.
-    """
-    needed: dict[int, tuple[int, int]] = {}
-    for start, stop in intervals:
-        number = bisect.bisect_right(ends, start) - 1
-        while ends[number] < stop:
-            low, high = max(start, ends[number]), min(stop, ends[number + 1])
-            if low < high:  # chunks may be empty
-                needed[number] = (needed.get(number, (low, 0))[0], high)
-            number += 1
-    for number, (first, last) in needed.items():
-        low, high = ends[number], ends[number + 1]
-        inside = slice(first - low, last - low)
-        yield number, slice(low, high), slice(first, last), inside, (last - first) / (high - low), high - low
 
 
 def _cut(chunk: Array, region: Region) -> Array:

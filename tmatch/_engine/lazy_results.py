@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, intervals_of, read_region
+from tmatch._arrays.dask_array import DaskArray, Tasks, intervals_of, read_region
+from tmatch._arrays.dask_chunks import Intervals
 from tmatch._arrays.options import Border
 from tmatch._arrays.padding import intervals_needed
 from tmatch._arrays.typing import Region

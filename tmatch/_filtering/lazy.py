@@ -3,13 +3,13 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tmatch._arrays.arithmetic import own_errstate
 from tmatch._arrays.channels import split_channels, with_channel_axis
-from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks
+from tmatch._arrays.dask_array import DaskArray, Tasks, building, facts_tasks
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
 from tmatch._arrays.lazy import Pieces, as_array
@@ -19,6 +19,9 @@ from tmatch._engine.lazy_results import Axis, Parts, Reach, lazy_result
 from tmatch._engine.targets import Target
 from tmatch._engine.tiling import Tiling
 from tmatch._filtering.linear import LinearFilter
+
+if TYPE_CHECKING:
+    from tmatch._arrays.dask_chunks import Intervals
 
 _WIDE = 2**62  # a magnitude of integers of whose sums float64 is not sure
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tmatch._arrays.arithmetic import own_errstate
-from tmatch._arrays.dask_array import DaskArray, Intervals, Tasks, building, facts_tasks, is_dask
+from tmatch._arrays.dask_array import DaskArray, Tasks, building, facts_tasks, is_dask
+from tmatch._arrays.dask_chunks import Intervals
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.known import Known
 from tmatch._arrays.lazy import LazyArray, Pieces, as_array
