@@ -67,9 +67,12 @@ class Wanted:
         """Summarises one block; None if there is no null model."""
         return SummaryBuilder(self.map_shape, self.window) if self.summary else None
 
-    def bar_of(self, scores: Array) -> float:
+    def bar_of(self, scores: Array, summary: Array | None = None) -> float:
         """Return the bar of a block, rounded as its scores are."""
-        bar = _high_score(scores, self.most(scores)) if self.bar is None else self.bar
+        bar = self.bar
+        if bar is None:
+            most = self.most(scores)
+            bar = _high_score(scores, most) if summary is None else _high_maximum(summary[0].ravel(), most)
         return float(scores.dtype.type(bar))
 
     def most(self, scores: Array) -> int:
@@ -105,7 +108,7 @@ class SinglePeaks:
         if wanted.bar is not None and not scored.reaches_floor:
             nothing = np.empty(0, np.int64), np.empty(0, scored.scores.dtype)
             return BlockPeaks(scored.template, scored.region, wanted.bar, *nothing, scored.summary)
-        bar = wanted.bar_of(scored.scores)
+        bar = wanted.bar_of(scored.scores, scored.summary)
         scores = scored.scores if wanted.bar is None else masked(scored.scores, scored.norms, bar)
         positions = batch.engine.candidates(scores, bar, 2 * SINGLE_MARGIN)
         found = scores[tuple(positions.T)]
@@ -176,7 +179,11 @@ def _high_score(scores: Array, count: int) -> float:
     step = max(1, min(len(scores), scores.size // _SAMPLED, count // _PIECES))
     rows, count = scores[::step].ravel(), max(1, count // step)
     length = -(-rows.size // (_PIECES * count))
-    maxima_of_pieces = rows[: rows.size // length * length].reshape(-1, length).max(axis=1)
+    return _high_maximum(rows[: rows.size // length * length].reshape(-1, length).max(axis=1), count)
+
+
+def _high_maximum(maxima_of_pieces: Array, count: int) -> float:
+    """Return what so many of the maxima of pieces of a block reach."""
     if len(maxima_of_pieces) < count:
         return _LEAST_BAR
     return max(_LEAST_BAR, float(np.partition(maxima_of_pieces, -count)[-count]))
