@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tmatch._arrays.options import Output
-from tmatch._arrays.typing import Array, Shape
+from tmatch._arrays.typing import Array, Region, Shape
 
 Margins = list[tuple[int, int]]
 
@@ -49,3 +49,14 @@ def laid_end_to_end(runs: Sequence[slice]) -> Iterator[slice]:
     start = 0
     for run in runs:
         yield slice(start, start := start + run.stop - run.start)
+
+
+def common_part(first: Region, second: Region) -> Region:
+    """Return what two regions have in common; a slice that stops before it starts if that is nothing."""
+    pairs = zip(first, second, strict=True)
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
+
+
+def within(region: Region, outer: Region) -> Region:
+    """Count a region from the corner of another one."""
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, outer, strict=True))

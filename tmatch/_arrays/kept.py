@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tmatch._arrays.facts import Facts
+from tmatch._arrays.geometry import common_part, within
 from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
@@ -129,11 +130,7 @@ class Kept(LazyArray):
         near = [box for cell in itertools.product(*axes) for box in by_cell.get(cell, ())]
         for where, box in near:
             if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
-                return box[
-                    tuple(
-                        slice(r.start - w.start, r.stop - w.start) for w, r in zip(where, region, strict=True)
-                    )
-                ]
+                return np.asarray(box[within(region, where)])
         if near and not _without(region, [where for where, _ in near]):
             return Pieces(self.shape, self.dtype, near).read(region)
         for each in self._reserved:
@@ -156,10 +153,7 @@ class Kept(LazyArray):
         if not reserved.missing:
             return
         for part in _without(common, [where for where, _ in reserved.pieces]):
-            inner = tuple(
-                slice(p.start - r.start, p.stop - r.start) for p, r in zip(part, region, strict=True)
-            )
-            reserved.pieces.append((part, pixels[inner].copy()))
+            reserved.pieces.append((part, pixels[within(part, region)].copy()))
             reserved.missing -= math.prod(p.stop - p.start for p in part)
 
 
@@ -175,10 +169,8 @@ def _difference(region: Region, other: Region) -> list[Region]:
     """Divide what is left of a box without another one."""
     if any(a.stop <= b.start or b.stop <= a.start for a, b in zip(region, other, strict=True)):
         return [region]
-    rest: list[slice] = list(region)
-    parts: list[Region] = []
+    common, parts = common_part(region, other), []
     for axis, (a, b) in enumerate(zip(region, other, strict=True)):
         beyond = (slice(a.start, b.start), slice(b.stop, a.stop))
-        parts += [(*rest[:axis], each, *rest[axis + 1 :]) for each in beyond if each.start < each.stop]
-        rest[axis] = slice(max(a.start, b.start), min(a.stop, b.stop))
+        parts += [(*common[:axis], each, *region[axis + 1 :]) for each in beyond if each.start < each.stop]
     return parts

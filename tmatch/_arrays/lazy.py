@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tmatch._arrays.facts import Facts
-from tmatch._arrays.geometry import laid_end_to_end, runs_of
+from tmatch._arrays.geometry import common_part, laid_end_to_end, runs_of, within
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
 _SCANNED = 2**22  # values that are read at once to learn facts, about
@@ -287,18 +287,10 @@ class Pieces(LazyArray):
             math.prod(s.stop - s.start for s in region),
         )
         for where, values in self.parts:
-            common = [
-                (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, where, strict=True)
-            ]
-            if all(start < stop for start, stop in common):
-                target = tuple(
-                    slice(a - s.start, b - s.start) for (a, b), s in zip(common, region, strict=True)
-                )
-                source = tuple(
-                    slice(a - s.start, b - s.start) for (a, b), s in zip(common, where, strict=True)
-                )
-                result[target] = values[source]
-                missing -= math.prod(b - a for a, b in common)
+            common = common_part(region, where)
+            if all(part.start < part.stop for part in common):
+                result[within(common, region)] = values[within(common, where)]
+                missing -= math.prod(part.stop - part.start for part in common)
         if missing > 0:
             msg = f"{region} of an array of shape {self.shape} was not loaded: this is a bug in tmatch"
             raise IndexError(msg)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tmatch._arrays.geometry import within
 from tmatch._arrays.lazy import is_lazy, windows_at
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 from tmatch._detection.block_peaks import BlockPeaks, inside, masked
@@ -134,9 +135,7 @@ class Collector:
             return
         pairs = zip(part, active, strict=True)
         around = tuple(slice(max(a.start - 1, p.start), min(a.stop + 1, p.stop)) for p, a in pairs)
-        around_part = tuple(
-            slice(a.start - p.start, a.stop - p.start) for p, a in zip(part, around, strict=True)
-        )
+        around_part = within(around, part)
         values = scores[around_part]
         if norms is not None:
             values = masked(values, norms[around_part], floor - SINGLE_MARGIN)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tmatch._arrays.geometry import common_part, within
 from tmatch._arrays.typing import Array, Region, Shape
 
 
@@ -28,17 +29,11 @@ class Target:
     def part(self, block: Region) -> Array:
         """Return an array for a block: a view, or a new one if the block is not all in the region."""
         if all(a.start <= b.start and b.stop <= a.stop for a, b in zip(self.region, block, strict=True)):
-            return self.array[_within(block, self.region)]
+            return self.array[within(block, self.region)]
         return np.empty([side.stop - side.start for side in block], self.array.dtype)
 
     def put(self, block: Region, values: Array) -> None:
         """Keep what is in the region of a block, unless it is here already."""
         if not np.may_share_memory(values, self.array):
-            pairs = zip(block, self.region, strict=True)
-            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
-            self.array[_within(common, self.region)] = values[_within(common, block)]
-
-
-def _within(region: Region, outer: Region) -> Region:
-    """Return where a region is in another one."""
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, outer, strict=True))
+            common = common_part(block, self.region)
+            self.array[within(common, self.region)] = values[within(common, block)]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tmatch._arrays.channels import split_channels
+from tmatch._arrays.geometry import within
 from tmatch._arrays.lazy import computed, facts_of, is_lazy
 from tmatch._arrays.typing import Array
 from tmatch._io.decoders import FindPart, Part
@@ -189,7 +190,7 @@ def _above_black(mask: Array) -> Array:
 
 def _within(part: Part, whole: Part) -> Part:
     """Count a part of an image from the corner of another part."""
-    rows, columns = (slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True))
+    rows, columns = within(part, whole)
     return rows, columns
 
 

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.finite import check_finite
+from tmatch._arrays.geometry import within
 from tmatch._arrays.lazy import LazyArray, as_array, as_lazy, computed, is_lazy
 from tmatch._arrays.typing import Array, Region
 from tmatch._engine import select
@@ -55,8 +56,7 @@ class _WithNeighbours(LazyArray):
         """Read a region with its neighbours, and compute; beside the image are none."""
         around = self._around(region)
         pixels = self.source.read(around)
-        inner = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, around, strict=True))
-        return self.compute(pixels, [part.start for part in around])[tuple(inner)]
+        return self.compute(pixels, [part.start for part in around])[within(region, around)]
 
     @property
     def keeps(self) -> bool:  # type: ignore[override]
