@@ -317,6 +317,16 @@ def facts_of(array: Array) -> Facts:
     return array.facts if isinstance(array, LazyArray) else Facts.of(array)
 
 
+def all_in(array: Array) -> bool:
+    """Check whether all of some bools are True."""
+    return bool(array.facts.low if isinstance(array, LazyArray) else array.all())
+
+
+def any_in(array: Array) -> bool:
+    """Check whether any of some bools is True."""
+    return bool(array.facts.high if isinstance(array, LazyArray) else array.any())
+
+
 def computed(
     function: Callable[..., Array], dtype: DTypeLike, *arrays: Array, increasing: bool = True
 ) -> Array:

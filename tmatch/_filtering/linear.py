@@ -8,7 +8,7 @@ import numpy as np
 
 from tmatch._arrays.channels import split_channels, with_channel_axis, without_channel_axis
 from tmatch._arrays.geometry import Margins, valid_shape
-from tmatch._arrays.lazy import computed, facts_of
+from tmatch._arrays.lazy import any_in, computed
 from tmatch._arrays.options import Border, Missing
 from tmatch._arrays.padding import PaddedImage
 from tmatch._arrays.typing import Array, Region, Shape
@@ -74,4 +74,4 @@ class LinearFilter:
 
 
 def _has_nan(plane: Array) -> bool:
-    return bool(facts_of(computed(np.isnan, bool, plane)).high)
+    return any_in(computed(np.isnan, bool, plane))

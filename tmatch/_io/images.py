@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tmatch._arrays.channels import split_channels
-from tmatch._arrays.lazy import LazyArray, as_array, computed, facts_of, is_lazy
+from tmatch._arrays.lazy import LazyArray, all_in, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.lazy import Part as LazyPart
 from tmatch._arrays.typing import Array
 from tmatch._io import decoders
@@ -94,7 +94,7 @@ def name_of(path: str, page: int | None) -> str:
 def refuse_transparency(path: Path | str, alpha: Array | None) -> None:
     """Refuse transparent pixels where all must have colours."""
     opaque = None if alpha is None else opaque_pixels(alpha, 1)
-    if opaque is not None and not facts_of(opaque).low:
+    if opaque is not None and not all_in(opaque):
         msg = f'"{path}" has transparent pixels, which have no colour to match; save it on a solid background'
         raise ValueError(msg)
 

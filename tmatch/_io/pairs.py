@@ -11,7 +11,7 @@ import numpy as np
 
 from tmatch._arrays.channels import split_channels
 from tmatch._arrays.geometry import within
-from tmatch._arrays.lazy import computed, facts_of, is_lazy
+from tmatch._arrays.lazy import all_in, any_in, computed, is_lazy
 from tmatch._arrays.typing import Array
 from tmatch._io.decoders import FindPart, Part
 from tmatch._io.given import VALID_OPACITY, file_labels
@@ -154,18 +154,18 @@ def search_image(
     valid = None
     if alpha != "ignore" and opacities is not None:
         opaque = opaque_pixels(opacities, VALID_OPACITY)
-        if opaque is not None and not facts_of(opaque).high:
+        if opaque is not None and not any_in(opaque):
             msg = f'"{source.title}" is transparent all over; let its colours count with --alpha ignore'
             raise ValueError(msg)
         valid = None if opaque is None else _cut(opaque, here)
     pixels = _cut(colours, here)
     if nodata is not None:
         known = computed(functools.partial(_any_known, nodata=nodata), bool, *_channels(pixels))
-        if not facts_of(known).high:
+        if not any_in(known):
             msg = f'"{source.title}" has no other value than the --nodata of {nodata:g}, so there is nothing to search'
             raise ValueError(msg)
         valid = known if valid is None else computed(np.logical_and, bool, valid, known)
-        valid = None if facts_of(valid).low else valid
+        valid = None if all_in(valid) else valid
     return SearchImage(pixels, valid, part, read.shape, colours, read.part)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from tmatch._arrays.casting import convert, narrowed, subtract_offset
 from tmatch._arrays.channels import check_channels
 from tmatch._arrays.kept import Kept
-from tmatch._arrays.lazy import LazyArray, as_array, computed, facts_of, is_lazy
+from tmatch._arrays.lazy import LazyArray, all_in, as_array, computed, facts_of, is_lazy
 from tmatch._arrays.options import Missing
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
@@ -71,7 +71,7 @@ def _valid_pixels(image: list[Array], image_mask: ArrayLike | None, missing: Mis
     if missing == "ignore" and image[0].dtype.kind == "f":
         there = computed(_are_numbers, bool, *image)
         valid = there if valid is None else computed(np.logical_and, bool, valid, there)
-    return None if valid is None or facts_of(valid).low else valid
+    return None if valid is None or all_in(valid) else valid
 
 
 def _are_numbers(*channels: Array) -> Array:

@@ -3,19 +3,18 @@
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tmatch._arrays.channels import split_channels, without_channel_axis
-from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, facts_of, is_lazy
+from tmatch._arrays.lazy import LazyArray, Part, as_array, computed, is_lazy
 from tmatch._arrays.options import ChannelAxis
 from tmatch._arrays.typing import Array, Shape
 from tmatch._arrays.validation import check_numbers
 from tmatch._io.given import VALID_OPACITY, ImageLike, read_given, read_later, read_mask
-from tmatch._io.images import opacity, opaque_pixels
+from tmatch._io.images import opaque_pixels
 
 _OPAQUE = 1.0  # opacity of the pixels of a template that count
 _COLOURS, _WITH_ALPHA = 3, 4  # channels
@@ -164,17 +163,12 @@ def _without_lazy_alpha(
     region = [slice(0, n) for n in pixels.shape]
     region[axis] = slice(0, _COLOURS)
     alpha = split_channels(as_array(pixels), axis)[_COLOURS]
-    most = None if alpha.dtype in (np.uint8, np.uint16) else max(facts_of(alpha).high or 0, 0)
-    opaque = computed(partial(_are_opaque, least=least, most=most), bool, alpha)
-    if counts is not None:
+    opaque = opaque_pixels(alpha, least)
+    if counts is not None and opaque is not None:
         opaque = computed(
             np.logical_and, bool, opaque, counts if counts.ndim == opaque.ndim else _in_all(counts, axis)
         )
     return as_array(Part(pixels, tuple(region))), opaque
-
-
-def _are_opaque(alpha: Array, least: float, most: float | None) -> Array:
-    return np.asarray(opacity(alpha, most) >= least)
 
 
 def _product(layout: Layout, first: Array, second: Array) -> Array:

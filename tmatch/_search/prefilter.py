@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tmatch._arrays.casting import as_float
-from tmatch._arrays.lazy import facts_of, gather, is_lazy
+from tmatch._arrays.lazy import all_in, any_in, gather, is_lazy
 from tmatch._arrays.options import Prefilter
 from tmatch._arrays.typing import Array, Shape
 from tmatch._filtering.bands import BandFilter, bands_of
@@ -63,7 +63,7 @@ class _Source:
 
     def __init__(self, channels: Sequence[Array], valid: Sequence[NDArray[np.bool_] | None]) -> None:
         self.channels, self.shape = channels, channels[0].shape
-        self.valid = [None if v is None or facts_of(v).low else _whole(v, self.shape) for v in valid]
+        self.valid = [None if v is None or all_in(v) else _whole(v, self.shape) for v in valid]
         self._exponent = max(map(_exponent_of, channels))
         self._fills = [
             self._mean(channel, valid) for channel, valid in zip(channels, self.valid, strict=True)
@@ -86,7 +86,7 @@ class _Source:
 
     def _mean(self, channel: Array, valid: NDArray[np.bool_] | None) -> float:
         """Return the mean of the valid pixels; 0 if there are none, or all are valid."""
-        if valid is None or not facts_of(valid).high:
+        if valid is None or not any_in(valid):
             return 0.0
         total, count = 0.0, 0  # band by band, so that the sum is the same where the image is read in parts
         for rows in bands_of(self.shape):
