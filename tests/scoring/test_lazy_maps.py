@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tmatch
+from lazy_arrays import assert_same, lazily
 from tmatch._engine import execution
 
 pytestmark = pytest.mark.one_engine
@@ -13,18 +14,6 @@ da = pytest.importorskip("dask.array")
 
 METRICS = ("zncc", "zncc", "ncc", "zcc", "cc", "ssd", "nssd", "orientation")
 KINDS = ("u1", "u1", "i2", "bool", "i4", "i8", "far", "huge", "f2", "f4", "f8", ">f4", "whole", "offset", "g")
-
-
-def chunks_of(rng, shape):
-    """Cut each axis at random places, mostly few."""
-    cuts = [rng.choice(n + 1, min(rng.integers(0, 5), n), replace=False) for n in shape]
-    ends = [sorted({0, *map(int, at), n}) for at, n in zip(cuts, shape, strict=True)]
-    return tuple(tuple(np.diff(each).tolist()) for each in ends)
-
-
-def lazily(rng, image):
-    """Return a dask array whose blocks are computed by tasks."""
-    return da.from_array(image, chunks=chunks_of(rng, image.shape)).map_blocks(np.copy)
 
 
 def values(rng, kind, shape):
@@ -41,20 +30,6 @@ def values(rng, kind, shape):
     if kind == "bool":
         return grey < 90
     return (grey + (rng.random(shape) if np.dtype(kind).kind == "f" else 0)).astype(kind)
-
-
-def assert_same(lazy, expected):
-    """Check what a lazy array announces, and that its chunks are just that."""
-    assert isinstance(lazy, da.Array)
-    assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
-    assert (lazy._meta.dtype, lazy._meta.ndim) == (expected.dtype, expected.ndim)
-    found = lazy.compute(scheduler="sync")
-    assert found.tobytes() == expected.tobytes()
-    block = lazy.blocks[tuple(n // 2 for n in lazy.numblocks)]
-    if block.size % 3 == 0:
-        computed = block.compute(scheduler="sync")
-        assert (computed.shape, computed.dtype) == (block.shape, expected.dtype)
-    assert all(0 not in sizes for sizes in lazy.chunks)
 
 
 def options_of(rng, metric, shape, window, dtype):
