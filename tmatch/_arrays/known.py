@@ -4,20 +4,16 @@ import functools
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from tmatch._arrays.facts import Facts
-from tmatch._arrays.lazy import LazyArray
+from tmatch._arrays.lazy import LazyArray, View
 from tmatch._arrays.typing import Array, Region, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Known(LazyArray):
+class Known(View):
     """An array of whose channels, along an axis, some facts are known; of all values if there is no axis."""
 
-    source: LazyArray
     of_channels: Sequence[Facts]
     axis: int | None = None
 
@@ -25,16 +21,6 @@ class Known(LazyArray):
     def shape(self) -> Shape:  # type: ignore[override]
         """The source's."""
         return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        """The source's."""
-        return self.source.dtype
-
-    @property
-    def keeps(self) -> bool:  # type: ignore[override]
-        """As the source."""
-        return self.source.keeps
 
     def known_facts(self) -> Facts:
         """Return what is known of all channels together."""

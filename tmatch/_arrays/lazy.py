@@ -162,16 +162,10 @@ class Computed(LazyArray):
 
 
 @dataclass(frozen=True)
-class Part(LazyArray):
-    """A region of another array."""
+class View(LazyArray):
+    """What is read of another array."""
 
     source: LazyArray
-    region: Region
-
-    @property
-    def shape(self) -> Shape:  # type: ignore[override]
-        """Shape of the region."""
-        return tuple(part.stop - part.start for part in self.region)
 
     @property
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
@@ -182,6 +176,18 @@ class Part(LazyArray):
     def keeps(self) -> bool:  # type: ignore[override]
         """As of the source."""
         return self.source.keeps
+
+
+@dataclass(frozen=True)
+class Part(View):
+    """A region of another array."""
+
+    region: Region
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the region."""
+        return tuple(part.stop - part.start for part in self.region)
 
     def known_facts_of(self, axis: int, number: int) -> Facts | None:
         """Return what the source knows of a channel, if all of it is in the region."""
@@ -229,10 +235,9 @@ class Whole(LazyArray):
 
 
 @dataclass(frozen=True)
-class Channel(LazyArray):
+class Channel(View):
     """One channel of an array whose channels are along an axis."""
 
-    source: LazyArray
     axis: int
     number: int
 
@@ -240,16 +245,6 @@ class Channel(LazyArray):
     def shape(self) -> Shape:  # type: ignore[override]
         """Shape without the axis of channels."""
         return (*self.source.shape[: self.axis], *self.source.shape[self.axis + 1 :])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        """The source's."""
-        return self.source.dtype
-
-    @property
-    def keeps(self) -> bool:  # type: ignore[override]
-        """As of the source."""
-        return self.source.keeps
 
     def known_facts(self) -> Facts | None:
         """Return what the source knows of the channel."""
