@@ -14,7 +14,7 @@ import tifffile
 import tmatch
 from tmatch._arrays.lazy import is_lazy
 from tmatch._io import decoders, images
-from tmatch._io.blocks import cache
+from tmatch._io.blocks import cache, mapped
 from tmatch._io.blocks.array import BlockArray
 from tmatch._io.given import read_given
 from tmatch._io.sources import find_sources
@@ -292,6 +292,25 @@ def test_a_block_that_two_ask_for_is_loaded_by_the_first():
     assert loads == [(0, 0)]
 
 
+@pytest.mark.parametrize("name", ["raw.tif", "raw_planes.tif", "a.npy", "fortran.npy"])
+def test_little_of_a_mapped_file_stays_in_memory(tmp_path, name, monkeypatch):
+    expected = STORED[name](tmp_path / name)
+    most = expected.nbytes // 4
+    monkeypatch.setattr(mapped, "_MAPPED_BYTES", most)
+    opened, whole = [], mapped.MappedFile.open
+    monkeypatch.setattr(mapped.MappedFile, "open", lambda file: opened.append(file) or whole(file))
+    lazy = lazy_of(tmp_path / name)
+    count, axis = len(opened), lazy._axis
+    step = -(-expected.shape[axis] // 8)
+    for start in range(0, expected.shape[axis], step):
+        region = tuple(
+            slice(start, min(start + step, n)) if a == axis else slice(0, n)
+            for a, n in enumerate(expected.shape)
+        )
+        np.testing.assert_array_equal(lazy[region], expected[region])
+    assert 3 - (name == "raw_planes.tif") <= len(opened) - count <= 8
+
+
 def test_blocks_of_many_sizes():
     values = RNG.integers(0, 256, (60, 50), dtype=np.uint8)
     lazy = Counting(values, ([10, 1, 29, 20], [50]))
@@ -358,10 +377,10 @@ def test_a_file_that_was_cut_is_told(tmp_path):
         lazy = lazy_of(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(OSError, match="has a broken block at"):
+        with pytest.raises(OSError, match="has a broken (block at|part)"):
             lazy[:]
         (tmp_path / name).unlink()
-        with pytest.raises(OSError, match=r"has a broken block at .*: no such file or directory"):
+        with pytest.raises(OSError, match=r"has a broken (block at|part) .*: no such file or directory"):
             lazy[:]
 
 
