@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from tmatch.cli import app as program
-from tmatch.cli.help import Row, panels, paragraphs
+from tmatch.cli.help import Row, in_lines, panels, paragraphs
 from tmatch.cli.options import OTHER
 
 
@@ -20,6 +21,7 @@ class Commands(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
+        self.env.note_reread()  # whenever the site is built, as it depends on no file but the program
         group = typer.main.get_command(program)
         context = group.context_class(group, info_name="tmatch")
         return [_section(command, context) for command in group.commands.values() if not command.hidden]
@@ -52,7 +54,7 @@ def _help(text: str) -> Iterator[nodes.Node]:
     for is_command, members in itertools.groupby(paragraphs(text), key=lambda each: each.is_command):
         texts = [each.text for each in members]
         if is_command:
-            code = "\n".join(texts)
+            code = textwrap.dedent("\n".join(in_lines(each, 70) for each in texts))
             yield nodes.literal_block(code, code, language="console")
         else:
             yield from (nodes.paragraph("", "", *_marked(each)) for each in texts)

@@ -113,7 +113,10 @@ def _render(command: Any, ctx: Any) -> str:
         for told in (command_panels(command), panels(command, ctx)):
             names = max((len(row.name) for rows in told.values() for row in rows), default=0)
             for title, rows in told.items():
-                console.print(Panel(_table(rows, names), title=title, title_align="left", border_style=_DIM))
+                heading = _styled(title, f"not {_DIM} {_TITLE}")
+                console.print(
+                    Panel(_table(rows, names), title=heading, title_align="left", border_style=_DIM)
+                )
         console.print()
         _print_paragraphs(console, command.epilog or "")
 
@@ -134,13 +137,13 @@ def _captured(draw: Callable[[Any], None]) -> str:
 def _print_paragraphs(console: Any, text: str) -> None:
     """Print prose, and commands indented."""
     for is_command, members in itertools.groupby(paragraphs(text), key=lambda each: each.is_command):
-        texts = [_in_lines(each.text, console.width) if is_command else each.text for each in members]
+        texts = [in_lines(each.text, console.width) if is_command else each.text for each in members]
         for block in ["\n".join(texts)] if is_command else texts:
             console.print(_styled(block))
             console.print()
 
 
-def _in_lines(command: str, width: int) -> str:
+def in_lines(command: str, width: int) -> str:
     """Break a command that is too long before options or other words, so that it can still be pasted."""
     lines = [" "]
     for word in re.findall(r'-\S+ (?:"[^"]*"|[^-\s]\S*)|"[^"]*"|\S+', command):
@@ -158,8 +161,8 @@ def _table(rows: list[Row], names: int) -> "Table":
     table.add_column(no_wrap=True, min_width=names)
     table.add_column()
     for row in rows:
-        name = _styled(row.name) if row.name.startswith("-") else _styled(row.name, _NAME)
-        name.highlight_regex(r"(?<= )[A-Z].*$", _VALUE)
+        name = _styled(row.name, "" if row.name.startswith("-") else _NAME)
+        name.highlight_regex(r"(?<=[a-z] )[A-Z].*$", _VALUE)
         text = _styled(row.text)
         if row.note:
             text.append(f" {row.note}", _DIM)
