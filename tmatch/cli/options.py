@@ -60,8 +60,8 @@ ImagesAndTemplates = Annotated[
     argument(
         SEARCHED,
         "IMAGE TEMPLATE...",
-        "The image to search, then the small images to find in it. If templates are named by -t, all of these are "
-        'images: files, folders, patterns in quotes as "shots/*.png", - for stdin, screen: for the screen.',
+        "The image to search, then the small images to find in it; if those are named by -t, any number of images. An "
+        'image is a file, a folder, a pattern in quotes as "shots/*.png", - for stdin, or screen: for the screen.',
     ),
 ]
 TemplateOption = Annotated[
@@ -69,8 +69,8 @@ TemplateOption = Annotated[
     option(
         SEARCHED,
         "FILE",
-        "A template to find, or a folder of them; give -t before each. NAME=FILE labels its matches NAME and not by "
-        "the file; several files may share a name.",
+        "A template to find, or a folder of them; give -t before each. Its matches have the name of the file, or as "
+        "NAME=FILE another one, which several files may share.",
         "-t",
         "--template",
     ),
@@ -336,7 +336,9 @@ def target(text: str, *names: str) -> Any:
 Plot = Annotated[Path | None, target("Draw the results as a figure in this file.")]
 Overlay = Annotated[
     Path | None,
-    target("Write IMAGE with boxes and scores drawn on it; of many images, write them into this folder."),
+    target(
+        "Write IMAGE with boxes and scores drawn on it; of many images, each into this folder, which must exist."
+    ),
 ]
 ReportFile = Annotated[
     Path | None,
