@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tmatch.cli.parsing import options_of
+
 _COMMANDS = {
     "locate": "find match search detect grep template matchtemplate",
     "heatmap": "score scores scoremap map plot show",
@@ -65,7 +67,7 @@ def no_command(word: str, names: Collection[str]) -> str:
 
 def bad_usage(error: Any) -> str:
     """Say in a sentence what is wrong with the use of a command, and how to mend it."""
-    ctx = error.ctx
+    ctx = getattr(error, "ctx", None)
     if hasattr(error, "possibilities"):
         return _no_option(error.option_name, ctx)
     message = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
@@ -82,7 +84,7 @@ def _no_option(name: str, ctx: Any) -> str:
     if owners:
         return f"{there_is_none}; it stands after the command, as in tmatch {owners[0]} {name}"
     word = name.lstrip("-")
-    names = [each for each in names_of(command) if each.startswith("--")]
+    names = options_of(command)
     advice = [text for words, text in _STREAMS.items() if word in words.split()]
     suggested = _called_else(word, _OPTIONS, names) or (None if advice else _nearly(word, names))
     if suggested:
