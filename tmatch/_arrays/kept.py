@@ -50,12 +50,12 @@ class Kept(LazyArray):
 
     def __init__(self, source: LazyArray) -> None:
         self.source, self.shape, self.dtype = source, source.shape, source.dtype
-        self._boxes: dict[
-            Shape, dict[Shape, list[Box]]
-        ] = {}  # by their shape, and the cell of that shape they begin in
+        # By their shape, and by the cell of that shape in which they begin.
+        self._boxes: dict[Shape, dict[Shape, list[Box]]] = {}
         self._bytes = 0
         self._reserved: list[_Reserved] = []
-        self._corners = np.empty((0, 2, len(source.shape)), np.intp)
+        # Of each: where it starts and, negated, where it stops.
+        self._corners = np.empty((0, 2 * self.ndim), np.intp)
         self._lock, self._last = threading.Lock(), threading.local()
 
     def regions(self) -> Iterator[Region]:
@@ -76,8 +76,10 @@ class Kept(LazyArray):
         known = [each.region for each in self._reserved]
         new = [region for region in regions if region not in known]
         self._reserved += [_Reserved(r, [], math.prod(s.stop - s.start for s in r)) for r in new]
-        corners = [[[s.start for s in r], [s.stop for s in r]] for r in new]
-        self._corners = np.append(self._corners, np.array(corners, np.intp).reshape(-1, 2, self.ndim), axis=0)
+        corners = [[*(s.start for s in r), *(-s.stop for s in r)] for r in new]
+        self._corners = np.append(
+            self._corners, np.array(corners, np.intp).reshape(-1, 2 * self.ndim), axis=0
+        )
 
     def keep(self, starts: Positions, shape: Shape) -> None:
         """Keep boxes of a shape, moved into what this thread has read last where they reach beyond; as many as fit."""
@@ -114,10 +116,9 @@ class Kept(LazyArray):
     def _find(self, region: Region) -> Array | None:
         """Put a region together from what is kept; None if a part of it is not."""
         near: list[Box] = []
-        for shape, cells in self._boxes.items():
-            axes = (
-                range(r.start // n - 1, (r.stop - 1) // n + 1) for r, n in zip(region, shape, strict=True)
-            )
+        for shape, cells in [*self._boxes.items()]:  # other threads may add some
+            pairs = zip(region, shape, strict=True)
+            axes = (range(part.start // n - 1, (part.stop - 1) // n + 1) for part, n in pairs)
             near += [box for cell in itertools.product(*axes) for box in cells.get(cell, ())]
         for where, box in near:
             if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
@@ -131,8 +132,7 @@ class Kept(LazyArray):
 
     def _take(self, region: Region, pixels: Array) -> None:
         """Copy what is reserved, and not there yet, out of a region that was read."""
-        begun = self._corners[:, 0] < [part.stop for part in region]
-        overlap = begun & (self._corners[:, 1] > [part.start for part in region])
+        overlap = self._corners < [*(part.stop for part in region), *(-part.start for part in region)]
         for number in np.flatnonzero(overlap.all(axis=1)).tolist():
             with self._lock:
                 self._add(self._reserved[number], region, pixels)
