@@ -43,6 +43,8 @@ highlight_language = "none"
 
 # Notebooks are shown as they are stored; tests/refresh_notebooks.py executes them.
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 
 # Python
 autosummary_generate = True

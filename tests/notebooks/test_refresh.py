@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 import refresh_notebooks
 
@@ -26,15 +27,15 @@ def png_of(pixels, **options):
     return base64.b64encode(written.getvalue()).decode()
 
 
-def drawn(ring=(70, 30), title="a score map", seed=0):
-    """Draw noise beside a curve, with a ring; return the pixels."""
-    rng = np.random.default_rng(seed)
+def drawn(ring=(70, 30), title="a score map", step=5, across=False):
+    """Draw smooth spots with a ring beside a curve; return the pixels."""
+    spots = gaussian_filter(np.random.default_rng(0).normal(size=(80, 120)), 6)
     figure = Figure(figsize=(5, 2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.imshow(rng.normal(size=(80, 120)), cmap="gray")
-    left.plot(*ring, "o", ms=13, mfc="none", mec="cyan", mew=2)
+    left.imshow(spots[:, ::-1] if across else spots, cmap="gray")
+    left.plot(*ring, "o", ms=20, mfc="none", mec="cyan", mew=2)
     left.set_title(title)
-    right.plot(np.sin(np.arange(30) / 5))
+    right.plot(np.sin(np.arange(30) / step))
     written = io.BytesIO()
     figure.savefig(written, format="png")
     with Image.open(written) as image:
@@ -85,7 +86,8 @@ def test_outputs_that_are_missing_or_gone_are_told():
     [
         pytest.param(drawn(ring=(20, 60)), id="a ring at another position"),
         pytest.param(drawn(title="of something else"), id="another title"),
-        pytest.param(drawn(seed=1)[:, ::-1], id="another image"),
+        pytest.param(drawn(across=True), id="another image"),
+        pytest.param(drawn(step=4), id="another curve"),
         pytest.param(np.full_like(drawn(), 255), id="nothing drawn"),
         pytest.param(255 - drawn(), id="other colours"),
     ],
@@ -103,7 +105,7 @@ def test_images_of_another_size_are_told():
 
 def test_what_versions_of_matplotlib_draw_differently_is_the_same():
     pixels = drawn()
-    shifted = np.pad(pixels, ((1, 0), (1, 0), (0, 0)), mode="edge")[:-1, :-1]
+    shifted = np.pad(pixels, ((3, 0), (2, 0), (0, 0)), mode="edge")[:-3, :-2]
     brighter = np.minimum(pixels.astype(int) + 10, 255)
     smaller = refresh_notebooks.pixels_of(refresh_notebooks.smaller(png_of(pixels)))
     for other in (shifted, brighter, smaller):
