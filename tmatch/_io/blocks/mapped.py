@@ -1,7 +1,9 @@
 """Arrays that lie in a file as they do in memory."""
 
 import math
+import mmap
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +15,7 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._io.blocks.array import MOST_CHANNELS, BlockArray, broken_part
 
 _RUN_BYTES, _BLOCK_BYTES = 2**16, 2**20  # of a block: on its fastest axis, and in all
-_MAPPED_BYTES = 2**26  # of a file that are read before it is mapped anew, about
+_RESIDENT_BYTES = 2**25  # of a file that is mapped, about
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,14 @@ class MappedFile:
     stack: tuple[int, ...] = ()
     channels_first: bool = False
 
-    def open(self) -> Array:
+    def map(self) -> mmap.mmap:
         """Map the file."""
-        mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
-        image = np.asarray(mapped)[self.stack]
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def image_in(self, mapped: mmap.mmap) -> Array:
+        """Return the image in a mapped file."""
+        image: Array = np.ndarray(self.shape, self.dtype, mapped, self.offset, order=self.order)[self.stack]
         return np.moveaxis(image, 0, -1) if self.channels_first else image
 
     def check(self) -> None:
@@ -45,32 +51,38 @@ class MappedFile:
 class MappedArray(LazyArray):
     """An array in a file that is mapped into memory: what is read of it is not copied.
 
-    What was read of a map counts as memory of the process, so that the file is mapped anew from time to time.
+    What was read of a map counts as memory of the process until the system is told that it is not needed.
     """
 
     def __init__(self, name: str, file: MappedFile) -> None:
-        image = file.open()
+        self._file, self._map, self._lock = file, file.map(), threading.Lock()
+        image = self._image = file.image_in(self._map)
         self.name, self.shape, self.dtype = name, image.shape, image.dtype.newbyteorder("=")
-        self._file, self._mapped, self._lock = file, image, threading.Lock()
         self._axis = int(np.argmax(np.abs(image.strides)))  # the slowest
         self._stride, self._first, self._last = abs(image.strides[self._axis]), image.shape[self._axis], 0
 
     def read(self, region: Region) -> Array:
         """Return a view, unless values must be put in the machine's byte order, or aligned."""
         try:
-            pixels = self._around(region[self._axis])[region]
+            self._file.check()
         except (OSError, ValueError) as error:
             raise broken_part(self.name, "", region, self.shape, error) from error
+        self._note(region[self._axis])
+        pixels = self._image[region]
         return pixels if pixels.dtype == self.dtype and pixels.flags.aligned else pixels.astype(self.dtype)
 
-    def _around(self, part: slice) -> Array:
-        """Return the array, of which little more than a part and what is near is in memory."""
-        self._file.check()
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Copy several regions, as views of places far apart would bring all of these into memory later."""
+        return [self.read(region).copy() for region in regions]
+
+    def _note(self, part: slice) -> None:
+        """Note what is read; forget the rest if it is far away."""
         with self._lock:
             self._first, self._last = min(self._first, part.start), max(self._last, part.stop)
-            if (self._last - self._first) * self._stride > _MAPPED_BYTES:
-                self._first, self._last, self._mapped = part.start, part.stop, self._file.open()
-            return self._mapped
+            if (self._last - self._first) * self._stride > _RESIDENT_BYTES:
+                self._first, self._last = part.start, part.stop
+                if hasattr(self._map, "madvise"):  # which Windows lacks
+                    self._map.madvise(mmap.MADV_DONTNEED)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return MappedArray, (self.name, self._file)
