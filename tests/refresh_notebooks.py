@@ -2,14 +2,15 @@
 
 python tests/refresh_notebooks.py [--check] [NOTEBOOK ...], then review the change with `git diff`.
 
-Text has to be equal. An image has to have the same size, and to look the same: fonts and lines are not drawn alike by
-all versions of Matplotlib, so small differences are allowed, see `unlike`. What is stored and still true stays as it
-is, byte for byte.
+Code has to be what was executed, and text equal. An image has to have the same size, and to look the same: fonts and
+lines are not drawn alike by all versions of Matplotlib, so small differences are allowed, see `unlike`. What is stored
+and still true stays as it is, byte for byte.
 """
 
 import argparse
 import base64
 import difflib
+import hashlib
 import io
 import json
 import sys
@@ -23,6 +24,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 ROOT = Path(__file__).parents[1]
 DPI = 80  # of stored figures: 11 inches fill a page
+CODE = "executed_code"  # in the metadata of a notebook
 REACH, LEVELS, SHARE = 4, 48, 0.0015  # pixels, grey levels, of all pixels: see `unlike`
 KERNEL_OPTIONS = [
     f"--InlineBackend.rc={{'figure.dpi': {DPI}}}",
@@ -76,6 +78,12 @@ def cleaned(outputs):
     return result
 
 
+def code_of(notebook):
+    """Return a digest of all code."""
+    code = "\n".join(text_of(cell["source"]) for cell in code_cells(notebook))
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
 def text_of(text):
     """Return a text that notebooks store as a list of lines or as a whole."""
     return "".join(text)
@@ -103,6 +111,8 @@ def pixels_of(png):
 
 def differences(stored, new):
     """Tell how what is stored differs from what is new, cell by cell."""
+    if stored["metadata"].get(CODE) != code_of(stored):
+        yield "the code was changed after it was executed"
     for cell, other in zip(code_cells(stored), code_cells(new), strict=True):
         for n, (old, now) in enumerate(zip_longest(cell["outputs"], other["outputs"]), start=1):
             for difference in output_differences(old, now):
@@ -158,10 +168,12 @@ def share_beyond(image, other):
 
 
 def refreshed(stored, new):
-    """Return the new notebook, with the outputs that are stored where they are still true."""
+    """Return the new notebook, with the outputs that are stored where they are still true, and of the same code."""
+    is_same = stored["metadata"].get(CODE) == code_of(stored)
+    new["metadata"][CODE] = code_of(new)
     for cell, other in zip(code_cells(stored), code_cells(new), strict=True):
         pairs = zip(other["outputs"], cell["outputs"], strict=False)
-        kept = [old if not any(output_differences(old, now)) else now for now, old in pairs]
+        kept = [old if is_same and not any(output_differences(old, now)) else now for now, old in pairs]
         other["outputs"] = kept + other["outputs"][len(kept) :]
     return new
 

@@ -43,7 +43,12 @@ def drawn(ring=(70, 30), title="a score map", step=5, across=False):
 
 
 def notebook(*outputs):
-    return {"cells": [{"cell_type": "code", "id": "a", "outputs": list(outputs)}]}
+    made = {
+        "cells": [{"cell_type": "code", "id": "a", "source": ["1 + 1"], "outputs": list(outputs)}],
+        "metadata": {},
+    }
+    made["metadata"]["executed_code"] = refresh_notebooks.code_of(made)
+    return made
 
 
 def printed(text, name="stdout"):
@@ -117,6 +122,17 @@ def test_outputs_that_are_still_true_stay_as_they_are():
     new = notebook(printed("new"), figure_of(drawn()), printed("more"))
     result = refresh_notebooks.refreshed(stored, copy.deepcopy(new))["cells"][0]["outputs"]
     assert result == [new["cells"][0]["outputs"][0], stored["cells"][0]["outputs"][1], printed("more")]
+
+
+def test_code_that_was_changed_since_is_told_and_its_outputs_stored_anew():
+    stored = notebook(figure_of(drawn()))
+    stored["cells"][0]["source"] = ["1 + 2"]
+    new = notebook(figure_of(drawn(ring=(71, 30))))
+    new["cells"][0]["source"] = ["1 + 2"]
+    assert found(stored, new) == ["the code was changed after it was executed"]
+    result = refresh_notebooks.refreshed(stored, copy.deepcopy(new))
+    assert result["cells"][0]["outputs"] == new["cells"][0]["outputs"]
+    assert found(result, result) == []
 
 
 def test_what_differs_from_run_to_run_is_not_stored():
