@@ -51,14 +51,15 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 def check_files(wheel: Path, sdist: Path) -> None:
     """Check that an sdist holds the repository, and a wheel the package with its data, and nothing else."""
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    tracked = {*listed.rstrip("\0").split("\0")}
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]  # the new ones, too
+    listed = subprocess.check_output(listing, cwd=ROOT, text=True)
+    files = {*listed.rstrip("\0").split("\0")}
     with tarfile.open(sdist) as archive:
         packed = {member.name.partition("/")[2] for member in archive if member.isfile()}
     with zipfile.ZipFile(wheel) as archive:
         installed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    compare(f"{sdist.name} and the repository", packed - {"PKG-INFO"}, tracked)
-    compare(f"{wheel.name} and tmatch/", installed, {name for name in tracked if name.startswith("tmatch/")})
+    compare(f"{sdist.name} and the repository", packed - {"PKG-INFO"}, files)
+    compare(f"{wheel.name} and tmatch/", installed, {name for name in files if name.startswith("tmatch/")})
     needed = {"tmatch/py.typed", "tmatch/_report/assets/page.js", "tmatch/_report/assets/report.css"}
     compare(f"{wheel.name} and what reports and type checkers need", installed & needed, needed)
 
