@@ -3,7 +3,6 @@
 Its source is the repository itself, so that links between pages, notebooks and files are the same here and on a forge.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -14,14 +13,7 @@ from sphinx.application import Sphinx
 import tmatch
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "_site"))
-
-
-def holds_outputs(notebook: Path) -> bool:
-    """Say whether a notebook is stored with what its cells print and draw."""
-    return any(cell.get("outputs") for cell in json.loads(notebook.read_text())["cells"])
-
 
 project = "tmatch"
 author = "the tmatch developers"
@@ -49,15 +41,10 @@ myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True  # as notebooks have displayed formulas within a paragraph
 highlight_language = "none"
 
-# Notebooks that are stored without outputs are executed, and what they draw is kept from build to build.
-nb_execution_mode = "cache"
-nb_execution_excludepatterns = [
-    str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("*.ipynb") if holds_outputs(path)
-]
-nb_execution_cache_path = str(ROOT / "build" / "notebooks")
-nb_execution_timeout = 600
-nb_execution_raise_on_error = True
-nb_merge_streams = True
+# Notebooks are shown as they are stored; tests/refresh_notebooks.py executes them.
+nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 
 # Python
 autosummary_generate = True

@@ -1,4 +1,4 @@
-"""Run every console session of README.md and docs/ again and write the output shown there anew.
+"""Run every console session of README.md and docs/ again and write the output shown there anew; the help, too.
 
 python tests/refresh_docs.py, then review the change with `git diff`.
 """
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import help_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,3 +47,4 @@ if __name__ == "__main__":
     for path in PAGES:
         with tempfile.TemporaryDirectory() as folder:
             path.write_text(refresh(path.read_text(), Path(folder)))
+    help_pages.STORED.write_text(help_pages.all_pages())

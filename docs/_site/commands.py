@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from tmatch.cli import app as program
+from tmatch.cli.help import Row, in_lines, panels, paragraphs
+from tmatch.cli.options import OTHER
 
 
 class Commands(SphinxDirective):
@@ -18,6 +21,7 @@ class Commands(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
+        self.env.note_reread()  # whenever the site is built, as it depends on no file but the program
         group = typer.main.get_command(program)
         context = group.context_class(group, info_name="tmatch")
         return [_section(command, context) for command in group.commands.values() if not command.hidden]
@@ -28,60 +32,32 @@ def _section(command: Any, parent: Any) -> nodes.section:
     title = f"tmatch {command.name}"
     section = nodes.section("", nodes.title(title, title), ids=[title.replace(" ", "-")], names=[title])
     section += nodes.literal_block("", command.get_usage(context).removeprefix("Usage: "), classes=["usage"])
-    section += list(_help(command.help or ""))
-    options = [each for each in command.params if not getattr(each, "hidden", False)]
-    for panel, members in itertools.groupby(sorted(options, key=_panel_order(options)), key=_panel):
-        section += nodes.rubric(panel, panel)
-        section += nodes.definition_list(
-            "", *(_option(each, context) for each in members), classes=["options"]
-        )
-    if command.epilog:
-        section += nodes.paragraph("", "", *_marked(command.epilog))
+    section += list(_help(command.help))
+    for panel, rows in panels(command, context).items():
+        if panel != OTHER:  # the help itself
+            section += nodes.rubric(panel, panel)
+            section += nodes.definition_list("", *map(_item, rows), classes=["options"])
+    section += list(_help(command.epilog or ""))
     return section
 
 
-def _panel(option: Any) -> str:
-    kind = "Arguments" if option.param_type_name == "argument" else "Options"
-    return getattr(option, "rich_help_panel", None) or kind
-
-
-def _panel_order(options: list[Any]) -> Any:
-    panels = list(dict.fromkeys(map(_panel, options)))
-    return lambda option: panels.index(_panel(option))
-
-
-def _option(option: Any, context: Any) -> nodes.definition_list_item:
+def _item(row: Row) -> nodes.definition_list_item:
     """Write an option: its names and value, then its help and default, as the help of the command does."""
-    names, told = option.get_help_record(context)
-    if option.param_type_name == "argument":
-        names = option.metavar or option.name
-    told = re.sub(r"  \[([^]]*)\]$", _bounds, told)
-    term = nodes.term("", "", nodes.literal("", names))
-    return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_marked(told))))
-
-
-def _bounds(found: re.Match[str]) -> str:
-    """Write as sentences what the help adds in brackets: the default, the range, or that an option is required."""
-    return " " + " ".join(map(_bound, found[1].split("; ")))
-
-
-def _bound(part: str) -> str:
-    if part == "required":
-        return "Required."
-    name, value = ("Default", part[9:]) if part.startswith("default: ") else ("Range", part)
-    return f"{name}: `{value}`."
+    term = nodes.term("", "", nodes.literal("", row.name))
+    told = re.sub(r"^Default: (.*)\.$", r"Default: `\1`.", row.note)
+    text = nodes.paragraph("", "", *_marked(f"{row.text} {told}".strip()))
+    return nodes.definition_list_item("", term, nodes.definition("", text))
 
 
 def _help(text: str) -> Iterator[nodes.Node]:
-    """Write a help text: what is indented are commands, other paragraphs are prose."""
-    for indented, paragraphs in itertools.groupby(
-        text.split("\n\n"), key=lambda part: part.startswith("    ")
-    ):
-        if indented:
-            code = "\n".join(line.strip() for part in paragraphs for line in part.splitlines())
+    """Write a help text: commands as code, the rest as prose."""
+    for is_command, members in itertools.groupby(paragraphs(text), key=lambda each: each.is_command):
+        texts = [each.text for each in members]
+        if is_command:
+            code = textwrap.dedent("\n".join(in_lines(each, 70) for each in texts))
             yield nodes.literal_block(code, code, language="console")
         else:
-            yield from (nodes.paragraph("", "", *_marked(part)) for part in paragraphs)
+            yield from (nodes.paragraph("", "", *_marked(each)) for each in texts)
 
 
 def _marked(text: str) -> list[nodes.Node]:

@@ -776,7 +776,7 @@ def test_output_is_read_as_places_with_a_note_and_refused_before_a_file(badge, t
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert refused.stderr.endswith(f"is the former name of --places, which is valid, same or full{end}")
         assert "--output" not in run(command, "--help").stdout
-    assert "No such option" in run("inspect", pair[1], "--output", "full").stderr
+    assert "inspect has no option --output" in run("inspect", pair[1], "--output", "full").stderr
 
 
 def test_results_that_are_clipped_are_told(tmp_path):

@@ -107,5 +107,5 @@ def test_options_of_poses_take_what_is_typed(arguments, shown):
 
 def test_poses_have_a_heading_of_their_own_in_the_help():
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
-    (panel,) = re.findall(r"─ Poses ─.*?╰", told, re.DOTALL)
+    (panel,) = re.findall(r"─ Poses: rotation, size, mirroring ─.*?╰", told, re.DOTALL)
     assert all(name in panel for name in ("--angles", "--scales", "--flips", "--search", "--subpixel"))

@@ -104,6 +104,20 @@ def test_copies_in_colour_leave_white_noise(means):
     assert left.left.mean() == pytest.approx(100, rel=0.03)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("offset", [0, 60_000])
+def test_where_nothing_is_left_nothing_of_the_image_is(sign, offset):
+    rng = np.random.default_rng(8)
+    template, image = rng.integers(0, 256, (9, 11)), rng.integers(0, 256, (60, 60))
+    image[20:29, 30:41] = template if sign > 0 else 255 - template
+    left = residuals(
+        search_of((image + offset).astype(np.uint16), template.astype(np.uint8)), np.array([[20, 30]])
+    )
+    assert left.left[0] < 1e-12
+    assert left.white[0]
+    assert left.level[0]
+
+
 def test_a_slope_of_light_is_level_but_not_white_and_another_letter_is_neither():
     rng = np.random.default_rng(4)
     o, h = letter("O"), letter("H")

@@ -1,11 +1,13 @@
 """Images that are stored in blocks: any region is what the whole has there, and each block is read once."""
 
 import itertools
+import mmap
 import pickle
 import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import tifffile
 import tmatch
 from tmatch._arrays.lazy import is_lazy
 from tmatch._io import decoders, images
-from tmatch._io.blocks import cache
+from tmatch._io.blocks import cache, mapped
 from tmatch._io.blocks.array import BlockArray
 from tmatch._io.given import read_given
 from tmatch._io.sources import find_sources
@@ -292,6 +294,24 @@ def test_a_block_that_two_ask_for_is_loaded_by_the_first():
     assert loads == [(0, 0)]
 
 
+@pytest.mark.parametrize("name", ["raw.tif", "raw_planes.tif", "a.npy", "fortran.npy"])
+def test_little_of_a_mapped_file_stays_in_memory(tmp_path, name, monkeypatch):
+    expected = STORED[name](tmp_path / name)
+    monkeypatch.setattr(mapped, "_RESIDENT_BYTES", expected.nbytes // 4)
+    lazy = lazy_of(tmp_path / name)
+    forgotten, axis = [], lazy._axis
+    lazy._map = SimpleNamespace(madvise=forgotten.append)
+    step = -(-expected.shape[axis] // 8)
+    for start in range(0, expected.shape[axis], step):
+        region = tuple(
+            slice(start, min(start + step, n)) if a == axis else slice(0, n)
+            for a, n in enumerate(expected.shape)
+        )
+        np.testing.assert_array_equal(lazy[region], expected[region])
+    assert 2 <= len(forgotten) <= 8
+    assert set(forgotten) == {mmap.MADV_DONTNEED}
+
+
 def test_blocks_of_many_sizes():
     values = RNG.integers(0, 256, (60, 50), dtype=np.uint8)
     lazy = Counting(values, ([10, 1, 29, 20], [50]))
@@ -358,10 +378,10 @@ def test_a_file_that_was_cut_is_told(tmp_path):
         lazy = lazy_of(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(OSError, match="has a broken block at"):
+        with pytest.raises(OSError, match="has a broken (block at|part)"):
             lazy[:]
         (tmp_path / name).unlink()
-        with pytest.raises(OSError, match=r"has a broken block at .*: no such file or directory"):
+        with pytest.raises(OSError, match=r"has a broken (block at|part) .*: no such file or directory"):
             lazy[:]
 
 

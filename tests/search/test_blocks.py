@@ -100,6 +100,30 @@ def test_each_block_is_read_once(execute, mask):
     assert set(blocks) == {1}
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_few_blocks_are_read_again_to_find_what_is_there(execute, deep):
+    execute(tile=(32, 40), min_compiled_side=1, block_peaks=1)
+    rng = np.random.default_rng(5)
+    template = rng.integers(0, 256, (9, 11)).astype(np.uint8)
+    image = rng.integers(0, 256, (400, 400)).astype(np.uint8)
+    slope = np.linspace(0, 100, 11)
+    for y in range(0, 380, 20) if deep else ():  # minima that are lower than the copies are high
+        for x in range(0, 380, 20):
+            image[y : y + 9, x : x + 11] = 0.6 * (255 - template) + slope
+    for y, x in ((50, 60), (210, 310), (330, 331)):
+        copy = template + rng.normal(size=template.shape) * 70
+        image[y : y + 9, x : x + 11] = np.clip(copy, 0, 255)
+    for false_alarms in (0.01, 1, 50):
+        counting = Counting(image)
+        expected = tmatch.locate(image, template, false_alarms=false_alarms)
+        assert len(expected) >= 3
+        assert tell(tmatch.locate(counting, template, false_alarms=false_alarms)) == tell(expected)
+        blocks = [times for (rows, _), times in counting.reads.items() if rows[1] - rows[0] >= 40]
+        assert len(blocks) >= 40
+        again = np.mean([times > 1 for times in blocks])
+        assert 0 < again < 0.03 if deep and false_alarms <= 1 else again < 0.01
+
+
 def test_progress_reaches_its_end(execute):
     execute(tile=(32, 40), min_compiled_side=1, block_peaks=1)
     image, template = scene(2, 1, 250)

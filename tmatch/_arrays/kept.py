@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tmatch._arrays.facts import Facts
 from tmatch._arrays.geometry import common_part, within
@@ -51,11 +50,12 @@ class Kept(LazyArray):
 
     def __init__(self, source: LazyArray) -> None:
         self.source, self.shape, self.dtype = source, source.shape, source.dtype
-        self._boxes: list[tuple[Positions, Array]] = []
-        self._by_cell: tuple[Shape, dict[Shape, list[Box]]] | None = None
+        # By their shape, and by the cell of that shape in which they begin.
+        self._boxes: dict[Shape, dict[Shape, list[Box]]] = {}
         self._bytes = 0
         self._reserved: list[_Reserved] = []
-        self._corners = np.empty((0, 2, len(source.shape)), np.intp)
+        # Of each: where it starts and, negated, where it stops.
+        self._corners = np.empty((0, 2 * self.ndim), np.intp)
         self._lock, self._last = threading.Lock(), threading.local()
 
     def regions(self) -> Iterator[Region]:
@@ -76,8 +76,10 @@ class Kept(LazyArray):
         known = [each.region for each in self._reserved]
         new = [region for region in regions if region not in known]
         self._reserved += [_Reserved(r, [], math.prod(s.stop - s.start for s in r)) for r in new]
-        corners = [[[s.start for s in r], [s.stop for s in r]] for r in new]
-        self._corners = np.append(self._corners, np.array(corners, np.intp).reshape(-1, 2, self.ndim), axis=0)
+        corners = [[*(s.start for s in r), *(-s.stop for s in r)] for r in new]
+        self._corners = np.append(
+            self._corners, np.array(corners, np.intp).reshape(-1, 2 * self.ndim), axis=0
+        )
 
     def keep(self, starts: Positions, shape: Shape) -> None:
         """Keep boxes of a shape, moved into what this thread has read last where they reach beyond; as many as fit."""
@@ -85,14 +87,17 @@ class Kept(LazyArray):
         if last is None or any(n < k for n, k in zip(last[1].shape, shape, strict=True)):
             return
         where, pixels = last
-        corner = np.array([part.start for part in where])
-        inner = np.clip(starts - corner, 0, np.array(pixels.shape) - shape)
+        limits = [(part.start, part.stop - k) for part, k in zip(where, shape, strict=True)]
         with self._lock:
-            room = (_MAX_BYTES - self._bytes) // (math.prod(shape) * self.itemsize)
-            boxes = sliding_window_view(pixels, shape)[tuple(inner[:room].T)]
-            self._boxes.append((inner[:room] + corner, boxes))
-            self._bytes += boxes.nbytes
-            self._by_cell = None
+            cells = self._boxes.setdefault(shape, defaultdict(list))
+            for wanted in starts.tolist():
+                start = [min(max(n, low), high) for n, (low, high) in zip(wanted, limits, strict=True)]
+                region = tuple(slice(n, n + k) for n, k in zip(start, shape, strict=True))
+                box = pixels[within(region, where)].copy()
+                if self._bytes + box.nbytes > _MAX_BYTES:
+                    return
+                self._bytes += box.nbytes
+                cells[tuple(n // k for n, k in zip(start, shape, strict=True))].append((region, box))
 
     def read(self, region: Region) -> Array:
         """Read a region; keep what is reserved of it."""
@@ -108,29 +113,16 @@ class Kept(LazyArray):
         rest = iter(self.source.read_many([r for r, f in zip(regions, found, strict=True) if f is None]))
         return [next(rest) if each is None else each for each in found]
 
-    def _index(self) -> tuple[Shape, dict[Shape, list[Box]]]:
-        """Return the size of cells, and the boxes that begin in each."""
-        with self._lock:
-            if self._by_cell is None:
-                size = np.max([boxes.shape[1:] for _, boxes in self._boxes], axis=0) if self._boxes else ()
-                found: dict[Shape, list[Box]] = defaultdict(list)
-                for starts, boxes in self._boxes:
-                    stops = starts + np.array(boxes.shape[1:])
-                    for cell, start, stop, box in zip(
-                        (starts // size).tolist(), starts.tolist(), stops.tolist(), boxes, strict=True
-                    ):
-                        found[tuple(cell)].append((tuple(map(slice, start, stop)), box))
-                self._by_cell = tuple(map(int, size)), found
-            return self._by_cell
-
     def _find(self, region: Region) -> Array | None:
         """Put a region together from what is kept; None if a part of it is not."""
-        size, by_cell = self._index()
-        axes = (range(r.start // n - 1, (r.stop - 1) // n + 1) for r, n in zip(region, size, strict=False))
-        near = [box for cell in itertools.product(*axes) for box in by_cell.get(cell, ())]
+        near: list[Box] = []
+        for shape, cells in [*self._boxes.items()]:  # other threads may add some
+            pairs = zip(region, shape, strict=True)
+            axes = (range(part.start // n - 1, (part.stop - 1) // n + 1) for part, n in pairs)
+            near += [box for cell in itertools.product(*axes) for box in cells.get(cell, ())]
         for where, box in near:
             if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
-                return np.asarray(box[within(region, where)])
+                return box[within(region, where)]
         if near and not _without(region, [where for where, _ in near]):
             return Pieces(self.shape, self.dtype, near).read(region)
         for each in self._reserved:
@@ -140,19 +132,17 @@ class Kept(LazyArray):
 
     def _take(self, region: Region, pixels: Array) -> None:
         """Copy what is reserved, and not there yet, out of a region that was read."""
-        start, stop = np.array([part.start for part in region]), np.array([part.stop for part in region])
-        low, high = np.maximum(self._corners[:, 0], start), np.minimum(self._corners[:, 1], stop)
-        for number in np.flatnonzero((low < high).all(axis=1)).tolist():
-            common = tuple(map(slice, low[number].tolist(), high[number].tolist()))
+        overlap = self._corners < [*(part.stop for part in region), *(-part.start for part in region)]
+        for number in np.flatnonzero(overlap.all(axis=1)).tolist():
             with self._lock:
-                self._add(self._reserved[number], common, region, pixels)
+                self._add(self._reserved[number], region, pixels)
 
     @staticmethod
-    def _add(reserved: _Reserved, common: Region, region: Region, pixels: Array) -> None:
-        """Add a part, less what is there: tiles overlap."""
+    def _add(reserved: _Reserved, region: Region, pixels: Array) -> None:
+        """Add what a region has of it, less what is there: tiles overlap."""
         if not reserved.missing:
             return
-        for part in _without(common, [where for where, _ in reserved.pieces]):
+        for part in _without(common_part(region, reserved.region), [where for where, _ in reserved.pieces]):
             reserved.pieces.append((part, pixels[within(part, region)].copy()))
             reserved.missing -= math.prod(p.stop - p.start for p in part)
 

@@ -1,8 +1,10 @@
 """What is found in one block of scores: a summary, and peaks that may be accepted once the whole map is known."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ _MOST_KEPT = 2**21  # peaks of a map, about
 _SAMPLED = 2**15  # scores from which the bar of a block is estimated, about
 _PIECES = 8  # of a block, for each peak that is meant to be kept
 _EXCESS = 4  # peaks that are kept at most, for each that is meant to be
+_RECENT = 64  # blocks by whose minima the next one is judged
+_USUAL = 0.9  # share of them that are not as low
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class BlockPeaks:
 class Wanted:
     """What is wanted of one template's scores: summaries, and the peaks that reach a bar.
 
-    Without a `bar` each block has its own, which about as many peaks reach as templates fit in.
+    Without a `bar` each block has its own, which about as many peaks reach as templates fit in. If chance is `rare`,
+    candidates are expected in few blocks.
     """
 
     map_shape: Shape
@@ -61,8 +66,9 @@ class Wanted:
     count: int  # of pixels that are compared
     summary: bool
     bar: float | None = None
+    rare: bool = False
 
-    @property
+    @cached_property
     def builder(self) -> SummaryBuilder | None:
         """Summarises one block; None if there is no null model."""
         return SummaryBuilder(self.map_shape, self.window) if self.summary else None
@@ -91,23 +97,31 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SinglePeaks:
-    """Finds peaks of a batch of templates in single precision: also those near ones that are hardly higher."""
+    """Finds peaks of a batch of templates in single precision: also those near ones that are hardly higher.
+
+    As long as the bar is not known, and chance is rare, a block keeps none if its highest score is one that chance
+    reaches in others: `minima` are the lowest scores of the last blocks, negated.
+    """
 
     wanted: Mapping[int, Wanted]
+    minima: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def __call__(self, batch: TemplateBatch, block: Region) -> list[BlockPeaks]:
         """Score a block for all templates."""
         builders = {number: wanted.builder for number, wanted in self.wanted.items()}
         grids = {number: builder.grid for number, builder in builders.items() if builder is not None}
         floor = min(NO_FLOOR if wanted.bar is None else wanted.bar for wanted in self.wanted.values())
-        scored_blocks = replace(batch, single=True).score(block, floor=floor, grids=grids)
-        return [self._peaks(batch, scored) for scored in scored_blocks]
+        single = batch if batch.single else replace(batch, single=True)
+        return [self._peaks(batch, scored) for scored in single.score(block, floor=floor, grids=grids)]
 
     def _peaks(self, batch: TemplateBatch, scored: ScoredBlock) -> BlockPeaks:
         wanted = self.wanted[scored.template]
-        if wanted.bar is not None and not scored.reaches_floor:
+        least, reaches = (
+            (wanted.bar, scored.reaches_floor) if wanted.bar is not None else self._by_chance(scored)
+        )
+        if not reaches:
             nothing = np.empty(0, np.int64), np.empty(0, scored.scores.dtype)
-            return BlockPeaks(scored.template, scored.region, wanted.bar, *nothing, scored.summary)
+            return BlockPeaks(scored.template, scored.region, least, *nothing, scored.summary)
         bar = wanted.bar_of(scored.scores, scored.summary)
         scores = scored.scores if wanted.bar is None else masked(scored.scores, scored.norms, bar)
         positions = batch.engine.candidates(scores, bar, 2 * SINGLE_MARGIN)
@@ -115,6 +129,16 @@ class SinglePeaks:
         kept, bar = wanted.kept(scores, found, bar)
         places = _places(positions[kept], scored.region, wanted.map_shape)
         return BlockPeaks(scored.template, scored.region, bar, places, found[kept], scored.summary)
+
+    def _by_chance(self, scored: ScoredBlock) -> tuple[float, bool]:
+        """Return a score that chance rarely reaches in a block, as minima tell, and whether this block reaches it."""
+        if scored.summary is None or not self.wanted[scored.template].rare:
+            return 0.0, True
+        recent = self.minima[scored.template]
+        recent.append(float(scored.summary[1].max()))
+        del recent[:-_RECENT]
+        least = sorted(recent)[int(_USUAL * len(recent))] if len(recent) > _RECENT // 4 else 0.0
+        return least, bool(scored.summary[0].max() >= least)
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,30 @@ They are what is compared with the template once all scores are known.
 """
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
 from tmatch._arrays.kept import Kept
-from tmatch._arrays.typing import Array, Positions, Region
+from tmatch._arrays.typing import Array
 from tmatch._detection.block_peaks import BlockPeaks
 from tmatch._detection.null.fit import LEAST_MEASURED, MEASURED
 from tmatch._detection.null.noise import reserve_for_noise
-from tmatch._detection.null.summary import columns_of, with_neighbours
+from tmatch._detection.null.summary import columns_of
+from tmatch._engine import select
 from tmatch._scoring.search import Search
+
+_LEAST_KEPT = 100  # of the highest peaks, and of the minima
 
 
 class Extremes:
-    """Keeps such windows of one search, with the pixels around them, as neighbours are scored, too."""
+    """Keeps such windows of one search, which has some blocks, with the pixels around: neighbours are scored, too."""
 
-    def __init__(self, search: Search) -> None:
-        self._search, self._lock = search, threading.Lock()
+    def __init__(self, search: Search, blocks: int) -> None:
+        self._search, self._blocks, self._taken, self._lock = search, blocks, 0, threading.Lock()
+        self._engine = select.choose()
         self._channels = [channel for channel in search.image if isinstance(channel, Kept)]
-        self._least = [LEAST_MEASURED, LEAST_MEASURED]
+        self._least = np.full((2, *(1 for _ in search.window)), LEAST_MEASURED)
         self._values: tuple[list[float], list[float]] = [], []
         reserve_for_noise(search)
 
@@ -30,23 +35,31 @@ class Extremes:
         """Keep the windows of a block that may be among the highest."""
         if not self._channels or peaks.summary is None:
             return
-        positions = np.concatenate([self._chosen(sign, peaks.summary, peaks.region) for sign in (0, 1)])
-        if len(positions):
-            search = self._search
-            starts = positions - [before for before, _ in search.margins] - 1
-            for channel in self._channels:
-                channel.keep(starts, tuple(n + 2 for n in search.window))
+        self._taken += 1
+        extrema, places = peaks.summary[:2], peaks.summary[4:]
+        high = extrema >= self._least
+        if not high.any():
+            return
+        high &= extrema >= self._engine.with_neighbours(extrema, largest=True)
+        self._raise_least([extrema[sign][high[sign]] for sign in (0, 1)])
+        shape, start = zip(
+            *((part.stop - part.start, part.start) for part in reversed(peaks.region)), strict=True
+        )
+        starts = (columns_of(places[high].astype(np.intp), shape) + start)[:, ::-1]
+        starts -= [before + 1 for before, _ in self._search.margins]
+        for channel in self._channels:
+            channel.keep(starts, tuple(n + 2 for n in self._search.window))
 
-    def _chosen(self, sign: int, summary: Array, block: Region) -> Positions:
-        values = summary[sign]
-        high = (values >= self._least[sign]) & (values >= with_neighbours(values[None], largest=True)[0])
-        found = values[high]
+    def _raise_least(self, found: Sequence[Array]) -> None:
+        """Raise the least extrema that are kept: as a share of the blocks is known, to twice that share of the highest.
+
+        What is not kept, as most of the highest are in a few of the first blocks, is read again.
+        """
         with self._lock:
-            known = self._values[sign]
-            known += found.tolist()
-            if len(known) > 2 * MEASURED:
-                known[:] = np.partition(known, -MEASURED)[-MEASURED:].tolist()
-                self._least[sign] = max(self._least[sign], min(known))
-        places = summary[4 + sign][high].astype(np.intp)
-        inside = columns_of(places, tuple(part.stop - part.start for part in reversed(block)))[:, ::-1]
-        return np.asarray(inside + np.array([part.start for part in block]), np.intp)
+            most = min(MEASURED, _LEAST_KEPT + 2 * MEASURED * self._taken // self._blocks)
+            for sign, values in enumerate(found):
+                known = self._values[sign]
+                known += values.tolist()
+                if len(known) > 1.2 * most:
+                    known[:] = np.partition(known, -most)[-most:].tolist()
+                    self._least[sign] = max(self._least[sign].item(), min(known))

@@ -27,6 +27,8 @@ from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import Task, sweep
 
+_RARE = 0.02  # false alarms for each block
+
 
 def find_in_blocks(
     searches: Sequence[Search], scorers: Sequence[Scorer], criterion: Criterion, resources: Resources
@@ -84,16 +86,18 @@ class _BatchPass:
             collector = Collector(batch, template, searches[number], criterion, Progress())
             floor = collector.floor - SINGLE_MARGIN
             self._collectors[number] = collector
-            self._wanted[number] = _wanted(
-                searches[number], template.count, bar=floor if floor < math.inf else None
-            )
-        self._extremes = {number: Extremes(searches[number]) for number in batch.templates}
+            bar = floor if floor < math.inf else None
+            wanted = _wanted(searches[number], template.count, bar=bar)
+            rare = criterion.false_alarms is not None and criterion.false_alarms < _RARE * batch.tiling.count
+            self._wanted[number] = replace(wanted, rare=rare)
+        self._extremes = {n: Extremes(searches[n], batch.tiling.count) for n in batch.templates}
         self._kept: dict[tuple[int, Shape], BlockPeaks] = {}
         self._fitted = False
 
     def task(self, blocks: Sequence[Region] | None = None) -> Task:
         """Return how blocks are scored."""
-        return Task(self._searches, self._batch, SinglePeaks(self._wanted), self._use, blocks)
+        single = replace(self._batch, single=True)
+        return Task(self._searches, single, SinglePeaks(self._wanted), self._use, blocks)
 
     def _use(self, found: list[BlockPeaks]) -> None:
         for peaks in found:
@@ -106,7 +110,7 @@ class _BatchPass:
             ):  # a threshold decides, and most are known to be needed
                 collector.take(peaks, wanted.map_shape)
             else:
-                self._kept[peaks.template, peaks.start] = replace(peaks, summary=None)
+                self._kept[peaks.template, peaks.start] = peaks
 
     def incomplete(self) -> list[Region]:
         """Return the blocks that may have more candidates than they kept, which are then scored with the final bar."""
@@ -136,7 +140,8 @@ class _Pass:
     def __init__(self, searches: Sequence[Search], scorer: Scorer, number: int) -> None:
         self._searches, self._scorer, self._number = searches, scorer, number
         self._search = searches[number]
-        self._builder, self._extremes = summary_builder(self._search), Extremes(self._search)
+        self._builder = summary_builder(self._search)
+        self._extremes = Extremes(self._search, scorer.tiling.count)
         self._kept: dict[Shape, BlockPeaks] = {}
 
     def _use(self, peaks: BlockPeaks | None) -> None:
@@ -144,7 +149,7 @@ class _Pass:
             if self._builder is not None and peaks.summary is not None:
                 self._builder.store(peaks.region, peaks.summary)
                 self._extremes.take(peaks)
-            self._kept[peaks.start] = replace(peaks, summary=None)
+            self._kept[peaks.start] = peaks
 
     def _finish(self) -> None:
         self._scorer.finish(max(peaks.overlap for peaks in self._kept.values()))

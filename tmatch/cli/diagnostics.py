@@ -29,12 +29,12 @@ def inspect(
     gray: options.Gray = False,
     mask: options.MaskFile = None,
     alpha: options.AlphaRule = "opaque",
-    form: options.TextForm = "text",
     plot: options.Plot = None,
+    form: options.TextForm = "text",
 ) -> None:
-    """Assess TEMPLATE: how much there is to compare, what it may be confused with, what noise it tolerates.
+    """Tell how good a template is: its detail, what it may be confused with, what noise it tolerates.
 
-    With an IMAGE, the two are named in either order: the template is the one that fits into the other.
+    With an IMAGE, the two may stand in either order: the template is the one that fits into the other.
     """
     console = console_of(ctx)
     template, image = _in_order(template, image)
@@ -64,37 +64,53 @@ def robustness(
     ctx: typer.Context,
     image: options.ImageFile,
     template: options.TemplateFile,
-    at: options.PositionText = None,
+    at: Annotated[
+        str | None,
+        options.position(
+            "Where TEMPLATE truly is: x and y of its top left corner, in pixels. By default the best match in IMAGE "
+            "as it is."
+        ),
+    ] = None,
+    gray: options.Gray = False,
     kinds: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAMES",
-            help=f"Distortions to try, separated by commas: {', '.join(DISTORTIONS)}. By default all.",
+        options.option(
+            options.DISTORTIONS,
+            "NAMES",
+            f"Distortions to try, separated by commas: {', '.join(DISTORTIONS)}. By default all.",
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(metavar="N", help="Searches at each level of a random distortion.")
+        int,
+        options.option(
+            options.DISTORTIONS, "N", "Searches at each level of noise and occlusion, which are random."
+        ),
     ] = options.default_of(tmatch.robustness, "trials"),
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random distortions.")] = 0,
-    false_alarms: options.FalseAlarms = None,
+    seed: Annotated[
+        int,
+        options.option(
+            options.DISTORTIONS, "N", "Start of the random numbers: the same seed gives the same results."
+        ),
+    ] = 0,
     threshold: options.Threshold = None,
+    false_alarms: options.FalseAlarms = None,
     prefilter: options.PrefilterName = options.PREFILTER,
     angles: options.AnglesText = None,
     scales: options.ScalesText = None,
     flips: options.Flips = False,
-    gray: options.Gray = False,
     mask: options.MaskFile = None,
     alpha: options.AlphaRule = "opaque",
-    form: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="How the rows are printed.")
-    ] = "table",
     plot: options.Plot = None,
+    form: Annotated[
+        Literal["table", "csv", "json"],
+        options.option(
+            options.WRITTEN, "NAME", "How the results are printed: as a table, as csv or as json.", "--format"
+        ),
+    ] = "table",
 ) -> None:
-    """Measure how much distortion of IMAGE the search for TEMPLATE tolerates.
+    """Measure how much noise, blur and other distortions of IMAGE the search for TEMPLATE tolerates.
 
-    IMAGE is distorted at increasing levels, and searched each time.
-
-    The true position is that of --at or, without it, of the best match in the undistorted IMAGE.
+    IMAGE is distorted more and more, and searched each time.
     """
     console = console_of(ctx)
     writing.check_targets([path for path in (image, template, mask) if path], [plot] if plot else [])
@@ -127,34 +143,40 @@ def explain(
     ctx: typer.Context,
     image: options.ImageFile,
     template: options.TemplateFile,
-    at: options.PositionText = None,
-    false_alarms: options.FalseAlarms = None,
+    at: Annotated[
+        str | None,
+        options.position(
+            "Position to explain: x and y of the top left corner of TEMPLATE, or of its middle if there are --angles, "
+            "--scales or --flips; in pixels, or in units of --pixel-ratio. By default the best position."
+        ),
+    ] = None,
+    region: options.RegionText = None,
+    gray: options.Gray = False,
     threshold: options.Threshold = None,
+    false_alarms: options.FalseAlarms = None,
     max_count: options.MaxCount = None,
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
-    prefilter: options.PrefilterName = options.PREFILTER,
     copies_only: options.CopiesOnly = False,
+    metric: options.MetricName = options.METRIC,
+    prefilter: options.PrefilterName = options.PREFILTER,
     angles: options.AnglesText = None,
     scales: options.ScalesText = None,
     flips: options.Flips = False,
     pose_search: options.PoseSearch = "auto",
-    gray: options.Gray = False,
-    metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
     image_mask: options.ImageMaskFile = None,
     alpha: options.AlphaRule = "opaque",
-    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     output: options.Positions = options.POSITIONS,
-    region: options.RegionText = None,
-    pixel_ratio: options.PixelRatio = 1.0,
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     missing: options.MissingRule = "refuse",
     nodata: options.NoData = None,
     form: options.TextForm = "text",
+    pixel_ratio: options.PixelRatio = 1.0,
 ) -> None:
-    """Explain why `tmatch locate` with the same options reports a position of IMAGE, or why it does not.
+    """Explain why `tmatch locate` finds TEMPLATE at a position of IMAGE, or why it does not.
 
-    Without --at the best position is explained. If it is not accepted, or only alike, other sizes and rotations are
-    tried, too. With --angles, --scales or --flips, --at is the middle of the template.
+    Give the same options as to `tmatch locate`. If the best position is no match, or only alike, other sizes and
+    rotations are tried, too.
     """
     console = console_of(ctx)
     searched = pairs.read_search_image(image, alpha, parsing.part_finder(region, pixel_ratio), nodata)

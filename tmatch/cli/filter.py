@@ -17,6 +17,7 @@ from tmatch._filtering.ranges import RangeRule
 from tmatch._io import images, writing
 from tmatch._io import kernels as kernel_files
 from tmatch._plotting.filters import plot_filters, plot_kernel
+from tmatch.cli import options
 from tmatch.cli.console import Console, console_of
 from tmatch.cli.options import default_of
 
@@ -34,15 +35,18 @@ def kernels(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME", help="Name or file of a kernel; without it all are listed.", show_default=False
+        options.argument(
+            options.KERNEL, "NAME", "Name or file of a kernel to print. By default all kernels are listed."
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the kernel NAME and its frequency response.")
+        Path | None,
+        options.target(
+            "Draw the kernel, and how strongly it lets each frequency pass, as a figure in this file."
+        ),
     ] = None,
 ) -> None:
-    """Print the weights of a kernel, or list all that `tmatch filter` knows."""
+    """List the kernels that `tmatch filter` knows, or print the weights of one."""
     console = console_of(ctx)
     if name is not None:
         kernel = kernel_files.find_kernel(name)
@@ -60,67 +64,86 @@ def kernels(
 
 def filter_image(
     ctx: typer.Context,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image to filter.", show_default=False)],
+    image: Annotated[Path, options.argument(options.KERNEL, "IMAGE", "The image to filter.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE",
-            help="The image to write, or a .npy file for numbers that are not rounded.",
-            show_default=False,
-        ),
+        options.target("The image to write, or a .npy file for numbers that are not rounded.", "-o", "--out"),
     ],
     kernel: Annotated[
         str | None,
-        typer.Option(
+        options.option(
+            options.KERNEL,
+            "KERNEL",
+            "The kernel: a name that `tmatch kernels` lists, a text, CSV or NPY file, or its rows as in "
+            '"0 -1 0; -1 5 -1; 0 -1 0".',
             "-k",
             "--kernel",
-            metavar="NAME|FILE|NUMBERS",
-            help='One of `tmatch kernels`, a text, CSV or NPY file, or rows as in "0 -1 0; -1 5 -1; 0 -1 0".',
         ),
     ] = None,
     bank: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME,...", help="Several kernels, for --compare.")
+        str | None,
+        options.option(
+            options.KERNEL, "KERNELS", "Names of several kernels, separated by commas, for --compare."
+        ),
     ] = None,
     op: Annotated[
-        Operation, typer.Option(help="Apply the kernel flipped (convolve) or as it is (correlate).")
+        Operation,
+        options.option(
+            options.KERNEL, "NAME", "Apply the kernel flipped (convolve) or as it is (correlate)."
+        ),
     ] = "convolve",
+    stride: Annotated[
+        int, options.option(options.KERNEL, "N", "Keep every Nth pixel of the result, across and down.")
+    ] = default_of(tmatch.convolve, "stride"),
     border: Annotated[
-        Border, typer.Option(help="How the image is extended beyond its borders.")
+        Border,
+        options.option(
+            options.EDGES,
+            "NAME",
+            "What lies around IMAGE: zeros (constant), its outermost pixels repeated (edge), its mirror image with "
+            "the outermost pixels once (reflect) or twice (symmetric), or IMAGE again (wrap).",
+        ),
     ] = default_of(tmatch.convolve, "border"),
     output: Annotated[
         Output,
-        typer.Option(
+        options.option(
+            options.EDGES,
+            "NAME",
+            "Pixels of the result: those of IMAGE (same), those where the kernel lies inside IMAGE (valid), or all "
+            "where the two overlap (full).",
             "--places",
-            help="Pixels of the result: those of IMAGE (same), those where the kernel lies inside IMAGE (valid), "
-            "or all where the two overlap (full).",
         ),
     ] = default_of(tmatch.convolve, "output"),
-    stride: Annotated[
-        int, typer.Option(metavar="N", help="Keep every Nth result on each axis.")
-    ] = default_of(tmatch.convolve, "stride"),
     how: Annotated[
         RangeRule,
-        typer.Option(
+        options.option(
+            options.WRITTEN,
+            "NAME",
+            "How results become pixels: cut off below 0 and above white (clip), stretched to that range (rescale), "
+            "beginning again at 0 above white (wrap), or without their sign and then cut off (abs).",
             "--range",
-            help="How results become pixels: limited to their range (clip), stretched to it (rescale), modulo its "
-            "length (wrap), or as limited magnitudes (abs).",
         ),
     ] = default_of(tmatch.to_range, "how"),
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write a figure of the image and all results instead.")
+        bool,
+        options.flag(
+            options.WRITTEN,
+            "--compare",
+            "Write a figure of the image and the results of all kernels instead.",
+        ),
     ] = False,
     against: Annotated[
         Literal["scipy"] | None,
-        typer.Option(help="With --compare: show SciPy's results and the differences, too."),
+        options.option(
+            options.WRITTEN,
+            "NAME",
+            "With --compare: what else to show; scipy, its results and the differences.",
+        ),
     ] = None,
 ) -> None:
-    """Filter IMAGE with a kernel and write the result as an image.
+    """Filter an image with a kernel: blur, sharpen, find edges.
 
-    Colour channels are filtered one by one. Of complex results the magnitude is written.
-
-        tmatch filter photo.png -k sobel_x --border reflect --range abs -o edges.png
+    Colours are filtered one by one. Of complex results the magnitude is written.
     """
     console = console_of(ctx)
     sources = [kernel] if kernel else []

@@ -24,28 +24,28 @@ def heatmap(
     image: options.ImageFile,
     template: options.TemplateFile,
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="PNG", help="The figure to write.", show_default=False)
+        Path, options.target("The figure to write, as a .png file or another kind of image.", "-o", "--out")
     ],
+    region: options.RegionText = None,
     gray: options.Gray = False,
     metric: options.MetricName = options.METRIC,
-    mask: options.MaskFile = None,
-    image_mask: options.ImageMaskFile = None,
-    alpha: options.AlphaRule = "opaque",
-    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
-    output: options.Positions = options.POSITIONS,
-    region: options.RegionText = None,
-    pixel_ratio: options.PixelRatio = 1.0,
-    missing: options.MissingRule = "refuse",
-    nodata: options.NoData = None,
     angles: options.AnglesText = None,
     scales: options.ScalesText = None,
     flips: options.Flips = False,
     pose_search: options.PoseSearch = "auto",
+    mask: options.MaskFile = None,
+    image_mask: options.ImageMaskFile = None,
+    alpha: options.AlphaRule = "opaque",
+    output: options.Positions = options.POSITIONS,
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
+    missing: options.MissingRule = "refuse",
+    nodata: options.NoData = None,
+    pixel_ratio: options.PixelRatio = 1.0,
 ) -> None:
-    """Draw the score of TEMPLATE at every position of IMAGE.
+    """Draw how well TEMPLATE fits at every position of IMAGE.
 
-    With --angles, --scales or --flips the best score over all poses is drawn at the middle of TEMPLATE, and beside it
-    which pose that is.
+    The score of a position is drawn where the top left corner of TEMPLATE would lie. With --angles, --scales or
+    --flips, the best score of all poses is drawn where its middle would lie, and beside it which pose that is.
     """
     console = console_of(ctx)
     poses = parsing.given_poses(angles, scales, flips, pose_search, False)

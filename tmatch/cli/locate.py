@@ -5,7 +5,6 @@ import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -15,7 +14,6 @@ from tmatch._detection.criterion import Criterion
 from tmatch._io import pairs
 from tmatch._io.sources import find_sources
 from tmatch._poses.options import PoseOptions
-from tmatch._results import formats
 from tmatch.cli import options, parsing
 from tmatch.cli.console import console_of
 from tmatch.cli.many import ManyImages
@@ -29,64 +27,49 @@ def locate(
     ctx: typer.Context,
     files: options.ImagesAndTemplates,
     template: options.TemplateOption = None,
-    false_alarms: options.FalseAlarms = None,
+    region: options.RegionText = None,
+    gray: options.Gray = False,
+    pages: options.Pages = None,
+    every: options.Every = 1,
+    channel: options.Channel = None,
+    level: options.Level = None,
     threshold: options.Threshold = None,
+    false_alarms: options.FalseAlarms = None,
     max_count: options.MaxCount = None,
     max_overlap: options.MaxOverlap = options.MAX_OVERLAP,
-    prefilter: options.PrefilterName = options.PREFILTER,
     copies_only: options.CopiesOnly = False,
+    metric: options.MetricName = options.METRIC,
+    prefilter: options.PrefilterName = options.PREFILTER,
     angles: options.AnglesText = None,
     scales: options.ScalesText = None,
     flips: options.Flips = False,
     pose_search: options.PoseSearch = "auto",
     subpixel: options.Subpixel = False,
-    gray: options.Gray = False,
-    metric: options.MetricName = options.METRIC,
     mask: options.MaskFile = None,
     image_mask: options.ImageMaskFile = None,
     alpha: options.AlphaRule = "opaque",
-    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     output: options.Positions = options.POSITIONS,
-    region: options.RegionText = None,
-    pixel_ratio: options.PixelRatio = 1.0,
+    min_overlap: options.MinOverlap = options.MIN_OVERLAP,
     missing: options.MissingRule = "refuse",
     nodata: options.NoData = None,
-    pages: options.Pages = None,
-    every: options.Every = 1,
-    level: options.Level = None,
-    channel: options.Channel = None,
-    jobs: options.Jobs = None,
-    cluster: options.Cluster = None,
-    form: Annotated[
-        formats.Format,
-        typer.Option("--format", help="How matches are printed.", rich_help_panel=options.RESULT),
-    ] = "table",
-    as_json: options.AsJson = False,
     out: options.OutFiles = None,
+    overlay: options.Overlay = None,
+    report: options.ReportFile = None,
+    form: options.MatchForm = "table",
+    as_json: options.AsJson = False,
+    heatmap: options.HeatmapFile = None,
+    scores: options.ScoresFile = None,
+    pixel_ratio: options.PixelRatio = 1.0,
     required: options.Required = "any",
+    jobs: options.Jobs = None,
     resume: options.Resume = False,
     fail_fast: options.FailFast = False,
-    overlay: Annotated[
-        Path | None,
-        options.target("PNG", "Write the image with boxes and scores; of many images, a folder of them."),
-    ] = None,
-    heatmap: Annotated[Path | None, options.target("PNG", "Write the score map as a figure.")] = None,
-    scores: Annotated[Path | None, options.target("NPY", "Write the score map as an array.")] = None,
-    report: Annotated[
-        Path | None,
-        options.target(
-            "HTML", "Write a page with images, boxes and scores, on which other limits can be tried."
-        ),
-    ] = None,
+    cluster: options.Cluster = None,
 ) -> None:
-    """Find every position of IMAGE that matches a TEMPLATE, and print the boxes.
+    """Find a small image in a large one, and print where it is.
 
-    With -t all arguments are images. IMAGE may be a folder, a pattern in quotes, a stack of pages, a video, - for
-    stdin, or screen: for the screen. Boxes are in pixels: x and y of the top left corner, width, height. Try
-
-        tmatch locate photo.png eye.png --overlay found.png
-
-        tmatch locate screenshots/ -t ok.png -t cancel.png -o results.csv
+    Boxes are in pixels: x and y of the top left corner, counted from the top left pixel of IMAGE, then width and
+    height.
     """
     console = console_of(ctx)
     criterion = Criterion.of(

@@ -22,6 +22,7 @@ _LIKENESS_ERRORS = 2.0  # standard errors of the lower end of the likeness
 _LEAST_SIGNAL = 0.05  # share of the variance of windows and template that is not noise, at least
 _ROUNDING = 0.5  # variance that rounding to integers may leave
 _RELATIVE_ROUNDING = 1e-6  # and of floats, in units of the template's
+_NOTHING_LEFT = 1e-20  # share of the squares of a window, in double precision
 _MAX_VALUES = 2_000_000  # pixels that are compared at a time
 
 
@@ -37,9 +38,9 @@ class Residuals:
         By what the template is multiplied.
     white : array of bool
         Whether nothing of the image is left: neighbours do not correlate, no pixel stands out, and means of blocks
-        are no more spread than those of white noise.
+        are no more spread than those of white noise. Also where nothing is left.
     level : array of bool
-        The same once a plane is subtracted, too, if slopes of light are allowed. Also where exactly nothing is left.
+        The same once a plane is subtracted, too, if slopes of light are allowed.
     likeness : array
         The score that there would be without noise, at its lower end: structure left of the window may be noise, or
         two standard errors more. If slopes of light are allowed, without them, too.
@@ -164,7 +165,8 @@ class _Template:
         sums, law = self._sums(search, positions, planes=False)
         squares, gain, left = sums[:, 0], sums[:, 1], sums[:, 2]
         white, likeness = _test(sums[:, 2:], gain, law)
-        level = white | (left <= 0)
+        white |= left <= _NOTHING_LEFT * squares  # of what rounding leaves any test tells at random
+        level = white.copy()
         rest = np.flatnonzero(~level)
         if slopes and len(rest):
             sums, law_of_rest = self._sums(search, positions[rest], planes=True)

@@ -62,10 +62,13 @@ class BlockArray(LazyArray):
     def read(self, region: Region) -> Array:
         """Read a region; what lies in one block is not copied."""
         axes = self._along(region)
-        if math.prod(map(len, axes)) != 1:
-            return self.read_many([region])[0]
-        [(index, inner, _)] = _product(axes)
-        return self._block(index)[inner]
+        if math.prod(map(len, axes)) == 1:
+            [(index, inner, _)] = _product(axes)
+            return self._block(index)[inner]
+        result = np.empty([part.stop - part.start for part in region], self.dtype)
+        for index, inner, outer in _product(axes):
+            result[outer] = self._block(index)[inner]
+        return result
 
     def read_many(self, regions: Sequence[Region]) -> list[Array]:
         """Read several regions block by block, so that each block is loaded once."""
@@ -130,25 +133,15 @@ class BlockArray(LazyArray):
         except MemoryError:
             raise
         except Exception as error:  # decoders of broken blocks raise almost anything
-            raise self._broken(index, _reason(error)) from error
+            raise self._broken(index, error) from error
         if block.shape != shape:
             raise self._broken(index, f"it has the shape {block.shape}, not {shape}")
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s: block %s is read (%s)", self.name, [*index], self._place(index))
+            _log.debug("%s: block %s is read (%s)", self.name, [*index], _place(region, self.shape))
         return block
 
-    def _broken(self, index: Index, reason: str) -> BrokenBlockError:
-        return BrokenBlockError(
-            f"{self.name} has a broken block at {[*index]} ({self._place(index)}): {reason}; copy the file again, or "
-            "search other parts with --region"
-        )
-
-    def _place(self, index: Index) -> str:
-        """Write which pixels a block has."""
-        n_places = self.ndim - (self.ndim == 3 and self.shape[-1] <= MOST_CHANNELS)
-        names = _AXES[-n_places:] if n_places <= len(_AXES) else [f"axis {a}:" for a in range(n_places)]
-        parts = zip(names, self.region_of(index), strict=False)
-        return ", ".join(f"{name} {part.start} to {part.stop - 1}" for name, part in parts)
+    def _broken(self, index: Index, reason: Exception | str) -> BrokenBlockError:
+        return broken_part(self.name, f"block at {[*index]} ", self.region_of(index), self.shape, reason)
 
 
 def _ends(n: int, side: int | Sequence[int]) -> list[int]:
@@ -176,7 +169,26 @@ def _product(axes: list[list[_Piece]]) -> Iterator[tuple[Index, Region, Region]]
         yield tuple(zip(*pieces, strict=True))  # type: ignore[misc]
 
 
-def _reason(error: Exception) -> str:
+def broken_part(
+    name: str, what: str, region: Region, shape: Shape, reason: Exception | str
+) -> BrokenBlockError:
+    """Return what to raise of a block, or of another part, that cannot be read."""
+    return BrokenBlockError(
+        f"{name} has a broken {what or 'part '}({_place(region, shape)}): {_reason(reason)}; copy the file again, or "
+        "search other parts with --region"
+    )
+
+
+def _place(region: Region, shape: Shape) -> str:
+    """Write which pixels a part has."""
+    n_places = len(shape) - (len(shape) == 3 and shape[-1] <= MOST_CHANNELS)
+    names = _AXES[-n_places:] if n_places <= len(_AXES) else [f"axis {a}:" for a in range(n_places)]
+    return ", ".join(
+        f"{name} {part.start} to {part.stop - 1}" for name, part in zip(names, region, strict=False)
+    )
+
+
+def _reason(error: Exception | str) -> str:
     """Return what an error says, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

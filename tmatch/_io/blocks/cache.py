@@ -19,7 +19,7 @@ class BlockCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blocks: OrderedDict[Index, Future[Array]] = OrderedDict()
+        self._blocks: OrderedDict[Index, Array | Future[Array]] = OrderedDict()
         self.room, self.held = LEAST_BYTES, 0
 
     def reserve(self, count: int) -> None:
@@ -35,7 +35,9 @@ class BlockCache:
                 self._blocks.move_to_end(index)
             else:
                 future = self._blocks[index] = Future[Array]()
-        return known.result() if known is not None else self._load(index, load, future)
+        if known is None:
+            return self._load(index, load, future)
+        return known.result() if isinstance(known, Future) else known
 
     def _load(self, index: Index, load: Callable[[Index], Array], future: Future[Array]) -> Array:
         try:
@@ -48,13 +50,16 @@ class BlockCache:
         with self._lock:
             self.held += block.nbytes
             self._forget()
+            self._blocks[index] = block
         future.set_result(block)
         return block
 
     def _forget(self) -> None:
         """Forget the blocks that were not used for longest; those that are being loaded are no burden yet."""
         while self.held > self.room:
-            oldest = next((index for index, future in self._blocks.items() if future.done()), None)
+            loaded = ((index, b) for index, b in self._blocks.items() if not isinstance(b, Future))
+            oldest = next(loaded, None)
             if oldest is None:
                 return
-            self.held -= self._blocks.pop(oldest).result().nbytes
+            self.held -= oldest[1].nbytes
+            del self._blocks[oldest[0]]

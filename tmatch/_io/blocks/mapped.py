@@ -1,23 +1,28 @@
 """Arrays that lie in a file as they do in memory."""
 
 import math
-import os
+import mmap
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
-from tmatch._io.blocks.array import MOST_CHANNELS, BlockArray
+from tmatch._io.blocks.array import MOST_CHANNELS, BlockArray, broken_part
 
 _RUN_BYTES, _BLOCK_BYTES = 2**16, 2**20  # of a block: on its fastest axis, and in all
+_RESIDENT_BYTES = 2**25  # of a file that is mapped, about
 
 
 @dataclass(frozen=True)
 class MappedFile:
     """An array in a file, or of a stack the image with an index; with channels first, they are moved to the end."""
 
-    path: str | os.PathLike[str]
+    path: Path
     dtype: np.dtype[Any]
     offset: int
     shape: Shape
@@ -25,27 +30,67 @@ class MappedFile:
     stack: tuple[int, ...] = ()
     channels_first: bool = False
 
-    def open(self) -> Array:
+    def map(self) -> mmap.mmap:
         """Map the file."""
-        image: Array = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[self.stack]
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def image_in(self, mapped: mmap.mmap) -> Array:
+        """Return the image in a mapped file."""
+        image: Array = np.ndarray(self.shape, self.dtype, mapped, self.offset, order=self.order)[self.stack]
         return np.moveaxis(image, 0, -1) if self.channels_first else image
 
-    def __getitem__(self, region: Region) -> Array:
-        # Mapped anew each time, as what was read of a map counts as memory of the process.
-        return np.array(self.open()[region])
-
-    def blocks(self, name: str) -> BlockArray:
-        """Return what reads the array in parts; nothing of it stays in memory."""
-        image = self.open()
-        return sliced_blocks(name, image.shape, self.dtype, self, fastest_first=self.order == "F")
+    def check(self) -> None:
+        """Refuse a file that has become too short: to read what a map lacks would end the process."""
+        missing = self.offset + math.prod(self.shape) * self.dtype.itemsize - self.path.stat().st_size
+        if missing > 0:
+            msg = f"the file ends {missing:,} bytes before it does"
+            raise ValueError(msg)
 
 
-def sliced_blocks(
-    name: str, shape: Shape, dtype: np.dtype[Any], array: Any, *, fastest_first: bool = False
-) -> BlockArray:
+class MappedArray(LazyArray):
+    """An array in a file that is mapped into memory: what is read of it is not copied.
+
+    What was read of a map counts as memory of the process until the system is told that it is not needed.
+    """
+
+    def __init__(self, name: str, file: MappedFile) -> None:
+        self._file, self._map, self._lock = file, file.map(), threading.Lock()
+        image = self._image = file.image_in(self._map)
+        self.name, self.shape, self.dtype = name, image.shape, image.dtype.newbyteorder("=")
+        self._axis = int(np.argmax(np.abs(image.strides)))  # the slowest
+        self._stride, self._first, self._last = abs(image.strides[self._axis]), image.shape[self._axis], 0
+
+    def read(self, region: Region) -> Array:
+        """Return a view, unless values must be put in the machine's byte order, or aligned."""
+        try:
+            self._file.check()
+        except (OSError, ValueError) as error:
+            raise broken_part(self.name, "", region, self.shape, error) from error
+        self._note(region[self._axis])
+        pixels = self._image[region]
+        return pixels if pixels.dtype == self.dtype and pixels.flags.aligned else pixels.astype(self.dtype)
+
+    def read_many(self, regions: Sequence[Region]) -> list[Array]:
+        """Copy several regions, as views of places far apart would bring all of these into memory later."""
+        return [self.read(region).copy() for region in regions]
+
+    def _note(self, part: slice) -> None:
+        """Note what is read; forget the rest if it is far away."""
+        with self._lock:
+            self._first, self._last = min(self._first, part.start), max(self._last, part.stop)
+            if (self._last - self._first) * self._stride > _RESIDENT_BYTES:
+                self._first, self._last = part.start, part.stop
+                if hasattr(self._map, "madvise"):  # which Windows lacks
+                    self._map.madvise(mmap.MADV_DONTNEED)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MappedArray, (self.name, self._file)
+
+
+def sliced_blocks(name: str, shape: Shape, dtype: np.dtype[Any], array: Any) -> BlockArray:
     """Return an array of which any region can be read, in blocks of a good size."""
-    step = -1 if fastest_first else 1
-    return BlockArray(name, shape, dtype, _sides(shape[::step], dtype.itemsize)[::step], Sliced(array))
+    return BlockArray(name, shape, dtype, _sides(shape, dtype.itemsize), Sliced(array))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region
 from tmatch._io.blocks.array import BlockArray
 from tmatch._io.blocks.cache import Index
-from tmatch._io.blocks.mapped import MappedFile
+from tmatch._io.blocks.mapped import MappedArray, MappedFile
 
 
 def reason_against(page: Any) -> str:
@@ -42,15 +43,15 @@ def _missing_decoder(page: Any) -> str:
     return ""
 
 
-def tiff_blocks(name: str, page: Any, number: int = 0) -> BlockArray:
+def tiff_blocks(name: str, page: Any, number: int = 0) -> LazyArray:
     """Return a page in parts, channels last; of images that lie in a row behind one page, that of some number."""
     handle = page.parent.filehandle
     stored = Path(handle.path) if handle.is_file else handle
     if page.is_memmappable:
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
         offset = page.dataoffsets[0] + number * page.nbytes
-        array = MappedFile(stored, dtype, offset, page.shape, channels_first=page.axes == "SYX")
-        return array.blocks(name)
+        file = MappedFile(Path(handle.path), dtype, offset, page.shape, channels_first=page.axes == "SYX")
+        return MappedArray(name, file)
     is_planar = page.axes == "SYX"
     shape = page.shape[1:] + page.shape[:1] if is_planar else page.shape
     sides = (*page.chunks, 1) if is_planar else page.chunks
@@ -89,7 +90,7 @@ class _Segments:
         if piece is None:  # sparse files leave out what is black
             return np.full(shape, self.fill)
         pixels = piece[0] if self.has_samples else piece[0, ..., 0]
-        return np.array(pixels[: shape[0], : shape[1]])
+        return np.asarray(pixels[: shape[0], : shape[1]])
 
     def _read(self, segment: int) -> bytes:
         offset, count = self.offsets[segment], self.counts[segment]

@@ -10,8 +10,7 @@ import numpy as np
 
 from tmatch._arrays.lazy import Channel, LazyArray, computed
 from tmatch._arrays.typing import Array
-from tmatch._io.blocks.array import BlockArray
-from tmatch._io.blocks.mapped import MappedFile
+from tmatch._io.blocks.mapped import MappedArray, MappedFile
 from tmatch._io.blocks.stored import zarr_blocks
 from tmatch._io.decoders import pages
 from tmatch._io.decoders.pages import (
@@ -31,7 +30,7 @@ _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 _CHANNELS = {1, 3, 4}
 
 # Return what reads one of the images of an array in parts: by its index on the other axes, and what follows its name.
-MakeBlocks = Callable[[tuple[int, ...], str], BlockArray]
+MakeParts = Callable[[tuple[int, ...], str], LazyArray]
 
 
 def is_zarr(path: Path) -> bool:
@@ -59,13 +58,13 @@ class ArrayPages:
     def __init__(
         self,
         array: Any,
-        blocks: MakeBlocks | None,
+        parts: MakeParts | None,
         *,
         has_colours: bool,
         is_mapped: bool,
         channel: _Along | None = None,
     ) -> None:
-        self._array, self._blocks, self._is_mapped, self._channel = array, blocks, is_mapped, channel
+        self._array, self._parts, self._is_mapped, self._channel = array, parts, is_mapped, channel
         shape = tuple(array.shape)
         self._axes = 3 if has_colours and len(shape) > 2 and shape[-1] <= max(_CHANNELS) else 2
         self._stack = shape[: len(shape) - self._axes]
@@ -95,8 +94,8 @@ class ArrayPages:
         height, width = self._array.shape[len(self._stack) :][:2]
         number = f"[{page}]" if self.count > 1 else ""
         index = self._index(page)
-        if self._blocks is not None and find_part is not None and pages.is_large(height * width):
-            return decoded_part(_plain_parts(self._blocks(index, number)), find_part)
+        if self._parts is not None and find_part is not None and pages.is_large(height * width):
+            return decoded_part(_plain_parts(self._parts(index, number)), find_part)
         if not self._is_mapped and height * width > pages.MAX_PIXELS:
             raise too_large()
         return Decoded.whole(_plain(np.asarray(self._array[(*index, ...)])))
@@ -119,11 +118,11 @@ def _plain(pixels: Array) -> Array:
     return _black_and_white(pixels) if pixels.dtype == bool else pixels
 
 
-def _plain_parts(blocks: BlockArray) -> LazyArray:
+def _plain_parts(parts: LazyArray) -> LazyArray:
     """Return the same of an array that is read in parts."""
-    array: Any = Channel(blocks, 2, 0) if blocks.shape[2:] == (1,) else blocks
-    parts: Any = computed(_black_and_white, np.uint8, array) if array.dtype == bool else array
-    return cast("LazyArray", parts)
+    array: Any = Channel(parts, 2, 0) if parts.shape[2:] == (1,) else parts
+    plain: Any = computed(_black_and_white, np.uint8, array) if array.dtype == bool else array
+    return cast("LazyArray", plain)
 
 
 def _black_and_white(pixels: Array) -> Array:
@@ -140,7 +139,7 @@ def open_npy(file: Any) -> Pages:
     shape, is_fortran, dtype = read_header(file)
     order: Literal["F", "C"] = "F" if is_fortran else "C"
     offset = file.tell()
-    blocks: MakeBlocks | None = None
+    parts: MakeParts | None = None
     array: Array
     if dtype.hasobject or 0 in shape:  # which cannot be mapped, and is refused
         array = np.broadcast_to(np.empty((), dtype), shape)
@@ -151,10 +150,10 @@ def open_npy(file: Any) -> Pages:
         array = np.memmap(file, dtype, "r", offset, shape, order)
         path = Path(file.name).absolute()
 
-        def blocks(index: tuple[int, ...], number: str) -> BlockArray:
-            return MappedFile(path, dtype, offset, shape, order, index).blocks(f'"{file.name}{number}"')
+        def parts(index: tuple[int, ...], number: str) -> LazyArray:
+            return MappedArray(f'"{file.name}{number}"', MappedFile(path, dtype, offset, shape, order, index))
 
-    return ArrayPages(array, blocks, has_colours=True, is_mapped=True)
+    return ArrayPages(array, parts, has_colours=True, is_mapped=True)
 
 
 def open_zarr(path: Path, choice: Choice) -> Pages:
@@ -171,10 +170,10 @@ def open_zarr(path: Path, choice: Choice) -> Pages:
     else:
         node, along = _of_group(node, choice)
 
-    def blocks(index: tuple[int, ...], number: str) -> BlockArray:
+    def parts(index: tuple[int, ...], number: str) -> LazyArray:
         return zarr_blocks(f'"{path}{number}"', node, index)
 
-    return ArrayPages(node, blocks, has_colours=is_array, is_mapped=False, channel=along)
+    return ArrayPages(node, parts, has_colours=is_array, is_mapped=False, channel=along)
 
 
 def _of_group(group: Any, choice: Choice) -> tuple[Any, _Along | None]:
