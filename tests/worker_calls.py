@@ -84,3 +84,9 @@ class Gate:
         while item and not self.path.exists() and time.monotonic() < end:
             time.sleep(0.005)
         return item
+
+
+def peak_bytes():
+    """Return the most memory that this process has had."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024

@@ -162,6 +162,7 @@ def test_a_call_that_fails_is_tried_once_more(client, tmp_path):
 
 
 def test_workers_use_the_engine_of_the_client(client, execute):
+    pytest.importorskip("numba")
     for engine in ("numba", "numpy"):
         execute(engine=engine)
         assert {*map_on_cluster(worker_calls.engine_of, range(4), client, failed=fail)} == {engine}

@@ -567,7 +567,7 @@ def test_thin_pictures_get_an_overlay_of_sensible_size(tmp_path):
 
 
 def test_look_alikes_are_named_where_only_copies_are_asked_for():
-    letters = Path(tmatch.__file__).parents[1] / "datasets" / "letters"
+    letters = ROOT / "datasets" / "letters"
     image, glyph = str(letters / "image.png"), str(letters / "glyphs" / "upper_O.png")
     for options in ([], ["--threshold", "0.9"]):
         result = run("locate", image, glyph, "--copies-only", *options)

@@ -198,6 +198,10 @@ def test_no_arguments_show_three_examples_and_are_no_success():
             "tmatch locate has no option --debug; it stands before the command, as in tmatch --debug locate",
         ),
         (
+            "locate a b -v",
+            "tmatch locate has no option -v; it stands before the command, as in tmatch -v locate",
+        ),
+        (
             "--threshold 0.8 locate a b",
             "tmatch has no option --threshold; it stands after the command, as in tmatch locate --threshold",
         ),

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 import oracle
 import tmatch
-from tmatch._engine.numba import pairs
 from tmatch._scoring import maps
 
 pytest.importorskip("numba")
+
+from tmatch._engine.numba import pairs
 
 pytestmark = pytest.mark.numba_only
 

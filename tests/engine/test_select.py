@@ -1,4 +1,5 @@
 import importlib.metadata
+import logging
 import os
 import subprocess
 import sys
@@ -72,11 +73,28 @@ def test_engine_named_in_the_environment_is_used(monkeypatch):
     assert select.choose() is select.reference()
 
 
-def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch):
+def test_the_choice_is_logged_and_explained(monkeypatch, caplog):
+    pytest.importorskip("numba")
+    caplog.set_level(logging.DEBUG, "tmatch.engine")
+    monkeypatch.setenv("TMATCH_ENGINE", "auto")
+    assert select.explain((64, 64), 1) == "NumPy, as numba is loaded after more work"
+    select.choose(1e300)
+    select.choose(1e300)
+    assert caplog.messages == ["numba is loaded, as enough work was done without it"]
+    assert select.explain((64, 64), 1) == "numba"
+    assert select.explain((64, 8), 1) == "NumPy, as numba is not for images of this shape"
+    monkeypatch.setenv("TMATCH_ENGINE", "numpy")
+    assert select.explain((64, 64), 1) == "NumPy, as asked for"
+
+
+def test_without_numba_all_work_is_done_and_only_who_asks_for_it_is_told(monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG, "tmatch.engine")
     monkeypatch.setitem(sys.modules, "tmatch._engine.numba.engine", None)  # what a failed import looks like
     monkeypatch.delattr("tmatch._engine.numba.engine", raising=False)
     monkeypatch.setenv("TMATCH_ENGINE", "auto")
     assert select.choose(1e300) is select.reference()
+    assert [message.partition(": ")[0] for message in caplog.messages] == ["numba cannot be loaded"]
+    assert select.explain((64, 64), 1) == "NumPy, as numba cannot be loaded"
     monkeypatch.setenv("TMATCH_ENGINE", "numba")
     with pytest.raises(
         ImportError, match=r"TMATCH_ENGINE is numba, which cannot be loaded \(.*\); try pip install"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tmatch
+import worker_calls
 from blocks import scene, tell
 from tmatch._engine import execution
 from tmatch._engine.progress import Resources
@@ -19,9 +20,7 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
-SIZE, CHUNK = 480, 100
-PATCH = np.random.default_rng(5).integers(0, 256, (12, 14)).astype(np.uint8)
-CORNERS = (0, 0), (94, 193), (100, 300), (195, 96), (290, 300), (468, 466), (399, 399)
+from drawn_by_workers import CHUNK, CORNERS, PATCH, SIZE, fractions, noise  # noqa: E402  (it needs dask)
 
 
 def chunks_of(shape, rng):
@@ -159,32 +158,6 @@ def client(cluster):
         yield client
 
 
-def draw_block(block_info):
-    """Draw a block of noise in which the patch is at its corners."""
-    rows, columns = block_info[None]["array-location"]
-    block = np.random.default_rng([rows[0], columns[0]]).integers(0, 256, (CHUNK, CHUNK)).astype(np.uint8)
-    block = block[: rows[1] - rows[0], : columns[1] - columns[0]]
-    for y, x in CORNERS:
-        area = [
-            (max(first, start), min(first + n, stop))
-            for first, n, (start, stop) in zip((y, x), PATCH.shape, (rows, columns), strict=True)
-        ]
-        if all(start < stop for start, stop in area):
-            (top, bottom), (left, right) = area
-            block[top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]] = PATCH[
-                top - y : bottom - y, left - x : right - x
-            ]
-    return block
-
-
-def noise():
-    """Return a large array, a block of which is drawn when it is needed."""
-    sizes = (*[CHUNK] * (SIZE // CHUNK), SIZE % CHUNK)
-    return da.map_blocks(
-        lambda block_info=None: draw_block(block_info), chunks=(sizes, sizes), meta=np.empty((0, 0), np.uint8)
-    )
-
-
 @pytest.fixture
 def parts(execute):
     """Cut the work into many parts."""
@@ -232,27 +205,14 @@ def test_errors_of_workers_are_raised_here():
         tmatch.locate(wrong, PATCH)
 
 
-def peak_bytes():
-    """Return the most memory that this process has had."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
-
-
-def draw_floats(block_info):
-    (top, bottom), (left, right) = block_info[None]["array-location"]
-    return np.random.default_rng([top, left]).random((bottom - top, right - left))
-
-
 @pytest.mark.engine_free
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux")
 def test_no_worker_holds_much_of_a_large_array(client, execute):
     execute(part_pixels=2**18)
-    floats = da.map_blocks(
-        lambda block_info=None: draw_floats(block_info), chunks=((500,) * 8,) * 2, meta=np.empty((0, 0))
-    )
+    floats = fractions(((500,) * 8,) * 2)
     template = floats[490:520, 985:1020].compute(scheduler="sync")
     assert tmatch.locate(floats[:1100, :1100], template)  # what is imported and planned stays
-    before = client.run(peak_bytes)
+    before = client.run(worker_calls.peak_bytes)
     assert len(tmatch.locate(floats, template, prefilter="none")) == 1
-    after = client.run(peak_bytes)
+    after = client.run(worker_calls.peak_bytes)
     assert max(after[worker] - before[worker] for worker in before) < floats.nbytes / 2

@@ -25,6 +25,7 @@ from tmatch._results.matches import Match
 from tmatch._results.records import Record
 from tmatch._scoring.maps import ScoreMap, score_maps
 from tmatch._scoring.search import Search
+from tmatch._search.logged import log_image
 from tmatch._search.matcher import Matcher, check_poses, poses_of, searches_of
 from tmatch._search.recipe import Keep, SearchResult, search
 
@@ -141,6 +142,7 @@ class ImageSearch:
 
     def open(self, source: Source) -> OpenImage:
         """Read an image, and prepare the templates for its kind."""
+        log_image(source.title)
         searched = search_image(source, self.alpha, self.find_part, self.nodata, in_parts=self.in_parts)
         pair = self.templates.pair_with(searched, gray=self.gray, image_mask=self.image_mask)
         return OpenImage(searched, self._matcher_of(pair), pair.image, pair.image_mask)

@@ -20,7 +20,7 @@ from tmatch._engine.numpy import maxima
 from tmatch._engine.progress import Resources
 from tmatch._scoring.batch.batch import TemplateBatch
 from tmatch._scoring.maps import ScoreMap
-from tmatch._scoring.planning import plan
+from tmatch._scoring.planning import log_plan, plan
 from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import pixels_needed, with_pieces
@@ -33,6 +33,7 @@ def find(searches: Sequence[Search], criterion: Criterion, resources: Resources)
     """Find the peaks of each search that may meet the criterion."""
     searches = [_double(search) for search in searches]
     scorers = plan(searches)
+    log_plan(scorers, searches)
     if is_lazy(searches[0].image[0]):
         found = find_in_blocks(searches, scorers, criterion, resources)
         return [found[i] for i in range(len(searches))]

@@ -4,6 +4,7 @@ This is the only module that chooses.
 """
 
 import contextlib
+import logging
 import math
 import os
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tmatch._engine.interface import Engine
 ENGINES = ("auto", "numpy", "numba")
 _MAX_COMPILED_CHANNELS = 4  # loops over channels are compiled for each number of channels
 
+_log = logging.getLogger("tmatch.engine")
 _work_done = 0.0
 _compiled: Engine | None = None
 
@@ -99,13 +101,29 @@ def _load(work: float, *, required: bool) -> Engine | None:
                 from tmatch._engine.numba import cache, engine  # noqa: PLC0415
             except ImportError as error:
                 _work_done = math.inf  # not tried again
+                _log.debug("numba cannot be loaded: %s", error)
                 if required:
                     msg = f"TMATCH_ENGINE is numba, which cannot be loaded ({error}); try pip install 'tmatch[fast]'"
                     raise ImportError(msg) from error
             else:
                 if required or cache.folder() or _work_done > limits.compiling_work:
+                    if _compiled is None:  # no other thread was faster
+                        why = "it is asked for" if required else "enough work was done without it"
+                        _log.debug("numba is loaded, as %s", why)
                     _compiled = engine
     return _compiled
+
+
+def explain(shape: Shape, channels: int) -> str:
+    """Say which engine works on an image from now on, and why it is not compiled code."""
+    if _requested_engine() == "numpy":
+        return "NumPy, as asked for"
+    if not _is_compiled_for(shape, channels):
+        return "NumPy, as numba is not for images of this shape"
+    if _compiled is None:
+        why = "cannot be loaded" if _work_done == math.inf else "is loaded after more work"
+        return f"NumPy, as numba {why}"
+    return "numba"
 
 
 def describe_code() -> str:

@@ -19,7 +19,7 @@ from tmatch._scoring.image import prepare_image
 from tmatch._scoring.inputs import Inputs
 from tmatch._scoring.lazy import check_lazy, lazily_scored
 from tmatch._scoring.metrics import ScoringOptions
-from tmatch._scoring.planning import plan
+from tmatch._scoring.planning import log_plan, plan
 from tmatch._scoring.scorer import ScoredBlock, run
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import prepare_template
@@ -339,7 +339,9 @@ def scores_of(
         if part is not None:
             part[block.region] = block.valid
 
-    run(plan(searches), fill, resources)
+    scorers = plan(searches)
+    log_plan(scorers, searches)
+    run(scorers, fill, resources)
     for search, values, where in zip(searches, scores, valid, strict=True):
         if search.metric.differences and where is not None and not where.all():
             worst = values.min(initial=search.metric.no_score, where=where)

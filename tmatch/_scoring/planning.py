@@ -1,7 +1,10 @@
 """Choose the scorers of searches."""
 
+import logging
 from collections.abc import Sequence
 
+from tmatch._arrays.typing import Shape
+from tmatch._engine import select
 from tmatch._scoring.batch.batch import make_batches
 from tmatch._scoring.general.scorer import GeneralScorer
 from tmatch._scoring.mixed import MixedScorer
@@ -10,6 +13,8 @@ from tmatch._scoring.search import Search
 from tmatch._scoring.signals import SignalScorer
 from tmatch._scoring.volumes.scorer import VolumeScorer
 
+_log = logging.getLogger("tmatch.engine")
+
 
 def plan(searches: Sequence[Search]) -> list[Scorer]:
     """Assign scorers to searches in one image."""
@@ -17,6 +22,24 @@ def plan(searches: Sequence[Search]) -> list[Scorer]:
     assigned = {number for batch in batches for number in batch.templates}
     others = [(i, search) for i, search in enumerate(searches) if i not in assigned]
     return [*batches, *(_scorer(number, search) for number, search in others)]
+
+
+def log_plan(scorers: Sequence[Scorer], searches: Sequence[Search]) -> None:
+    """Tell which engine scores how many templates, and in which tiles."""
+    if _log.isEnabledFor(logging.DEBUG):
+        for scorer in scorers:
+            search, tiling = searches[scorer.templates[0]], scorer.tiling
+            shape = search.shape[1:] if isinstance(scorer, VolumeScorer) else search.shape
+            how = f"by transforms of {_sides(tiling.fft_shape)}" if tiling.fft_shape else "without transforms"
+            _log.debug(
+                "templates scored together: %d; tiles: %d of %s positions, %s; engine: %s",
+                len(scorer.templates), tiling.count, _sides(tiling.block), how,
+                select.explain(shape, len(search.image)),
+            )  # fmt: skip
+
+
+def _sides(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _scorer(number: int, search: Search) -> Scorer:

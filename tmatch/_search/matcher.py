@@ -22,6 +22,7 @@ from tmatch._scoring.maps import Scores, scores_of
 from tmatch._scoring.metrics import ScoringOptions
 from tmatch._scoring.search import Search, pair
 from tmatch._scoring.template import PreparedTemplate
+from tmatch._search.logged import log_image
 from tmatch._search.many import is_here, named_errors, named_images, portable_images, raise_named
 from tmatch._search.options import Labelled, LabelledMasks, call_with_label, named_templates
 from tmatch._search.recipe import best_of, search
@@ -344,6 +345,7 @@ class _Located:
     @own_errstate
     def __call__(self, named: tuple[str, PortableImage], resources: Resources) -> tuple[str, Matches]:
         name, image = named
+        log_image(name)
         with named_errors(name):
             searches, poses = searches_of(self.matcher, image, self.image_mask), poses_of(self.matcher)
             return name, search(searches, self.criterion, resources, keep="matches", poses=poses).to_matches()

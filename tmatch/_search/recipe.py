@@ -25,8 +25,10 @@ from tmatch._scoring.maps import ScoreMap
 from tmatch._scoring.search import Search
 from tmatch._search.competition import compete
 from tmatch._search.likeness import any_alike
+from tmatch._search.logged import log_next, log_poses, log_search, log_stage
 from tmatch._search.posed import best_posed, best_summarised, search_poses
 from tmatch._search.stages import (
+    Stage,
     StageResult,
     count_decisions,
     find_candidates,
@@ -160,11 +162,15 @@ def search(
     the best over all poses are kept. The candidates of a `looser` criterion are recorded, if there is one; the result
     is the same.
     """
+    stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
+    log_search(searches, criterion, stages if poses.exact else stages[:1])
     if not poses.exact:
         only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
         only = replace(only, recorded=[*map(record_all, only.found)] if looser else [])
-        return SearchResult(searches, [only], [], criterion, poses, looser)
-    stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
+        result = SearchResult(searches, [only], [], criterion, poses, looser)
+        log_poses(result.searched_poses)
+        log_stage(only, criterion)
+        return result
     has_maps = keep in ("maps", "peaks")
     unscored = has_maps and stages[0].how != "none"  # then one more map is made
     parts = resources.split(len(stages) + unscored)
@@ -192,13 +198,23 @@ def search(
             replace(each, decisions=[*itertools.islice(decisions, sum(len(f.boxes) for f in each.found))])
             for each in results
         ]
-        if stage is stages[-1] or not is_open(new, results[-1].decisions, criterion):
-            break
-        if keep == "matches" and criterion.must_be_alike and not any_alike(new, part):
+        log_stage(results[-1], criterion)
+        if stage is stages[-1] or not _is_followed(results[-1], stages[len(results)], criterion, keep, part):
             break
     if len(results) < len(stages):
         resources.progress.finish()
     return SearchResult(searches, results, maps, criterion, poses, looser)
+
+
+def _is_followed(
+    last: StageResult, following: Stage, criterion: Criterion, keep: Keep, resources: Resources
+) -> bool:
+    """Check whether a stage leaves a question open, that a further one may answer by what is to be kept."""
+    left_open = is_open(last.found, last.decisions, criterion)
+    must_be_alike = keep == "matches" and criterion.must_be_alike
+    ruled_out = left_open and must_be_alike and not any_alike(last.found, resources)
+    log_next(following, last, is_open=left_open, is_ruled_out=ruled_out)
+    return left_open and not ruled_out
 
 
 def best_of(searches: list[Search], resources: Resources, poses: PoseOptions = UPRIGHT) -> Match:

@@ -107,15 +107,26 @@ tmatch.
 """
 )
 def _options(
-    version: Annotated[
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
             "--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")] = False,
+    debug: Annotated[  # noqa: ARG001
+        bool, typer.Option("--debug", help="Show the full traceback of an error.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Say on stderr what is decided, as the engine and the prefilter."
+        ),
+    ] = False,
 ) -> None:
     """Find a small image in a large one, show where, and say how sure that is."""
+    if verbose:
+        ctx.with_resource(ctx.obj.log())
 
 
 def info(ctx: typer.Context) -> None:

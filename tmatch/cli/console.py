@@ -1,6 +1,7 @@
 """The streams of the command line: results to stdout; messages and progress to stderr."""
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -83,6 +84,19 @@ class Console:
             yield
 
     @contextlib.contextmanager
+    def log(self) -> Iterator[None]:
+        """Write what is logged of decisions as lines to stderr."""
+        handler, logger = _Lines(self), logging.getLogger("tmatch")
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+
+    @contextlib.contextmanager
     def flushed(self) -> Iterator[None]:
         """Write out in the end what is buffered; where that fails, it is not tried again."""
         try:
@@ -134,6 +148,17 @@ class Console:
         bar.add_task(task, total=1.0)
         bar.start()
         return bar
+
+
+class _Lines(logging.Handler):
+    """Lets a console say what is logged."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.say(f"{record.name}: {record.getMessage()}")
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import bisect
 import itertools
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._io.blocks.cache import BlockCache, Index
 
+_log = logging.getLogger("tmatch.blocks")
 _SCANNED = 2**22  # values of a region in which what is known of all is looked for, about
 MOST_CHANNELS = 4  # along an axis; longer ones are of places
 _AXES = ("slices", "rows", "columns")
@@ -134,6 +136,8 @@ class BlockArray(LazyArray):
             raise self._broken(index, error) from error
         if block.shape != shape:
             raise self._broken(index, f"it has the shape {block.shape}, not {shape}")
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s: block %s is read (%s)", self.name, [*index], _place(region, self.shape))
         return block
 
     def _broken(self, index: Index, reason: Exception | str) -> BrokenBlockError:
