@@ -11,7 +11,7 @@ from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region
 from tmatch._io.blocks.array import BlockArray
 from tmatch._io.blocks.cache import Index
-from tmatch._io.blocks.mapped import MappedArray, MappedFile
+from tmatch._io.blocks.raw import RawArray, RawFile
 
 
 def reason_against(page: Any) -> str:
@@ -50,8 +50,8 @@ def tiff_blocks(name: str, page: Any, number: int = 0) -> LazyArray:
     if page.is_memmappable:
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
         offset = page.dataoffsets[0] + number * page.nbytes
-        file = MappedFile(Path(handle.path), dtype, offset, page.shape, channels_first=page.axes == "SYX")
-        return MappedArray(name, file)
+        file = RawFile(Path(handle.path), dtype, offset, page.shape, channels_first=page.axes == "SYX")
+        return RawArray(name, file)
     is_planar = page.axes == "SYX"
     shape = page.shape[1:] + page.shape[:1] if is_planar else page.shape
     sides = (*page.chunks, 1) if is_planar else page.chunks
@@ -102,7 +102,7 @@ class _Segments:
             self.stored.seek(offset)
             data = self.stored.read(count)
         if len(data) < count:
-            msg = f"the file ends {count - len(data):,} bytes before it does"
+            msg = f"the file ends {count - len(data):,} bytes too early"
             raise ValueError(msg)
         return bytes(data)
 

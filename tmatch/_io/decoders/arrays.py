@@ -10,7 +10,7 @@ import numpy as np
 
 from tmatch._arrays.lazy import Channel, LazyArray, computed
 from tmatch._arrays.typing import Array
-from tmatch._io.blocks.mapped import MappedArray, MappedFile
+from tmatch._io.blocks.raw import RawArray, RawFile
 from tmatch._io.blocks.stored import zarr_blocks
 from tmatch._io.decoders import pages
 from tmatch._io.decoders.pages import (
@@ -151,7 +151,7 @@ def open_npy(file: Any) -> Pages:
         path = Path(file.name).absolute()
 
         def parts(index: tuple[int, ...], number: str) -> LazyArray:
-            return MappedArray(f'"{file.name}{number}"', MappedFile(path, dtype, offset, shape, order, index))
+            return RawArray(f'"{file.name}{number}"', RawFile(path, dtype, offset, shape, order, index))
 
     return ArrayPages(array, parts, has_colours=True, is_mapped=True)
 
