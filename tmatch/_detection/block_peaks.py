@@ -137,7 +137,8 @@ class SinglePeaks:
         recent = self.minima[scored.template]
         recent.append(float(scored.summary[1].max()))
         del recent[:-_RECENT]
-        least = sorted(recent)[int(_USUAL * len(recent))] if len(recent) > _RECENT // 4 else 0.0
+        ordered = sorted(recent)  # a copy, as other threads add to the list
+        least = ordered[int(_USUAL * len(ordered))] if len(ordered) > _RECENT // 4 else 0.0
         return least, bool(scored.summary[0].max() >= least)
 
 

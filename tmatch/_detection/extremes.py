@@ -35,7 +35,8 @@ class Extremes:
         """Keep the windows of a block that may be among the highest."""
         if not self._channels or peaks.summary is None:
             return
-        self._taken += 1
+        with self._lock:
+            self._taken += 1
         extrema, places = peaks.summary[:2], peaks.summary[4:]
         high = extrema >= self._least
         if not high.any():
