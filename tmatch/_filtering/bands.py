@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from tmatch._arrays.typing import Array, Region, Shape
 from tmatch._engine import select, threads
 from tmatch._engine.interface import Transforms
 from tmatch._engine.progress import Resources
+from tmatch._io.blocks.mapped import forget
 
 STEPS = 2**12  # filtered pixels are integers of about this size: precise enough, and fast to score
 _LARGEST = 2**15 - 1
@@ -110,7 +110,7 @@ class BandFilter:
                     peak = max(peak, band_peak)
                     if peak <= fitting:
                         _round(values, STEPS / (largest or 1.0), result[band])
-                    forget(result)
+                    _forget(result)
             if peak <= fitting:
                 return stored, math.ceil(peak * STEPS / (largest or 1.0))
             largest = peak  # the middle is much weaker than the rest
@@ -218,15 +218,15 @@ class StoredImage(LazyArray):
         """Copy a region."""
         pixels = self._values[region].copy()
         if next(self._read) % _READS == 0:
-            forget(self._values)
+            _forget(self._values)
         return pixels
 
 
-def forget(values: Array) -> None:
-    """Let the system take the memory of an array that is mapped from a file; its values stay in the file."""
+def _forget(values: Array) -> None:
+    """Let the system take the memory of an array, if it lies in a temporary file."""
     mapped = getattr(values, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    if mapped is not None:
+        forget(mapped)
 
 
 def _empty(shape: Shape) -> Array:

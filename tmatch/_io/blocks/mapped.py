@@ -12,9 +12,8 @@ import numpy as np
 
 from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
-from tmatch._io.blocks.array import MOST_CHANNELS, BlockArray, broken_part
+from tmatch._io.blocks.array import broken_part
 
-_RUN_BYTES, _BLOCK_BYTES = 2**16, 2**20  # of a block: on its fastest axis, and in all
 _RESIDENT_BYTES = 2**25  # of a file that is mapped, about
 
 
@@ -44,7 +43,7 @@ class MappedFile:
         """Refuse a file that has become too short: to read what a map lacks would end the process."""
         missing = self.offset + math.prod(self.shape) * self.dtype.itemsize - self.path.stat().st_size
         if missing > 0:
-            msg = f"the file ends {missing:,} bytes before it does"
+            msg = f"the file ends {missing:,} bytes too early"
             raise ValueError(msg)
 
 
@@ -81,34 +80,13 @@ class MappedArray(LazyArray):
             self._first, self._last = min(self._first, part.start), max(self._last, part.stop)
             if (self._last - self._first) * self._stride > _RESIDENT_BYTES:
                 self._first, self._last = part.start, part.stop
-                if hasattr(self._map, "madvise"):  # which Windows lacks
-                    self._map.madvise(mmap.MADV_DONTNEED)
+                forget(self._map)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return MappedArray, (self.name, self._file)
 
 
-def sliced_blocks(name: str, shape: Shape, dtype: np.dtype[Any], array: Any) -> BlockArray:
-    """Return an array of which any region can be read, in blocks of a good size."""
-    return BlockArray(name, shape, dtype, _sides(shape, dtype.itemsize), Sliced(array))
-
-
-@dataclass(frozen=True)
-class Sliced:
-    """Loads blocks of what is indexed by slices; of a stack, from the image with an index."""
-
-    array: Any
-    stack: tuple[int, ...] = ()
-
-    def __call__(self, _: object, region: Region) -> Array:
-        return np.asarray(self.array[(*self.stack, *region)])
-
-
-def _sides(shape: Shape, itemsize: int) -> list[int]:
-    """Return the sides of blocks, of which the last axis is the fastest: long runs, and not many bytes in all."""
-    sides: list[int] = []
-    for before, n in enumerate(reversed(shape)):
-        in_run = before == 0 or (before == 1 and shape[-1] <= MOST_CHANNELS)
-        most = _RUN_BYTES if in_run else _BLOCK_BYTES
-        sides.insert(0, min(n, max(1, most // (itemsize * math.prod(sides)))))
-    return sides
+def forget(mapped: mmap.mmap) -> None:
+    """Let the system take the memory of a mapped file; what is needed again is read from the file."""
+    if hasattr(mmap, "MADV_DONTNEED"):  # which Windows lacks
+        mapped.madvise(mmap.MADV_DONTNEED)
