@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import tmatch
 from help_pages import GROUP, PAGES, STORED, all_pages, printed
 from loops import each
-from tmatch.cli import options, suggestions
+from tmatch.cli import options, parsing, suggestions
 from tmatch.cli.app import app
 from tmatch.cli.help import command_panels, panels, paragraphs
 
@@ -113,9 +113,8 @@ def test_defaults_are_told(name, parameter):
     if parameter.required and parameter.param_type_name == "option":
         assert row.note == "Required."
     elif parameter.default not in (None, False):
-        assert (
-            float(row.note[9:-1]) == parameter.default if isinstance(parameter.default, float) else row.note
-        )
+        default = row.note.removeprefix("Default: ").removesuffix(".")
+        assert type(parameter.default)(default) == parameter.default
 
 
 def test_what_several_commands_share_is_in_one_panel():
@@ -220,7 +219,7 @@ def test_a_wrong_use_is_told_in_a_sentence_with_what_may_be_meant(arguments, tol
 
 
 def test_what_is_suggested_exists():
-    known = {name for each in COMMANDS.values() for name in suggestions.names_of(each)}
+    known = {name for each in COMMANDS.values() for name in parsing.names_of_options(each)}
     assert set(suggestions._OPTIONS) <= known
     assert set(suggestions._COMMANDS) <= {*GROUP.commands, *known, "--help"}
 

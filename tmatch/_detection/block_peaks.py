@@ -116,12 +116,12 @@ class SinglePeaks:
 
     def _peaks(self, batch: TemplateBatch, scored: ScoredBlock) -> BlockPeaks:
         wanted = self.wanted[scored.template]
-        least, reaches = (
-            (wanted.bar, scored.reaches_floor) if wanted.bar is not None else self._by_chance(scored)
-        )
+        bar, reaches = wanted.bar, scored.reaches_floor
+        if bar is None:
+            bar, reaches = self._by_chance(scored)
         if not reaches:
             nothing = np.empty(0, np.int64), np.empty(0, scored.scores.dtype)
-            return BlockPeaks(scored.template, scored.region, least, *nothing, scored.summary)
+            return BlockPeaks(scored.template, scored.region, bar, *nothing, scored.summary)
         bar = wanted.bar_of(scored.scores, scored.summary)
         scores = scored.scores if wanted.bar is None else masked(scored.scores, scored.norms, bar)
         positions = batch.engine.candidates(scores, bar, 2 * SINGLE_MARGIN)
