@@ -57,8 +57,9 @@ class MappedArray(LazyArray):
         self._file, self._map, self._lock = file, file.map(), threading.Lock()
         image = self._image = file.image_in(self._map)
         self.name, self.shape, self.dtype = name, image.shape, image.dtype.newbyteorder("=")
-        self._axis = int(np.argmax(np.abs(image.strides)))  # the slowest
-        self._stride, self._first, self._last = abs(image.strides[self._axis]), image.shape[self._axis], 0
+        self._axis = int(np.argmax(image.strides))  # the slowest
+        self._stride = image.strides[self._axis]
+        self._first, self._last = image.shape[self._axis], 0  # along this axis, of what may be in memory
 
     def read(self, region: Region) -> Array:
         """Return a view, unless values must be put in the machine's byte order, or aligned."""
@@ -75,7 +76,7 @@ class MappedArray(LazyArray):
         return [self.read(region).copy() for region in regions]
 
     def _note(self, part: slice) -> None:
-        """Note what is read; forget the rest if it is far away."""
+        """Note what is read; if that and what was read before are far apart, forget all of it."""
         with self._lock:
             self._first, self._last = min(self._first, part.start), max(self._last, part.stop)
             if (self._last - self._first) * self._stride > _RESIDENT_BYTES:
