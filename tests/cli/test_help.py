@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from typer.testing import CliRunner
 
 import tmatch
-from help_pages import GROUP, PAGES, STORED, all_pages, printed
+from help_pages import GROUP, PAGES, STORED, all_pages, printed, run
 from loops import each
 from tmatch.cli import options, parsing, suggestions
-from tmatch.cli.app import app
 from tmatch.cli.help import command_panels, panels, paragraphs
 
 pytestmark = pytest.mark.engine_free
 ROOT = Path(__file__).parents[2]
 WIDTHS = (40, 60, 80, 120)
 COMMANDS = {"": GROUP, **GROUP.commands}
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [*arguments], prog_name="tmatch")
 
 
 def context(name):
@@ -241,10 +235,5 @@ def test_version_has_a_short_name(option):
     ],
 )
 def test_shells_complete_commands_options_and_choices(words, expected):
-    environment = {
-        "_TMATCH_COMPLETE": "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": f"{len(words.split()) - 1}",
-    }
-    result = CliRunner().invoke(app, [], prog_name="tmatch", env=environment)
+    result = run(_TMATCH_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=f"{len(words.split()) - 1}")
     assert result.stdout.split() == expected

@@ -57,8 +57,8 @@ class BlockPeaks:
 class Wanted:
     """What is wanted of one template's scores: summaries, and the peaks that reach a bar.
 
-    Without a `bar` each block has its own, which about as many peaks reach as templates fit in. If chance is `rare`,
-    candidates are expected in few blocks.
+    Without a `bar` each block has its own, which about as many peaks reach as templates fit in. If false alarms are
+    `rare`, far fewer are allowed than there are blocks, so that most blocks need not keep any peak.
     """
 
     map_shape: Shape
@@ -99,8 +99,8 @@ class Wanted:
 class SinglePeaks:
     """Finds peaks of a batch of templates in single precision: also those near ones that are hardly higher.
 
-    As long as the bar is not known, and chance is rare, a block keeps none if its highest score is one that chance
-    reaches in others: `minima` are the lowest scores of the last blocks, negated.
+    As long as the bar is not known, and false alarms are rare, a block keeps none if its highest score is one that
+    chance reaches in others: `minima` are the lowest scores of the last blocks, negated.
     """
 
     wanted: Mapping[int, Wanted]

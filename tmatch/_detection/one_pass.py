@@ -27,7 +27,7 @@ from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import Task, sweep
 
-_RARE = 0.02  # false alarms for each block
+_RARE = 0.02  # false alarms that are allowed for each block, below which they are rare
 
 
 def find_in_blocks(
