@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tmatch.cli.app import app
 
@@ -14,9 +14,14 @@ PAGES = {"tmatch": [], "tmatch --help": ["--help"]} | {
 }
 
 
+def run(*arguments: str, **environment: str) -> Result:
+    """Run the command line as `tmatch`."""
+    return CliRunner().invoke(app, arguments, prog_name="tmatch", env=environment)
+
+
 def printed(arguments: list[str], width: int) -> str:
     """Return what the command line prints in a number of columns."""
-    return CliRunner().invoke(app, arguments, prog_name="tmatch", env={"COLUMNS": f"{width}"}).stdout
+    return run(*arguments, COLUMNS=f"{width}").stdout
 
 
 def all_pages() -> str:

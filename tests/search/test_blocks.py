@@ -1,6 +1,8 @@
 """Images that are read in parts are searched in one pass over their blocks, with the matches of those in memory."""
 
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import tmatch
 from blocks import WINDOWS, scene, tell
 from tmatch._arrays.lazy import Whole
+from tmatch._detection.block_peaks import SinglePeaks, Wanted
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.one_pass import find_in_blocks
 from tmatch._engine.progress import Resources
@@ -122,6 +125,22 @@ def test_few_blocks_are_read_again_to_find_what_is_there(execute, deep):
         assert len(blocks) >= 40
         again = np.mean([times > 1 for times in blocks])
         assert 0 < again < 0.03 if deep and false_alarms <= 1 else again < 0.01
+
+
+@pytest.mark.engine_free
+def test_threads_that_learn_of_chance_together_do_not_disturb_each_other():
+    wanted = Wanted((100, 100), (5, 5), 25, summary=True, rare=True)
+    scores = np.ones((10, 10))
+    block = ScoredBlock(0, (slice(0, 10), slice(0, 10)), scores, scores, summary=np.ones((6, 2, 2)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            peaks = SinglePeaks({0: wanted})
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(peaks._by_chance, [block] * 400))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_progress_reaches_its_end(execute):

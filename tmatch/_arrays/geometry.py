@@ -3,7 +3,7 @@
 Margins are the numbers of pixels, before and after, by which windows reach beyond an image on each axis.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,6 +36,11 @@ def start_of(position: Sequence[int], margins: Margins) -> tuple[int, ...]:
 def position_of(start: Sequence[int], margins: Margins) -> tuple[int, ...]:
     """Return the position on a map of the window that starts at a pixel."""
     return tuple(int(s) + before for s, (before, _) in zip(start, margins, strict=True))
+
+
+def describe_shape(shape: Iterable[int]) -> str:
+    """Write a shape as sides, as in 480 x 640."""
+    return " x ".join(map(str, shape))
 
 
 def runs_of(indices: Array) -> list[slice]:

@@ -57,8 +57,8 @@ class BlockPeaks:
 class Wanted:
     """What is wanted of one template's scores: summaries, and the peaks that reach a bar.
 
-    Without a `bar` each block has its own, which about as many peaks reach as templates fit in. If chance is `rare`,
-    candidates are expected in few blocks.
+    Without a `bar` each block has its own, which about as many peaks reach as templates fit in. If false alarms are
+    `rare`, far fewer are allowed than there are blocks, so that most blocks need not keep any peak.
     """
 
     map_shape: Shape
@@ -99,8 +99,8 @@ class Wanted:
 class SinglePeaks:
     """Finds peaks of a batch of templates in single precision: also those near ones that are hardly higher.
 
-    As long as the bar is not known, and chance is rare, a block keeps none if its highest score is one that chance
-    reaches in others: `minima` are the lowest scores of the last blocks, negated.
+    As long as the bar is not known, and false alarms are rare, a block keeps none if its highest score is one that
+    chance reaches in others: `minima` are the lowest scores of the last blocks, negated.
     """
 
     wanted: Mapping[int, Wanted]
@@ -116,12 +116,12 @@ class SinglePeaks:
 
     def _peaks(self, batch: TemplateBatch, scored: ScoredBlock) -> BlockPeaks:
         wanted = self.wanted[scored.template]
-        least, reaches = (
-            (wanted.bar, scored.reaches_floor) if wanted.bar is not None else self._by_chance(scored)
-        )
+        bar, reaches = wanted.bar, scored.reaches_floor
+        if bar is None:
+            bar, reaches = self._by_chance(scored)
         if not reaches:
             nothing = np.empty(0, np.int64), np.empty(0, scored.scores.dtype)
-            return BlockPeaks(scored.template, scored.region, least, *nothing, scored.summary)
+            return BlockPeaks(scored.template, scored.region, bar, *nothing, scored.summary)
         bar = wanted.bar_of(scored.scores, scored.summary)
         scores = scored.scores if wanted.bar is None else masked(scored.scores, scored.norms, bar)
         positions = batch.engine.candidates(scores, bar, 2 * SINGLE_MARGIN)
@@ -137,7 +137,8 @@ class SinglePeaks:
         recent = self.minima[scored.template]
         recent.append(float(scored.summary[1].max()))
         del recent[:-_RECENT]
-        least = sorted(recent)[int(_USUAL * len(recent))] if len(recent) > _RECENT // 4 else 0.0
+        ordered = sorted(recent)  # a copy, as other threads add to the list
+        least = ordered[int(_USUAL * len(ordered))] if len(ordered) > _RECENT // 4 else 0.0
         return least, bool(scored.summary[0].max() >= least)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tmatch._arrays.kept import Kept
-from tmatch._arrays.typing import Array
+from tmatch._arrays.typing import Array, Positions, Region
 from tmatch._detection.block_peaks import BlockPeaks
 from tmatch._detection.null.fit import LEAST_MEASURED, MEASURED
 from tmatch._detection.null.noise import reserve_for_noise
@@ -35,20 +35,24 @@ class Extremes:
         """Keep the windows of a block that may be among the highest."""
         if not self._channels or peaks.summary is None:
             return
-        self._taken += 1
+        with self._lock:
+            self._taken += 1
         extrema, places = peaks.summary[:2], peaks.summary[4:]
         high = extrema >= self._least
         if not high.any():
             return
         high &= extrema >= self._engine.with_neighbours(extrema, largest=True)
         self._raise_least([extrema[sign][high[sign]] for sign in (0, 1)])
-        shape, start = zip(
-            *((part.stop - part.start, part.start) for part in reversed(peaks.region)), strict=True
-        )
-        starts = (columns_of(places[high].astype(np.intp), shape) + start)[:, ::-1]
-        starts -= [before + 1 for before, _ in self._search.margins]
+        starts = self._starts(places[high], peaks.region)
         for channel in self._channels:
             channel.keep(starts, tuple(n + 2 for n in self._search.window))
+
+    def _starts(self, places: Array, block: Region) -> Positions:
+        """Return where windows begin, with the pixels around: those at places in a block in column-major order."""
+        shape = tuple(part.stop - part.start for part in reversed(block))
+        pairs = zip(block, self._search.margins, strict=True)
+        first = [part.start - before - 1 for part, (before, _) in pairs]
+        return np.add(columns_of(places.astype(np.intp), shape)[:, ::-1], first, dtype=np.intp)
 
     def _raise_least(self, found: Sequence[Array]) -> None:
         """Raise the least extrema that are kept: as a share of the blocks is known, to twice that share of the highest.

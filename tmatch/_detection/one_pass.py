@@ -27,7 +27,7 @@ from tmatch._scoring.scorer import Scorer
 from tmatch._scoring.search import Search
 from tmatch._scoring.sweep import Task, sweep
 
-_RARE = 0.02  # false alarms for each block
+_RARE = 0.02  # false alarms that are allowed for each block, below which they are rare
 
 
 def find_in_blocks(
@@ -67,12 +67,8 @@ def _complete(passes: "Sequence[_BatchPass | _DoublePass]", resources: Resources
     return results
 
 
-def _wanted(
-    search: Search, count: int, criterion: Criterion | None = None, bar: float | None = None
-) -> Wanted:
-    if criterion is not None and criterion.false_alarms is None:
-        bar = criterion.floor(None)
-    return Wanted(search.map_shape, search.window, count, search.metric.has_null_model, bar)
+def _wanted(search: Search, count: int, bar: float | None = None, *, rare: bool = False) -> Wanted:
+    return Wanted(search.map_shape, search.window, count, search.metric.has_null_model, bar, rare)
 
 
 class _BatchPass:
@@ -82,21 +78,20 @@ class _BatchPass:
         self._searches, self._batch = searches, batch
         self._collectors: dict[int, Collector] = {}
         self._wanted: dict[int, Wanted] = {}
+        rare = criterion.false_alarms is not None and criterion.false_alarms < _RARE * batch.tiling.count
         for number, template in batch.members:
             collector = Collector(batch, template, searches[number], criterion, Progress())
             floor = collector.floor - SINGLE_MARGIN
             self._collectors[number] = collector
             bar = floor if floor < math.inf else None
-            wanted = _wanted(searches[number], template.count, bar=bar)
-            rare = criterion.false_alarms is not None and criterion.false_alarms < _RARE * batch.tiling.count
-            self._wanted[number] = replace(wanted, rare=rare)
+            self._wanted[number] = _wanted(searches[number], template.count, bar, rare=rare)
         self._extremes = {n: Extremes(searches[n], batch.tiling.count) for n in batch.templates}
         self._kept: dict[tuple[int, Shape], BlockPeaks] = {}
         self._fitted = False
 
     def task(self, blocks: Sequence[Region] | None = None) -> Task:
         """Return how blocks are scored."""
-        single = replace(self._batch, single=True)
+        single = replace(self._batch, single=True)  # one for all blocks, as it keeps what it computes
         return Task(self._searches, single, SinglePeaks(self._wanted), self._use, blocks)
 
     def _use(self, found: list[BlockPeaks]) -> None:
@@ -105,9 +100,7 @@ class _BatchPass:
             if collector.builder is not None and not self._fitted and peaks.summary is not None:
                 collector.builder.store(peaks.region, peaks.summary)
                 self._extremes[peaks.template].take(peaks)
-            if (
-                wanted.bar is not None and not self._fitted
-            ):  # a threshold decides, and most are known to be needed
+            if wanted.bar is not None and not self._fitted:  # a threshold decides: most peaks are needed
                 collector.take(peaks, wanted.map_shape)
             else:
                 self._kept[peaks.template, peaks.start] = peaks
@@ -182,7 +175,8 @@ class _DoublePass(_Pass):
     def __init__(self, searches: Sequence[Search], scorer: Scorer, number: int, criterion: Criterion) -> None:
         super().__init__(searches, scorer, number)
         self._criterion = criterion
-        self._wanted = _wanted(self._search, self._search.weights[0].size, criterion)
+        bar = criterion.floor(None) if criterion.false_alarms is None else None
+        self._wanted = _wanted(self._search, self._search.weights[0].size, bar)
 
     def task(self, blocks: Sequence[Region] | None = None) -> Task:
         """Return how blocks are scored."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from tmatch._arrays.geometry import describe_shape
 from tmatch._detection.criterion import DEFAULT_FALSE_ALARMS
 from tmatch._results.decisions import MANY, PASSED, Decision, Position
 from tmatch._results.explanation import Explanation, Hint
@@ -156,7 +157,7 @@ def _beaten(decision: Decision, by: Match, there: str) -> str:
 def _nothing(decision: Decision) -> str:
     """Write why there is nothing to compare."""
     if decision.rule == "outside":
-        size = " x ".join(map(str, reversed(decision.box.shape)))
+        size = describe_shape(reversed(decision.box.shape))
         return (
             f"the template of {size} pixels reaches beyond the image. Name the first pixel of a window that does not, "
             'or search with output "full" for what the border cuts.'

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from tmatch._arrays.typing import Shape
+from tmatch._arrays.geometry import describe_shape
 from tmatch._engine import select
 from tmatch._scoring.batch.batch import make_batches
 from tmatch._scoring.general.scorer import GeneralScorer
@@ -30,16 +30,13 @@ def log_plan(scorers: Sequence[Scorer], searches: Sequence[Search]) -> None:
         for scorer in scorers:
             search, tiling = searches[scorer.templates[0]], scorer.tiling
             shape = search.shape[1:] if isinstance(scorer, VolumeScorer) else search.shape
-            how = f"by transforms of {_sides(tiling.fft_shape)}" if tiling.fft_shape else "without transforms"
+            fft = tiling.fft_shape
+            how = f"by transforms of {describe_shape(fft)}" if fft else "without transforms"
             _log.debug(
                 "templates scored together: %d; tiles: %d of %s positions, %s; engine: %s",
-                len(scorer.templates), tiling.count, _sides(tiling.block), how,
+                len(scorer.templates), tiling.count, describe_shape(tiling.block), how,
                 select.explain(shape, len(search.image)),
             )  # fmt: skip
-
-
-def _sides(shape: Shape) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _scorer(number: int, search: Search) -> Scorer:

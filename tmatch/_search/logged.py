@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from tmatch._arrays.geometry import describe_shape
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.decide import TemplateCandidates
 from tmatch._results.decisions import CandidateDecision
@@ -27,12 +28,12 @@ def log_search(searches: Sequence[Search], criterion: Criterion, stages: Sequenc
     """Tell what is searched for, and how it is decided."""
     if _log.isEnabledFor(logging.DEBUG):
         first = searches[0]
-        windows = [*dict.fromkeys(f"{_named(each.label)} {_sides(each.window)}" for each in searches)]
-        others = [f"{len(windows) - _LISTED} others"] * (len(windows) > _LISTED)
+        windows = [*dict.fromkeys(f"{_named(each.label)} {describe_shape(each.window)}" for each in searches)]
+        others = [f"{len(windows) - _LISTED} more"] * (len(windows) > _LISTED)
         _log.debug(
             "image %s, channels: %d; %s; metric %s; %s; prefilters: %s",
-            _sides(first.image[0].shape), len(first.image), ", ".join(windows[:_LISTED] + others), first.metric.name,
-            _allowed(criterion), ", ".join(stage.how for stage in stages),
+            describe_shape(first.image[0].shape), len(first.image), ", ".join(windows[:_LISTED] + others),
+            first.metric.name, _allowed(criterion), ", ".join(stage.how for stage in stages),
         )  # fmt: skip
 
 
@@ -58,20 +59,14 @@ def log_stage(result: StageResult, criterion: Criterion) -> None:
 def log_next(stage: Stage, last: StageResult, *, is_open: bool, is_ruled_out: bool) -> None:
     """Tell why a further stage follows, or not."""
     if _log.isEnabledFor(logging.DEBUG):
+        follows, why = True, "nothing is found"
         if is_ruled_out:
-            why = "nothing is found, and no window is as similar as a match has to be"
+            follows, why = False, f"{why}, and no window is as similar as a match has to be"
         elif not is_open:
-            why = "something is found, and no other peak stands apart"
+            follows, why = False, "something is found, and no other peak stands apart"
         elif any(decision.reported for decision in last.decisions):
             why = "something is found, but another peak stands apart"
-        else:
-            why = "nothing is found"
-        _log.debug(
-            "prefilter %s %s: %s",
-            stage.how,
-            "follows" if is_open and not is_ruled_out else "is left out",
-            why,
-        )
+        _log.debug("prefilter %s %s: %s", stage.how, "follows" if follows else "is left out", why)
 
 
 def _log_chance(about: str, found: TemplateCandidates, criterion: Criterion) -> None:
@@ -79,19 +74,15 @@ def _log_chance(about: str, found: TemplateCandidates, criterion: Criterion) -> 
     if null is None:
         _log.debug("%s: chance has no part in it", about)
         return
-    known = (
-        f"{null.n_fitted} peaks and minima"
-        if null.n_fitted
-        else "the law of white noise, as there are few peaks"
-    )
-    least = ""
+    known = "the law of white noise, as there are few peaks"
+    if null.n_fitted:
+        known = f"{null.n_fitted} peaks and minima"
+    told = f"chance is known from {known}, effective pixels: {null.effective_pixels:.1f}"
     if criterion.false_alarms is not None:
         allowed = criterion.false_alarms / found.n_tests
         scores = null.least_scores(allowed)
-        least = f"; scores of {allowed:.3g} false alarms are {scores.min():.3f} to {scores.max():.3f}, by their place"
-    _log.debug(
-        "%s: chance is known from %s, effective pixels: %.1f%s", about, known, null.effective_pixels, least
-    )
+        told += f"; scores of {allowed:.3g} false alarms are {scores.min():.3f} to {scores.max():.3f}, by their place"
+    _log.debug("%s: %s", about, told)
 
 
 def _log_decisions(about: str, found: TemplateCandidates, decisions: Sequence[CandidateDecision]) -> None:
@@ -116,7 +107,3 @@ def _allowed(criterion: Criterion) -> str:
 
 def _named(label: str) -> str:
     return f'"{label}"' if label else "the template"
-
-
-def _sides(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

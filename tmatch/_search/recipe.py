@@ -165,12 +165,8 @@ def search(
     stages, several = stages_of(criterion, searches[0].metric.name), len(searches) > 1
     log_search(searches, criterion, stages if poses.exact else stages[:1])
     if not poses.exact:
-        only = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
-        only = replace(only, recorded=[*map(record_all, only.found)] if looser else [])
-        result = SearchResult(searches, [only], [], criterion, poses, looser)
-        log_poses(result.searched_poses)
-        log_stage(only, criterion)
-        return result
+        posed = search_poses(searches, poses, criterion, resources, keep_maps=keep == "maps")
+        return _result_of_poses(searches, posed, criterion, poses, looser)
     has_maps = keep in ("maps", "peaks")
     unscored = has_maps and stages[0].how != "none"  # then one more map is made
     parts = resources.split(len(stages) + unscored)
@@ -206,10 +202,25 @@ def search(
     return SearchResult(searches, results, maps, criterion, poses, looser)
 
 
+def _result_of_poses(
+    searches: list[Search],
+    only: StageResult,
+    criterion: Criterion,
+    poses: PoseOptions,
+    looser: Criterion | None,
+) -> SearchResult:
+    """Return what the only stage of a search over poses has found."""
+    only = replace(only, recorded=[*map(record_all, only.found)] if looser else [])
+    result = SearchResult(searches, [only], [], criterion, poses, looser)
+    log_poses(result.searched_poses)
+    log_stage(only, criterion)
+    return result
+
+
 def _is_followed(
     last: StageResult, following: Stage, criterion: Criterion, keep: Keep, resources: Resources
 ) -> bool:
-    """Check whether a stage leaves a question open, that a further one may answer by what is to be kept."""
+    """Check whether a stage leaves a question open, and whether the following one may answer it."""
     left_open = is_open(last.found, last.decisions, criterion)
     must_be_alike = keep == "matches" and criterion.must_be_alike
     ruled_out = left_open and must_be_alike and not any_alike(last.found, resources)

@@ -159,9 +159,14 @@ _FORMER = "--output"
 _FILES = {"locate": "-o, --overlay, --heatmap or --scores", "heatmap": "--out", "filter": "--out"}
 
 
+def names_of_options(command: Any) -> list[str]:
+    """Return the names of all options of a command, short ones, too."""
+    return [name for parameter in command.params for name in parameter.opts if name.startswith("-")]
+
+
 def options_of(command: Any) -> list[str]:
     """Return the long options of a command."""
-    return [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+    return [name for name in names_of_options(command) if name.startswith("--")]
 
 
 def with_places(arguments: list[str], command: str, say: Callable[[str], None]) -> list[str]:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tmatch.cli.parsing import options_of
+from tmatch.cli.parsing import names_of_options, options_of
 
 _COMMANDS = {
     "locate": "find match search detect grep template matchtemplate",
@@ -57,7 +57,7 @@ _STREAMS = {
 def no_command(word: str, names: Collection[str]) -> str:
     """Say that there is no command of a name, and which one it may be."""
     there_is_none = f'there is no command "{word}"'
-    suggested = _called_else(word, _COMMANDS, {*names, "--help", "--version"}) or _nearly(word, names)
+    suggested = _by_other_name(word, _COMMANDS, {*names, "--help", "--version"}) or _nearest(word, names)
     if suggested:
         return f"{there_is_none}; did you mean tmatch {suggested}?"
     if Path(word).exists() or Path(word).suffix:
@@ -78,33 +78,28 @@ def _no_option(name: str, ctx: Any) -> str:
     """Say that a command has no option of a name, and which one it may be."""
     command, parent = ctx.command, ctx.parent
     there_is_none = f"{ctx.command_path} has no option {name}"
-    if parent is not None and name in names_of(parent.command):
+    if parent is not None and name in names_of_options(parent.command):
         return f"{there_is_none}; it stands before the command, as in tmatch {name} {command.name}"
-    owners = [each.name for each in getattr(command, "commands", {}).values() if name in names_of(each)]
+    others = getattr(command, "commands", {}).values()
+    owners = [each.name for each in others if name in names_of_options(each)]
     if owners:
         return f"{there_is_none}; it stands after the command, as in tmatch {owners[0]} {name}"
     word = name.lstrip("-")
     names = options_of(command)
     advice = [text for words, text in _STREAMS.items() if word in words.split()]
-    suggested = _called_else(word, _OPTIONS, names) or (None if advice else _nearly(word, names))
+    suggested = _by_other_name(word, _OPTIONS, names) or (None if advice else _nearest(word, names))
     if suggested:
         return f"{there_is_none}; did you mean {suggested}?"
     return f"{there_is_none}; {advice[0] if advice else f'{ctx.command_path} --help lists all'}"
 
 
-def names_of(command: Any) -> list[str]:
-    """Return the names of all options of a command."""
-    options = (each for each in command.params if each.param_type_name == "option")
-    return [name for each in options for name in each.opts]
-
-
-def _called_else(word: str, known: Mapping[str, str], names: Collection[str]) -> str | None:
-    """Return the name of what other programs call by a word."""
+def _by_other_name(word: str, known: Mapping[str, str], names: Collection[str]) -> str | None:
+    """Return the one of some names that is known by a word in other programs."""
     word = word.lower().replace("_", "-")
     return next((name for name, words in known.items() if name in names and word in words.split()), None)
 
 
-def _nearly(word: str, names: Collection[str]) -> str | None:
-    """Return the name that a word is nearly."""
+def _nearest(word: str, names: Collection[str]) -> str | None:
+    """Return the name that a word resembles most, if any."""
     bare = {name.lstrip("-"): name for name in names}
     return next((bare[each] for each in get_close_matches(word.lower(), bare, n=1)), None)
