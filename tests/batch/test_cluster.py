@@ -184,7 +184,7 @@ def test_a_cluster_that_is_gone_is_no_fault_of_an_item():
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=_ANY_PORT, silence_logs=50
         ) as cluster,
-        distributed.Client(cluster, set_as_default=False, timeout="0.2s") as client,
+        distributed.Client(cluster, set_as_default=False, timeout="2s") as client,
     ):
         results = map_on_cluster(worker_calls.Loaded(), itertools.count(), client, failed=lambda *_: None)
         assert next(results)[0] == 0
