@@ -271,6 +271,20 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize("columns", [40, 80, 100, 200])
+def test_tables_are_never_cut(pair, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console = Console(Terminal(), io.StringIO())
+    CliRunner().invoke(app, ["locate", *map(str, pair)], obj=console)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.out.getvalue())
+    lines = text.splitlines()
+    words = set(re.findall(r"[\w.…-]+", text))
+    assert {"label", "x", "width", "score", "false", "alarms", "second", "best", "kind"} <= words
+    assert "…" not in text
+    assert max(map(len, lines)) <= max(columns, 80)
+    assert ("false alarms" in text) == (columns >= 100)
+
+
 def test_a_console_is_handed_to_the_commands(pair):
     console = Console(io.StringIO(), io.StringIO())
     result = CliRunner().invoke(app, ["locate", *map(str, pair), "--format", "csv"], obj=console)

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import struct
@@ -272,6 +273,21 @@ def test_truncated_files_are_refused(tmp_path):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(OSError, match="not an image, or a broken one"):
             tmatch.read_image(path)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_arrays_that_are_not_whole_in_their_file_are_refused(tmp_path, is_stream):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((50, 60), np.uint8))
+    whole = path.read_bytes()
+    for content, reason in (
+        (whole[:-100], "the file ends 100 bytes too early"),
+        (whole.replace(b"(50, 60)", b"(-5, 60)"), r"its header tells the shape \(-5, 60\)"),
+        (whole.replace(b"(50, 60), }" + 20 * b" ", b"(99999999999999, 99999999999), }"), "bytes too early"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(OSError, match=reason):
+            tmatch.read_image(io.BytesIO(content) if is_stream else path)
 
 
 def test_folder_is_refused(tmp_path):

@@ -610,6 +610,15 @@ def test_one_image_at_a_time_is_in_memory(tmp_path):
         assert peak < 8e6, name
 
 
+def test_a_link_that_goes_round_in_a_circle_stops_no_folder(tmp_path):
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "b.png")
+    first, second = find_sources([str(tmp_path)])
+    assert first.title.endswith("a.png")
+    with pytest.raises(OSError, match=r'cannot read ".*b\.png": too many levels of symbolic links'):
+        second.read(None)
+
+
 def test_a_folder_of_many_files_is_read_file_by_file(tmp_path):
     for number in range(300):
         png(tmp_path / f"{number}.png", number % 251)

@@ -16,7 +16,7 @@ from tmatch.cli.filter import filter_image, kernels
 from tmatch.cli.heatmap import heatmap
 from tmatch.cli.help import Command, CommandGroup, as_printed
 from tmatch.cli.locate import locate
-from tmatch.cli.parsing import options_of, with_places
+from tmatch.cli.parsing import check_dashes, options_of, with_places
 from tmatch.cli.process import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, run
 from tmatch.cli.suggestions import bad_usage, no_command
 from tmatch.cli.wording import describe_error
@@ -74,6 +74,7 @@ class _Commands(CommandGroup):
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise ValueError(no_command(args[0], self.commands))
         name, command, rest = super().resolve_command(ctx, args)
+        check_dashes(rest, command)
         if command is not None and "--places" in options_of(command):
             rest = with_places(rest, str(name), ctx.obj.say)
         return name, command, rest

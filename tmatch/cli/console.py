@@ -51,14 +51,22 @@ class Console:
             self.out.write(text)
             self.out.flush()
 
+    def has_room_for(self, table: "Table") -> bool:
+        """Check whether a table fits, with its columns as narrow as they can be."""
+        return bool(self._measure(table).minimum <= self.width)
+
     def print_table(self, table: "Table", *, whole: bool = False) -> None:
-        """Write a table to stdout; one that is to be whole may be wider than the terminal."""
+        """Write a table to stdout; wider than the terminal if it would be cut, or folded and is to be whole."""
         from rich.console import Console as RichConsole  # noqa: PLC0415
 
-        width = self.width
-        if whole:
-            width = max(width, RichConsole(file=self.out, width=_WIDEST).measure(table).maximum)
+        least = self._measure(table)
+        width = max(self.width, least.maximum if whole else least.minimum)
         RichConsole(file=self.out, width=width).print(table)
+
+    def _measure(self, table: "Table") -> Any:
+        from rich.console import Console as RichConsole  # noqa: PLC0415
+
+        return RichConsole(file=self.out, width=_WIDEST).measure(table)
 
     def say(self, text: str) -> None:
         """Write a message to stderr, if that can be: the exit code tells without it."""

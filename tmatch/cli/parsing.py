@@ -129,6 +129,9 @@ def split_files(files: list[str], templates: list[str]) -> tuple[list[str], list
             "template.png, or with -t"
         )
         raise ValueError(msg)
+    if "-" in files[1:]:
+        msg = 'a template is "-", which is stdin; only images are read from there, so name a file'
+        raise ValueError(msg)
     return files[:1], [(None, name) for name in files[1:]]
 
 
@@ -151,6 +154,20 @@ def form_of_output(form: Format, *, as_json: bool) -> Format:
         msg = f"--json and --format {form} are given, which are two formats; leave one out"
         raise ValueError(msg)
     return "json" if as_json else form
+
+
+def check_dashes(arguments: list[str], command: Any) -> None:
+    """Refuse a long name with one dash, and a short one with =: they would be read as something else."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    names = names_of_options(command)
+    for argument in arguments[:end]:
+        name, equals, value = argument.partition("=")
+        if len(name) > 2 and f"-{name}" in names:
+            msg = f"{argument} begins with one dash; did you mean -{argument}?"
+            raise ValueError(msg)
+        if len(name) == 2 and name in names and equals:
+            msg = f"{argument} has a = after a short name; write {name} {value}"
+            raise ValueError(msg)
 
 
 # --- the former name of --places, which is read for one more release --------------------------------

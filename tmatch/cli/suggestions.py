@@ -54,6 +54,14 @@ _STREAMS = {
 }
 
 
+# What typer says, in our words.
+_WORDS = {
+    "Missing command": "no command is given",
+    "Input should be a valid number, unable to parse string as a number": "it must be a number, as in 0.5",
+    "Input should be a valid integer, unable to parse string as an integer": "it must be a whole number, as in 5",
+}
+
+
 def no_command(word: str, names: Collection[str]) -> str:
     """Say that there is no command of a name, and which one it may be."""
     there_is_none = f'there is no command "{word}"'
@@ -71,7 +79,9 @@ def bad_usage(error: Any) -> str:
     if hasattr(error, "possibilities"):
         return _no_option(error.option_name, ctx)
     message = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
-    return message if ctx is None or ctx.parent is None else f"{message}; see {ctx.command_path} --help"
+    for words, ours in _WORDS.items():
+        message = message.replace(words, ours)
+    return f"{message}; see {'tmatch' if ctx is None else ctx.command_path} --help"
 
 
 def _no_option(name: str, ctx: Any) -> str:
@@ -79,7 +89,9 @@ def _no_option(name: str, ctx: Any) -> str:
     command, parent = ctx.command, ctx.parent
     there_is_none = f"{ctx.command_path} has no option {name}"
     if parent is not None and name in names_of_options(parent.command):
-        return f"{there_is_none}; it stands before the command, as in tmatch {name} {command.name}"
+        is_alone = name in ("-V", "--version") or name.endswith("-completion")
+        example = f"tmatch {name}" if is_alone else f"tmatch {name} {command.name}"
+        return f"{there_is_none}; it stands before the command, as in {example}"
     others = getattr(command, "commands", {}).values()
     owners = [each.name for each in others if name in names_of_options(each)]
     if owners:

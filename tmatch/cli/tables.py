@@ -54,18 +54,32 @@ def _print(
     *,
     whole: bool,
 ) -> None:
-    """Print a table: names, which may be folded, then numbers, which may not."""
+    """Print a table: names, which may be folded, then numbers, which may not.
+
+    Headings of two words take two lines where the terminal is narrow.
+    """
     from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    wrapped = (name.replace(" ", "\n") if whole else name for name in headings)
-    table = Table(
-        *(Column(name, overflow="fold") for name in names),
-        *(Column(name, justify="right", no_wrap=True) for name in wrapped),
-    )
-    for row, numbers in zip(zip(*names.values(), strict=True), cells, strict=True):
-        table.add_row(*(Text(printable(name)) for name in row), *numbers)
-    console.print_table(table, whole=whole)
+    def table(*, wrapped: bool) -> Table:
+        titles = [name.replace(" ", "\n") if wrapped else name for name in headings]
+        widths = [
+            max(map(len, (*title.split("\n"), *column)))
+            for title, column in zip(titles, zip(*cells, strict=True), strict=True)
+        ]
+        made = Table(
+            *(Column(name, overflow="fold", min_width=len(name)) for name in names),
+            *(
+                Column(t, justify="right", no_wrap=True, min_width=n)
+                for t, n in zip(titles, widths, strict=True)
+            ),
+        )
+        for row, numbers in zip(zip(*names.values(), strict=True), cells, strict=True):
+            made.add_row(*(Text(printable(name)) for name in row), *numbers)
+        return made
+
+    wrapped = whole or not console.has_room_for(table(wrapped=False))
+    console.print_table(table(wrapped=wrapped), whole=whole)
 
 
 def _columns(

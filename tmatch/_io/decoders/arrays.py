@@ -1,6 +1,7 @@
 """Arrays in files as images: NPY and zarr."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,9 @@ class ArrayPages:
             return decoded_part(_plain_parts(self._parts(index, number)), find_part)
         if not self._is_mapped and height * width > pages.MAX_PIXELS:
             raise too_large()
-        return Decoded.whole(_plain(np.asarray(self._array[(*index, ...)])))
+        pixels = np.asarray(self._array[(*index, ...)])
+        # Pixels to search are copied: a map of a file that becomes shorter would end the process.
+        return Decoded.whole(_plain(pixels if find_part is None else pixels.copy()))
 
     def _index(self, page: int) -> tuple[int, ...]:
         """Return where an image is along the axes before its own."""
@@ -139,6 +142,7 @@ def open_npy(file: Any) -> Pages:
     shape, is_fortran, dtype = read_header(file)
     order: Literal["F", "C"] = "F" if is_fortran else "C"
     offset = file.tell()
+    _check_length(file, shape, dtype, offset)
     parts: MakeParts | None = None
     array: Array
     if dtype.hasobject or 0 in shape:  # which cannot be mapped, and is refused
@@ -154,6 +158,17 @@ def open_npy(file: Any) -> Pages:
             return RawArray(f'"{file.name}{number}"', RawFile(path, dtype, offset, shape, order, index))
 
     return ArrayPages(array, parts, has_colours=True, is_mapped=True)
+
+
+def _check_length(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
+    """Refuse an array that is not, or not whole, in its file."""
+    if min(shape, default=0) < 0:
+        msg = f"its header tells the shape {shape}"
+        raise ValueError(msg)
+    missing = offset + math.prod(shape) * dtype.itemsize - file.seek(0, os.SEEK_END)
+    if missing > 0 and not dtype.hasobject:
+        msg = f"the file ends {missing:,} bytes too early"
+        raise ValueError(msg)
 
 
 def open_zarr(path: Path, choice: Choice) -> Pages:

@@ -210,13 +210,20 @@ def _files_in(folder: str) -> list[str]:
     """Return the image files in a folder, in their natural order."""
     with named(folder), os.scandir(folder) as entries:
         seen = [entry for entry in entries if not entry.name.startswith(".")]
-    names = [each.name for each in seen if _is_image(each.name) and not each.is_dir()]
+    names = [each.name for each in seen if _is_image(each.name) and not _is_folder(each)]
     if not names:
-        folders = sum(each.is_dir() for each in seen)
+        folders = sum(map(_is_folder, seen))
         below = f'; folders in it are not entered ({folders:,}), which "{folder}/**" does' if folders else ""
         msg = f'there is no image in the folder "{folder}"{below}'
         raise ValueError(msg)
     return [os.path.join(folder, name) for name in sorted(names, key=_natural)]  # noqa: PTH118  (as it is given)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that goes round in a circle; it is told when its turn comes
+        return False
 
 
 def _matches(pattern: str) -> list[str]:
