@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from tmatch._arrays.geometry import describe_shape
 from tmatch._detection.criterion import Criterion
 from tmatch._detection.decide import TemplateCandidates
 from tmatch._results.decisions import CandidateDecision
@@ -28,11 +27,11 @@ def log_search(searches: Sequence[Search], criterion: Criterion, stages: Sequenc
     """Tell what is searched for, and how it is decided."""
     if _log.isEnabledFor(logging.DEBUG):
         first = searches[0]
-        windows = [*dict.fromkeys(f"{_named(each.label)} {describe_shape(each.window)}" for each in searches)]
+        windows = [*dict.fromkeys(f"{_named(each.label)} {each.window}" for each in searches)]
         others = [f"{len(windows) - _LISTED} more"] * (len(windows) > _LISTED)
         _log.debug(
-            "image %s, channels: %d; %s; metric %s; %s; prefilters: %s",
-            describe_shape(first.image[0].shape), len(first.image), ", ".join(windows[:_LISTED] + others),
+            "image of shape %s, channels: %d; %s; metric %s; %s; prefilters: %s",
+            first.image[0].shape, len(first.image), ", ".join(windows[:_LISTED] + others),
             first.metric.name, _allowed(criterion), ", ".join(stage.how for stage in stages),
         )  # fmt: skip
 
