@@ -74,8 +74,10 @@ class _Commands(CommandGroup):
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise ValueError(no_command(args[0], self.commands))
         name, command, rest = super().resolve_command(ctx, args)
+        if command is None or ctx.resilient_parsing:  # while a shell completes what is typed
+            return name, command, rest
         check_dashes(rest, command)
-        if command is not None and "--places" in options_of(command):
+        if "--places" in options_of(command):
             rest = with_places(rest, str(name), ctx.obj.say)
         return name, command, rest
 
