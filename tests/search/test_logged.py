@@ -48,8 +48,8 @@ def test_what_is_found_is_told_with_what_decided(told, scene):
     image, there, _ = scene
     search, plan, chance, decided, following = told(tmatch.locate, image, {"there": there})
     assert search == (
-        'tmatch.search: image of shape (120, 160), channels: 1; "there" (16, 20); metric zncc; false alarms at most 0.01; '
-        "prefilters: none, whiten"
+        'tmatch.search: image of shape (120, 160), channels: 1; "there" (16, 20); metric zncc; '
+        "false alarms at most 0.01; prefilters: none, whiten"
     )
     assert plan.startswith("tmatch.engine: templates scored together: 1; tiles: 1 of 105 x 141 positions, ")
     assert re.match(rf'tmatch\.search: prefilter none, "there": {CHANCE}', chance)
