@@ -62,6 +62,11 @@ def common_part(first: Region, second: Region) -> Region:
     return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
 
 
+def contains(outer: Region, region: Region) -> bool:
+    """Check whether a region lies in another one."""
+    return all(a.start <= b.start and b.stop <= a.stop for a, b in zip(outer, region, strict=True))
+
+
 def within(region: Region, outer: Region) -> Region:
     """Count a region from the corner of another one."""
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, outer, strict=True))

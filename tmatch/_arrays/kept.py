@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tmatch._arrays.facts import Facts
-from tmatch._arrays.geometry import common_part, within
+from tmatch._arrays.geometry import common_part, contains, within
 from tmatch._arrays.lazy import LazyArray, Pieces
 from tmatch._arrays.typing import Array, Positions, Region, Shape
 
@@ -121,7 +121,7 @@ class Kept(LazyArray):
             axes = (range(part.start // n - 1, (part.stop - 1) // n + 1) for part, n in pairs)
             near += [box for cell in itertools.product(*axes) for box in cells.get(cell, ())]
         for where, box in near:
-            if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
+            if contains(where, region):
                 return box[within(region, where)]
         if near and not _without(region, [where for where, _ in near]):
             return Pieces(self.shape, self.dtype, near).read(region)

@@ -59,8 +59,8 @@ class Console:
         """Write a table to stdout; wider than the terminal if it would be cut, or folded and is to be whole."""
         from rich.console import Console as RichConsole  # noqa: PLC0415
 
-        least = self._measure(table)
-        width = max(self.width, least.maximum if whole else least.minimum)
+        needed = self._measure(table)
+        width = max(self.width, needed.maximum if whole else needed.minimum)
         RichConsole(file=self.out, width=width).print(table)
 
     def _measure(self, table: "Table") -> Any:

@@ -158,9 +158,8 @@ def form_of_output(form: Format, *, as_json: bool) -> Format:
 
 def check_dashes(arguments: list[str], command: Any) -> None:
     """Refuse a long name with one dash, and a short one with =: they would be read as something else."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
     names = names_of_options(command)
-    for argument in arguments[:end]:
+    for argument in arguments[: _end_of_options(arguments)]:
         name, equals, value = argument.partition("=")
         if len(name) > 2 and f"-{name}" in names:
             msg = f"{argument} begins with one dash; did you mean -{argument}?"
@@ -168,6 +167,10 @@ def check_dashes(arguments: list[str], command: Any) -> None:
         if len(name) == 2 and name in names and equals:
             msg = f"{argument} has a = after a short name; write {name} {value}"
             raise ValueError(msg)
+
+
+def _end_of_options(arguments: list[str]) -> int:
+    return arguments.index("--") if "--" in arguments else len(arguments)
 
 
 # --- the former name of --places, which is read for one more release --------------------------------
@@ -188,9 +191,8 @@ def options_of(command: Any) -> list[str]:
 
 def with_places(arguments: list[str], command: str, say: Callable[[str], None]) -> list[str]:
     """Rename --output to --places among the arguments of a command, and say so; refuse it before a file."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
     renamed = list(arguments)
-    for i, argument in enumerate(arguments[:end]):
+    for i, argument in enumerate(arguments[: _end_of_options(arguments)]):
         name, equals, value = argument.partition("=")
         if name != _FORMER:
             continue

@@ -136,12 +136,11 @@ class BlockArray(LazyArray):
             raise self._broken(index, error) from error
         if block.shape != shape:
             raise self._broken(index, f"it has the shape {block.shape}, not {shape}")
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s: block %s is read (%s)", self.name, [*index], _place(region, self.shape))
+        log_read(self.name, f"block {[*index]}", region, self.shape)
         return block
 
     def _broken(self, index: Index, reason: Exception | str) -> BrokenBlockError:
-        return broken_part(self.name, f"block at {[*index]} ", self.region_of(index), self.shape, reason)
+        return broken_part(self.name, f"block at {[*index]}", self.region_of(index), self.shape, reason)
 
 
 def _ends(n: int, side: int | Sequence[int]) -> list[int]:
@@ -174,9 +173,15 @@ def broken_part(
 ) -> BrokenBlockError:
     """Return what to raise of a block, or of another part, that cannot be read."""
     return BrokenBlockError(
-        f"{name} has a broken {what or 'part '}({_place(region, shape)}): {_reason(reason)}; copy the file again, or "
+        f"{name} has a broken {what} ({_place(region, shape)}): {_reason(reason)}; copy the file again, or "
         "search other parts with --region"
     )
+
+
+def log_read(name: str, what: str, region: Region, shape: Shape) -> None:
+    """Tell that a block, or another part, was read."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s: %s is read (%s)", name, what, _place(region, shape))
 
 
 def _place(region: Region, shape: Shape) -> str:

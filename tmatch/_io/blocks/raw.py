@@ -3,7 +3,6 @@
 The file is not mapped: one that becomes shorter would end the process.
 """
 
-import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -14,14 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tmatch._arrays.geometry import within
+from tmatch._arrays.geometry import contains, within
 from tmatch._arrays.lazy import LazyArray
 from tmatch._arrays.typing import Array, Region, Shape
-from tmatch._io.blocks.array import MOST_CHANNELS, broken_part
+from tmatch._io.blocks.array import MOST_CHANNELS, broken_part, log_read
 
 _AHEAD_BYTES, _KEPT_BYTES = 2**24, 2**25  # of what is read at once, and of what is kept of that, about
-
-_log = logging.getLogger("tmatch.blocks")
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class RawArray(LazyArray):
         """Return a part of what is kept, or else of what is read now."""
         with self._lock:
             for where, values in self._kept:
-                if all(w.start <= r.start and r.stop <= w.stop for w, r in zip(where, region, strict=True)):
+                if contains(where, region):
                     return values[within(region, where)]
             wider = self._ahead(region)
             values = self._load(wider)
@@ -138,11 +135,12 @@ class RawArray(LazyArray):
 
     def _load(self, region: Region) -> Array:
         """Read a region; say of errors where it is."""
-        _log.debug("%s: %s is read", self.name, region)
         try:
-            return self._file.read(region)
+            values = self._file.read(region)
         except (OSError, ValueError) as error:
-            raise broken_part(self.name, "", region, self.shape, error) from error
+            raise broken_part(self.name, "part", region, self.shape, error) from error
+        log_read(self.name, "a part", region, self.shape)
+        return values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RawArray, (self.name, self._file)
